@@ -1,0 +1,183 @@
+"""Write the locked requirement files anew: ``PYTHONPATH=scripts python3 -m stack.lock``.
+
+Each ``requirements/NAME.in`` becomes a ``NAME.txt`` with every package and its
+version. Home Assistant is a case of its own: its wheel carries the constraints
+that it was tested with and the requirements of its integrations.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+import subprocess
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+from . import toolchain
+from .console import StackError, fail, say
+from .paths import REQUIREMENTS, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Set up beside Home Assistant's own defaults: what our configuration names and
+# what MQTT and the browser bring with them. Without aiohasupervisor (hassio) the
+# MQTT config flow cannot be loaded.
+_INTEGRATIONS = (
+    "mqtt",
+    "history",
+    "logbook",
+    "config",
+    "recorder",
+    "hassio",
+    "mobile_app",
+    "my",
+    "stream",
+    "energy",
+    "media_source",
+    "conversation",
+    "assist_pipeline",
+    "tts",
+    "stt",
+    "ssdp",
+    "zeroconf",
+    "dhcp",
+    "usb",
+    "bluetooth",
+)
+# Only needed with hardware or clouds that the stack has no use for.
+_LEFT_OUT = ("bluetooth",)
+
+
+def lock() -> None:
+    """Write every locked file."""
+    for name in ("lint", "integration"):
+        _compile(name, [])
+    _compile(
+        "agent",
+        ["--universal", "--python-version", "3.11"],
+        sources=[str(ROOT / "pyproject.toml")],
+    )
+    with tempfile.TemporaryDirectory(prefix="pilot-lock-") as folder:
+        _lock_home_assistant(Path(folder))
+
+
+def _lock_home_assistant(folder: Path) -> None:
+    say(f"reading what Home Assistant {toolchain.HOMEASSISTANT} requires")
+    _uv(
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--python",
+        str(toolchain.interpreter("3.14")),
+        "--target",
+        str(folder / "wheel"),
+        f"homeassistant=={toolchain.HOMEASSISTANT}",
+    )
+    package = folder / "wheel" / "homeassistant"
+    collected = folder / "integrations.in"
+    wanted = sorted(_requirements(package, {*_defaults(package), *_INTEGRATIONS}))
+    collected.write_text("\n".join(wanted) + "\n", encoding="utf-8")
+    _compile(
+        "homeassistant",
+        ["-c", str(package / "package_constraints.txt")],
+        sources=[str(collected)],
+    )
+
+
+def _defaults(package: Path) -> set[str]:
+    """Return the integrations that Home Assistant sets up by itself.
+
+    The names are read from the source of ``bootstrap.py``: importing it would need
+    all that is about to be locked.
+    """
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((package / "bootstrap.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign):
+            targets, value = [ast.unparse(target) for target in node.targets], node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets, value = [ast.unparse(node.target)], node.value
+        else:
+            continue
+        if any("INTEGRATIONS" in target for target in targets):
+            names |= {
+                leaf.value
+                for leaf in ast.walk(value)
+                if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
+            }
+    manifests = (package / "components").glob("*/manifest.json")
+    # Entity platforms are set up as soon as any integration has an entity of theirs,
+    # and the front end asks for all of them.
+    platforms = {
+        path.parent.name
+        for path in manifests
+        if json.loads(path.read_text(encoding="utf-8")).get("integration_type") == "entity"
+    }
+    exist = {name for name in names if (package / "components" / name / "manifest.json").exists()}
+    return exist | platforms
+
+
+def _requirements(package: Path, integrations: Iterable[str]) -> set[str]:
+    """Collect the requirements of integrations and of all that they depend on."""
+    found: set[str] = set()
+    seen: set[str] = set(_LEFT_OUT)
+    queue = list(integrations)
+    while queue:
+        name = queue.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        path = package / "components" / name / "manifest.json"
+        if not path.exists():
+            continue
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        found |= set(manifest.get("requirements", ()))
+        queue += manifest.get("dependencies", ())
+    return found
+
+
+def _compile(name: str, arguments: list[str], sources: Iterable[str] = ()) -> None:
+    say(f"locking {name}")
+    output = REQUIREMENTS / f"{name}.txt"
+    _uv(
+        "pip",
+        "compile",
+        "-q",
+        "--upgrade",
+        "--no-header",
+        "--no-annotate",
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "--python",
+        str(toolchain.interpreter("3.14")),
+        "-o",
+        str(output),
+        *arguments,
+        str(REQUIREMENTS / f"{name}.in"),
+        *sources,
+    )
+    note = "# Written by scripts/stack/lock.py; the wishes are in the .in file beside it.\n"
+    output.write_text(note + output.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def _uv(*arguments: str) -> None:
+    done = subprocess.run([toolchain.uv(), *arguments], env=toolchain.clean_env(), check=False)
+    if done.returncode:
+        raise StackError(f"uv {' '.join(arguments[:2])} failed")
+
+
+def main() -> int:
+    """Run as a program."""
+    try:
+        lock()
+    except StackError as error:
+        fail(error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
