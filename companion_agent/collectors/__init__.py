@@ -1,0 +1,66 @@
+"""The sources of readings, one module for each.
+
+A collector decides what is reported and how it is rounded; what differs by operating system is
+asked of `companion_agent.platforms`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from companion_agent.collectors.agent import AgentCollector, Counters
+from companion_agent.collectors.battery import BatteryCollector
+from companion_agent.collectors.cpu import CpuCollector
+from companion_agent.collectors.disk import DiskCollector
+from companion_agent.collectors.disk_io import DiskIoCollector
+from companion_agent.collectors.fan import FanCollector
+from companion_agent.collectors.memory import MemoryCollector
+from companion_agent.collectors.network import NetworkCollector
+from companion_agent.collectors.system import SystemCollector
+from companion_agent.collectors.temperature import TemperatureCollector
+from companion_agent.collectors.wifi import WifiCollector
+
+if TYPE_CHECKING:
+    from companion_agent.collectors.base import Collector, Selection
+    from companion_agent.platforms.base import Platform
+
+COLLECTORS: dict[str, type[Collector]] = {
+    collector.name: collector
+    for collector in (
+        CpuCollector,
+        MemoryCollector,
+        DiskCollector,
+        DiskIoCollector,
+        NetworkCollector,
+        TemperatureCollector,
+        FanCollector,
+        BatteryCollector,
+        SystemCollector,
+        WifiCollector,
+        AgentCollector,
+    )
+}
+"""Every collector by its name, in the order of the catalogue in `docs/protocol.md`."""
+
+
+def create(
+    name: str,
+    platform: Platform,
+    selection: Selection | None = None,
+    counters: Counters | None = None,
+) -> Collector:
+    """Make a collector.
+
+    Args:
+        name: A key of `COLLECTORS`.
+        platform: The operating system.
+        selection: What the user's `include` and `exclude` say.
+        counters: What the agent counts; only the collector `agent` reads it. Without it that
+            collector is made like the others and reports zeros.
+
+    Raises:
+        KeyError: There is no such collector.
+    """
+    if name == AgentCollector.name:
+        return AgentCollector(platform, selection, counters)
+    return COLLECTORS[name](platform, selection)

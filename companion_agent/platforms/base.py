@@ -1,0 +1,306 @@
+"""What differs by operating system, behind one interface.
+
+A platform reads; it decides nothing. Which of the things that it lists are reported, under which
+key and how they are rounded is the collectors' business.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
+
+from companion_agent.collectors.base import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch
+
+
+@dataclass(frozen=True, slots=True)
+class HostInfo:
+    """What this computer is.
+
+    Attributes:
+        name: Its host name, without a domain.
+        os: Operating system and version for people, "Debian GNU/Linux 12 (bookworm)".
+        arch: Machine architecture as the kernel names it, "x86_64".
+        manufacturer: Who built it; empty when not known.
+        model: What it is; empty when not known.
+        macs: Hardware addresses of its real network cards, lower case with colons.
+    """
+
+    name: str
+    os: str
+    arch: str
+    manufacturer: str = ""
+    model: str = ""
+    macs: tuple[str, ...] = ()
+
+
+class CpuTimes(NamedTuple):
+    """How long a processor has worked, and worked or idled; the unit does not matter."""
+
+    busy: float
+    total: float
+
+
+class CpuSample(NamedTuple):
+    """Counters of the processor since the start of the system.
+
+    Attributes:
+        all: All cores together.
+        cores: Each core that is switched on, by its number.
+        context_switches: How often a core went from one task to another; `None` when not counted.
+    """
+
+    all: CpuTimes
+    cores: Mapping[int, CpuTimes]
+    context_switches: int | None
+
+
+class MemorySample(NamedTuple):
+    """Memory in bytes; `swap_total` is 0 without swap space."""
+
+    total: int
+    available: int
+    swap_total: int
+    swap_free: int
+
+
+class Mount(NamedTuple):
+    """A mounted file system.
+
+    Attributes:
+        point: Where it is mounted, as the system spells it.
+        shown: It is one that people mean by "my disks".
+        remote: Its answers come from elsewhere and may never come.
+    """
+
+    point: str
+    shown: bool
+    remote: bool = False
+
+
+class DiskUsage(NamedTuple):
+    """Space of a file system in bytes; `free` is what ordinary users can get of it."""
+
+    total: int
+    used: int
+    free: int
+
+
+class DiskCounters(NamedTuple):
+    """Bytes that a block device has read and written since it appeared.
+
+    Attributes:
+        shown: It is a disk, and not a part or a view of one.
+    """
+
+    name: str
+    read: int
+    written: int
+    shown: bool
+
+
+class InterfaceCounters(NamedTuple):
+    """Bytes that a network interface has received and sent since it appeared.
+
+    Attributes:
+        shown: It connects this host, and not a container or virtual machine within it.
+    """
+
+    name: str
+    received: int
+    sent: int
+    shown: bool
+
+
+class Link(NamedTuple):
+    """Whether a network interface is connected, and its addresses."""
+
+    connected: bool | None = None
+    ipv4: str | None = None
+    ipv6: str | None = None
+
+
+class Sensor(NamedTuple):
+    """A sensor inside the machine.
+
+    Attributes:
+        chip: Names its chip for ever, whatever else is found: `nvme-0000-01-00-0`.
+        name: Names the sensor within the chip: `temp1`.
+        label: What to call it, "nvme Composite".
+        value: °C or rpm; `None` when it cannot be read now.
+    """
+
+    chip: str
+    name: str
+    label: str
+    value: float | None
+
+
+BatteryState = Literal["charging", "discharging", "full", "not_charging", "unknown"]
+
+
+class Battery(NamedTuple):
+    """A battery that this computer runs on.
+
+    Attributes:
+        level: Charge in percent.
+        time_left: Seconds until empty, or until full while charging.
+        power: Watts out of it (positive) or into it (negative).
+        reports_time: The system can tell `time_left`, at least at other times.
+        reports_power: The system can tell `power`, at least at other times.
+    """
+
+    name: str
+    level: float | None
+    state: BatteryState
+    time_left: float | None = None
+    power: float | None = None
+    reports_time: bool = False
+    reports_power: bool = False
+
+
+class PowerSample(NamedTuple):
+    """The batteries, and whether external power is connected (`None` when nothing tells)."""
+
+    batteries: tuple[Battery, ...]
+    plugged: bool | None
+
+
+class WifiLink(NamedTuple):
+    """A Wi-Fi interface: its network's name and the signal in dBm, `None` when not connected."""
+
+    interface: str
+    ssid: str | None
+    signal: float | None
+
+
+def not_offered(what: str) -> NoReturn:
+    """Say that an operating system does not offer something.
+
+    Raises:
+        Unavailable: Always.
+    """
+    raise Unavailable(f"this operating system does not tell {what}")
+
+
+class Platform(ABC):
+    """The operating system that the agent runs on.
+
+    Everything that a collector asks may raise `Unavailable` (there is no such thing here) or
+    `OSError` (reading failed this time). What is not overridden is unavailable.
+    """
+
+    @abstractmethod
+    def host_info(self) -> HostInfo:
+        """Describe this computer; cheap enough to be asked every minute."""
+
+    @abstractmethod
+    def installation_id(self) -> str | None:
+        """Return the identity that the operating system drew when it was installed.
+
+        Raw and private: hash it before it leaves the machine. `None` where there is none.
+        """
+
+    @abstractmethod
+    def suspended_time(self) -> float | None:
+        """Return the seconds that this machine has spent suspended since it started.
+
+        `None` where the system cannot tell.
+        """
+
+    def control(self) -> HostControl:
+        """Return what ends or pauses this machine's work; the same one every time."""
+        raise Unavailable("the agent cannot control this operating system yet")
+
+    def watch(self) -> HostWatch | None:
+        """Return what hears of sleep, shutdown and sessions; `None` where nothing tells."""
+        return None
+
+    def network_watch(self) -> NetworkWatch | None:
+        """Return what hears that the network has changed; `None` where nothing tells."""
+        return None
+
+    def cpu(self) -> CpuSample:
+        """Read the processor's counters."""
+        not_offered("how busy its processor is")
+
+    def load(self) -> tuple[float, float, float] | None:
+        """Return the load averages over 1, 5 and 15 minutes; `None` where there are none."""
+        return None
+
+    def cpu_frequency(self) -> float | None:
+        """Return the cores' mean frequency in MHz; `None` where nothing tells."""
+        return None
+
+    def cpu_temperature(self) -> float | None:
+        """Return the processor's own temperature in °C; `None` where nothing tells."""
+        return None
+
+    def memory(self) -> MemorySample:
+        """Read how much memory there is and can still be had."""
+        not_offered("how much memory is in use")
+
+    def mounts(self) -> list[Mount]:
+        """List the mounted file systems, each mount point once."""
+        not_offered("which file systems are mounted")
+
+    def disk_usage(self, point: str) -> DiskUsage:
+        """Read the space of the file system that is mounted at a point of `mounts()`."""
+        not_offered("how full its file systems are")
+
+    def disks(self) -> list[DiskCounters]:
+        """Read the counters of every block device."""
+        not_offered("what its disks read and write")
+
+    def interfaces(self) -> list[InterfaceCounters]:
+        """Read the counters of every network interface."""
+        not_offered("what its network interfaces carry")
+
+    def links(self, names: Iterable[str]) -> dict[str, Link]:
+        """Read the state and addresses of some network interfaces."""
+        return {name: Link() for name in names}
+
+    def temperatures(self) -> list[Sensor]:
+        """Read every temperature sensor inside the machine, in °C."""
+        not_offered("temperatures")
+
+    def fans(self) -> list[Sensor]:
+        """Read every fan's speed in rpm."""
+        not_offered("fan speeds")
+
+    def power(self) -> PowerSample:
+        """Read the batteries and external power."""
+        not_offered("about batteries")
+
+    def started(self) -> float:
+        """Return when the system started, in seconds since 1970 by the present clock."""
+        not_offered("when it started")
+
+    def kernel_version(self) -> str:
+        """Return the version of the running kernel."""
+        not_offered("its kernel's version")
+
+    def users(self) -> int | None:
+        """Count the people who are logged in; `None` where nothing tells."""
+        return None
+
+    def processes(self) -> int | None:
+        """Count the processes; `None` where nothing tells."""
+        return None
+
+    def pending_reboot(self) -> bool | None:
+        """Tell whether an update waits for a reboot; `None` where nothing tells."""
+        return None
+
+    def wifi(self) -> list[WifiLink]:
+        """Read the Wi-Fi interfaces."""
+        not_offered("about its Wi-Fi")
+
+    def own_memory(self) -> int | None:
+        """Return the resident memory of this process in bytes; `None` where nothing tells."""
+        return None

@@ -1,0 +1,145 @@
+"""What the agent can do to this machine, and hears of it: the other half of `platforms.base`.
+
+`HostControl` is asked by the commands, in the worker, and may block. `HostWatch` belongs to the
+loop and never does.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    import socket
+
+    from companion_agent.commands.base import Missing
+
+PowerAction = Literal["shutdown", "reboot", "cancel", "suspend", "hibernate", "hybrid_sleep"]
+SessionAction = Literal["lock", "log_out"]
+
+DELAYED: tuple[PowerAction, ...] = ("shutdown", "reboot")
+"""The actions that can be planned ahead; `cancel` calls them off."""
+
+
+class HostControl(ABC):
+    """Ends or pauses this machine's work, and its users' sessions."""
+
+    @abstractmethod
+    def power_actions(self) -> Mapping[PowerAction, Missing | None]:
+        """Find out what this machine can do, and which of it the agent lacks a permission for.
+
+        Raises:
+            Unavailable: Nothing here can be asked.
+        """
+
+    @abstractmethod
+    def session_actions(self) -> Mapping[SessionAction, Missing | None]:
+        """Find out the same of its users' sessions.
+
+        Raises:
+            Unavailable: There is nothing to lock, or nothing here can be asked.
+        """
+
+    @abstractmethod
+    def power(self, action: PowerAction, delay: float = 0) -> None:
+        """Do one of `power_actions()`; return when the system has accepted it.
+
+        Args:
+            action: What to do.
+            delay: Seconds until then, for `DELAYED` ones; the users are warned meanwhile.
+
+        Raises:
+            CommandError: The system refused it, or it did not work.
+        """
+
+    @abstractmethod
+    def session(self, action: SessionAction) -> None:
+        """Do one of `session_actions()`.
+
+        Raises:
+            CommandError: The system refused it, or it did not work.
+        """
+
+
+HappeningType = Literal[
+    "going_to_sleep",
+    "woke",
+    "shutting_down",
+    "carries_on",
+    "locked",
+    "unlocked",
+    "logged_in",
+    "logged_out",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened to this machine.
+
+    Attributes:
+        type: What it was. `carries_on`: sleep or shutdown does not come about, or who announced it
+            is gone; nothing to tell anybody, but the agent has to come back.
+        data: Who was concerned, for sessions: `user`, whether `remote`, and where the system
+            knows it the `type` of the session (`wayland`, `x11`, `tty`).
+    """
+
+    type: HappeningType
+    data: Mapping[str, str | bool] = field(default_factory=dict)
+
+
+class HostWatch(ABC):
+    """Hears what happens to this machine, and holds up sleep and shutdown for a moment.
+
+    The loop selects on `socket` for reading, and calls `step()` after every wake-up and at
+    `deadline()`. After `going_to_sleep` and `shutting_down` the machine waits, a few seconds at
+    most, until `let_go()` is called.
+    """
+
+    @abstractmethod
+    def start(self, wake: Callable[[], None]) -> None:
+        """Begin to listen.
+
+        Args:
+            wake: Wakes the loop from another thread.
+        """
+
+    @property
+    @abstractmethod
+    def socket(self) -> socket.socket | None:
+        """The socket to select on; `None` while there is none."""
+
+    @abstractmethod
+    def deadline(self) -> float:
+        """Return when `step()` is due without an event; infinity for never."""
+
+    @abstractmethod
+    def step(self) -> list[Happening]:
+        """Return what happened since the last call, in order."""
+
+    @abstractmethod
+    def let_go(self) -> None:
+        """Let the machine sleep or shut down."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Listen no more, and hold up nothing."""
+
+
+class NetworkWatch(ABC):
+    """Hears that an address or a route of this machine has changed."""
+
+    @property
+    @abstractmethod
+    def socket(self) -> socket.socket:
+        """The socket to select on."""
+
+    @abstractmethod
+    def changed(self) -> bool:
+        """Tell whether something has changed since the last call."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Listen no more."""

@@ -1,0 +1,204 @@
+"""Linux, read from the files of its kernel: cheaper than psutil and testable with a root."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+import time
+from typing import TYPE_CHECKING
+
+from companion_agent.collectors.base import Unavailable
+from companion_agent.platforms.base import (
+    CpuSample,
+    DiskCounters,
+    DiskUsage,
+    HostInfo,
+    InterfaceCounters,
+    Link,
+    MemorySample,
+    Mount,
+    Platform,
+    PowerSample,
+    Sensor,
+    WifiLink,
+)
+from companion_agent.platforms.linux import identity, reboot, sessions, system
+from companion_agent.platforms.linux.cpu import Processor
+from companion_agent.platforms.linux.disks import Disks
+from companion_agent.platforms.linux.files import Files, integer
+from companion_agent.platforms.linux.hwmon import Hwmon
+from companion_agent.platforms.linux.memory import parse_meminfo
+from companion_agent.platforms.linux.mounts import choose, parse_mountinfo
+from companion_agent.platforms.linux.netlink import RouteWatch
+from companion_agent.platforms.linux.network import Network
+from companion_agent.platforms.linux.power import Power
+from companion_agent.platforms.linux.wifi import Wifi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    import os
+
+    from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch
+
+
+class LinuxPlatform(Platform):
+    """A Linux machine.
+
+    Args:
+        root: Where its files are; `proc`, `sys`, `etc` and `run` lie below.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] = "/") -> None:
+        self._files = Files(root)
+        self._processor = Processor(self._files)
+        self._disks = Disks(self._files)
+        self._network = Network(self._files)
+        self._hwmon = Hwmon(self._files)
+        self._power = Power(self._files)
+        self._wifi = Wifi(self._files)
+        self._mountinfo = b""
+        self._mounts: list[Mount] = []
+        self._made: tuple[str, str] | None = None
+        self._control: HostControl | None = None
+
+    # Firmware does not change while the system runs; names, releases and network cards do.
+    def host_info(self) -> HostInfo:
+        """Describe this computer."""
+        if self._made is None:
+            self._made = identity.maker_and_model(self._files)
+        manufacturer, model = self._made
+        name = self._files.text("proc/sys/kernel/hostname") or "localhost"
+        return HostInfo(
+            name=name.split(".")[0] or name,
+            os=identity.os_name(self._files),
+            arch=system.ARCH,
+            manufacturer=manufacturer,
+            model=model,
+            macs=self._network.hardware_addresses(),
+        )
+
+    def installation_id(self) -> str | None:
+        """Return the machine id, see machine-id(5)."""
+        return identity.machine_id(self._files)
+
+    def suspended_time(self) -> float | None:
+        """Return how far the clock that counts sleep is ahead of the one that does not."""
+        return system.suspended_time()
+
+    # D-Bus costs two megabytes, which nobody pays who only reads.
+    def control(self) -> HostControl:
+        """Return what ends or pauses this machine's work."""
+        from companion_agent.platforms.linux.logind import LogindControl  # noqa: PLC0415
+
+        if self._control is None:
+            self._control = LogindControl()
+        return self._control
+
+    def watch(self) -> HostWatch | None:
+        """Return what hears of sleep, shutdown and sessions."""
+        from companion_agent.platforms.linux.watch import LogindWatch  # noqa: PLC0415
+
+        return LogindWatch()
+
+    def network_watch(self) -> NetworkWatch | None:
+        """Return what hears that the network has changed."""
+        with suppress(OSError):
+            return RouteWatch()
+        return None
+
+    def cpu(self) -> CpuSample:
+        """Read `/proc/stat`."""
+        return self._processor.sample()
+
+    def load(self) -> tuple[float, float, float] | None:
+        """Read `/proc/loadavg`."""
+        return self._processor.load()
+
+    def cpu_frequency(self) -> float | None:
+        """Read cpufreq."""
+        return self._processor.frequency()
+
+    def cpu_temperature(self) -> float | None:
+        """Read the processor's sensor in hwmon or a thermal zone."""
+        return self._hwmon.processor()
+
+    def memory(self) -> MemorySample:
+        """Read `/proc/meminfo`."""
+        sample = parse_meminfo(self._files.read("proc/meminfo") or b"")
+        if sample is None:
+            raise Unavailable("/proc/meminfo cannot be read", "mount /proc")
+        return sample
+
+    def mounts(self) -> list[Mount]:
+        """Read `/proc/self/mountinfo`; it is only looked into when it changed."""
+        data = self._files.read("proc/self/mountinfo") or b""
+        if data != self._mountinfo:
+            self._mounts = choose(
+                parse_mountinfo(data), lambda point: self._files.is_folder(point[1:])
+            )
+            self._mountinfo = data
+        return self._mounts
+
+    def disk_usage(self, point: str) -> DiskUsage:
+        """Ask statvfs(3)."""
+        return system.disk_usage(f"{self._files.root}{point}")
+
+    def disks(self) -> list[DiskCounters]:
+        """Read `/proc/diskstats`."""
+        return self._disks.counters()
+
+    def interfaces(self) -> list[InterfaceCounters]:
+        """Read `/proc/net/dev`."""
+        return self._network.counters()
+
+    def links(self, names: Iterable[str]) -> dict[str, Link]:
+        """Read sysfs and `/proc/net/if_inet6`, and ask netdevice(7)."""
+        return self._network.links(names)
+
+    def temperatures(self) -> list[Sensor]:
+        """Read hwmon and thermal zones."""
+        return self._hwmon.temperatures()
+
+    def fans(self) -> list[Sensor]:
+        """Read hwmon."""
+        return self._hwmon.fans()
+
+    def power(self) -> PowerSample:
+        """Read the class power_supply."""
+        return self._power.sample()
+
+    def started(self) -> float:
+        """Subtract `/proc/uptime`, which counts sleep, from now."""
+        uptime = (self._files.text("proc/uptime") or "").split(" ")[0]
+        try:
+            return time.time() - float(uptime)
+        except ValueError:
+            raise Unavailable("/proc/uptime cannot be read", "mount /proc") from None
+
+    def kernel_version(self) -> str:
+        """Read what `uname -r` shows."""
+        version = self._files.text("proc/sys/kernel/osrelease")
+        if not version:
+            raise Unavailable("/proc/sys/kernel/osrelease cannot be read", "mount /proc")
+        return version[:255]
+
+    def users(self) -> int | None:
+        """Ask logind's files or utmp."""
+        return sessions.count_users(self._files, system.ARCH)
+
+    def processes(self) -> int | None:
+        """Count the numbers in `/proc`."""
+        return sum(name[0].isdigit() for name in self._files.names("proc")) or None
+
+    def pending_reboot(self) -> bool | None:
+        """Look for the flag of Debian and Ubuntu, and for other kernels than the running one."""
+        return reboot.pending(self._files, self._files.text("proc/sys/kernel/osrelease") or "")
+
+    def wifi(self) -> list[WifiLink]:
+        """Ask nl80211."""
+        return self._wifi.links()
+
+    def own_memory(self) -> int | None:
+        """Read `/proc/self/statm`."""
+        fields = (self._files.read("proc/self/statm") or b"").split()
+        pages = integer(fields[1]) if len(fields) > 1 else None
+        return None if pages is None else pages * system.PAGE

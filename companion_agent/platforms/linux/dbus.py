@@ -1,0 +1,287 @@
+"""The system bus: calls that wait for their answer, and a connection that a loop can select on.
+
+Everything that knows the D-Bus library is in here. Source: the D-Bus specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from jeepney import (  # type: ignore[import-untyped]
+    DBusAddress,
+    FileDescriptor,
+    HeaderFields,
+    Message,
+    MessageType,
+    new_method_call,
+)
+from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]
+from jeepney.io.blocking import (  # type: ignore[import-untyped]
+    DBusConnection,
+    open_dbus_connection,
+)
+
+if TYPE_CHECKING:
+    import socket
+
+# Answers take well under a second, unless a service has to be started to give them.
+CALL_LIMIT = 10.0
+
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_ERRORS = "org.freedesktop.DBus.Error."
+NOT_THERE = frozenset(
+    _ERRORS + name
+    for name in (
+        "ServiceUnknown",
+        "NameHasNoOwner",
+        "Spawn.ServiceNotFound",
+        "Spawn.ExecFailed",
+        "Spawn.ChildExited",
+        "Spawn.Failed",
+    )
+)
+"""Errors that say that a service is not installed or does not start."""
+DENIED = frozenset(
+    _ERRORS + name for name in ("AccessDenied", "InteractiveAuthorizationRequired", "AuthFailed")
+)
+"""Errors that say that this user may not do it."""
+
+
+class BusError(Exception):
+    """A service answered with an error, or not at all.
+
+    Attributes:
+        name: The error's D-Bus name; empty when there was no answer.
+        text: What the service says about it.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text or name)
+        self.name = name
+        self.text = text or name
+
+
+class BusGoneError(BusError):
+    """There is no system bus, or not any more."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("", text)
+
+
+class Target(NamedTuple):
+    """Whom a call is for."""
+
+    service: str
+    path: str
+    interface: str
+
+    def at(self, path: str, interface: str | None = None) -> Target:
+        """Return another object of the same service."""
+        return Target(self.service, path, interface or self.interface)
+
+
+class Signal(NamedTuple):
+    """A signal as it came. Anybody may send one to us: look at the sender, a unique name."""
+
+    sender: str
+    path: str
+    interface: str
+    member: str
+    body: tuple[Any, ...]
+
+
+class Bus:
+    """A connection for calls that wait for their answer; for the worker.
+
+    Raises:
+        BusGoneError: There is no system bus.
+    """
+
+    def __init__(self) -> None:
+        self._connection = _open(fds=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @property
+    def name(self) -> str:
+        """Our own name on the bus."""
+        return str(self._connection.unique_name)
+
+    def call(
+        self, target: Target, method: str, signature: str = "", *args: object
+    ) -> tuple[Any, ...]:
+        """Call a method and return what it answers.
+
+        Raises:
+            BusError: It answered with an error, or not in time.
+        """
+        message = _method_call(target, method, signature, args)
+        try:
+            reply = self._connection.send_and_get_reply(message, timeout=CALL_LIMIT)
+        except TimeoutError:
+            raise BusError("", f"{target.service} does not answer") from None
+        except OSError as error:
+            raise BusGoneError(f"the D-Bus connection broke ({error.strerror})") from error
+        return _result(reply)
+
+    def properties(self, target: Target) -> dict[str, Any]:
+        """Return all properties of an object's interface.
+
+        Raises:
+            BusError: They cannot be read.
+        """
+        asked = target.at(target.path, _PROPERTIES)
+        return plain(self.call(asked, "GetAll", "s", target.interface)[0])
+
+
+Reply = Callable[[tuple[Any, ...] | BusError], None]
+
+
+class Listener:
+    """A connection for the loop: calls return at once, `pump()` brings answers and signals.
+
+    Making one waits for the bus, so it belongs in a thread.
+
+    Raises:
+        BusGoneError: There is no system bus.
+    """
+
+    def __init__(self) -> None:
+        self._connection = _open(fds=True)
+        self._waiting: dict[int, Reply] = {}
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket to select on."""
+        found: socket.socket = self._connection.sock
+        return found
+
+    def listen(self, **rule: str) -> None:
+        """Have signals sent here.
+
+        Args:
+            **rule: The match rule: `sender`, `interface`, `member`, `path_namespace`, `arg0`.
+
+        Raises:
+            BusGoneError: The connection broke.
+        """
+        text = ",".join(f"{name}='{value}'" for name, value in {"type": "signal", **rule}.items())
+        self._send(message_bus.AddMatch(text), None)
+
+    def call(
+        self, answer: Reply | None, target: Target, method: str, signature: str = "", *args: object
+    ) -> None:
+        """Call a method.
+
+        Args:
+            answer: Called by `pump()` with what came back.
+            target: Whom to call.
+            method: What to call.
+            signature: The types of its arguments.
+            *args: Its arguments.
+
+        Raises:
+            BusGoneError: The connection broke.
+        """
+        self._send(_method_call(target, method, signature, args), answer)
+
+    def ask_properties(self, answer: Callable[[dict[str, Any]], None], target: Target) -> None:
+        """Ask for all properties of an object's interface; there is no answer if it is gone.
+
+        Raises:
+            BusGoneError: The connection broke.
+        """
+
+        def take(reply: tuple[Any, ...] | BusError) -> None:
+            if not isinstance(reply, BusError):
+                answer(plain(reply[0]))
+
+        self.call(take, target.at(target.path, _PROPERTIES), "GetAll", "s", target.interface)
+
+    def pump(self) -> list[Signal]:
+        """Hand out the answers that are there, and return the signals.
+
+        Raises:
+            BusGoneError: The connection broke.
+        """
+        signals = []
+        while (message := self._receive()) is not None:
+            fields = message.header.fields
+            if message.header.message_type is MessageType.signal:
+                signals.append(
+                    Signal(
+                        fields.get(HeaderFields.sender, ""),
+                        fields.get(HeaderFields.path, ""),
+                        fields.get(HeaderFields.interface, ""),
+                        fields.get(HeaderFields.member, ""),
+                        message.body,
+                    )
+                )
+            elif answer := self._waiting.pop(fields.get(HeaderFields.reply_serial, -1), None):
+                try:
+                    answer(_result(message))
+                except BusError as error:
+                    answer(error)
+        return signals
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def _send(self, message: Message, answer: Reply | None) -> None:
+        serial = next(self._connection.outgoing_serial)
+        if answer:
+            self._waiting[serial] = answer
+        try:
+            self._connection.send(message, serial=serial)
+        except OSError as error:
+            raise BusGoneError(f"the D-Bus connection broke ({error.strerror})") from error
+
+    def _receive(self) -> Message | None:
+        try:
+            return self._connection.receive(timeout=0)
+        except TimeoutError:
+            return None
+        except OSError as error:
+            raise BusGoneError(f"the D-Bus connection broke ({error.strerror})") from error
+        except (ValueError, RuntimeError) as error:
+            raise BusGoneError(f"the D-Bus connection brought nonsense ({error})") from error
+
+
+def take_descriptor(value: FileDescriptor) -> int:
+    """Take over a file descriptor that came in an answer; close it with `os.close`."""
+    return int(value.to_raw_fd())
+
+
+def plain(properties: dict[str, tuple[str, Any]]) -> dict[str, Any]:
+    """Strip the types off the values of `a{sv}`."""
+    return {name: value for name, (_, value) in properties.items()}
+
+
+def _open(*, fds: bool) -> DBusConnection:
+    try:
+        return open_dbus_connection(bus="SYSTEM", enable_fds=fds)
+    except TimeoutError as error:
+        raise BusGoneError("the D-Bus system bus does not answer") from error
+    except OSError as error:
+        raise BusGoneError(f"there is no D-Bus system bus ({error.strerror or error})") from error
+    except (ValueError, RuntimeError) as error:
+        raise BusGoneError(f"the D-Bus system bus cannot be used ({error})") from error
+
+
+def _method_call(target: Target, method: str, signature: str, args: tuple[object, ...]) -> Message:
+    address = DBusAddress(target.path, bus_name=target.service, interface=target.interface)
+    return new_method_call(address, method, signature or None, args)
+
+
+def _result(message: Message) -> tuple[Any, ...]:
+    body: tuple[Any, ...] = message.body
+    if message.header.message_type is not MessageType.error:
+        return body
+    name = str(message.header.fields.get(HeaderFields.error_name, ""))
+    raise BusError(name, body[0] if body and isinstance(body[0], str) else "")

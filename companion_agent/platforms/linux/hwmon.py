@@ -1,0 +1,298 @@
+"""Temperatures and fans, from hwmon and, where hwmon has no equivalent, from thermal zones.
+
+Sources: Documentation/hwmon/sysfs-interface.rst, Documentation/ABI/testing/sysfs-class-thermal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+import re
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from companion_agent.collectors.base import Unavailable
+from companion_agent.platforms.base import Sensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from companion_agent.platforms.linux.files import Files
+
+_HWMON = "sys/class/hwmon"
+_THERMAL = "sys/class/thermal"
+# In the addresses of PCI, I2C and SCSI devices.
+_SEPARATORS = re.compile(r"[:.]")
+_INPUT = re.compile(r"(temp|fan)(\d{1,4})_input")
+# Chips appear with a new link, which is seen at once; their inputs may come later.
+_RESCAN_AFTER = 20
+
+# What hwmon's processor drivers are called, best first; a label picks the input that is meant.
+_PROCESSOR_CHIPS: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
+    (re.compile(r"coretemp$"), re.compile(r"Package id|Physical id")),
+    (re.compile(r"coretemp$"), re.compile(r"Core ")),
+    (re.compile(r"(k10temp|zenpower)$"), re.compile(r"Tdie$")),
+    (re.compile(r"(k10temp|zenpower)$"), re.compile(r"Tctl$")),
+    (re.compile(r"(k10temp|k8temp|zenpower|via_cputemp|cputemp)$"), re.compile(r"")),
+    (re.compile(r"cpu\w*thermal\w*|soc_?thermal|x86_pkg_temp|cpu_?\d*$"), re.compile(r"")),
+    (re.compile(r"(thinkpad|dell_smm|dell_ddv|asus_ec\w*|applesmc)$"), re.compile(r"CPU")),
+)
+
+# Inputs of these chips lead to sockets on the board, many with nothing in them: a fan that never
+# turned, a temperature of a fixed number. Others are built in, and a fan of 0 rpm is resting.
+_BOARD_CHIP = re.compile(r"nct|it8|w83|f71|f81|sch\d|dme1737|smsc47|asc7|lm\d|adt7|pc87|vt1211")
+_OPEN_INPUTS = frozenset({0.0, 127.0, 127.5, 128.0})
+
+# Zones that only repeat a hwmon chip of another name, or hold no measurement at all.
+_REPEATS = {"x86_pkg_temp": "coretemp", "TCPU": "coretemp"}
+_NO_MEASUREMENT = re.compile(r"INT340|int340")
+
+Quantity = Literal["temp", "fan"]
+
+
+class _Input(NamedTuple):
+    """One `tempN_input`, `fanN_input` or thermal zone.
+
+    Attributes:
+        chip: Its chip's lasting name, and `chip_name` the driver's name for it.
+        printed: Its own label, and `label` that together with the chip's name.
+        fault: File that says whether the sensor is broken; may be empty, as may `power`.
+        power: File that says whether the device sleeps.
+        on_board: It may be a socket with nothing in it.
+    """
+
+    quantity: Quantity
+    chip: str
+    chip_name: str
+    name: str
+    printed: str
+    label: str
+    path: str
+    fault: str
+    power: str
+    on_board: bool
+
+
+class _Chip(NamedTuple):
+    """A chip and where its files are."""
+
+    folder: str
+    name: str
+    address: str
+
+
+class Hwmon:
+    """The sensors of one machine.
+
+    Which sensors there are is remembered; a pass reads one file for each of them. The memory is
+    replaced as a whole, so that collectors in different workers may ask at the same time.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._inputs: tuple[_Input, ...] = ()
+        self._seen: tuple[dict[str, str], dict[str, str]] | None = None
+        self._passes = 0
+        self._alive: set[tuple[str, str]] = set()
+
+    def temperatures(self) -> list[Sensor]:
+        """Read every temperature.
+
+        Raises:
+            Unavailable: The machine shows none.
+        """
+        found = self._read("temp")
+        if not found:
+            raise Unavailable(
+                "the kernel shows no temperature sensors",
+                "on a PC, load the driver of its sensors: 'modprobe coretemp' (Intel), "
+                "'modprobe k10temp' (AMD), or run 'sensors-detect' of lm-sensors; "
+                "a virtual machine or container has none",
+            )
+        return found
+
+    def fans(self) -> list[Sensor]:
+        """Read every fan.
+
+        Raises:
+            Unavailable: The machine shows none that has ever turned.
+        """
+        found = self._read("fan")
+        if not found:
+            raise Unavailable(
+                "the kernel shows no fans",
+                "the board's sensor chip may need a driver: run 'sensors-detect' of lm-sensors",
+            )
+        return found
+
+    def processor(self) -> float | None:
+        """Return the processor's own temperature in °C; the hottest where there are several."""
+        inputs = [one for one in self._current() if one.quantity == "temp"]
+        for chip, label in _PROCESSOR_CHIPS:
+            chosen = [
+                one for one in inputs if chip.match(one.chip_name) and label.match(one.printed)
+            ]
+            values = [value for one in chosen if (value := self._value(one)) is not None]
+            if values:
+                return max(values)
+        return None
+
+    def _read(self, quantity: Quantity) -> list[Sensor]:
+        sensors = []
+        for one in self._current():
+            if one.quantity == quantity:
+                value = self._value(one)
+                if self._is_real(one, value):
+                    sensors.append(Sensor(one.chip, one.name, one.label, value))
+        return sensors
+
+    def _is_real(self, one: _Input, value: float | None) -> bool:
+        """Tell whether an input has something at its end; once it had, it is believed."""
+        identity = (one.chip, one.name)
+        if identity in self._alive:
+            return True
+        if one.quantity == "temp":
+            real = value is not None and not (one.on_board and value in _OPEN_INPUTS)
+        else:
+            real = not one.on_board or bool(value)
+        if real:
+            self._alive.add(identity)
+        return real
+
+    def _value(self, one: _Input) -> float | None:
+        # Asking a graphics card that sleeps would wake it up, every time.
+        if one.power and self._files.text(one.power) in {"suspended", "suspending"}:
+            return None
+        raw = self._files.number(one.path)
+        if raw is None or (one.fault and self._files.number(one.fault) == 1):
+            return None
+        if one.quantity == "fan":
+            # 65535 is what an embedded controller says while it does not know.
+            return float(raw) if 0 <= raw < 30_000 else None
+        celsius = raw / 1000
+        return celsius if -40 <= celsius <= 150 else None
+
+    def _current(self) -> tuple[_Input, ...]:
+        # With their targets: a number that became free is given to the next chip that comes.
+        seen = (self._files.links(_HWMON), self._files.links(_THERMAL))
+        self._passes += 1
+        if seen != self._seen or self._passes > _RESCAN_AFTER:
+            self._inputs = tuple(self._scan(*seen))
+            self._seen = seen
+            self._passes = 0
+        return self._inputs
+
+    def _scan(self, hwmon: Iterable[str], zones: Iterable[str]) -> list[_Input]:
+        chips = _distinct(chip for name in hwmon if (chip := self._chip(name)))
+        names = Counter(chip.name for chip in chips)
+        inputs = []
+        for chip in chips:
+            title = chip.name if names[chip.name] == 1 else f"{chip.name} {chip.address}"
+            inputs += self._chip_inputs(chip, title)
+        return inputs + self._zone_inputs(zones, set(names))
+
+    def _chip(self, entry: str) -> _Chip | None:
+        folder = f"{_HWMON}/{entry}"
+        name = self._files.text(f"{folder}/name")
+        if not name:
+            # Drivers from before 2013 put everything into the device's folder.
+            folder = f"{folder}/device"
+            name = self._files.text(f"{folder}/name")
+        return _Chip(folder, name, self._address(entry)) if name else None
+
+    def _address(self, entry: str) -> str:
+        """Return where on its bus a chip sits, which outlasts the order of discovery.
+
+        "hwmon3" and "nvme0" are numbered as they are found; the slot "0000:01:00.0" that they
+        hang on, the first device of a bus above them, stays. Empty for chips without hardware.
+        """
+        path = self._files.target(f"{_HWMON}/{entry}/device") or ""
+        while path.count("/") > 2:
+            bus = self._files.target(f"{path}/subsystem")
+            if bus and bus.startswith("sys/bus/"):
+                return path.rpartition("/")[2]
+            path = path.rpartition("/")[0]
+        return ""
+
+    def _chip_inputs(self, chip: _Chip, title: str) -> list[_Input]:
+        prefix = f"{chip.name}."
+        address = chip.address.removeprefix(prefix)
+        identity = _SEPARATORS.sub("-", f"{chip.name}-{address}" if address else chip.name)
+        power = f"{chip.folder}/device/power/runtime_status"
+        sleeps = self._files.text(power) in {"active", "suspended", "suspending", "resuming"}
+        # Board chips only have drawn-up sockets when they are on the board's own bus; the same
+        # names never occur on PCI.
+        on_board = bool(_BOARD_CHIP.match(chip.name))
+        inputs = []
+        for file in self._files.names(chip.folder):
+            match = _INPUT.fullmatch(file)
+            if match:
+                name = match[1] + match[2]
+                printed = self._files.text(f"{chip.folder}/{name}_label") or name
+                fault = f"{chip.folder}/{name}_fault"
+                inputs.append(
+                    _Input(
+                        quantity="temp" if match[1] == "temp" else "fan",
+                        chip=identity,
+                        chip_name=chip.name,
+                        name=name,
+                        printed=printed,
+                        label=f"{title} {printed}",
+                        path=f"{chip.folder}/{file}",
+                        fault=fault if self._files.exists(fault) else "",
+                        power=power if sleeps else "",
+                        on_board=on_board,
+                    )
+                )
+        return _with_distinct_labels(sorted(inputs, key=_number))
+
+    def _zone_inputs(self, zones: Iterable[str], chips: set[str]) -> list[_Input]:
+        inputs = []
+        kinds: Counter[str] = Counter()
+        for zone in zones:
+            folder = f"{_THERMAL}/{zone}"
+            kind = self._files.text(f"{folder}/type") if zone.startswith("thermal_zone") else None
+            if not kind or _NO_MEASUREMENT.match(kind):
+                continue
+            # hwmon's own name for a zone may not have a dash.
+            if kind.replace("-", "_") in chips or _REPEATS.get(kind) in chips:
+                continue
+            kinds[kind] += 1
+            inputs.append(
+                _Input(
+                    quantity="temp",
+                    chip=f"zone-{kind}",
+                    chip_name=kind.replace("-", "_"),
+                    name=f"temp{kinds[kind]}",
+                    printed="",
+                    label=kind if kinds[kind] == 1 else f"{kind} {kinds[kind]}",
+                    path=f"{folder}/temp",
+                    fault="",
+                    power="",
+                    on_board=False,
+                )
+            )
+        return inputs
+
+
+def _number(one: _Input) -> tuple[str, int]:
+    return one.quantity, int(one.name.lstrip("tempfan"))
+
+
+def _distinct(chips: Iterable[_Chip]) -> list[_Chip]:
+    """Number chips without hardware that share a name; nothing else tells them apart."""
+    seen: Counter[tuple[str, str]] = Counter()
+    result = []
+    for chip in chips:
+        seen[chip.name, chip.address] += 1
+        count = seen[chip.name, chip.address]
+        result.append(chip if count == 1 else chip._replace(address=f"{chip.address}{count}"))
+    return result
+
+
+def _with_distinct_labels(inputs: list[_Input]) -> list[_Input]:
+    labels = Counter((one.quantity, one.label) for one in inputs)
+    return [
+        one
+        if labels[one.quantity, one.label] == 1
+        else one._replace(label=f"{one.label} {one.name}")
+        for one in inputs
+    ]

@@ -1,0 +1,96 @@
+"""What polkit permits this user, and the rule that makes it permit more. Source: polkit(8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from companion_agent.commands.base import Missing
+from companion_agent.platforms.linux.dbus import NOT_THERE, BusError, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from companion_agent.platforms.linux.dbus import Bus
+
+RULE_PATH = "/etc/polkit-1/rules.d/50-pilot-agent.rules"
+
+_AUTHORITY = Target(
+    "org.freedesktop.PolicyKit1",
+    "/org/freedesktop/PolicyKit1/Authority",
+    "org.freedesktop.PolicyKit1.Authority",
+)
+
+
+class NoPolkitError(Exception):
+    """Nothing here can permit anything to anybody but root."""
+
+
+def rule(user: str, actions: Iterable[str]) -> str:
+    """Write the rule that permits actions to a user, as the whole text of `RULE_PATH`.
+
+    Args:
+        user: The user's name.
+        actions: polkit's names of the actions.
+    """
+    listed = "".join(f"        {_quote(action)},\n" for action in sorted(set(actions)))
+    return (
+        "// What the Pilot agent may do to this machine when Home Assistant asks for it.\n"
+        "polkit.addRule(function(action, subject) {\n"
+        "    var permitted = [\n"
+        f"{listed}"
+        "    ];\n"
+        f"    if (subject.user == {_quote(user)} && permitted.indexOf(action.id) >= 0) {{\n"
+        "        return polkit.Result.YES;\n"
+        "    }\n"
+        "});\n"
+    )
+
+
+def missing_rule(user: str, actions: Iterable[str]) -> Missing:
+    """Say which rule is missing."""
+    return Missing(
+        "polkit",
+        f"As root, write this to {RULE_PATH}, readable for all (mode 0644); it takes effect at "
+        f"once:\n\n{rule(user, actions)}",
+    )
+
+
+def missing_polkit(user: str, actions: Iterable[str]) -> Missing:
+    """Say that polkit is missing, and which rule it needs."""
+    return Missing(
+        "package",
+        "Install polkit, which alone can permit this to a user that is not root (Debian, Ubuntu: "
+        "apt install polkitd; Fedora, Arch: the package polkit). Then, as root, write this to "
+        f"{RULE_PATH}, readable for all (mode 0644):\n\n{rule(user, actions)}",
+    )
+
+
+def permitted(bus: Bus, actions: Iterable[str]) -> frozenset[str]:
+    """Ask which actions are permitted to this process without a question to anybody.
+
+    Raises:
+        NoPolkitError: polkit is not installed or does not start.
+        BusError: It does not answer.
+    """
+    return frozenset(action for action in actions if _is_permitted(bus, action))
+
+
+def _is_permitted(bus: Bus, action: str) -> bool:
+    subject = ("system-bus-name", {"name": ("s", bus.name)})
+    try:
+        ((yes, _challenge, _details),) = bus.call(
+            _AUTHORITY, "CheckAuthorization", "(sa{sv})sa{ss}us", subject, action, {}, 0, ""
+        )
+    except BusError as error:
+        if error.name in NOT_THERE:
+            raise NoPolkitError from error
+        if error.name.startswith("org.freedesktop.PolicyKit1.Error."):
+            # An action that this version of the system does not have needs no permission.
+            return True
+        raise
+    return bool(yes)
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

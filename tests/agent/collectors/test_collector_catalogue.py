@@ -1,0 +1,56 @@
+"""Every collector on every machine keeps to the catalogue of the protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from catalogue import KINDS, ROOM_SENSORS, check_platform
+from machines import MACHINES, build
+import pytest
+
+from companion_agent import platforms
+from companion_agent.collectors import COLLECTORS, create
+from companion_agent.collectors.base import Unavailable
+from companion_agent.platforms.generic import GenericPlatform
+from companion_agent.platforms.linux import LinuxPlatform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_machine_keeps_to_the_catalogue(name: str, tmp_path: Path) -> None:
+    assert check_platform(build(name, tmp_path))
+
+
+def test_the_machine_at_hand_keeps_to_the_catalogue() -> None:
+    kinds = check_platform(platforms.current())
+
+    assert {"cpu.percent", "memory.used", "disk.free", "system.started", "agent.memory"} <= kinds
+
+
+def test_psutil_keeps_to_the_catalogue() -> None:
+    kinds = check_platform(GenericPlatform())
+
+    assert {"cpu.percent", "memory.used", "disk.free", "system.started", "agent.memory"} <= kinds
+
+
+def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
+    found = set().union(*(check_platform(build(name, tmp_path / name)) for name in MACHINES))
+
+    assert found == set(KINDS) - ROOM_SENSORS
+
+
+def test_collectors_stand_in_the_order_of_the_catalogue() -> None:
+    order = list(dict.fromkeys(kind.split(".")[0] for kind in KINDS if kind not in ROOM_SENSORS))
+
+    assert list(COLLECTORS) == order
+
+
+def test_a_host_without_anything_has_reasons(tmp_path: Path) -> None:
+    platform = LinuxPlatform(tmp_path)
+
+    for name in ("cpu", "memory", "disk", "disk_io", "network", "temperature", "fan", "battery"):
+        with pytest.raises(Unavailable) as caught:
+            create(name, platform).probe()
+        assert caught.value.reason

@@ -1,0 +1,95 @@
+"""Whatever stands in the kernel's files, a collector reads, or says why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from catalogue import check_platform
+from hypothesis import HealthCheck, given, settings, strategies as st
+from machines import MACHINES, Machine, build
+import pytest
+
+from companion_agent.collectors import COLLECTORS, create
+from companion_agent.collectors.base import Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+NASTY = [
+    b"",
+    b"\n",
+    b"\0",
+    b"-1\n",
+    b"0\n",
+    b"18446744073709551615\n",
+    b"-9223372036854775808\n",
+    b"9" * 70,
+    b"nan inf -inf\n",
+    b"\xff\xfe\xfd\n",
+    b"a/../b\n",
+    b"x" * 5000,
+]
+LINES = st.lists(st.sampled_from(NASTY) | st.binary(max_size=60), min_size=1, max_size=4).map(
+    b" ".join
+)
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> None:
+    return {name: build(name, tmp_path_factory.mktemp(name)) for name in MACHINES}
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+@pytest.mark.parametrize("name", MACHINES)
+def test_any_bytes_in_any_file_keep_to_the_catalogue(
+    hosts: dict[str, Machine], name: str, data: Any
+) -> None:
+    host: Machine = hosts[name]
+    path = data.draw(st.sampled_from(host.files()))
+    before = (host.root / path).read_bytes()
+    bad = data.draw(LINES)
+    fresh = Machine(host.root)
+    fresh.space = host.space
+    early = data.draw(st.booleans())
+    try:
+        if early:
+            host.write(path, bad)
+        check_platform(fresh, lambda: host.write(path, bad))
+        fresh.host_info()
+        fresh.installation_id()
+    finally:
+        host.write(path, before)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_files_that_vanish_between_two_passes(name: str, tmp_path: Path) -> None:
+    """Take one file away at a time from collectors at work."""
+    host = build(name, tmp_path)
+    working = []
+    for collector_name in COLLECTORS:
+        collector = create(collector_name, host)
+        try:
+            collector.probe()
+            working.append(collector)
+        except Unavailable:
+            pass
+    for path in host.files():
+        host.remove(path)
+        for collector in list(working):
+            try:
+                values = collector.collect()
+                assert {reading.key for reading in collector.readings()} == set(values)
+            except Unavailable:
+                working.remove(collector)
+
+    assert {collector.name for collector in working} <= {
+        "agent",
+        "system",
+        "wifi",
+        "temperature",
+        "fan",
+    }

@@ -1,0 +1,210 @@
+"""Rates of disks and interfaces, and the interfaces' addresses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from companion_agent.collectors._rates import Rates
+from companion_agent.collectors.base import Selection, Unavailable
+from companion_agent.collectors.disk_io import DiskIoCollector
+from companion_agent.collectors.network import NetworkCollector
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from screen import Clock, MachineOf, Screen, ScreenOf
+
+NET_DEV = "proc/net/dev"
+DISKSTATS = "proc/diskstats"
+MIB = 1024 * 1024
+
+
+def of(shown: Screen) -> list[str]:
+    """List what is reported, each once."""
+    return list(dict.fromkeys(reading.of for reading in shown.collector.readings()))
+
+
+def test_a_rate_needs_two_readings(clock: Clock) -> None:
+    rates = Rates()
+
+    assert rates.measure({"a": 100}) == {"a": None}
+    clock.forward(10)
+    assert rates.measure({"a": 1100}) == {"a": 100}
+
+
+def test_a_counter_that_starts_again_makes_no_rate(clock: Clock) -> None:
+    rates = Rates()
+    rates.measure({"a": 5000})
+    clock.forward(10)
+    assert rates.measure({"a": 20}) == {"a": None}
+    clock.forward(10)
+
+    assert rates.measure({"a": 120}) == {"a": 10}
+
+
+def test_an_absurd_rate_is_none(clock: Clock) -> None:
+    rates = Rates()
+    rates.measure({"a": 0})
+    clock.forward(1)
+
+    assert rates.measure({"a": 2**63}) == {"a": None}
+
+
+def test_a_counter_that_was_away_is_new(clock: Clock) -> None:
+    rates = Rates()
+    rates.measure({"a": 5000})
+    clock.forward(10)
+    rates.measure({})
+    clock.forward(10)
+
+    assert rates.measure({"a": 9000}) == {"a": None}
+
+
+def test_two_readings_at_once_keep_the_rate(clock: Clock) -> None:
+    rates = Rates()
+    rates.measure({"a": 0})
+    clock.forward(10)
+    rates.measure({"a": 1000})
+    clock.forward(0.001)
+
+    assert rates.measure({"a": 1500}) == {"a": 100}
+    clock.forward(9.999)
+    assert rates.measure({"a": 2000}) == {"a": 100}
+
+
+def test_a_disk_is_read_in_sectors_of_512_bytes(
+    machine: MachineOf, screen: ScreenOf, clock: Clock
+) -> None:
+    host = machine("raspberry-pi")
+    shown = screen(DiskIoCollector(host))
+    clock.forward(10)
+    host.change(
+        DISKSTATS, "3400000 200000 90000 60000 2800000", "3420000 200000 90000 60000 2802000"
+    )
+
+    seen = shown.look()
+
+    assert seen["mmcblk0.read_rate"] == 1024000
+    assert seen["mmcblk0.write_rate"] == 102400
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("thinkpad", ["nvme0n1", "sdb"], id="no partition, loop, zram, encryption"),
+        pytest.param("raspberry-pi", ["mmcblk0"], id="no ram"),
+        pytest.param("amd-desktop", ["nvme0n1", "sda", "sdb"], id="no optical drive"),
+        pytest.param("server", ["nvme0n1", "nvme1n1", "md1", "cciss/c0d0"], id="RAID"),
+    ],
+)
+def test_disks_are_whole_ones(
+    machine: MachineOf, screen: ScreenOf, name: str, expected: Any
+) -> None:
+    assert of(screen(DiskIoCollector(machine(name)))) == expected
+
+
+def test_volumes_are_included_by_their_lasting_name(machine: MachineOf, screen: ScreenOf) -> None:
+    selection = Selection(include=("pve-vm*",))
+
+    assert of(screen(DiskIoCollector(machine("server"), selection))) == ["pve-vm--100--disk--0"]
+
+
+def test_a_container_has_no_disks(machine: MachineOf) -> None:
+    with pytest.raises(Unavailable, match="no disk"):
+        DiskIoCollector(machine("container")).probe()
+
+
+def test_an_interface_reports_rates_totals_state_and_addresses(
+    machine: MachineOf, screen: ScreenOf, clock: Clock
+) -> None:
+    host = machine("thinkpad")
+    shown = screen(NetworkCollector(host))
+    clock.forward(10)
+    host.change(NET_DEV, "5368709120 4200000", "5368809120 4200100")
+
+    seen = shown.look()
+
+    assert seen["wlp0s20f3.download_rate"] == 10000
+    assert seen["wlp0s20f3.upload_rate"] == 0
+    assert seen["wlp0s20f3.received"] == 5120 * MIB
+    assert seen["wlp0s20f3.sent"] == 256 * MIB
+    assert seen["wlp0s20f3.connected"] is True
+    assert seen["wlp0s20f3.ipv4"] == "192.0.2.17"
+    assert seen["wlp0s20f3.ipv6"] == "2001:db8:0:1:21a:2bff:fe3c:4d5e"
+    assert seen["enp0s31f6.connected"] is False
+    assert seen["enp0s31f6.ipv4"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("thinkpad", ["enp0s31f6", "wlp0s20f3"], id="no container's interfaces"),
+        pytest.param("amd-desktop", ["enp5s0", "wg0"], id="a tunnel, no virtual machine's"),
+        pytest.param("server", ["eno1", "eno2", "bond0", "vmbr0", "bond0.30"], id="own bridges"),
+        pytest.param("container", ["eth0"], id="in a container"),
+    ],
+)
+def test_interfaces_are_the_hosts_own(
+    machine: MachineOf, screen: ScreenOf, name: str, expected: Any
+) -> None:
+    assert of(screen(NetworkCollector(machine(name)))) == expected
+
+
+def test_include_brings_an_interface_back(machine: MachineOf, screen: ScreenOf) -> None:
+    shown = screen(NetworkCollector(machine("server"), Selection(include=("tap*", "eno1"))))
+
+    assert of(shown) == ["eno1", "tap100i0"]
+
+
+def test_a_tunnel_without_a_state_has_its_carrier(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("amd-desktop")
+    shown = screen(NetworkCollector(host))
+    assert shown.look()["wg0.connected"] is True
+    host.fail("sys/class/net/wg0/carrier")
+
+    assert shown.look()["wg0.connected"] is False
+
+
+def test_an_interface_is_made_anew_between_two_readings(
+    machine: MachineOf, screen: ScreenOf, clock: Clock
+) -> None:
+    host = machine("container")
+    shown = screen(NetworkCollector(host))
+    clock.forward(10)
+    host.change(NET_DEV, "eth0:   50000 ", "eth0:   100 ")
+
+    seen = shown.look()
+
+    assert seen["eth0.download_rate"] is None
+    assert seen["eth0.received"] == 0
+
+
+def test_an_interface_goes(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("amd-desktop")
+    shown = screen(NetworkCollector(host))
+    text = (host.root / NET_DEV).read_text()
+    host.write(
+        NET_DEV, "".join(line for line in text.splitlines(keepends=True) if "wg0" not in line)
+    )
+
+    assert not any(key.startswith("wg0") for key in shown.look())
+
+
+def test_a_number_beyond_the_protocol_is_not_sent(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("container")
+    host.change(NET_DEV, "eth0:   50000 ", f"eth0: {10**16} ")
+
+    assert screen(NetworkCollector(host)).look()["eth0.received"] is None
+
+
+def test_chatter_is_no_change(machine: MachineOf, screen: ScreenOf, clock: Clock) -> None:
+    host = machine("container")
+    shown = screen(NetworkCollector(host))
+    clock.forward(10)
+    before = dict(shown.look())
+    clock.forward(10)
+    host.change(NET_DEV, "eth0:   50000 ", "eth0:   53000 ")
+
+    assert shown.look() == before

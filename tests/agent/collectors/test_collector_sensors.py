@@ -1,0 +1,189 @@
+"""Temperatures and fans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from companion_agent.collectors.base import Selection, Unavailable
+from companion_agent.collectors.fan import FanCollector
+from companion_agent.collectors.temperature import TemperatureCollector
+
+if TYPE_CHECKING:
+    from screen import MachineOf, Screen, ScreenOf
+
+NCT = "sys/devices/platform/nct6775.656/hwmon/hwmon2"
+GPU = "sys/devices/pci0000:00/0000:0b:00.0"
+
+
+def labels(shown: Screen) -> list[str]:
+    """List the names of what is reported."""
+    return [reading.of for reading in shown.collector.readings()]
+
+
+def test_sensors_have_the_chip_s_and_their_own_name(machine: MachineOf, screen: ScreenOf) -> None:
+    shown = screen(TemperatureCollector(machine("thinkpad")))
+
+    assert labels(shown) == [
+        "acpitz temp1",
+        "nvme Composite",
+        "coretemp Package id 0",
+        "coretemp Core 0",
+        "coretemp Core 1",
+        "thinkpad CPU",
+        "iwlwifi_1 temp1",
+        "SEN1",
+    ]
+
+
+def test_temperatures_are_in_tenths(machine: MachineOf, screen: ScreenOf) -> None:
+    seen = screen(TemperatureCollector(machine("thinkpad"))).look()
+
+    assert seen["nvme-0000-01-00-0.temp1"] == 37.9
+
+
+def test_two_chips_of_one_name_are_told_apart(machine: MachineOf, screen: ScreenOf) -> None:
+    shown = screen(TemperatureCollector(machine("server")))
+
+    assert labels(shown) == [
+        "coretemp coretemp.0 Package id 0",
+        "coretemp coretemp.1 Package id 1",
+        "nvme 0000:41:00.0 Composite",
+        "nvme 0000:42:00.0 Composite",
+    ]
+    assert set(shown.look()) == {
+        "coretemp-0.temp1",
+        "coretemp-1.temp1",
+        "nvme-0000-41-00-0.temp1",
+        "nvme-0000-42-00-0.temp1",
+    }
+
+
+def test_a_key_does_not_depend_on_the_order_of_discovery(
+    machine: MachineOf, screen: ScreenOf
+) -> None:
+    host = machine("server")
+    shown = screen(TemperatureCollector(host))
+    before = dict(shown.look())
+    for name in ("hwmon2", "hwmon3"):
+        (host.root / f"sys/class/hwmon/{name}").rename(host.root / f"sys/class/hwmon/x{name}")
+    (host.root / "sys/class/hwmon/xhwmon2").rename(host.root / "sys/class/hwmon/hwmon3")
+    (host.root / "sys/class/hwmon/xhwmon3").rename(host.root / "sys/class/hwmon/hwmon2")
+
+    assert shown.look() == before
+
+
+def test_a_raspberry_pi_s_temperature_is_there_once(machine: MachineOf, screen: ScreenOf) -> None:
+    assert screen(TemperatureCollector(machine("raspberry-pi"))).look() == {
+        "cpu_thermal.temp1": 48.2
+    }
+
+
+def test_open_sockets_and_broken_sensors_are_left_out(machine: MachineOf, screen: ScreenOf) -> None:
+    shown = screen(TemperatureCollector(machine("amd-desktop")))
+
+    assert labels(shown) == ["k10temp Tctl", "k10temp Tccd1", "amdgpu edge", "nct6798 SYSTIN"]
+
+
+def test_a_sensor_that_was_believed_stays_when_it_fails(
+    machine: MachineOf, screen: ScreenOf
+) -> None:
+    host = machine("amd-desktop")
+    shown = screen(TemperatureCollector(host))
+    host.write(f"{NCT}/temp1_input", "-128000\n")
+
+    assert shown.look()["nct6798-nct6775-656.temp1"] is None
+
+
+def test_a_sleeping_graphics_card_is_not_woken(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("amd-desktop")
+    shown = screen(TemperatureCollector(host))
+    host.write(f"{GPU}/power/runtime_status", "suspended\n")
+
+    assert shown.look()["amdgpu-0000-0b-00-0.temp1"] is None
+
+
+def test_a_driver_is_loaded_and_unloaded(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("raspberry-pi")
+    shown = screen(TemperatureCollector(host))
+    host.write("sys/class/hwmon/hwmon9/name", "drivetemp\n")
+    host.write("sys/class/hwmon/hwmon9/temp1_input", "31000\n")
+    assert shown.look()["drivetemp.temp1"] == 31
+    host.remove("sys/class/hwmon/hwmon9")
+
+    assert "drivetemp.temp1" not in shown.look()
+
+
+def test_an_old_driver_has_its_files_in_the_device(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("container")
+    host.write("sys/class/hwmon/hwmon0/device/name", "lm78\n")
+    host.write("sys/class/hwmon/hwmon0/device/temp1_input", "40000\n")
+
+    assert screen(TemperatureCollector(host)).look() == {"lm78.temp1": 40}
+
+
+def test_zones_stand_in_where_there_is_no_hwmon(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("container")
+    for number, celsius in ((0, 41000), (1, 42000)):
+        host.write(f"sys/class/thermal/thermal_zone{number}/type", "soc-thermal\n")
+        host.write(f"sys/class/thermal/thermal_zone{number}/temp", f"{celsius}\n")
+
+    shown = screen(TemperatureCollector(host))
+
+    assert shown.look() == {"zone-soc-thermal.temp1": 41, "zone-soc-thermal.temp2": 42}
+    assert labels(shown) == ["soc-thermal", "soc-thermal 2"]
+    assert host.cpu_temperature() == 42
+
+
+def test_a_flickering_last_digit_is_no_change(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("raspberry-pi")
+    shown = screen(TemperatureCollector(host))
+    before = dict(shown.look())
+    host.write("sys/devices/virtual/thermal/thermal_zone0/hwmon0/temp1_input", "48686\n")
+
+    assert shown.look() == before
+
+
+def test_a_selection_by_name(machine: MachineOf, screen: ScreenOf) -> None:
+    shown = screen(TemperatureCollector(machine("thinkpad"), Selection(include=("nvme *",))))
+
+    assert labels(shown) == ["nvme Composite"]
+
+
+def test_a_machine_without_sensors_gets_a_hint(machine: MachineOf) -> None:
+    with pytest.raises(Unavailable) as caught:
+        TemperatureCollector(machine("container")).probe()
+
+    assert "coretemp" in caught.value.hint
+
+
+def test_fans_that_rest_are_shown_and_empty_sockets_are_not(
+    machine: MachineOf, screen: ScreenOf
+) -> None:
+    shown = screen(FanCollector(machine("amd-desktop")))
+
+    assert shown.look() == {
+        "amdgpu-0000-0b-00-0.fan1": 0,
+        "nct6798-nct6775-656.fan2": 811,
+        "nct6798-nct6775-656.fan10": 640,
+    }
+
+
+def test_a_fan_on_the_board_that_stops_is_still_there(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("amd-desktop")
+    shown = screen(FanCollector(host))
+    host.write(f"{NCT}/fan2_input", "0\n")
+
+    assert shown.look()["nct6798-nct6775-656.fan2"] == 0
+
+
+def test_a_controller_that_does_not_know_says_nothing(machine: MachineOf, screen: ScreenOf) -> None:
+    seen = screen(FanCollector(machine("thinkpad"))).look()
+
+    assert seen == {"thinkpad-thinkpad_hwmon.fan1": 0, "thinkpad-thinkpad_hwmon.fan2": None}
+
+
+def test_no_fans_no_collector(machine: MachineOf) -> None:
+    with pytest.raises(Unavailable, match="no fans"):
+        FanCollector(machine("server")).probe()
