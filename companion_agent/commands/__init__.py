@@ -1,0 +1,18 @@
+"""What Home Assistant can ask of this host: one file for every group of commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from companion_agent.commands.base import CommandGroup
+    from companion_agent.platforms.base import Platform
+
+
+def create(platform: Platform) -> list[CommandGroup]:
+    """Make the groups of commands that there are, whatever this host can do of them."""
+    # Here, because the checks of trust import from this package and need none of them.
+    from companion_agent.commands.power import PowerCommands  # noqa: PLC0415
+    from companion_agent.commands.session import SessionCommands  # noqa: PLC0415
+
+    return [PowerCommands(platform), SessionCommands(platform)]

@@ -1,0 +1,308 @@
+"""What logind and polkit answer, and what the agent makes of it."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from companion_agent.collectors.base import Unavailable
+from companion_agent.commands.base import CommandError, Missing
+from companion_agent.commands.power import PowerCommands
+from companion_agent.commands.session import SessionCommands
+from companion_agent.platforms.linux import LinuxPlatform
+from companion_agent.platforms.linux.logind import LogindControl, polkit_actions
+
+from .played import LOGIND, MANAGER, Logind, Polkit, SystemBus
+
+ALL = {"shutdown", "reboot", "cancel", "suspend", "hibernate", "hybrid_sleep"}
+AGENT = 4242
+
+
+@pytest.fixture
+def control() -> LogindControl:
+    """The control of an agent that is not root."""
+    return LogindControl(uid=AGENT, user="pilot-agent")
+
+
+@pytest.fixture
+def root() -> LogindControl:
+    return LogindControl(uid=0, user="root")
+
+
+def blocked(
+    logind: Logind, method: str, error: str = "org.freedesktop.DBus.Error.AccessDenied"
+) -> None:
+    code = f"raise dbus.exceptions.DBusException('no', name='{error}')"
+    logind.method(MANAGER, method, "b", "", code)
+
+
+def test_root_may_do_what_the_machine_can(logind: Logind, root: LogindControl) -> None:
+    assert root.power_actions() == dict.fromkeys(ALL)
+
+
+def test_what_the_machine_cannot_is_not_offered(logind: Logind, root: LogindControl) -> None:
+    for method in ("CanHibernate", "CanHybridSleep"):
+        logind.method(MANAGER, method, "", "s", "ret = 'na'")
+    assert set(root.power_actions()) == ALL - {"hibernate", "hybrid_sleep"}
+
+
+def test_what_logind_does_not_know_is_not_offered(logind: Logind, root: LogindControl) -> None:
+    blocked(logind, "CanHybridSleep", "org.freedesktop.DBus.Error.UnknownMethod")
+    assert set(root.power_actions()) == ALL - {"hybrid_sleep"}
+
+
+def test_a_machine_that_cannot_shut_down_has_nothing_to_call_off(
+    logind: Logind, root: LogindControl
+) -> None:
+    for method in ("CanPowerOff", "CanReboot"):
+        logind.method(MANAGER, method, "", "s", "ret = 'na'")
+    assert set(root.power_actions()) == {"suspend", "hibernate", "hybrid_sleep"}
+
+
+def test_missing_permission_is_offered_with_the_rule(
+    logind: Logind, polkit: Polkit, control: LogindControl
+) -> None:
+    found = control.power_actions()
+    assert set(found) == ALL
+    fix = found["shutdown"]
+    assert fix is not None
+    assert fix.reason == "polkit"
+    for action in polkit_actions(ALL):
+        assert f'"{action}"' in fix.fix
+    assert set(found.values()) == {fix}, "one file mends all"
+
+
+def test_permission_that_is_given_later_heals(
+    logind: Logind, polkit: Polkit, control: LogindControl
+) -> None:
+    polkit.permit(sorted(polkit_actions(["suspend"])))
+    found = control.power_actions()
+    assert [action for action, missing in found.items() if not missing] == ["suspend"]
+    polkit.permit(sorted(polkit_actions(ALL)))
+    assert not any(control.power_actions().values())
+
+
+def test_half_a_permission_is_none(logind: Logind, polkit: Polkit, control: LogindControl) -> None:
+    # Enough while nobody is logged in, and no longer when somebody is.
+    polkit.permit([f"{LOGIND}.suspend"])
+    assert control.power_actions()["suspend"]
+
+
+def test_a_block_is_not_a_missing_permission(
+    logind: Logind, polkit: Polkit, control: LogindControl
+) -> None:
+    # What logind says while packages are updated, although the rule is there.
+    logind.method(MANAGER, "CanPowerOff", "", "s", "ret = 'challenge'")
+    polkit.permit(sorted(polkit_actions(ALL)))
+    assert control.power_actions()["shutdown"] is None
+
+
+def test_without_polkit_the_package_is_missing(logind: Logind, control: LogindControl) -> None:
+    missing = control.power_actions()["shutdown"]
+    assert missing is not None
+    assert missing.reason == "package"
+    assert "polkit.addRule" in missing.fix
+
+
+def test_without_logind(bus: SystemBus, control: LogindControl) -> None:
+    with pytest.raises(Unavailable, match="logind does not run") as raised:
+        control.power_actions()
+    assert "libpam-systemd" in raised.value.hint
+
+
+def test_without_bus(monkeypatch: pytest.MonkeyPatch, control: LogindControl) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+    with pytest.raises(Unavailable, match="no D-Bus system bus") as raised:
+        control.power_actions()
+    assert raised.value.hint
+    with pytest.raises(CommandError) as refused:
+        control.power("suspend")
+    assert refused.value.reason == "failed"
+
+
+def test_strange_bus_address(monkeypatch: pytest.MonkeyPatch, control: LogindControl) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "tcp:host=192.0.2.1,port=1")
+    with pytest.raises(Unavailable, match="cannot be used"):
+        control.power_actions()
+
+
+@pytest.mark.parametrize(
+    ("action", "method"),
+    [
+        ("shutdown", "PowerOff"),
+        ("reboot", "Reboot"),
+        ("suspend", "Suspend"),
+        ("hibernate", "Hibernate"),
+        ("hybrid_sleep", "HybridSleep"),
+    ],
+)
+def test_actions_ask_nobody_for_a_password(
+    logind: Logind, control: LogindControl, action: str, method: str
+) -> None:
+    control.power(action)  # type: ignore[arg-type]
+    assert logind.calls(method) == [(False,)]
+
+
+def test_delayed_shutdown_is_planned_with_a_warning(logind: Logind) -> None:
+    control = LogindControl(uid=AGENT, user="pilot-agent", clock=lambda: 1_793_952_000.25)
+    control.power("shutdown", 60)
+    assert logind.calls("ScheduleShutdown") == [("poweroff", 1_793_952_060_250_000)]
+    assert logind.calls("SetWallMessage") == [("Asked for through Home Assistant", True)]
+    assert not logind.calls("PowerOff")
+    control.power("reboot", 1)
+    assert logind.calls("ScheduleShutdown")[1][0] == "reboot"
+
+
+def test_shutdown_without_permission_to_warn(logind: Logind, control: LogindControl) -> None:
+    code = (
+        "raise dbus.exceptions.DBusException('no', name='org.freedesktop.DBus.Error.AccessDenied')"
+    )
+    logind.method(MANAGER, "SetWallMessage", "sb", "", code)
+    control.power("reboot", 60)
+    assert logind.calls("ScheduleShutdown")
+
+
+def test_calling_off(logind: Logind, control: LogindControl) -> None:
+    with pytest.raises(CommandError, match="no shutdown or reboot is planned"):
+        control.power("cancel")
+    control.power("shutdown", 3600)
+    control.power("cancel")
+
+
+def test_refusal_names_what_polkit_does_not_permit(logind: Logind, control: LogindControl) -> None:
+    blocked(logind, "Suspend", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired")
+    with pytest.raises(CommandError) as refused:
+        control.power("suspend")
+    assert refused.value.reason == "not_permitted"
+    assert "org.freedesktop.login1.suspend" in refused.value.detail
+
+
+def test_refusal_names_who_blocks(logind: Logind, control: LogindControl) -> None:
+    blocked(logind, "PowerOff")
+    logind.method(
+        MANAGER, "ListInhibitors", "", "a(ssssuu)",
+        "ret = [('sleep', 'x', 'y', 'block', 0, 1), ('shutdown', 'z', '', 'delay', 0, 1),"
+        " ('shutdown:idle', 'Package updates', 'A package is being installed', 'block', 0, 1)]",
+    )  # fmt: skip
+    with pytest.raises(CommandError, match="Package updates keeps") as refused:
+        control.power("shutdown")
+    assert refused.value.reason == "failed"
+    assert refused.value.detail.endswith("A package is being installed")
+
+
+def test_failure_says_what_logind_says(logind: Logind, control: LogindControl) -> None:
+    error = "org.freedesktop.login1.SleepVerbNotSupported"
+    code = f"raise dbus.exceptions.DBusException('no space on swap', name='{error}')"
+    logind.method(MANAGER, "Hibernate", "b", "", code)
+    with pytest.raises(CommandError, match="no space on swap") as refused:
+        control.power("hibernate")
+    assert refused.value.reason == "failed"
+
+
+# --- Sessions ----------------------------------------------------------------------------
+
+
+def test_a_server_has_no_desktop_to_lock(logind: Logind, root: LogindControl) -> None:
+    logind.add_session("1", 1000, "anna", Type="tty")
+    with pytest.raises(Unavailable, match="no desktop"):
+        root.session_actions()
+
+
+def test_a_login_screen_is_a_desktop_and_stays_one(logind: Logind, root: LogindControl) -> None:
+    path = logind.add_session("c1", 120, "gdm", Class="greeter")
+    assert root.session_actions() == {"lock": None, "log_out": None}
+    logind.log_out("c1", path)
+    assert root.session_actions() == {"lock": None, "log_out": None}
+
+
+def test_sessions_of_others_need_permission(
+    logind: Logind, polkit: Polkit, control: LogindControl
+) -> None:
+    logind.add_session("1", 1000, "anna")
+    polkit.permit([f"{LOGIND}.lock-sessions"])
+    found = control.session_actions()
+    assert found["lock"] is None
+    missing = found["log_out"]
+    assert isinstance(missing, Missing)
+    # The one file serves power as well, so that writing it loses nothing.
+    assert f'"{LOGIND}.power-off"' in missing.fix
+    power = control.power_actions()["shutdown"]
+    assert power == missing
+
+
+def test_ones_own_session_needs_no_permission(logind: Logind, control: LogindControl) -> None:
+    logind.add_session("1", AGENT, "anna")
+    assert control.session_actions() == {"lock": None, "log_out": None}
+
+
+def test_lock_reaches_every_desktop_and_nothing_else(
+    logind: Logind, control: LogindControl
+) -> None:
+    logind.add_session("1", 1000, "anna")
+    logind.add_session("2", 1001, "ben", Type="x11")
+    logind.add_session("3", 1000, "anna", Type="tty")
+    logind.add_session("4", 1000, "anna", seat=False, Remote=True)
+    logind.add_session("c1", 120, "gdm", Class="greeter")
+    control.session("lock")
+    assert sorted(logind.calls("LockSession")) == [("1",), ("2",)]
+
+
+def test_logging_out_spares_those_over_the_network(logind: Logind, control: LogindControl) -> None:
+    logind.add_session("1", 1000, "anna")
+    logind.add_session("3", 1000, "anna", Type="tty")
+    logind.add_session("4", 1000, "anna", seat=False, Type="tty", Remote=True)
+    control.session("log_out")
+    assert sorted(logind.calls("TerminateSession")) == [("1",), ("3",)]
+
+
+def test_nobody_to_lock_out(logind: Logind, control: LogindControl) -> None:
+    with pytest.raises(CommandError, match="nobody is logged in"):
+        control.session("lock")
+
+
+def test_session_that_ends_meanwhile(logind: Logind, control: LogindControl) -> None:
+    logind.add_session("1", 1000, "anna")
+    code = (
+        "raise dbus.exceptions.DBusException('gone', name='org.freedesktop.login1.NoSuchSession')"
+    )
+    logind.method(MANAGER, "LockSession", "s", "", code)
+    control.session("lock")
+
+
+def test_lock_without_permission(logind: Logind, control: LogindControl) -> None:
+    logind.add_session("1", 1000, "anna")
+    code = (
+        "raise dbus.exceptions.DBusException('no', name='org.freedesktop.DBus.Error.AccessDenied')"
+    )
+    logind.method(MANAGER, "LockSession", "s", "", code)
+    with pytest.raises(CommandError) as refused:
+        control.session("lock")
+    assert refused.value.reason == "not_permitted"
+
+
+# --- Through the groups ------------------------------------------------------------------
+
+
+def test_groups(logind: Logind) -> None:
+    logind.add_session("1", 1000, "anna")
+    platform = LinuxPlatform()
+    power, session = PowerCommands(platform), SessionCommands(platform)
+    keys = {command.key: command for command in (*power.probe(), *session.probe())}
+    assert set(keys) == {*(f"power.{action}" for action in ALL), "session.lock", "session.log_out"}
+    assert keys["power.shutdown"].args["delay"].unit == "seconds"
+    assert not keys["power.cancel"].args
+    power.run("power.reboot", {"delay": 0})
+    power.run("power.suspend", {})
+    session.run("session.lock", {})
+    assert logind.calls("Reboot") == [(False,)]
+    assert logind.calls("Suspend") == [(False,)]
+    assert logind.calls("LockSession") == [("1",)]
+
+
+def test_a_probe_is_cheap(logind: Logind, polkit: Polkit, control: LogindControl) -> None:
+    control.power_actions()
+    began = time.process_time()
+    for _ in range(10):
+        control.power_actions()
+    assert (time.process_time() - began) / 10 < 0.05

@@ -1,0 +1,371 @@
+"""What becomes of a sleep, a shutdown and somebody's lock on the wire."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+import uuid
+
+import pytest
+
+from companion_agent.agent import Agent
+from companion_agent.collectors.agent import Counters
+from companion_agent.config.model import Broker, Config
+from companion_agent.happenings import EVENTS, Happenings
+from companion_agent.platforms.control import Happening, HostWatch
+from companion_agent.source import Source
+from companion_agent.transport import State
+
+from ..bench import (  # noqa: TID252
+    HOST,
+    PATIENCE,
+    Clock,
+    FakeCollector,
+    FakePlatform,
+    House,
+    Mosquitto,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ..bench import Driver  # noqa: TID252
+
+
+class FakeWatch(HostWatch):
+    """A machine to which happens what a test wants."""
+
+    def __init__(self) -> None:
+        self._near, self._far = socket.socketpair()
+        self._happenings: list[Happening] = []
+        self._lock = threading.Lock()
+        self.let_go_at = threading.Event()
+        self.started = self.closed = False
+
+    def happen(self, *types: Any, **data: str | bool) -> None:
+        with self._lock:
+            self._happenings += [Happening(one, data) for one in types]
+        self._far.send(b"\0")
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self.started = True
+
+    @property
+    def socket(self) -> socket.socket | None:
+        return None if self.closed else self._near
+
+    def deadline(self) -> float:
+        return math.inf
+
+    def step(self) -> list[Happening]:
+        with self._lock:
+            happenings, self._happenings = self._happenings, []
+            if happenings:
+                self._near.recv(100)
+        return happenings
+
+    def let_go(self) -> None:
+        self.let_go_at.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self._near.close()
+        self._far.close()
+
+
+class Host:
+    """An agent in a thread of its own, on a machine to which something happens."""
+
+    def __init__(self, folder: Path, mosquitto: Mosquitto) -> None:
+        self.clock = Clock()
+        self.watch = FakeWatch()
+        self.platform = FakePlatform()
+        self.collector = FakeCollector()
+        self.counts = Counters()
+        self.agent = Agent(
+            Config(brokers=(mosquitto.broker(),), state_dir=folder),
+            self.platform,  # type: ignore[arg-type]
+            [Source(self.collector, 3600)],
+            HOST,
+            "5e551017aaaaaaaa",
+            self.counts,
+            self.clock,
+            watch=self.watch,
+        )
+        self._thread = threading.Thread(target=self.agent.run)
+        self._thread.start()
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.agent._waker.wake()
+
+    def stop(self) -> None:
+        self.agent.stop()
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def host(tmp_path: Path, mosquitto: Mosquitto, house: House) -> Iterator[Host]:
+    """A host that is online, and whose rates were read."""
+    host = Host(tmp_path, mosquitto)
+    house.wait_for("state/fake", count=2)
+    yield host
+    host.stop()
+
+
+def event(house: House, key: str, of: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(house.wait_for(f"event/{key}", f'"{of}"'.encode()))
+    assert found["type"] == of
+    return found
+
+
+def said(house: House) -> list[bytes]:
+    return [payload for topic, payload in house.heard if topic.endswith("/availability")]
+
+
+def test_the_announce_names_the_events(host: Host, house: House) -> None:
+    announce = json.loads(house.wait_for("announce", b"events"))
+    assert announce["events"] == [
+        {"key": "power", "types": ["going_to_sleep", "woke", "shutting_down"]},
+        {"key": "session", "types": ["locked", "unlocked", "logged_in", "logged_out"]},
+    ]
+    assert host.watch.started
+
+
+def test_sleep_is_said_before_it_begins(host: Host, house: House) -> None:
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    house.wait_for("availability", b"asleep")
+    heard = [
+        (topic.rpartition(f"{HOST}/")[2], payload)
+        for topic, payload in house.heard
+        if "event" in topic or "availability" in topic
+    ]
+    assert heard[0] == ("availability", b"online")
+    assert heard[1][0] == "event/power"
+    assert heard[2:] == [("availability", b"asleep")]
+
+
+def test_a_sleeping_host_is_not_lost(host: Host, house: House) -> None:
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    assert host.agent._transport.state is State.IDLE
+    threading.Event().wait(0.3)
+    assert said(house)[-1] == b"asleep"
+    assert host.counts.reconnects == 0
+
+
+def test_waking_is_said_with_fresh_readings(host: Host, house: House) -> None:
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    house.forget()
+    host.collector.values["percent"] = 99.0
+    host.platform.suspended = 3600.0
+    host.watch.happen("woke")
+    house.wait_for("availability", b"online")
+    house.wait_for("state/fake", b"99")
+    assert event(house, "power", "woke")["data"] == {}
+    assert b"lost" not in said(house)
+
+
+def test_waking_that_nobody_tells_of(host: Host, house: House) -> None:
+    """The kernel's clocks tell of it as well."""
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    house.forget()
+    host.platform.suspended = 3600.0
+    host.agent._waker.wake()
+    house.wait_for("availability", b"online")
+    house.wait_for("state/fake")
+
+
+def test_sleep_that_does_not_come_about(host: Host, house: House) -> None:
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    host.watch.happen("carries_on")
+    house.wait_for("availability", b"online", count=2)
+    assert len([topic for topic, _ in house.heard if "/event/" in topic]) == 1
+
+
+def test_waking_before_the_farewell_is_over(host: Host, house: House, mosquitto: Mosquitto) -> None:
+    mosquitto.freeze()
+    host.watch.happen("going_to_sleep")
+    host.watch.happen("woke")
+    threading.Event().wait(0.2)
+    mosquitto.thaw()
+    event(house, "power", "woke")
+    assert said(house)[-2:] == [b"asleep", b"online"]
+    assert not host.watch.let_go_at.is_set()
+
+
+def test_a_broker_that_does_not_answer_holds_nothing_up(
+    host: Host, house: House, mosquitto: Mosquitto
+) -> None:
+    mosquitto.freeze()
+    host.watch.happen("going_to_sleep")
+    assert not host.watch.let_go_at.wait(0.5)
+    host.advance(2)
+    assert host.watch.let_go_at.wait(PATIENCE)
+
+
+def test_without_a_broker_nothing_is_waited_for(
+    host: Host, house: House, mosquitto: Mosquitto
+) -> None:
+    mosquitto.stop()
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(1)
+
+
+def test_shutdown_says_off_and_stays_connected_until_the_service_is_stopped(
+    host: Host, house: House
+) -> None:
+    host.watch.happen("shutting_down")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    assert event(house, "power", "shutting_down")
+    house.wait_for("availability", b"off")
+    assert said(house) == [b"online", b"off"]
+    assert host.agent._transport.online
+    host.stop()
+    threading.Event().wait(0.2)
+    assert said(house) == [b"online", b"off"]
+
+
+def test_shutdown_that_is_called_off(host: Host, house: House) -> None:
+    host.watch.happen("shutting_down")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    host.watch.happen("carries_on")
+    house.wait_for("availability", b"online", count=2)
+
+
+def test_sessions(host: Host, house: House) -> None:
+    host.watch.happen("logged_in", user="anna", remote=False, type="wayland")
+    told = event(house, "session", "logged_in")
+    assert told["data"] == {"user": "anna", "remote": False, "type": "wayland"}
+    assert told["session"] == "5e551017aaaaaaaa"
+    assert len(told["sequence"]) == 2
+    assert told["ts"] > 1_700_000_000
+    host.watch.happen("locked", "unlocked", user="anna")
+    first = event(house, "session", "locked")["sequence"]
+    second = event(house, "session", "unlocked")["sequence"]
+    assert told["sequence"] < first < second
+
+
+def test_news_waits_for_the_broker_but_not_for_long(
+    host: Host, house_at: Callable[[Mosquitto], House], mosquitto: Mosquitto
+) -> None:
+    mosquitto.stop()
+    host.watch.happen("locked", user="anna")
+    threading.Event().wait(0.2)
+    host.advance(61)
+    host.watch.happen("unlocked", user="anna")
+    threading.Event().wait(0.2)
+    mosquitto.start()
+    house = house_at(mosquitto)
+    host.advance(30)
+    event(house, "session", "unlocked")
+    assert len([topic for topic, _ in house.heard if "/event/" in topic]) == 1
+
+
+def test_the_last_result_is_heard_before_sleep(
+    tmp_path: Path, mosquitto: Mosquitto, house: House
+) -> None:
+    """It is logind that says that it goes to sleep before it says that it accepted the order."""
+    host = Host(tmp_path, mosquitto)
+    try:
+        house.wait_for("state/fake", count=2)
+        host.agent._trust._jobs["power.suspend 1"] = object()  # type: ignore[assignment]
+        host.watch.happen("going_to_sleep")
+        house.wait_for("availability", b"asleep")
+        assert not host.watch.let_go_at.wait(0.3)
+        host.agent._trust._jobs.clear()
+        host.agent._waker.wake()
+        assert host.watch.let_go_at.wait(PATIENCE)
+    finally:
+        host.stop()
+
+
+def test_a_platform_that_tells_nothing_announces_no_events() -> None:
+    happenings = Happenings(None, None, *[None] * 4)  # type: ignore[arg-type]
+    assert happenings.events == {}
+    assert happenings.sockets == []
+    assert happenings.deadline() == math.inf
+    assert set(EVENTS) == {"power", "session"}
+
+
+# --- Coming back -------------------------------------------------------------------------
+
+
+def test_hurry_shortens_the_pauses_for_a_minute(
+    driver: Callable[..., Driver], clock: Clock
+) -> None:
+    driven = driver(Broker("127.0.0.1", 1), backoff=0.0)
+    driven.transport.hurry()
+    driven.until(lambda: len(driven.bounds) >= 6)
+    assert set(driven.bounds) == {1.0}
+    clock.advance(61)
+    driven.bounds.clear()
+    driven.until(lambda: len(driven.bounds) >= 1)
+    assert driven.bounds[0] == 60.0
+
+
+def test_a_change_of_the_network_ends_a_pause(
+    driver: Callable[..., Driver], mosquitto: Mosquitto
+) -> None:
+    mosquitto.stop()
+    driven = driver(mosquitto.broker(), backoff=50.0)
+    driven.fail()
+    driven.until(lambda: driven.transport.state is State.WAITING)
+    mosquitto.start()
+    driven.transport.nudge()
+    driven.until(lambda: driven.transport.online)
+    driven.transport.nudge()
+    assert driven.transport.online
+
+
+def test_changes_in_swarms_make_few_tries(
+    driver: Callable[..., Driver], still_clock: Any, mosquitto: Mosquitto
+) -> None:
+    mosquitto.stop()
+    driven = driver(mosquitto.broker(), backoff=50.0)
+    driven.fail()
+    tries = len(driven.bounds)
+    began = driven.transport._clock()
+    for _ in range(20):
+        driven.transport.nudge()
+        driven.transport.step()
+        threading.Event().wait(0.02)
+        driven.until(lambda: driven.transport.state is State.WAITING)
+    assert driven.transport._clock() - began < 2
+    assert len(driven.bounds) - tries <= 2
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux")
+def test_the_kernel_tells_of_addresses_and_routes() -> None:
+    from companion_agent.platforms.linux.netlink import RouteWatch
+
+    name = f"plt{uuid.uuid4().hex[:8]}"
+    made = subprocess.run(
+        ["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p"],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("no interface can be made here")
+    watch = RouteWatch()
+    try:
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+        watch.changed()
+        subprocess.run(["ip", "addr", "add", "192.0.2.77/32", "dev", name], check=True)
+        assert watch.changed()
+        assert not watch.changed()
+    finally:
+        subprocess.run(["ip", "link", "del", name], check=False)
+        watch.close()

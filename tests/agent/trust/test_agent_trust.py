@@ -1,0 +1,232 @@
+"""A whole agent at a real broker: paired, commanded, attacked, revoked."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from companion_agent.agent import Agent
+from companion_agent.collectors.agent import Counters
+from companion_agent.commands.policy import Policy
+from companion_agent.config.model import Config
+from companion_agent.source import Source
+from companion_agent.trust import console
+from companion_agent.trust.envelope import seal
+from companion_agent.trust.store import Controller as Known, TrustStore
+
+from ..bench import HOST, FakeCollector, FakePlatform, House, Mosquitto  # noqa: TID252
+from .peer import BASE, Controller, PairingController, Power
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SESSION = "5e551017bbbbbbbb"
+CODE = "01234567"
+
+
+class Running:
+    """An agent in a thread, and a Home Assistant that it may be paired with."""
+
+    def __init__(self, folder: Path, house: House, config: Config, session: str) -> None:
+        self.folder = folder
+        self.house = house
+        self.home = Controller(counter=int(time.time() * 1000))
+        self.power = Power()
+        self.session = session
+        self.agent = Agent(
+            config,
+            FakePlatform(),  # type: ignore[arg-type]
+            [Source(FakeCollector(), 3600)],
+            HOST,
+            session,
+            Counters(),
+            groups=[self.power],
+        )
+        self._thread = threading.Thread(target=self.agent.run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.agent.stop()
+        self._thread.join(20)
+
+    def command(self, key: str, args: dict[str, Any] | None = None, **fields: Any) -> bytes:
+        now = {"time": time.time(), "session": self.session}
+        return self.home.command(key, args, **(now | fields))
+
+    def call(self, key: str, args: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+        """Send a command and return its result."""
+        payload = self.command(key, args, **fields)
+        self.house.say(f"{BASE}/command/{key}", payload)
+        return self.result(key, json.loads(json.loads(payload)["body"])["id"])
+
+    def result(self, key: str, request: str) -> dict[str, Any]:
+        heard = self.house.wait_for(f"result/{key}", request.encode())
+        return self.home.read(f"{BASE}/result/{key}", heard.decode())
+
+    def announce(self, has: bytes, count: int = 1) -> dict[str, Any]:
+        """Return the announce, verified if it is signed."""
+        payload = self.house.wait_for("announce", has, count)
+        content: dict[str, Any] = json.loads(payload)
+        if "signatures" in content:
+            return self.home.read(f"{BASE}/announce", payload.decode())
+        return content
+
+
+@pytest.fixture
+def start(tmp_path: Path, house: House, mosquitto: Mosquitto) -> Iterator[Callable[..., Running]]:
+    agents: list[Running] = []
+
+    def make(*, paired: bool = True, session: str = SESSION, **settings: Any) -> Running:
+        folder = tmp_path / "state"
+        if paired:
+            home = Controller()
+            TrustStore(folder).save([Known(home.id, home.name, home.secret, 0)])
+        config = Config((mosquitto.broker(),), folder, **settings)
+        agents.append(Running(folder, house, config, session))
+        house.wait_for("availability", b"online")
+        house.wait_for("state/fake")
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.stop()
+
+
+def test_pair_command_and_revoke(
+    start: Callable[..., Running], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start(paired=False)
+    announce = running.announce(b'"pairing":false')
+    assert announce["trust"] == {"controllers": [], "pairing": False}
+    assert announce["commands"][0] == {"key": "power.shutdown", "args": {"delay": "seconds"}}
+
+    monkeypatch.setattr(console, "draw_code", lambda: CODE)
+    codes: list[int] = []
+    terminal = threading.Thread(target=lambda: codes.append(console.pair(running.folder, qr=False)))
+    terminal.start()
+    running.announce(b'"pairing":true')
+    home = PairingController(CODE)
+    house.say(f"{BASE}/pair/{home.id}/request", home.request())
+    answer = json.loads(house.wait_for(f"pair/{home.id}/answer"))
+    house.say(f"{BASE}/pair/{home.id}/confirm", home.confirm(answer))
+    assert home.believes(json.loads(house.wait_for(f"pair/{home.id}/result")))
+    terminal.join(20)
+    assert codes == [0]
+
+    running.home = Controller(secret=home.secret, counter=int(time.time() * 1000))
+    announce = running.announce(b"signatures")
+    assert announce["trust"] == {"controllers": [home.id], "pairing": False}
+    assert running.call("power.shutdown", {"delay": 60})["status"] == "done"
+    assert running.power.done == [("power.shutdown", {"delay": 60})]
+
+    assert running.call("trust.revoke")["status"] == "done"
+    house.forget()
+    house.say(f"{BASE}/command/power.lock", running.command("power.lock"))
+    assert b"not_paired" in house.wait_for("result/power.lock")
+
+
+def test_a_terminal_revokes_while_the_agent_runs(
+    start: Callable[..., Running], house: House
+) -> None:
+    running = start()
+    assert running.call("power.lock")["status"] == "done"
+    assert console.revoke(running.folder, ["Home"], everybody=False) == 0
+    running.announce(b'{"controllers":[],"pairing":false}')
+    house.forget()
+    house.say(f"{BASE}/command/power.lock", running.command("power.lock"))
+    assert b"not_paired" in house.wait_for("result/power.lock")
+
+
+def test_announces_are_numbered_across_starts(start: Callable[..., Running], house: House) -> None:
+    first = start()
+    before = first.announce(b"signatures")["sequence"]
+    first.stop()
+    house.forget()
+    after = start(session="5e551017cccccccc").announce(b"5e551017cccccccc")["sequence"]
+    assert after > before
+    assert after[0] > before[0]
+
+
+def test_a_retained_command_does_not_run_at_a_start(
+    start: Callable[..., Running], house: House
+) -> None:
+    home = Controller(counter=int(time.time() * 1000))
+    recorded = home.command("power.shutdown", time=time.time(), session=SESSION)
+    house.say(f"{BASE}/command/power.shutdown", recorded, retain=True)
+    running = start()
+    assert b"retained" in house.wait_for("result/power.shutdown")
+    assert running.power.done == []
+
+
+def test_repeats_are_answered_alike(start: Callable[..., Running], house: House) -> None:
+    running = start()
+    payload = running.command("power.lock")
+    for count in range(1, 4):
+        house.say(f"{BASE}/command/power.lock", payload)
+        house.wait_for("result/power.lock", count=count)
+    assert len({house.wait_for("result/power.lock", count=count) for count in (1, 2, 3)}) == 1
+    assert len(running.power.done) == 1
+
+
+def test_a_spoofed_announce_cannot_send_a_paired_host_away(
+    start: Callable[..., Running], house: House
+) -> None:
+    running = start()
+    announce = running.announce(b"signatures")
+    forged = announce | {
+        "session": "ffffffffffffffff",
+        "conflict": {"session": running.session, "name": "mallory"},
+    }
+    house.forget()
+    house.say(f"{BASE}/announce", json.dumps(forged), retain=True)
+    # It says again what is true, and is still there.
+    assert running.announce(b"signatures")["session"] == running.session
+    assert running.call("power.lock")["status"] == "done"
+
+
+def test_a_clone_with_the_keys_is_believed(start: Callable[..., Running], house: House) -> None:
+    running = start()
+    announce = running.announce(b"signatures")
+    clone = announce | {
+        "session": "ffffffffffffffff",
+        "conflict": {"session": running.session, "name": "clone"},
+    }
+    body = json.dumps(clone)
+    signed = seal(f"{BASE}/announce", body, {running.home.id: running.home.keys.report})
+    house.forget()
+    house.say(f"{BASE}/announce", signed)
+    deadline = time.monotonic() + 20
+    while running.agent._presence.arrived and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not running.agent._presence.arrived
+
+
+def test_the_policy_of_the_configuration_holds(start: Callable[..., Running]) -> None:
+    running = start(commands=Policy(deny=["*.shutdown"], dry_run=True))
+    assert [c["key"] for c in running.announce(b"signatures")["commands"]] == [
+        "power.lock",
+        "power.suspend",
+        "power.reboot",
+    ]
+    assert running.call("power.shutdown")["reason"] == "not_allowed"
+    assert running.call("power.lock")["dry_run"] is True
+    assert running.power.done == []
+
+
+def test_a_permission_that_is_given_later_is_noticed(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = start()
+    assert running.call("power.reboot")["reason"] == "not_permitted"
+    allowed = [command for command in running.power.probe() if not command.missing]
+    monkeypatch.setattr(running.power, "probe", lambda: allowed)
+    assert running.call("power.reboot")["reason"] == "not_permitted"
+    # The refusal itself had the system asked again.
+    deadline = time.monotonic() + 20
+    while running.call("power.reboot")["reason"] != "unknown_command":
+        assert time.monotonic() < deadline

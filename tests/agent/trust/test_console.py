@@ -1,0 +1,166 @@
+"""What a person sees of pairing."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from companion_agent.trust import console
+from companion_agent.trust.store import Controller, TrustStore
+
+from .peer import PairingController
+from .service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CODE = "01234567"
+HOME = Controller("4f1d2c3b5a697887", "Home", bytes(32), 1793952000.0)
+GUEST = Controller("0123456789abcdef", "Guest", bytes(32), 1793952000.0)
+
+
+@contextlib.contextmanager
+def running(service: Service, then: Callable[[Service], None] = lambda _: None) -> Iterator[None]:
+    """Let the service run beside the terminal, and somebody do something once a code is shown."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            service.turn()
+            if service.desk.pairing:
+                then(service)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        service.server.close()
+
+
+def home_assistant(code: str, tries: int = 1) -> Callable[[Service], None]:
+    """Somebody who types a code in Home Assistant."""
+    left = iter(range(tries))
+
+    def act(service: Service) -> None:
+        if next(left, None) is None:
+            return
+        home = PairingController(code)
+
+        def hear(kind: str) -> dict[str, Any]:
+            before = len(service.published)
+            payload = home.request() if kind == "request" else home.confirm(answer)
+            service.desk.received(home.id, kind, payload, retained=False)
+            deadline = time.monotonic() + 5
+            while len(service.published) == before and time.monotonic() < deadline:
+                service.turn()
+            return service.published[-1][1]
+
+        answer = hear("request")
+        hear("confirm")
+
+    return act
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(console, "draw_code", lambda: CODE)
+    return tmp_path / "state"
+
+
+def test_pairing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    service = Service(folder)
+    with running(service, home_assistant(CODE)):
+        assert console.pair(folder, qr=True) == 0
+    said = capsys.readouterr().out
+    assert "0123 4567" in said
+    assert said.endswith('Paired with Home Assistant "Home".\n')
+    assert len(service.ring.controllers) == 1
+
+
+def test_five_wrong_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    service = Service(folder)
+    with running(service, home_assistant("99999999", tries=5)):
+        assert console.pair(folder, qr=False) == 1
+    assert "Five wrong tries" in capsys.readouterr().err
+
+
+def test_a_code_that_nobody_used(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("companion_agent.trust.pairing.LIFETIME", 0.2)
+    with running(Service(folder)):
+        assert console.pair(folder, qr=False) == 1
+    assert "The code has expired" in capsys.readouterr().err
+
+
+def test_ctrl_c_cancels_the_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("companion_agent.trust.console._progress", interrupt)
+    service = Service(folder)
+    with running(service):
+        with pytest.raises(KeyboardInterrupt):
+            console.pair(folder, qr=False)
+        service.turn()
+    assert not service.desk.pairing
+
+
+def test_the_service_stops_meanwhile(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with running(Service(folder), lambda service: service.server.close()):
+        assert console.pair(folder, qr=False) == 1
+    assert "the agent has stopped" in capsys.readouterr().err
+
+
+def test_without_a_service_there_is_no_code(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert console.pair(folder, qr=False) == 1
+    said = capsys.readouterr()
+    assert "no agent is running" in said.err
+    assert said.out == ""
+
+
+def test_a_terminal_gets_a_qr_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    drawn = console._draw(console._LINK.format(code=CODE))
+    assert drawn.count("\n") > 10
+    assert "▀" in drawn
+
+
+@pytest.mark.parametrize("service_runs", [True, False])
+def test_list_and_revoke(
+    folder: Path, capsys: pytest.CaptureFixture[str], service_runs: bool
+) -> None:
+    TrustStore(folder).save([HOME, GUEST])
+    with running(Service(folder)) if service_runs else contextlib.nullcontext():
+        assert console.show(folder) == 0
+        said = capsys.readouterr().out
+        assert said.splitlines()[0].startswith("Home   4f1d2c3b5a697887  paired 2026-11-0")
+        assert console.revoke(folder, ["Home"], everybody=False) == 0
+        assert console.revoke(folder, ["Nobody"], everybody=False) == 1
+        assert "not paired with Nobody" in capsys.readouterr().err
+        assert console.revoke(folder, [], everybody=True) == 0
+        assert console.show(folder) == 0
+    assert "Not paired" in capsys.readouterr().out
+    assert TrustStore(folder).load() == []
+
+
+def test_two_of_the_same_name_are_told_apart_by_id(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = Controller(GUEST.id, "Home", GUEST.secret, GUEST.since)
+    TrustStore(folder).save([HOME, twin])
+    assert console.revoke(folder, ["Home"], everybody=False) == 1
+    assert f"{HOME.id}, {twin.id}" in capsys.readouterr().err
+    assert console.revoke(folder, [twin.id], everybody=False) == 0
+    assert TrustStore(folder).load() == [HOME]

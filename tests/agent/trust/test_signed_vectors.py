@@ -1,0 +1,88 @@
+"""The agent against the vectors that the integration is tested against, too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from companion_agent.commands.base import Argument, Command
+from companion_agent.trust.envelope import dump, seal
+from companion_agent.trust.keys import derive, fleet_secret
+from companion_agent.trust.pairing import HostPairing
+
+from .peer import Clock, Controller, Power, World
+
+SIGNED = Path(__file__).parents[2] / "contract" / "signed"
+
+
+def load(name: str) -> Any:
+    return json.loads((SIGNED / f"{name}.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", load("keys"))
+def test_keys(case: dict[str, str]) -> None:
+    keys = derive(bytes.fromhex(case["secret"]), case["prefix"], case["host"])
+    assert (keys.command.hex(), keys.report.hex()) == (case["command"], case["report"])
+
+
+def test_fleet_keys() -> None:
+    cases = load("fleet_keys")
+    for case in cases["accepted"]:
+        assert fleet_secret(case["text"]).hex() == case["secret"]
+    for case in cases["refused"]:
+        with pytest.raises(ValueError, match="openssl"):
+            fleet_secret(case["text"])
+
+
+COMMANDS = load("commands")
+
+
+@pytest.mark.parametrize("case", COMMANDS["cases"], ids=lambda case: case["name"])
+def test_commands(tmp_path: Path, case: dict[str, Any]) -> None:
+    secrets = {name: bytes.fromhex(secret) for name, secret in COMMANDS["secrets"].items()}
+    world = World(tmp_path, fleet=secrets["fleet"], session=COMMANDS["session"])
+    assert world.home.secret == secrets[world.home.id]
+    world.clock.now = COMMANDS["now"]
+    limits = COMMANDS["command"]["args"]["delay"]
+    delay = Argument("seconds", limits["minimum"], limits["maximum"], 0)
+    group = Power()
+    world.dispatcher.offer({group: [Command(COMMANDS["command"]["key"], {"delay": delay})]})
+    world.call("power.first", counter=COMMANDS["last_counter"], time=COMMANDS["now"])
+    key = case["topic"].rpartition("/")[2]
+    world.send(key, case["payload"].encode(), retained=case.get("retained", False))
+    assert world.last["reason"] == case["reason"]
+    assert len(group.done) == (not case["reason"])
+
+
+REPORTS = load("reports")
+
+
+@pytest.mark.parametrize("case", REPORTS["valid"], ids=lambda case: case["topic"])
+def test_reports(case: dict[str, Any]) -> None:
+    keys = {
+        key_id: derive(bytes.fromhex(secret), REPORTS["prefix"], REPORTS["host"]).report
+        for key_id, secret in REPORTS["secrets"].items()
+    }
+    assert seal(case["topic"], dump(case["body"]), keys) == case["payload"]
+
+
+@pytest.mark.parametrize("case", REPORTS["refused"], ids=lambda case: case["name"])
+def test_reports_that_a_controller_does_not_believe(case: dict[str, Any]) -> None:
+    with pytest.raises((AssertionError, KeyError)):
+        Controller().read(case["topic"], case["payload"])
+
+
+def test_pairing() -> None:
+    case = load("pairing")
+    entropy = bytes.fromhex(case["host_entropy"])
+    base = f"{case['prefix']}/{case['host']}"
+    host = HostPairing(case["code"], base, Clock(), lambda size: entropy[:size])
+    request, answer, confirm, result = (message["payload"] for message in case["messages"])
+    assert dump(host.request(case["controller"], request.encode())) == answer
+    said, paired = host.confirm(case["controller"], confirm.encode())
+    assert dump(said) == result
+    assert paired is not None
+    assert (paired.name, paired.secret.hex()) == (case["name"], case["secret"])

@@ -1,0 +1,160 @@
+"""Power and sessions with real systemd, logind and polkit."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from conftest import RULE, Bench, types
+
+from stack.process import wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_container_offers_what_it_can(bench: Bench) -> None:
+    assert bench.probe(user="root") == {
+        "power": {"shutdown": None, "reboot": None, "cancel": None},
+        "session": "there is no desktop on this machine",
+    }
+
+
+def test_the_missing_rule_once_written_permits_everything(bench: Bench) -> None:
+    missing = bench.probe()["power"]
+    assert {found["reason"] for found in missing.values()} == {"polkit"}
+    assert RULE in missing["shutdown"]["fix"]
+    refused = bench.power("shutdown")
+    assert refused["reason"] == "not_permitted"
+    assert "org.freedesktop.login1.power-off" in refused["detail"]
+    bench.permit()
+    # Another person's session wants a permission of its own, which the rule has as well.
+    bench.host.add_user("anna")
+    bench.host.log_in("anna")
+    wait_for(lambda: "anna" in bench.host.run("loginctl").stdout, "anna's session")
+    assert not any(bench.probe()["power"].values())
+    assert bench.power("shutdown") == {"reason": "", "detail": ""}
+    bench.host.wait_until_off()
+
+
+def test_the_rule_permits_nobody_else_and_nothing_else(bench: Bench) -> None:
+    bench.permit()
+    bench.host.add_user("anna")
+    assert all(bench.probe(user="anna")["power"].values())
+    refused = bench.host.run("systemctl", "restart", "dbus", user="pilot-agent", check=False)
+    assert refused.returncode
+
+
+def test_taking_the_rule_away_is_noticed(bench: Bench) -> None:
+    bench.permit()
+    bench.host.run("rm", RULE)
+    wait_for(lambda: all(bench.probe()["power"].values()), "the rule to be gone")
+
+
+def test_without_polkit_the_package_is_missing(bench: Bench) -> None:
+    service = "/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service"
+    bench.host.run("systemctl", "stop", "polkit")
+    bench.host.run("rm", service)
+    bench.host.run("systemctl", "reload", "dbus")
+    missing = bench.probe()["power"]
+    assert {found["reason"] for found in missing.values()} == {"package"}
+
+
+def test_reboot(bench: Bench) -> None:
+    bench.permit()
+    assert bench.power("reboot")["reason"] == ""
+    bench.host.wait_until_rebooted()
+    assert not any(bench.probe()["power"].values())
+
+
+def test_planned_shutdown_and_calling_it_off(bench: Bench) -> None:
+    bench.permit()
+    assert bench.power("cancel") == {
+        "reason": "failed",
+        "detail": "no shutdown or reboot is planned",
+    }
+    assert bench.power("shutdown", 3600)["reason"] == ""
+    planned = bench.host.run("cat", "/run/systemd/shutdown/scheduled").stdout
+    fields = dict(line.split("=", 1) for line in planned.splitlines())
+    assert fields["MODE"] == "poweroff"
+    assert fields["WARN_WALL"] == "1"
+    assert fields["WALL_MESSAGE"] == "Asked for through Home Assistant"
+    assert abs(int(fields["USEC"]) / 1_000_000 - time.time() - 3600) < 30
+    assert bench.power("cancel")["reason"] == ""
+    assert bench.host.run("test", "-e", "/run/systemd/shutdown/scheduled", check=False).returncode
+    assert bench.power("shutdown", 1)["reason"] == ""
+    bench.host.wait_until_off()
+
+
+def test_who_blocks_is_named_and_no_permission_is_missing(bench: Bench, tmp_path: Path) -> None:
+    bench.permit()
+    bench.host.run(
+        "systemd-run", "--quiet", "--unit=updates",
+        "systemd-inhibit", "--what=shutdown", "--mode=block", "--who=Updates",
+        "--why=Packages are being installed", "sleep", "infinity",
+    )  # fmt: skip
+    wait_for(lambda: "Updates" in bench.host.run("systemd-inhibit", "--list").stdout, "the block")
+    assert not any(bench.probe()["power"].values())
+    assert bench.power("shutdown") == {
+        "reason": "failed",
+        "detail": "Updates keeps this machine from it: Packages are being installed",
+    }
+    bench.host.run("systemctl", "stop", "updates")
+    assert bench.power("shutdown")["reason"] == ""
+    bench.host.wait_until_off()
+
+
+def test_shutdown_waits_for_the_agent(bench: Bench, tmp_path: Path) -> None:
+    with bench.watch(tmp_path, seconds=1.5) as watch:
+        watch.wait_for_output("listening")
+        inhibitors = bench.host.run("systemd-inhibit", "--list", "--no-legend").stdout
+        assert inhibitors.count("Pilot") == 2
+        began = time.monotonic()
+        bench.host.run("systemctl", "poweroff", "--no-block")
+        bench.host.wait_until_off()
+        took = time.monotonic() - began
+        assert types(watch) == ["listening", "shutting_down", "lets_go"]
+    assert took > 1.5
+    # It did not wait for the end of its own patience.
+    assert took < 5
+
+
+def test_sessions(bench: Bench, tmp_path: Path) -> None:
+    host = bench.host
+    for user in ("anna", "ben"):
+        host.add_user(user)
+    bench.permit()
+    with bench.watch(tmp_path) as watch:
+        watch.wait_for_output("listening")
+        host.log_in("ben", kind="tty", seat="")
+        watch.wait_for_output('"logged_in".*"ben"')
+        assert bench.probe()["session"] == "there is no desktop on this machine"
+        host.log_in("anna")
+        watch.wait_for_output('"logged_in".*"anna".*"wayland"')
+        # anna's desktop needs a permission that the rule did not have before there was one.
+        assert all(bench.probe()["session"].values())
+        assert bench.session("lock")["reason"] == "not_permitted"
+        fix: str = bench.probe()["session"]["lock"]["fix"]
+        host.write(RULE, fix[fix.index("//") :])
+        wait_for(lambda: not any(bench.probe()["session"].values()), "the rule to be seen")
+        assert not any(bench.probe()["power"].values())
+        assert bench.session("lock")["reason"] == ""
+        watch.wait_for_output('"locked".*"anna"')
+        assert bench.session("log_out")["reason"] == ""
+        watch.wait_for_output('"logged_out".*"anna"')
+        assert types(watch) == ["listening", "logged_in", "logged_in", "locked", "logged_out"]
+        assert "ben" in host.run("loginctl").stdout
+        assert bench.session("lock") == {
+            "reason": "failed",
+            "detail": "nobody is logged in at this machine",
+        }
+
+
+def test_logind_that_is_restarted_keeps_being_heard(bench: Bench, tmp_path: Path) -> None:
+    with bench.watch(tmp_path) as watch:
+        watch.wait_for_output("listening")
+        bench.host.run("systemctl", "restart", "systemd-logind")
+        bench.host.add_user("anna")
+        bench.host.log_in("anna")
+        watch.wait_for_output('"logged_in".*"anna"')
+        assert "Pilot" in bench.host.run("systemd-inhibit", "--list").stdout
