@@ -1,0 +1,5 @@
+"""`python -m companion_agent`."""
+
+from companion_agent.cli import main
+
+raise SystemExit(main())

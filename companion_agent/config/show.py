@@ -1,0 +1,81 @@
+"""The configuration as the agent sees it, written as a file that says the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from companion_agent.commands.policy import Policy
+
+if TYPE_CHECKING:
+    from companion_agent.config.model import Broker, CollectorConfig, Config, Tls
+
+HIDDEN = "(hidden)"
+
+
+def show(config: Config) -> str:
+    """Write the configuration as YAML; secrets are hidden."""
+    brokers = [_broker(broker) for broker in config.brokers]
+    tree: dict[str, Any] = {
+        "broker": brokers[0] if len(brokers) == 1 else brokers,
+        "topic_prefix": config.topic_prefix,
+        "state_dir": str(config.state_dir),
+        "home_assistant": {"birth_topic": config.birth_topic},
+        "log": {"level": config.log.level, "format": config.log.format},
+    }
+    if config.name:
+        tree["name"] = config.name
+    if config.log.parts:
+        tree["log"]["parts"] = dict(config.log.parts)
+    if config.collectors:
+        tree["collectors"] = {name: _collector(c) for name, c in config.collectors.items()}
+    if config.commands != Policy():
+        tree["commands"] = _commands(config.commands)
+    if config.fleet:
+        tree["security"] = {"fleet_key": HIDDEN}
+    head = f"# {config.path or 'from the environment'}\n"
+    return head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def _broker(broker: Broker) -> dict[str, Any]:
+    shown = {
+        "host": broker.host,
+        "port": broker.port,
+        "username": broker.username,
+        "password": HIDDEN if broker.password else "",
+        "protocol": broker.protocol,
+        "keepalive": broker.keepalive,
+        "client_id": broker.client_id,
+        "tls": _tls(broker.tls) if broker.tls else "",
+    }
+    return {key: value for key, value in shown.items() if value != ""}
+
+
+def _tls(tls: Tls) -> dict[str, str] | bool:
+    shown = {
+        "ca_cert": tls.ca_cert,
+        "client_cert": tls.client_cert,
+        "client_key": tls.client_key,
+        "key_password": HIDDEN if tls.key_password else None,
+    }
+    return {key: str(value) for key, value in shown.items() if value} or True
+
+
+def _collector(collector: CollectorConfig) -> dict[str, Any]:
+    shown = {
+        "enabled": collector.enabled,
+        "interval": collector.interval,
+        "include": list(collector.selection.include),
+        "exclude": list(collector.selection.exclude),
+    }
+    return {key: value for key, value in shown.items() if value not in (None, [])}
+
+
+def _commands(policy: Policy) -> dict[str, Any]:
+    return {
+        "allow": list(policy.allow),
+        "deny": list(policy.deny),
+        "cooldown": dict(policy.cooldown),
+        "dry_run": policy.dry_run,
+    }

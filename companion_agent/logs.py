@@ -1,0 +1,90 @@
+"""Where log messages go: text for people, JSON lines for machines, a level for each part."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from companion_agent.config.model import LogConfig
+
+ROOT = "companion_agent"
+
+# What systemd makes of a line that begins with <N>; it colours and filters by them.
+_SYSLOG_LEVELS = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
+
+
+def set_up(
+    config: LogConfig,
+    stream: TextIO | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> None:
+    """Send the agent's log messages to a stream; what was set up before is replaced.
+
+    Args:
+        config: What to log.
+        stream: Where to; standard error when `None`.
+        environment: Tells whether the journal listens.
+    """
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(config, stream, environment))
+    handler.addFilter(_name_part)
+    root = logging.getLogger(ROOT)
+    root.handlers = [handler]
+    root.propagate = False
+    root.setLevel(config.level.upper())
+    for part, level in config.parts.items():
+        logging.getLogger(f"{ROOT}.{part}").setLevel(level.upper())
+
+
+def _formatter(
+    config: LogConfig, stream: TextIO, environment: Mapping[str, str]
+) -> logging.Formatter:
+    if config.format == "json":
+        from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415  (seldom wanted)
+
+        return JsonFormatter(
+            ["levelname", "part", "message"],
+            rename_fields={"levelname": "level"},
+            timestamp="time",
+            json_ensure_ascii=False,
+        )
+    if _is_journal(stream, environment):
+        return _JournalFormatter("%(part)s: %(message)s")
+    return logging.Formatter(
+        "%(asctime)s %(levelname)-7s %(part)s: %(message)s", "%Y-%m-%d %H:%M:%S"
+    )
+
+
+class _JournalFormatter(logging.Formatter):
+    """The journal knows the time itself, and takes the level from a prefix."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"<{_SYSLOG_LEVELS.get(record.levelno, 6)}>"
+        return "\n".join(prefix + line for line in super().format(record).splitlines())
+
+
+def _is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    # JOURNAL_STREAM is inherited by everything in a session: only the stream itself counts.
+    device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
+
+
+def _name_part(record: logging.LogRecord) -> bool:
+    record.part = record.name.removeprefix(f"{ROOT}.").partition(".")[0]
+    return True

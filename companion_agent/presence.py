@@ -1,0 +1,343 @@
+"""How the host appears on the wire: order, repetition, self-healing, and clones.
+
+The rules are those of `docs/protocol.md`, "Order and repetition".
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+import logging
+import math
+import random
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from companion_agent import protocol
+from companion_agent.protocol import Availability, Conflict, ProtocolError
+from companion_agent.transport import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from companion_agent.protocol import Announce, Topics
+    from companion_agent.transport import Counts, Transport
+
+LOG = logging.getLogger(__name__)
+
+# A clone that gave way looks again this often, and the one that stayed forgets it when it was
+# not heard for three looks.
+LOOK_EVERY = 300.0
+FORGET_AFTER = 900.0
+# Two clones that both gave way must not come back together for ever.
+LOOK_SPREAD = 0.1
+# How long a look waits for the other's answer. Answers come within a round trip.
+LOOK_LIMIT = 10.0
+# What others say is answered at most this often, so that nobody can make the agent and a
+# broker busy with each other.
+ANSWER_GAP = 1.0
+
+
+class _Answer(Enum):
+    """What is published because of what somebody else published."""
+
+    AVAILABILITY = auto()
+    ANNOUNCE = auto()
+    EVERYTHING = auto()
+
+
+class Trust(Protocol):
+    """Who else is listened to under this host's topics, and who is believed."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """What to subscribe to."""
+
+    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Take a message on one of them."""
+
+    def unwrap(self, topic: str, payload: bytes) -> tuple[bytes, bool]:
+        """Take the envelope off, and tell whether to believe what was in it."""
+
+
+class _Nobody:
+    """Nobody is listened to, and everybody is believed."""
+
+    topics = ()
+
+    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        pass
+
+    def unwrap(self, _: str, payload: bytes) -> tuple[bytes, bool]:
+        return payload, True
+
+
+class Presence:
+    """Says through a transport what there is to say, when it is to be said.
+
+    Args:
+        transport: Connects; this becomes its listener.
+        topics: The host's topics.
+        session: The session of this start of the agent.
+        birth_topic: Where Home Assistant says that it is there; empty to not listen.
+        counts: Where states that never reached a broker are counted.
+        clock: Monotonic seconds.
+        draw: Draws a number between -1 and 1.
+        trust: Who else is listened to, and who is believed.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        topics: Topics,
+        session: str,
+        birth_topic: str,
+        counts: Counts,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
+        trust: Trust | None = None,
+    ) -> None:
+        self._transport = transport
+        self._topics = topics
+        self._session = session
+        self._birth_topic = birth_topic
+        self._counts = counts
+        self._clock = clock
+        self._draw = draw
+        self._trust = trust or _Nobody()
+        self._write_announce: Callable[[Conflict | None], bytes] | None = None
+        self._states: dict[str, bytes] = {}
+        self._unsent: set[str] = set()
+        self._arrived = False
+        self._left = False
+        self._looking = False  # gave way to another agent; comes back when that is gone
+        self._look_ends = math.inf
+        self._conflict: Conflict | None = None
+        self._conflict_ends = math.inf
+        self._answered: dict[_Answer, float] = {}
+        self._owed: dict[_Answer, float] = {}
+        self._nonsense_reported = False
+        transport.listener = self
+        transport.will = self._lost
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the host is online and everything was said."""
+        return self._arrived
+
+    @property
+    def gave_way(self) -> bool:
+        """Whether another agent has this host's id, and this one stays away from it."""
+        return self._looking
+
+    # --- What the agent tells ------------------------------------------------------------
+
+    def announce(self, write: Callable[[Conflict | None], bytes]) -> None:
+        """Take a new announce. The host appears with the first one, not earlier.
+
+        Args:
+            write: Writes the announce, and into it the other agent where there is one.
+        """
+        first, self._write_announce = self._write_announce is None, write
+        if self._arrived:
+            self._publish_announce()
+        elif first and self._transport.online:
+            self.connected()
+
+    def state(self, collector: str, payload: bytes) -> None:
+        """Take a collector's values."""
+        self._states[collector] = payload
+        if self._arrived:
+            self._publish_state(collector)
+            return
+        if collector in self._unsent and not self._looking:
+            self._counts.dropped_messages += 1
+        self._unsent.add(collector)
+
+    def forget(self, collector: str) -> None:
+        """Do not repeat the values of a collector that is gone."""
+        self._states.pop(collector, None)
+        self._unsent.discard(collector)
+
+    def leave(self, availability: Availability = Availability.OFF) -> None:
+        """Say `off` or `asleep` if the host is online, and nothing until it comes back."""
+        if self._arrived:
+            self._publish_availability(availability)
+        self._arrived = False
+        self._left = True
+        self._owed.clear()
+
+    def come_back(self) -> None:
+        """Appear again after `leave()`, now or with the next connection."""
+        if self._left:
+            self._left = False
+            if self._transport.online:
+                self.connected()
+
+    # --- What the transport tells --------------------------------------------------------
+
+    def connected(self) -> None:
+        """Appear; or look whether the agent that this one gave way to is still there."""
+        if self._write_announce is None or self._left:
+            return
+        if self._looking:
+            self._look_ends = self._clock() + LOOK_LIMIT
+            self._publish_announce()
+            self._transport.subscribe([self._topics.announce])
+            return
+        self._arrived = True
+        self._publish_everything()
+        topics = [self._topics.announce, self._topics.availability, *self._trust.topics]
+        if self._birth_topic:
+            topics.append(self._birth_topic)
+        self._transport.subscribe(topics)
+
+    def disconnected(self) -> None:
+        """Keep what cannot be said."""
+        self._arrived = False
+        self._look_ends = math.inf
+        self._owed.clear()
+
+    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Answer what others say where it concerns this host."""
+        if topic == self._topics.announce:
+            self._hear_announce(payload)
+        elif not self._arrived:
+            return
+        elif topic == self._topics.availability:
+            self._hear_availability(payload)
+        elif topic == self._birth_topic and payload == protocol.BIRTH_ONLINE and not retained:
+            # A retained birth was there before we said everything.
+            LOG.debug("Home Assistant is there: saying everything again")
+            self._owe(_Answer.EVERYTHING)
+        elif topic != self._birth_topic:
+            self._trust.received(topic, payload, retained=retained)
+
+    # --- What the loop asks and tells ----------------------------------------------------
+
+    def deadline(self) -> float:
+        """Return when `step()` is due; infinity for never."""
+        return min(self._look_ends, self._conflict_ends, *self._owed.values(), math.inf)
+
+    def step(self) -> None:
+        """Do what is due."""
+        now = self._clock()
+        for answer in [answer for answer, due in self._owed.items() if now >= due]:
+            del self._owed[answer]
+            self._answered[answer] = now
+            self._give(answer)
+        if now >= self._conflict_ends:
+            LOG.info("The other agent with this host's id was not heard for a while: all clear")
+            self._conflict = None
+            self._conflict_ends = math.inf
+            if self._arrived:
+                self._publish_announce()
+        if now >= self._look_ends:
+            LOG.info("The other agent with this host's id is gone: coming back")
+            self._looking = False
+            self._look_ends = math.inf
+            # The connection that looked has no will.
+            self._transport.will = self._lost
+            self._transport.reconnect()
+
+    # --- Hearing -------------------------------------------------------------------------
+
+    def _hear_availability(self, payload: bytes) -> None:
+        try:
+            said = protocol.parse_availability(payload)
+        except ProtocolError as error:
+            self._report_nonsense("availability", error)
+            return
+        if said is not Availability.ONLINE:
+            LOG.debug("An old or foreign message says that this host is %s: saying online", said)
+            self._owe(_Answer.AVAILABILITY)
+
+    def _hear_announce(self, payload: bytes) -> None:
+        body, believed = self._trust.unwrap(self._topics.announce, payload)
+        try:
+            other = protocol.parse_announce(body, self._topics.host)
+        except ProtocolError as error:
+            self._report_nonsense("announce", error)
+            return
+        if other is None:
+            LOG.info(
+                "This host was removed in Home Assistant; it is offered again when it reconnects"
+            )
+        elif other.session == self._session:
+            return
+        elif other.conflict and other.conflict.session == self._session and believed:
+            # A clone of this host has its keys; whoever only may write to the broker shall not
+            # be able to send it away.
+            self._give_way(other)
+        elif self._arrived:
+            self._stand_ground(other)
+
+    def _stand_ground(self, other: Announce) -> None:
+        if self._conflict is None or self._conflict.session != other.session:
+            LOG.warning(
+                "Another agent (%s) came online with this host's id %s. If its disk is a clone of "
+                "this one, run `pilot-agent id --new` there and start it again",
+                other.name,
+                self._topics.host,
+            )
+        self._conflict = Conflict(other.session, other.name)
+        self._conflict_ends = self._clock() + FORGET_AFTER
+        self._owe(_Answer.ANNOUNCE)
+
+    def _give_way(self, other: Announce) -> None:
+        if not self._looking:
+            LOG.error(
+                "Another agent (%s) is already online with this host's id %s. If this disk is a "
+                "clone, run `pilot-agent id --new` here and start the agent again; until then it "
+                "reports nothing and looks every %.0f minutes whether the other is gone",
+                other.name,
+                self._topics.host,
+                LOOK_EVERY / 60,
+            )
+        self._looking = True
+        self._transport.will = None
+        self._transport.reconnect(after=LOOK_EVERY * (1 + LOOK_SPREAD * self._draw()))
+
+    def _report_nonsense(self, what: str, error: ProtocolError) -> None:
+        level = logging.DEBUG if self._nonsense_reported else logging.WARNING
+        self._nonsense_reported = True
+        LOG.log(level, "Somebody publishes an %s for this host that is not one: %s", what, error)
+
+    # --- Saying --------------------------------------------------------------------------
+
+    def _owe(self, answer: _Answer) -> None:
+        now = self._clock()
+        earliest = self._answered.get(answer, -math.inf) + ANSWER_GAP
+        self._owed.setdefault(answer, max(now, earliest))
+
+    def _give(self, answer: _Answer) -> None:
+        if answer is _Answer.AVAILABILITY:
+            self._publish_availability(Availability.ONLINE)
+        elif answer is _Answer.ANNOUNCE:
+            self._publish_announce()
+        else:
+            self._publish_everything()
+
+    def _publish_everything(self) -> None:
+        self._publish_availability(Availability.ONLINE)
+        self._publish_announce()
+        for collector in self._states:
+            self._publish_state(collector)
+        self._unsent.clear()
+
+    def _publish_availability(self, availability: Availability) -> None:
+        self._transport.publish(self._availability(availability))
+
+    def _publish_announce(self) -> None:
+        if self._write_announce:
+            payload = self._write_announce(self._conflict)
+            self._transport.publish(Message(self._topics.announce, payload, qos=1))
+
+    def _publish_state(self, collector: str) -> None:
+        self._transport.publish(Message(self._topics.state(collector), self._states[collector]))
+
+    @property
+    def _lost(self) -> Message:
+        return self._availability(Availability.LOST)
+
+    def _availability(self, availability: Availability) -> Message:
+        return Message(self._topics.availability, availability.value.encode(), qos=1)

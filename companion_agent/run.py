@@ -1,0 +1,60 @@
+"""Puts the agent together and runs it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from companion_agent import __version__, commands, identity, platforms
+from companion_agent.agent import Agent
+from companion_agent.collectors import COLLECTORS, create
+from companion_agent.collectors.agent import Counters
+from companion_agent.source import Source
+
+if TYPE_CHECKING:
+    from companion_agent.config import Config
+    from companion_agent.platforms.base import Platform
+
+LOG = logging.getLogger("companion_agent.agent")
+
+
+def run(config: Config) -> None:
+    """Report this host until the process is asked to end.
+
+    Raises:
+        identity.IdentityError: The state folder cannot be used, or another agent uses it.
+    """
+    platform = platforms.current()
+    counters = Counters()
+    with identity.only_agent(config.state_dir):
+        host_id = identity.host_id(config.state_dir, platform)
+        session = identity.new_session()
+        LOG.info("pilot-agent %s starts as %s", __version__, host_id)
+        agent = Agent(
+            config,
+            platform,
+            sources(config, platform, counters),
+            host_id,
+            session,
+            counters,
+            groups=commands.create(platform),
+            watch=platform.watch(),
+            network=platform.network_watch(),
+        )
+        with agent.stopped_by_signals():
+            agent.run()
+
+
+def sources(config: Config, platform: Platform, counters: Counters) -> list[Source]:
+    """Make the collectors that the configuration wants."""
+    made = []
+    for name, collector in COLLECTORS.items():
+        wanted = config.collector(name)
+        if wanted.enabled:
+            made.append(
+                Source(
+                    create(name, platform, wanted.selection, counters),
+                    wanted.interval or collector.interval,
+                )
+            )
+    return made

@@ -1,0 +1,54 @@
+"""The unit of every kind in the catalogue of `docs/protocol.md`, for people who read a table."""
+
+from __future__ import annotations
+
+_KINDS_BY_UNIT = {
+    "%": (
+        "cpu.percent",
+        "cpu.core_percent",
+        "memory.percent",
+        "memory.swap_percent",
+        "disk.used_percent",
+        "battery.level",
+        "humidity",
+    ),
+    "MHz": ("cpu.frequency",),
+    "°C": (
+        "cpu.temperature",
+        "temperature.sensor",
+        "temperature",
+    ),
+    "1/s": ("cpu.context_switches",),
+    "B": (
+        "memory.used",
+        "memory.available",
+        "memory.total",
+        "memory.swap_used",
+        "memory.swap_total",
+        "disk.used",
+        "disk.free",
+        "disk.total",
+        "network.received",
+        "network.sent",
+        "agent.memory",
+    ),
+    "B/s": (
+        "disk_io.read_rate",
+        "disk_io.write_rate",
+        "network.download_rate",
+        "network.upload_rate",
+    ),
+    "rpm": ("fan.speed",),
+    "s": (
+        "battery.time_left",
+        "agent.cpu_time",
+    ),
+    "W": ("battery.power",),
+    "dBm": ("wifi.signal",),
+    "hPa": ("pressure",),
+    "lx": ("illuminance",),
+    "ppm": ("carbon_dioxide",),
+}
+
+UNITS = {kind: unit for unit, kinds in _KINDS_BY_UNIT.items() for kind in kinds}
+"""Units by kind; kinds without a unit are not in it."""

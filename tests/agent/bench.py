@@ -1,0 +1,381 @@
+"""What the agent's tests are made of: a clock to turn, a host to invent, a broker to break."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import selectors
+import signal
+import socket
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+import pytest
+
+from companion_agent.agent import Agent
+from companion_agent.collectors.agent import Counters
+from companion_agent.collectors.base import Collector, Reading, Value
+from companion_agent.config.model import Broker, Config, Tls
+from companion_agent.platforms.base import HostInfo
+from companion_agent.source import Source
+from companion_agent.transport import Transport
+from companion_agent.waker import Waker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+HOST = "9c3f6f0e3a5b4d21"
+PREFIX = f"pilot/v2/{HOST}"
+# Only a machine that is far too busy needs longer; a test that waits this long has failed.
+PATIENCE = 20.0
+
+
+class Clock:
+    """Time that passes by itself, and as fast as a test wants."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def advance(self, seconds: float) -> None:
+        self.ahead += seconds
+
+
+class StillClock(Clock):
+    """Time that passes only when a test says so."""
+
+    def __call__(self) -> float:
+        return 1000.0 + self.ahead
+
+
+# --- A host that does not exist --------------------------------------------------------------
+
+
+class FakePlatform:
+    """An operating system that answers what a test wants."""
+
+    def __init__(self, installation: str | None = "installation") -> None:
+        self.info = HostInfo("office-pc", "Test OS 1", "x86_64", macs=("00:00:5e:00:53:01",))
+        self.installation = installation
+        self.suspended: float | None = 0.0
+
+    def host_info(self) -> HostInfo:
+        return self.info
+
+    def installation_id(self) -> str | None:
+        return self.installation
+
+    def suspended_time(self) -> float | None:
+        return self.suspended
+
+
+class FakeCollector(Collector):
+    """A source of readings whose values, failures and slowness a test decides."""
+
+    name = "fake"
+    interval = 10
+
+    def __init__(self, name: str = "fake", **values: Value) -> None:
+        super().__init__(FakePlatform())  # type: ignore[arg-type]
+        self.name = name  # type: ignore[misc]
+        self.values: dict[str, Value] = values or {"percent": 12.5}
+        self.failure: Exception | None = None
+        self.missing: Exception | None = None
+        self.gate: threading.Event | None = None
+        self.entered = threading.Event()
+        self.probes = 0
+        self.offered: Sequence[Reading] | None = None
+
+    def probe(self) -> None:
+        self.probes += 1
+        if self.missing:
+            raise self.missing
+
+    def readings(self) -> Sequence[Reading]:
+        if self.offered is not None:
+            return self.offered
+        return [Reading(key) for key in self.values]
+
+    def collect(self) -> Mapping[str, Value]:
+        self.entered.set()
+        if self.gate:
+            self.gate.wait(PATIENCE)
+        if self.missing:
+            raise self.missing
+        if self.failure:
+            raise self.failure
+        return dict(self.values)
+
+
+# --- A broker that can be broken -------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Mosquitto:
+    """A private Mosquitto on a port of its own."""
+
+    def __init__(self, program: str, folder: Path, settings: str) -> None:
+        self.port = free_port()
+        self._program = program
+        self._config = folder / f"mosquitto-{self.port}.conf"
+        self._log = folder / f"mosquitto-{self.port}.log"
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        # As root it would become another user, who may not read the test's folder.
+        self._config.write_text(
+            f"listener {self.port} 127.0.0.1\nuser {getpass.getuser()}\n{self._settings}", "utf-8"
+        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "-c", str(self._config)], stdout=log, stderr=log
+            )
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return
+            if self._process.poll() is not None:
+                break
+            self._process.poll()
+        pytest.fail(f"mosquitto does not start: {self._log.read_text('utf-8')}")
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def freeze(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
+
+    def broker(self, **settings: Any) -> Broker:
+        return Broker("127.0.0.1", self.port, **settings)
+
+
+class Certificates:
+    """An authority, and certificates from it and from another one that nobody trusts."""
+
+    def __init__(self, folder: Path) -> None:
+        import trustme
+
+        def keep(name: str, *blobs: Any) -> Path:
+            path = folder / name
+            path.write_bytes(b"".join(blob.bytes() for blob in blobs))
+            return path
+
+        authority, stranger = trustme.CA(), trustme.CA()
+        self.ca = keep("ca.pem", authority.cert_pem)
+        self.other_ca = keep("other-ca.pem", stranger.cert_pem)
+        for name, issued in {
+            "server": authority.issue_cert("127.0.0.1", "localhost"),
+            "elsewhere": authority.issue_cert("mqtt.example"),
+            "client": authority.issue_cert("client@example"),
+            "stranger": stranger.issue_cert("client@example"),
+        }.items():
+            setattr(self, name, keep(f"{name}.pem", *issued.cert_chain_pems))
+            setattr(self, f"{name}_key", keep(f"{name}.key", issued.private_key_pem))
+
+    server: Path
+    server_key: Path
+    elsewhere: Path
+    elsewhere_key: Path
+    client: Path
+    client_key: Path
+    stranger: Path
+    stranger_key: Path
+
+    def settings(self, server: str = "server", more: str = "") -> str:
+        certificate, key = getattr(self, server), getattr(self, f"{server}_key")
+        return (
+            f"allow_anonymous true\ncafile {self.ca}\ncertfile {certificate}\nkeyfile {key}\n{more}"
+        )
+
+    def client_tls(self, name: str = "client") -> Tls:
+        return Tls(self.ca, getattr(self, name), getattr(self, f"{name}_key"))
+
+
+# --- The other side --------------------------------------------------------------------------
+
+
+class House:
+    """What Home Assistant's side of the broker hears, and what it says."""
+
+    def __init__(self, port: int) -> None:
+        self._heard: list[tuple[str, bytes, bool]] = []
+        self._changed = threading.Condition()
+        self._listening = threading.Event()
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.on_message = self._on_message
+        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self._client.on_subscribe = lambda *_: self._listening.set()
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._listening.wait(PATIENCE)
+
+    def _on_message(self, _client: object, _data: object, message: Any) -> None:
+        with self._changed:
+            self._heard.append((message.topic, message.payload, message.retain))
+            self._changed.notify_all()
+
+    @property
+    def heard(self) -> list[tuple[str, bytes]]:
+        """Everything heard so far, in order."""
+        with self._changed:
+            return [(topic, payload) for topic, payload, _ in self._heard]
+
+    def forget(self) -> None:
+        with self._changed:
+            self._heard.clear()
+
+    def wait_for(self, topic: str, has: bytes = b"", count: int = 1) -> bytes:
+        """Wait for the nth message on a topic with something in it, and return it."""
+
+        def found() -> list[bytes]:
+            return [p for t, p, _ in self._heard if t == f"{PREFIX}/{topic}" and has in p]
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(found()) >= count, PATIENCE), (
+                f"{has!r} was not heard on {topic}; heard was {self._heard}"
+            )
+            return found()[count - 1]
+
+    def say(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
+        self._client.publish(topic, payload, 1, retain).wait_for_publish(PATIENCE)
+
+    def leave(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+# --- A transport, driven by hand -------------------------------------------------------------
+
+
+class Recorder:
+    """A listener that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.losses = 0
+        self.messages: list[tuple[str, bytes, bool]] = []
+
+    def connected(self) -> None:
+        self.connections += 1
+
+    def disconnected(self) -> None:
+        self.losses += 1
+
+    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        self.messages.append((topic, payload, retained))
+
+
+class Driver:
+    """A transport and a loop that a test turns until something is so."""
+
+    def __init__(self, clock: Clock, *brokers: Broker, backoff: float = 0.0) -> None:
+        self.waker = Waker()
+        self.recorder = Recorder()
+        self.counts = Counters()
+        self.bounds: list[float] = []
+        self.transport = Transport(
+            brokers, "pilot-test", self.counts, self.waker.wake, clock, self._draw
+        )
+        self.transport.listener = self.recorder
+        self._backoff = backoff
+
+    def _draw(self, bound: float) -> float:
+        self.bounds.append(bound)
+        return bound * self._backoff
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Turn the loop until something is so."""
+        until = time.monotonic() + PATIENCE
+        while not done():
+            assert time.monotonic() < until, f"still not so; {self.transport.trouble}"
+            with selectors.DefaultSelector() as selector:
+                selector.register(self.waker.socket, selectors.EVENT_READ)
+                if (sock := self.transport.socket) is not None:
+                    selector.register(sock, selectors.EVENT_READ)
+                selector.select(0.02)
+            self.waker.drain()
+            self.transport.readable()
+            self.transport.step()
+
+    def connect(self) -> None:
+        self.transport.start()
+        self.until(lambda: self.transport.online)
+
+    def fail(self) -> str:
+        """Start, and return why there is no connection."""
+        self.transport.start()
+        self.until(lambda: bool(self.transport.trouble))
+        return self.transport.trouble
+
+
+# --- A whole agent ---------------------------------------------------------------------------
+
+
+class RunningAgent:
+    """An agent in a thread of its own."""
+
+    def __init__(
+        self,
+        config: Config,
+        platform: FakePlatform,
+        collectors: Sequence[FakeCollector],
+        clock: Clock,
+        session: str,
+        interval: float,
+    ) -> None:
+        self.counts = Counters()
+        self.clock = clock
+        self.agent = Agent(
+            config,
+            platform,  # type: ignore[arg-type]
+            [Source(collector, interval) for collector in collectors],
+            HOST,
+            session,
+            self.counts,
+            clock,
+        )
+        self._thread = threading.Thread(target=self.agent.run)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let it look at the clock."""
+        self.agent._waker.wake()
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.wake()
+
+    def wait_until_it_gave_way(self) -> None:
+        """Wait for what the house cannot hear, because it happens without a word."""
+        until = time.monotonic() + PATIENCE
+        while not self.agent._presence.gave_way:
+            assert time.monotonic() < until
+            threading.Event().wait(0.01)
+
+    def stop(self) -> None:
+        self.agent.stop()
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()

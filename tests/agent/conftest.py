@@ -1,0 +1,185 @@
+"""Fixtures of the agent's tests; what they are made of is in `bench.py`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from companion_agent.config.model import Config
+
+from .bench import (
+    Certificates,
+    Clock,
+    Driver,
+    FakeCollector,
+    FakePlatform,
+    House,
+    Mosquitto,
+    RunningAgent,
+    StillClock,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from companion_agent.config.model import Broker
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Iterator[None]:
+    """Undo what a command did to the agent's loggers."""
+    root = logging.getLogger("companion_agent")
+    before = (root.handlers, root.propagate, root.level)
+    yield
+    root.handlers, root.propagate = before[:2]
+    root.setLevel(before[2])
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def still_clock() -> StillClock:
+    return StillClock()
+
+
+@pytest.fixture
+def platform() -> FakePlatform:
+    return FakePlatform()
+
+
+@pytest.fixture
+def collector() -> FakeCollector:
+    return FakeCollector()
+
+
+@pytest.fixture(scope="session")
+def mosquitto_program() -> str:
+    program = shutil.which("mosquitto") or shutil.which(
+        "mosquitto", path="/usr/sbin:/usr/local/sbin"
+    )
+    if not program:
+        pytest.skip("Mosquitto is not installed; `apt-get install mosquitto` brings it")
+    return program
+
+
+@pytest.fixture
+def make_mosquitto(mosquitto_program: str, tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    made: list[Mosquitto] = []
+
+    def make(settings: str = "allow_anonymous true\n") -> Mosquitto:
+        mosquitto = Mosquitto(mosquitto_program, tmp_path, settings)
+        made.append(mosquitto)
+        mosquitto.start()
+        return mosquitto
+
+    yield make
+    for mosquitto in made:
+        mosquitto.thaw()
+        mosquitto.stop()
+
+
+@pytest.fixture
+def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+    return make_mosquitto()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    pytest.importorskip("trustme", reason="trustme, which makes certificates, is not installed")
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def house_at() -> Iterator[Callable[[Mosquitto], House]]:
+    houses: list[House] = []
+
+    def at(mosquitto: Mosquitto) -> House:
+        houses.append(House(mosquitto.port))
+        return houses[-1]
+
+    yield at
+    for house in houses:
+        house.leave()
+
+
+@pytest.fixture
+def house(house_at: Callable[[Mosquitto], House], mosquitto: Mosquitto) -> House:
+    return house_at(mosquitto)
+
+
+@pytest.fixture
+def driver(clock: Clock) -> Iterator[Callable[..., Driver]]:
+    drivers: list[Driver] = []
+
+    def make(*brokers: Broker, **options: Any) -> Driver:
+        drivers.append(Driver(clock, *brokers, **options))
+        return drivers[-1]
+
+    yield make
+    for made in drivers:
+        made.transport.close()
+        made.waker.__exit__()
+
+
+@pytest.fixture
+def run_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
+    running: list[RunningAgent] = []
+
+    def run(
+        *brokers: Broker,
+        collectors: Sequence[FakeCollector] | None = None,
+        platform: FakePlatform | None = None,
+        session: str = "5e551017aaaaaaaa",
+        interval: float = 3600,
+        name: str = "",
+    ) -> RunningAgent:
+        config = Config(brokers=brokers, state_dir=tmp_path, name=name)
+        started = RunningAgent(
+            config,
+            platform or FakePlatform(),
+            [FakeCollector()] if collectors is None else collectors,
+            Clock(),
+            session,
+            interval,
+        )
+        running.append(started)
+        return started
+
+    yield run
+    for agent in running:
+        agent.stop()
+
+
+@pytest.fixture
+def run_command(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `pilot-agent` as a process of its own."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PILOT_")}
+        clean |= {"PILOT_STATE_DIR": str(tmp_path / "state"), **environment}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "companion_agent", *arguments],
+            env=clean,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        # pytest shows it when the test failed.
+        print(*process.communicate())

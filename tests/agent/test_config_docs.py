@@ -1,0 +1,67 @@
+"""`docs/configuration.md` says what the schema says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from companion_agent.collectors import COLLECTORS
+from companion_agent.config import ConfigError, load, schema
+from companion_agent.config.source import variable
+
+DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def table(header: str) -> list[tuple[str, ...]]:
+    lines = DOCS.read_text("utf-8").splitlines()
+    start = lines.index(header) + 2
+    rows = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        rows.append(tuple(cell.strip() for cell in line.strip("|").split(" | ")))
+    return rows
+
+
+def test_the_table_of_keys() -> None:
+    known = {name: schema.Known(c.interval, c.selects) for name, c in COLLECTORS.items()}
+    rows = schema.build(Path(), known).rows()
+
+    assert table("| key | expected | default | |") == [
+        (f"`{'.'.join(row.key)}`", row.expected, row.default, row.text) for row in rows
+    ]
+
+
+def test_the_table_of_collectors() -> None:
+    header = "| collector | interval in seconds | `include` and `exclude` choose |"
+
+    assert table(header) == [
+        (f"`{name}`", f"{c.interval:g}", c.selects) for name, c in COLLECTORS.items()
+    ]
+
+
+def test_the_table_of_variables() -> None:
+    for key, names in table("| key | variable |"):
+        assert names.split("`")[1] == variable(key.strip("`").split("."))
+
+
+def examples() -> list[str]:
+    parts = DOCS.read_text("utf-8").split("```yaml\n")[1:]
+    return [part.split("```")[0] for part in parts]
+
+
+@pytest.mark.parametrize("example", examples())
+def test_the_examples(example: str, tmp_path: Path) -> None:
+    if "collectors" in example:
+        example += "broker: mqtt.local\n"
+    (tmp_path / "broker-password").write_text("secret")
+    path = tmp_path / "config.yaml"
+    path.write_text(example.replace("/etc/pilot-agent", str(tmp_path)))
+    for name in ("ca.pem", "client.pem", "client.key"):
+        (tmp_path / name).touch()
+
+    try:
+        load(path, {})
+    except ConfigError as error:
+        pytest.fail(str(error))

@@ -1,0 +1,83 @@
+"""What a broker's refusals mean, in words that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import ssl
+
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+import pytest
+
+from companion_agent import explain
+from companion_agent.config import Broker, Tls
+
+PLAIN = Broker("mqtt.local")
+LOGIN = Broker("mqtt.local", username="pilot", password="x")
+OLD = Broker("mqtt.local", protocol="3.1.1")
+SECURE = Broker("mqtt.local", tls=Tls())
+CLIENT = Broker("mqtt.local", tls=Tls(client_cert=Path("client.pem")))
+
+
+@pytest.mark.parametrize(
+    ("name", "broker", "words"),
+    [
+        ("Bad user name or password", LOGIN, "username or password is wrong"),
+        ("Not authorized", LOGIN, "the user pilot is not allowed, or its password is wrong"),
+        ("Not authorized", PLAIN, "a login (username, password) is needed"),
+        ("Unsupported protocol version", PLAIN, 'set protocol: "3.1.1"'),
+        ("Unsupported protocol version", OLD, 'set protocol: "5"'),
+        ("Client identifier not valid", PLAIN, "set client_id"),
+        ("Server busy", PLAIN, "it refused the connection: Server busy"),
+    ],
+)
+def test_refusals(name: str, broker: Broker, words: str) -> None:
+    assert words in explain.refusal(ReasonCode(PacketTypes.CONNACK, name), broker)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Session taken over", "another client connected with the same client id"),
+        ("Server shutting down", "the broker shuts down"),
+        ("Packet too large", "the broker ended it: Packet too large"),
+    ],
+)
+def test_disconnections(name: str, words: str) -> None:
+    assert explain.disconnect(ReasonCode(PacketTypes.DISCONNECT, name)) == words
+
+
+@pytest.mark.parametrize(
+    ("error", "broker", "words"),
+    [
+        (TimeoutError(), PLAIN, "is the machine on"),
+        (ConnectionResetError(104, "reset"), SECURE, "during the TLS handshake"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), SECURE, "does not speak TLS"),
+        (OSError(113, "No route to host"), PLAIN, "No route to host"),
+        (ValueError("odd"), PLAIN, "odd"),
+    ],
+)
+def test_connections_that_do_not_open(error: Exception, broker: Broker, words: str) -> None:
+    assert words in explain.opening(error, broker)
+
+
+@pytest.mark.parametrize(
+    ("broker", "words"),
+    [
+        (PLAIN, "set tls: true"),
+        (PLAIN, 'protocol: "3.1.1"'),
+        (SECURE, "tls.client_cert"),
+        (CLIENT, "may not accept the client certificate"),
+    ],
+)
+def test_connections_that_end_during_the_greeting(broker: Broker, words: str) -> None:
+    error = "failed to receive on socket: [Errno 104] Connection reset by peer"
+
+    said = explain.closing(broker, error, greeting=True)
+
+    assert said.startswith("Connection reset by peer without saying why")
+    assert words in said
+
+
+def test_a_connection_that_ends_later() -> None:
+    assert explain.closing(PLAIN, "", greeting=False) == "the broker closed the connection"

@@ -1,0 +1,93 @@
+"""Where log messages go, and what they look like there."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from companion_agent import logs
+from companion_agent.config import LogConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TRANSPORT = logging.getLogger("companion_agent.transport")
+
+
+@pytest.fixture(autouse=True)
+def part() -> Iterator[None]:
+    yield
+    TRANSPORT.setLevel(logging.NOTSET)
+
+
+def test_text_for_people() -> None:
+    stream = io.StringIO()
+    logs.set_up(LogConfig(), stream, {})
+
+    TRANSPORT.warning("Lost the connection to %s", "mqtt.local")
+
+    line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d WARNING transport: Lost the connection to mqtt.local\n"
+    assert re.fullmatch(line, stream.getvalue())
+
+
+def test_json_lines_for_machines() -> None:
+    stream = io.StringIO()
+    logs.set_up(LogConfig(format="json"), stream, {})
+
+    TRANSPORT.warning("Büro: %d", 1)
+    TRANSPORT.error("two\nlines", exc_info=OSError("oh"))
+
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first.pop("time")
+    assert first == {"level": "WARNING", "part": "transport", "message": "Büro: 1"}
+    assert "OSError: oh" in second["exc_info"]
+
+
+def test_the_journal_knows_the_time_and_is_told_the_level(tmp_path: Path) -> None:
+    with (tmp_path / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        journal = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        logs.set_up(LogConfig(), stream, journal)
+
+        TRANSPORT.error("one\ntwo")
+
+        stream.seek(0)
+        assert stream.read() == "<3>transport: one\n<3>two\n"
+
+
+def test_an_inherited_journal_that_is_not_our_stream(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w+") as stream:
+        logs.set_up(LogConfig(), stream, {"JOURNAL_STREAM": "1:2"})
+
+        TRANSPORT.error("one")
+
+        stream.seek(0)
+        assert "ERROR" in stream.read()
+
+
+def test_a_level_for_all_and_one_for_a_part() -> None:
+    stream = io.StringIO()
+    logs.set_up(LogConfig("warning", parts={"transport": "debug"}), stream, {})
+
+    TRANSPORT.debug("shown")
+    logging.getLogger("companion_agent.agent").info("not shown")
+
+    assert "transport: shown" in stream.getvalue()
+    assert "not shown" not in stream.getvalue()
+
+
+def test_setting_up_twice_does_not_double_lines() -> None:
+    stream = io.StringIO()
+    logs.set_up(LogConfig(), stream, {})
+    logs.set_up(LogConfig(), stream, {})
+
+    TRANSPORT.info("once")
+
+    assert stream.getvalue().count("once") == 1

@@ -1,0 +1,341 @@
+"""Order, repetition, self-healing and clones: what `docs/protocol.md` promises on the wire."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from companion_agent.collectors.agent import Counters
+from companion_agent.presence import Presence
+from companion_agent.protocol import Conflict, Topics
+from companion_agent.transport import Message
+
+from .bench import HOST, PREFIX, StillClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OURS = "5e551017aaaaaaaa"
+THEIRS = "b0b0b0b0b0b0b0b0"
+BIRTH = "homeassistant/status"
+
+
+class Wire:
+    """A transport that writes down what it is asked to do."""
+
+    def __init__(self) -> None:
+        self.online = False
+        self.listener: Any = None
+        self.will: Message | None = None
+        self.said: list[str] = []
+        self.stays_away: float | None = None
+
+    def publish(self, message: Message) -> bool:
+        assert self.online
+        topic = message.topic.removeprefix(f"{PREFIX}/")
+        text = message.payload.decode()
+        self.said.append(f"{topic} {text if topic == 'availability' else ''}".strip())
+        if topic == "announce" and (conflict := json.loads(text)["conflict"]):
+            self.said[-1] += f" conflict with {conflict}"
+        return True
+
+    def subscribe(self, topics: Iterable[str]) -> None:
+        self.said.append(f"subscribe {len(list(topics))}")
+
+    def reconnect(self, after: float = 0) -> None:
+        self.disconnect()
+        self.stays_away = after
+
+    def connect(self) -> None:
+        self.online, self.stays_away = True, None
+        self.listener.connected()
+
+    def disconnect(self) -> None:
+        self.online = False
+        self.listener.disconnected()
+
+    def take(self) -> list[str]:
+        said, self.said = self.said, []
+        return said
+
+
+class Scene:
+    """A presence, its wire and its clock."""
+
+    def __init__(self, clock: StillClock) -> None:
+        self.clock = clock
+        self.wire = Wire()
+        self.counts = Counters()
+        self.presence = Presence(
+            self.wire,  # type: ignore[arg-type]
+            Topics("pilot/v2", HOST),
+            OURS,
+            BIRTH,
+            self.counts,
+            clock,
+            lambda: 0,
+        )
+
+    def announce(self) -> None:
+        def write(conflict: Conflict | None) -> bytes:
+            return json.dumps({"conflict": conflict and conflict.name}).encode()
+
+        self.presence.announce(write)
+
+    def hear(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
+        self.presence.received(topic, payload, retained=retained)
+        self.presence.step()
+
+    def hear_announce(self, session: str, conflict: str | None = None) -> None:
+        announce: dict[str, Any] = {
+            "protocol": 2,
+            "session": session,
+            "host": {"id": HOST, "name": "clone"},
+            "agent": {"version": "1"},
+            "collectors": {},
+            "readings": [],
+        }
+        if conflict:
+            announce["conflict"] = {"session": conflict, "name": "x"}
+        self.hear(f"{PREFIX}/announce", json.dumps(announce).encode())
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.presence.step()
+
+
+@pytest.fixture
+def scene(still_clock: StillClock) -> Scene:
+    return Scene(still_clock)
+
+
+@pytest.fixture
+def online(scene: Scene) -> Scene:
+    scene.announce()
+    scene.presence.state("cpu", b"{}")
+    scene.presence.state("disk", b"{}")
+    scene.wire.connect()
+    scene.wire.take()
+    scene.clock.advance(10)
+    return scene
+
+
+def test_says_everything_in_order_on_connect(scene: Scene) -> None:
+    scene.announce()
+    scene.presence.state("cpu", b"{}")
+    scene.presence.state("disk", b"{}")
+
+    scene.wire.connect()
+
+    assert scene.wire.take() == [
+        "availability online",
+        "announce",
+        "state/cpu",
+        "state/disk",
+        "subscribe 3",
+    ]
+
+
+def test_says_everything_again_on_reconnect(online: Scene) -> None:
+    online.wire.disconnect()
+
+    online.wire.connect()
+
+    assert online.wire.take()[:3] == ["availability online", "announce", "state/cpu"]
+
+
+def test_does_not_appear_before_it_knows_what_it_reads(scene: Scene) -> None:
+    scene.wire.connect()
+    before = scene.wire.take()
+
+    scene.announce()
+
+    assert before == []
+    assert scene.wire.take() == ["availability online", "announce", "subscribe 3"]
+
+
+def test_values_are_sent_as_they_come(online: Scene) -> None:
+    online.presence.state("cpu", b"{}")
+
+    assert online.wire.take() == ["state/cpu"]
+
+
+def test_values_of_a_collector_that_is_gone_are_not_repeated(online: Scene) -> None:
+    online.presence.forget("disk")
+    online.wire.disconnect()
+
+    online.wire.connect()
+
+    assert "state/disk" not in online.wire.take()
+
+
+def test_counts_values_that_nobody_ever_saw(online: Scene) -> None:
+    online.wire.disconnect()
+
+    for _ in range(3):
+        online.presence.state("cpu", b"{}")
+
+    assert online.counts.dropped_messages == 2  # the third is sent on reconnect
+
+
+def test_the_will_is_lost(scene: Scene) -> None:
+    assert scene.wire.will == Message(f"{PREFIX}/availability", b"lost", qos=1, retain=True)
+
+
+@pytest.mark.parametrize("said", [b"lost", b"off", b"asleep"])
+def test_contradicts_a_stale_will(online: Scene, said: bytes) -> None:
+    online.hear(f"{PREFIX}/availability", said)
+
+    assert online.wire.take() == ["availability online"]
+
+
+@pytest.mark.parametrize("said", [b"online", b"nonsense", b"\xff", b"x" * 100])
+def test_does_not_answer_anything_else_on_availability(online: Scene, said: bytes) -> None:
+    online.hear(f"{PREFIX}/availability", said)
+
+    assert online.wire.take() == []
+
+
+def test_contradicts_at_most_once_a_second(online: Scene) -> None:
+    for _ in range(100):
+        online.hear(f"{PREFIX}/availability", b"lost")
+    at_once = online.wire.take()
+
+    online.pass_time(1)
+
+    assert at_once == ["availability online"]
+    assert online.wire.take() == ["availability online"]
+
+
+def test_home_assistants_birth_is_answered_with_everything(online: Scene) -> None:
+    online.hear(BIRTH, b"online")
+
+    assert online.wire.take() == ["availability online", "announce", "state/cpu", "state/disk"]
+
+
+def test_a_retained_birth_is_older_than_what_was_just_said(online: Scene) -> None:
+    online.hear(BIRTH, b"online", retained=True)
+    online.hear(BIRTH, b"offline")
+
+    assert online.wire.take() == []
+
+
+def test_says_off_and_nothing_after_it(online: Scene) -> None:
+    online.presence.leave()
+    online.hear(f"{PREFIX}/availability", b"off")
+    online.hear(BIRTH, b"online")
+    online.announce()
+    online.presence.state("cpu", b"{}")
+
+    assert online.wire.take() == ["availability off"]
+
+
+# --- Two agents with one id ------------------------------------------------------------------
+
+
+def test_the_agent_that_was_there_stays(online: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    online.hear_announce(THEIRS)
+
+    assert online.wire.take() == ["announce conflict with clone"]
+    assert "Another agent (clone)" in caplog.text
+    assert "pilot-agent id --new" in caplog.text
+
+
+def test_the_newcomer_goes_without_a_word(online: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    online.hear_announce(THEIRS, conflict=OURS)
+
+    assert online.wire.take() == []
+    assert online.wire.stays_away == 300
+    assert online.wire.will is None
+    assert "pilot-agent id --new" in caplog.text
+
+
+def test_the_newcomer_looks_again_with_its_announce_only(online: Scene) -> None:
+    online.hear_announce(THEIRS, conflict=OURS)
+
+    online.wire.connect()
+
+    assert online.wire.take() == ["announce", "subscribe 1"]
+
+
+def test_a_look_that_is_answered_ends_like_the_first(
+    online: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    online.hear_announce(THEIRS, conflict=OURS)
+    caplog.clear()
+    online.wire.connect()
+    online.wire.take()
+
+    online.hear_announce(THEIRS, conflict=OURS)
+
+    assert online.wire.stays_away == 300
+    assert online.wire.take() == []
+    assert not caplog.records  # it was said once
+
+
+def test_the_newcomer_comes_back_when_nobody_answers(online: Scene) -> None:
+    online.hear_announce(THEIRS, conflict=OURS)
+    online.wire.connect()
+    online.wire.take()
+
+    online.pass_time(10)
+
+    assert online.wire.stays_away == 0
+    assert online.wire.will
+    online.wire.connect()
+    assert online.wire.take()[:2] == ["availability online", "announce"]
+
+
+def test_who_waits_drops_nothing(online: Scene) -> None:
+    online.hear_announce(THEIRS, conflict=OURS)
+
+    for _ in range(3):
+        online.presence.state("cpu", b"{}")
+
+    assert online.counts.dropped_messages == 0
+
+
+def test_the_conflict_is_forgotten_after_a_while(online: Scene) -> None:
+    online.hear_announce(THEIRS)
+    online.pass_time(600)
+    online.hear_announce(THEIRS)
+    online.wire.take()
+
+    online.pass_time(899)
+    before = online.wire.take()
+    online.pass_time(1)
+
+    assert before == []
+    assert online.wire.take() == ["announce"]
+
+
+def test_clones_do_not_talk_each_other_to_death(online: Scene) -> None:
+    for _ in range(100):
+        online.hear_announce(THEIRS)
+
+    assert online.wire.take() == ["announce conflict with clone"]
+
+
+def test_hears_itself_without_alarm(online: Scene) -> None:
+    online.hear_announce(OURS)
+    online.hear_announce(OURS, conflict=THEIRS)
+
+    assert online.wire.take() == []
+
+
+def test_an_announce_that_is_none_changes_nothing(
+    online: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    for nonsense in (b"{", b"[]", b"\xff", b'{"protocol": 1}'):
+        online.hear(f"{PREFIX}/announce", nonsense)
+
+    assert online.wire.take() == []
+    assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
+
+
+def test_a_removed_host_does_not_insist(online: Scene) -> None:
+    online.hear(f"{PREFIX}/announce", b"")
+
+    assert online.wire.take() == []
