@@ -1,0 +1,46 @@
+"""Pilot: the computers of a house, as their agents report them over MQTT."""
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+
+from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, PLATFORMS
+from .coordinator import PilotConfigEntry, PilotCoordinator
+from .devices import device_is_announced
+from .issues import async_forget_issues
+from .removed import async_get_removed_hosts
+from .search import async_clear_retained
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
+    """Set up a host."""
+    coordinator = entry.runtime_data = PilotCoordinator(hass, entry)
+    await coordinator.async_start()
+    # Whoever sets a host up wants it, whatever was decided before.
+    (await async_get_removed_hosts(hass)).async_discard(coordinator.host_id)
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    return True
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
+    """Stop following a host."""
+    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> None:
+    """Remember that the user does not want this host, and clean up if asked to."""
+    assert entry.unique_id is not None
+    async_forget_issues(hass, entry.unique_id)
+    (await async_get_removed_hosts(hass)).async_add(entry.unique_id)
+    if entry.options.get(CONF_CLEAR_ON_REMOVE):
+        await async_clear_retained(hass, entry.data[CONF_PREFIX], entry.unique_id)
+
+
+async def async_remove_config_entry_device(
+    hass: HomeAssistant, entry: PilotConfigEntry, device: dr.AnyDeviceEntry
+) -> bool:
+    """Let the user remove devices that the host does not have any more."""
+    if entry.state is not ConfigEntryState.LOADED:
+        return True
+    announce = entry.runtime_data.announce
+    return announce is not None and not device_is_announced(announce, device)

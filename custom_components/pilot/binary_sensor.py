@@ -1,0 +1,101 @@
+"""Binary sensors of Pilot: what is either so or not, and whether the host is there."""
+
+from dataclasses import dataclass
+from typing import override
+
+from homeassistant.components.binary_sensor import (
+    BinarySensorEntity,
+    BinarySensorEntityDescription,
+)
+from homeassistant.components.binary_sensor.const import BinarySensorDeviceClass
+from homeassistant.const import EntityCategory, Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .coordinator import PilotConfigEntry, PilotCoordinator, Status
+from .devices import async_get_device
+from .entity import ReadingEntity, StatusEntity, async_add_announced
+from .kinds import KindMixin, Of
+from .protocol import Reading
+from .readings import NativeValue
+
+PARALLEL_UPDATES = 0
+
+ATTR_STATUS = "status"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PilotBinarySensorDescription(BinarySensorEntityDescription, KindMixin):
+    """How a kind of the catalogue is drawn; the key is the kind."""
+
+
+DESCRIPTIONS = {
+    description.key: description
+    for description in (
+        PilotBinarySensorDescription(
+            key="battery.plugged",
+            translation_key="battery_plugged",
+            device_class=BinarySensorDeviceClass.PLUG,
+        ),
+        PilotBinarySensorDescription(
+            key="network.connected",
+            translation_key="network_connected",
+            device_class=BinarySensorDeviceClass.CONNECTIVITY,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            of=Of.MANY,
+        ),
+        PilotBinarySensorDescription(
+            key="system.pending_reboot",
+            translation_key="system_pending_reboot",
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+    )
+}
+
+CONNECTIVITY = BinarySensorEntityDescription(
+    key="connectivity",
+    translation_key="connectivity",
+    device_class=BinarySensorDeviceClass.CONNECTIVITY,
+    entity_category=EntityCategory.DIAGNOSTIC,
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: PilotConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Set up the binary sensors of a host."""
+    device = async_get_device(hass, entry)
+    async_add_entities(
+        [ConnectivitySensor(entry.runtime_data, CONNECTIVITY, CONNECTIVITY.key, device)]
+    )
+    async_add_announced(entry, Platform.BINARY_SENSOR, async_add_entities, _make)
+
+
+def _make(
+    coordinator: PilotCoordinator, reading: Reading, device: dr.DeviceEntry
+) -> ReadingBinarySensor:
+    description = DESCRIPTIONS.get(reading.kind) or BinarySensorEntityDescription(key=reading.kind)
+    return ReadingBinarySensor(coordinator, description, reading, device)
+
+
+class ReadingBinarySensor(ReadingEntity, BinarySensorEntity):
+    """A reading that is either so or not."""
+
+    @override
+    def _take(self, value: NativeValue | None) -> None:
+        self._attr_available = value is not None
+        self._attr_is_on = value is True
+
+
+class ConnectivitySensor(StatusEntity, BinarySensorEntity):
+    """Whether the host is there; where it is not, the attributes say why."""
+
+    @override
+    def _take(self) -> None:
+        super()._take()
+        status = self.coordinator.status
+        self._attr_is_on = status is Status.ONLINE
+        self._attr_extra_state_attributes[ATTR_STATUS] = status.value

@@ -1,0 +1,30 @@
+"""Constants of the Pilot integration."""
+
+from datetime import timedelta
+import logging
+from typing import Final
+
+from homeassistant.const import Platform
+
+DOMAIN: Final = "pilot"
+LOGGER: Final = logging.getLogger(__package__)
+PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.SENSOR)
+
+DEFAULT_PREFIX: Final = "pilot/v2"
+
+CONF_PREFIX: Final = "prefix"
+CONF_HOST_NAME: Final = "host_name"
+"""The name that the host gave itself when the entry's title was made."""
+CONF_AUTO_TITLE: Final = "auto_title"
+"""The title made from it: an entry that has another one was renamed by its user."""
+CONF_CLEAR_ON_REMOVE: Final = "clear_on_remove"
+
+STALE_AFTER: Final = 3
+"""Intervals without a word after which a collector's readings are not believed any more."""
+
+DOCUMENTATION_URL: Final = "https://github.com/pilot-home/pilot#when-something-is-wrong"
+
+SEARCH_TIME: Final = timedelta(seconds=3)
+"""How long a search listens: retained messages come at once, the subscription does not."""
+SEARCH_QUIET: Final = timedelta(seconds=0.75)
+"""A search ends early when nothing new came for so long."""

@@ -1,0 +1,98 @@
+"""Diagnostics: what to send along with a bug report, without what is nobody's business."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from homeassistant.components.diagnostics import REDACTED, async_redact_data
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+
+from .const import CONF_AUTO_TITLE, CONF_HOST_NAME
+from .coordinator import PilotConfigEntry, PilotCoordinator
+from .devices import child_identifier
+from .protocol import Announce, Reading
+
+TO_REDACT = {CONF_AUTO_TITLE, CONF_HOST_NAME, "id", "macs", "name", "session"}
+KINDS_TO_REDACT = {"network.ipv4", "network.ipv6", "wifi.ssid"}
+
+
+async def async_get_config_entry_diagnostics(
+    hass: HomeAssistant, entry: PilotConfigEntry
+) -> dict[str, Any]:
+    """Return what is known of a host, and how that came about."""
+    coordinator = entry.runtime_data
+    announce = coordinator.announce
+    return {
+        "entry": {
+            "data": async_redact_data(dict(entry.data), TO_REDACT),
+            "options": dict(entry.options),
+        },
+        "status": coordinator.status,
+        "since": coordinator.since.isoformat(),
+        "received": dict(coordinator.received),
+        "refused": dict(coordinator.refused),
+        "announced_at": coordinator.announced_at and coordinator.announced_at.isoformat(),
+        "announce": announce and _announce(announce),
+        "collectors": _collectors(coordinator),
+        "readings": announce and _readings(coordinator, announce.readings.values()),
+    }
+
+
+async def async_get_device_diagnostics(
+    hass: HomeAssistant, entry: PilotConfigEntry, device: dr.AnyDeviceEntry
+) -> dict[str, Any]:
+    """Return the readings of the host's own device, or of one below it."""
+    coordinator = entry.runtime_data
+    announce = coordinator.announce
+    if announce is None:
+        return {"status": coordinator.status, "readings": None}
+    below = {child_identifier(coordinator.host_id, key): key for key in announce.devices}
+    keys = {below.get(identifier) for identifier in device.identifiers}
+    readings = [reading for reading in announce.readings.values() if reading.device in keys]
+    return {"status": coordinator.status, "readings": _readings(coordinator, readings)}
+
+
+def _announce(announce: Announce) -> dict[str, Any]:
+    """Return an announce without names and addresses; the readings are listed elsewhere."""
+    return async_redact_data(
+        {
+            "session": announce.session,
+            "host": asdict(announce.host),
+            "agent": asdict(announce.agent),
+            "devices": [asdict(device) for device in announce.devices.values()],
+            "conflict": announce.conflict and asdict(announce.conflict),
+        },
+        TO_REDACT,
+    )
+
+
+def _collectors(coordinator: PilotCoordinator) -> dict[str, Any]:
+    """Return how the collectors fare."""
+    now = monotonic()
+    return {
+        name: {
+            "interval": collector.interval,
+            "fresh": collector.fresh,
+            "age": round(now - collector.measured, 1),
+        }
+        for name, collector in coordinator.readings.collectors.items()
+    }
+
+
+def _readings(coordinator: PilotCoordinator, readings: Iterable[Reading]) -> dict[str, Any]:
+    """Return how readings were announced, and what they are now."""
+    described: dict[str, Any] = {}
+    for reading in readings:
+        value = coordinator.value(reading.key)
+        described[reading.key] = {
+            "kind": reading.kind,
+            "type": reading.type,
+            "unit": reading.unit,
+            "value": value.isoformat() if isinstance(value, datetime) else value,
+        }
+        if value is not None and reading.kind in KINDS_TO_REDACT:
+            described[reading.key]["value"] = REDACTED
+    return described

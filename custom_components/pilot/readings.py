@@ -1,0 +1,235 @@
+"""What a host's readings are right now: values, their age, and who shows them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from .const import STALE_AFTER
+from .protocol import Announce, ProtocolError, Reading, ReadingType, Value
+
+type NativeValue = float | bool | str | datetime
+
+
+class Listener(Protocol):
+    """Whoever shows a reading: its entity."""
+
+    def async_show(self, value: NativeValue | None) -> None:
+        """Show a value; None when there is none to believe in."""
+
+
+def _number(_: Reading, raw: Value) -> NativeValue | None:
+    if type(raw) is not float and type(raw) is not int:
+        raise ProtocolError("value_type", "a number was announced, something else came")
+    return raw
+
+
+def _boolean(_: Reading, raw: Value) -> NativeValue | None:
+    if type(raw) is not bool:
+        raise ProtocolError("value_type", "a boolean was announced, something else came")
+    return raw
+
+
+def _text(_: Reading, raw: Value) -> NativeValue | None:
+    if type(raw) is not str:
+        raise ProtocolError("value_type", "a text was announced, something else came")
+    return raw
+
+
+def _enum(reading: Reading, raw: Value) -> NativeValue | None:
+    # A newer agent may know more options: this value cannot be shown, the others can.
+    return option if (option := _text(reading, raw)) in reading.options else None
+
+
+def _timestamp(reading: Reading, raw: Value) -> NativeValue | None:
+    try:
+        moment = datetime.fromisoformat(str(_text(reading, raw)))
+        utc = None if moment.tzinfo is None else moment.astimezone(UTC)
+    except ValueError, OverflowError:
+        utc = None
+    if utc is None:
+        raise ProtocolError("value_type", "a timestamp was announced, something else came")
+    return utc
+
+
+_CONVERT: Final[Mapping[ReadingType, Callable[[Reading, Value], NativeValue | None]]] = {
+    ReadingType.NUMBER: _number,
+    ReadingType.BOOLEAN: _boolean,
+    ReadingType.TEXT: _text,
+    ReadingType.ENUM: _enum,
+    ReadingType.TIMESTAMP: _timestamp,
+}
+
+
+class Cell:
+    """One reading: the value that came last, and its entity if it has one."""
+
+    __slots__ = ("_convert", "_raw", "listener", "reading", "value")
+
+    def __init__(self, reading: Reading, listener: Listener | None) -> None:
+        """Start without a value."""
+        self.reading = reading
+        self.listener = listener
+        self.value: NativeValue | None = None
+        self._raw: Value = None
+        self._convert = _CONVERT[reading.type]
+
+    def differs(self, raw: Value) -> bool:
+        """Say whether this is another value than the last; 1, 1.0 and true are three."""
+        return raw != self._raw or type(raw) is not type(self._raw)
+
+    def convert(self, raw: Value) -> NativeValue | None:
+        """Return the value to show, or raise `ProtocolError` if it is not what was announced."""
+        return None if raw is None else self._convert(self.reading, raw)
+
+    def take(self, raw: Value, value: NativeValue | None) -> None:
+        """Keep a value."""
+        self._raw = raw
+        self.value = value
+
+
+class Collector:
+    """The readings that come in one message, and when the last one came.
+
+    Times are monotonic seconds. `measured` says how old the values are, which for a
+    retained message is the host's word; `heard` says when the last message arrived.
+    """
+
+    __slots__ = ("cells", "fresh", "heard", "interval", "measured", "ts")
+
+    def __init__(self, interval: float, heard: float) -> None:
+        """Start without values."""
+        self.interval = interval
+        self.cells: dict[str, Cell] = {}
+        self.fresh = False
+        self.heard = heard
+        self.measured = heard
+        self.ts: float | None = None
+
+    @property
+    def stale_at(self) -> float:
+        """When its values are not believed any more."""
+        return self.measured + STALE_AFTER * self.interval
+
+    @property
+    def silent_at(self) -> float:
+        """When it is time to worry that nothing comes."""
+        return self.heard + STALE_AFTER * self.interval
+
+    def changes(self, values: Mapping[str, Value]) -> list[tuple[Cell, Value, NativeValue | None]]:
+        """Return the readings that these values change; a missing one cannot be read now.
+
+        Raises:
+            ProtocolError: One of them is not of the announced type. Nothing was changed.
+        """
+        get = values.get
+        return [
+            (cell, raw, cell.convert(raw))
+            for name, cell in self.cells.items()
+            if cell.differs(raw := get(name))
+        ]
+
+    def hear(self, ts: float, now: float, age: float) -> None:
+        """Note that values of this age arrived."""
+        measured = now - age
+        # The broker repeats what it retained whenever Home Assistant reconnects. That
+        # must not make values older than they were when they came live.
+        if ts == self.ts and self.measured > measured:
+            measured = self.measured
+        self.ts = ts
+        self.heard = now
+        self.measured = measured
+
+    def shown(self) -> Iterator[tuple[Cell, Listener]]:
+        """Return the readings that have an entity."""
+        for cell in self.cells.values():
+            if cell.listener is not None:
+                yield cell, cell.listener
+
+
+class Readings:
+    """All readings of a host, by collector."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self.collectors: dict[str, Collector] = {}
+        self._listeners: dict[str, Listener] = {}
+
+    def arrange(self, announce: Announce, now: float) -> None:
+        """Make room for the announced readings, and keep the values of those that stay."""
+        collectors: dict[str, Collector] = {}
+        before: dict[str, dict[str, Cell]] = {}
+        for name, interval in announce.collectors.items():
+            collector = self.collectors.get(name) or Collector(interval, now)
+            collector.interval = interval
+            before[name], collector.cells = collector.cells, {}
+            collectors[name] = collector
+        for reading in announce.readings.values():
+            cell = before[reading.collector].get(reading.value_name)
+            if cell is None:
+                cell = Cell(reading, self._listeners.get(reading.key))
+            elif cell.reading != reading:
+                # Its entity is about to be replaced, and must not be shown other values.
+                cell = Cell(reading, None)
+            collectors[reading.collector].cells[reading.value_name] = cell
+        self.collectors = collectors
+
+    def listen(self, reading: Reading, listener: Listener) -> None:
+        """Let an entity show a reading."""
+        self._listeners[reading.key] = listener
+        if (cell := self.cell(reading.key)) is not None:
+            cell.listener = listener
+
+    def stop(self, reading: Reading, listener: Listener) -> None:
+        """Let an entity show it no more; its successor may be there already."""
+        if self._listeners.get(reading.key) is listener:
+            del self._listeners[reading.key]
+            if (cell := self.cell(reading.key)) is not None:
+                cell.listener = None
+
+    def listener(self, key: str) -> Listener | None:
+        """Return who shows this reading."""
+        return self._listeners.get(key)
+
+    def cell(self, key: str) -> Cell | None:
+        """Return the reading of this name, if it is announced."""
+        collector_name, _, name = key.partition(".")
+        collector = self.collectors.get(collector_name)
+        return None if collector is None else collector.cells.get(name)
+
+    def value(self, key: str) -> NativeValue | None:
+        """Return a value, None when it cannot be read or is too old."""
+        cell = self.cell(key)
+        if cell is None or not self.collectors[cell.reading.collector].fresh:
+            return None
+        return cell.value
+
+    def shown(self) -> Iterator[tuple[Cell, Listener]]:
+        """Return the readings that have an entity and are not too old."""
+        for collector in self.collectors.values():
+            if collector.fresh:
+                yield from collector.shown()
+
+    def grant_time(self, now: float) -> None:
+        """Let the silence of all collectors begin anew."""
+        for collector in self.collectors.values():
+            collector.heard = now
+
+    def expire(self, now: float) -> list[Collector]:
+        """Return the collectors whose values have just become too old."""
+        expired = [c for c in self.collectors.values() if c.fresh and c.stale_at <= now]
+        for collector in expired:
+            collector.fresh = False
+        return expired
+
+    def silent(self, now: float) -> bool:
+        """Say whether nothing at all comes any more, although something should."""
+        return bool(self.collectors) and all(c.silent_at <= now for c in self.collectors.values())
+
+    def next_check(self, now: float) -> float | None:
+        """Return when something may have become too old, or all too silent."""
+        fresh = [c.stale_at for c in self.collectors.values() if c.fresh]
+        if fresh:
+            return min(fresh)
+        if not self.collectors or self.silent(now):
+            return None
+        return max(c.silent_at for c in self.collectors.values())

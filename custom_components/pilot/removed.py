@@ -1,0 +1,64 @@
+"""The hosts that the user removed, and that discovery must not offer again."""
+
+from typing import TypedDict
+
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.singleton import singleton
+from homeassistant.helpers.storage import Store
+from homeassistant.util.hass_dict import HassKey
+
+from .const import DOMAIN
+
+_SAVE_DELAY = 1
+
+
+class _Stored(TypedDict):
+    hosts: list[str]
+
+
+class RemovedHosts:
+    """Ids of removed hosts, kept over restarts.
+
+    What is removed is still announced: the broker keeps the announce, and the agent may
+    well be running. Only setting a host up by hand brings it back.
+    """
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Prepare to load them."""
+        self._store = Store[_Stored](hass, 1, f"{DOMAIN}.removed_hosts")
+        self._hosts: set[str] = set()
+
+    async def async_load(self) -> None:
+        """Load them."""
+        if (stored := await self._store.async_load()) is not None:
+            self._hosts = set(stored["hosts"])
+
+    def __contains__(self, host_id: object) -> bool:
+        return host_id in self._hosts
+
+    @callback
+    def async_add(self, host_id: str) -> None:
+        """Do not offer this host any more."""
+        self._hosts.add(host_id)
+        self._save()
+
+    @callback
+    def async_discard(self, host_id: str) -> None:
+        """Offer this host again."""
+        if host_id in self._hosts:
+            self._hosts.discard(host_id)
+            self._save()
+
+    def _save(self) -> None:
+        self._store.async_delay_save(lambda: {"hosts": sorted(self._hosts)}, _SAVE_DELAY)
+
+
+_DATA: HassKey[RemovedHosts] = HassKey(f"{DOMAIN}_removed_hosts")
+
+
+@singleton(_DATA, async_=True)
+async def async_get_removed_hosts(hass: HomeAssistant) -> RemovedHosts:
+    """Return the hosts that the user removed."""
+    removed = RemovedHosts(hass)
+    await removed.async_load()
+    return removed

@@ -1,0 +1,102 @@
+"""Look around on the broker: which hosts announce themselves, and what is kept of one."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from homeassistant.components import mqtt
+from homeassistant.components.mqtt import ReceiveMessage
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
+
+from .const import LOGGER, SEARCH_QUIET, SEARCH_TIME
+from .messages import payload_bytes
+from .protocol import (
+    Announce,
+    ProtocolError,
+    announce_topic,
+    parse_announce,
+    split_announce_topic,
+)
+
+
+@dataclass(slots=True)
+class Found:
+    """What a search heard.
+
+    Attributes:
+        hosts: The announces that were understood, by the host's id.
+        refused: Why the others were not, by the host's id.
+    """
+
+    hosts: dict[str, Announce] = field(default_factory=dict)
+    refused: dict[str, ProtocolError] = field(default_factory=dict)
+
+
+async def async_search(hass: HomeAssistant, prefix: str, host_id: str = "+") -> Found:
+    """Listen to what hosts have announced: retained, so they need not be there."""
+    found = Found()
+
+    @callback
+    def heard(message: ReceiveMessage) -> None:
+        try:
+            _, announced_id = split_announce_topic(message.topic)
+        except ProtocolError:
+            return
+        try:
+            announce = parse_announce(payload_bytes(message.payload), announced_id)
+        except ProtocolError as err:
+            found.refused[announced_id] = err
+            return
+        if announce is None:
+            found.hosts.pop(announced_id, None)
+        else:
+            found.hosts[announced_id] = announce
+
+    await _async_listen(hass, announce_topic(prefix, host_id), heard)
+    return found
+
+
+async def async_clear_retained(hass: HomeAssistant, prefix: str, host_id: str) -> None:
+    """Clear everything that the broker keeps of a host."""
+    topics: set[str] = set()
+
+    @callback
+    def heard(message: ReceiveMessage) -> None:
+        if message.retain and message.payload:
+            topics.add(message.topic)
+
+    try:
+        await _async_listen(hass, f"{prefix}/{host_id}/#", heard)
+        for topic in sorted(topics):
+            await mqtt.async_publish(hass, topic, b"", qos=1, retain=True)
+    except HomeAssistantError as err:
+        LOGGER.warning("Could not clear what the broker keeps of %s: %s", host_id, err)
+
+
+async def _async_listen(
+    hass: HomeAssistant, topic: str, listener: Callable[[ReceiveMessage], None]
+) -> None:
+    """Listen until nothing new comes, or for as long as a search may take."""
+    heard = asyncio.Event()
+
+    @callback
+    def on_message(message: ReceiveMessage) -> None:
+        listener(message)
+        heard.set()
+
+    unsubscribe = await mqtt.async_subscribe(hass, topic, on_message, encoding=None)
+    try:
+        async with asyncio.timeout(SEARCH_TIME.total_seconds()):
+            await heard.wait()
+            while True:
+                heard.clear()
+                try:
+                    async with asyncio.timeout(SEARCH_QUIET.total_seconds()):
+                        await heard.wait()
+                except TimeoutError:
+                    return
+    except TimeoutError:
+        return
+    finally:
+        unsubscribe()

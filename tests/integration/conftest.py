@@ -1,0 +1,184 @@
+"""Fixtures: a Home Assistant with a broker, and hosts that speak on it."""
+
+from collections.abc import Generator
+import copy
+from datetime import timedelta
+import json
+from pathlib import Path
+import sys
+from typing import Any
+from unittest.mock import PropertyMock, patch
+
+from freezegun import freeze_time
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.core import HomeAssistant
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
+from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
+from pytest_homeassistant_custom_component.typing import MqttMockHAClient
+from syrupy.assertion import SnapshotAssertion
+
+ROOT = Path(__file__).parents[2]
+
+# The test plug-in has a `custom_components` of its own: ours is to be the one.
+sys.path.insert(0, str(ROOT))
+import custom_components.pilot  # noqa: E402, F401
+
+CONTRACT = ROOT / "tests" / "contract"
+HOST_ID = "9c3f6f0e3a5b4d21"
+NOW = "2026-11-05T12:00:00+00:00"
+"""When most tests take place; the timestamps in tests/contract are near it."""
+
+ANNOUNCE: dict[str, Any] = {
+    "protocol": 2,
+    "session": "5f1c0a9be3d24c77",
+    "host": {
+        "id": HOST_ID,
+        "name": "office-pc",
+        "os": "Debian GNU/Linux 12 (bookworm)",
+        "arch": "x86_64",
+        "manufacturer": "LENOVO",
+        "model": "ThinkPad X1",
+        "macs": ["00:00:5e:00:53:01"],
+    },
+    "agent": {"version": "0.1.0", "python": "3.11.7"},
+    "collectors": {"cpu": {"interval": 10}, "disk": {"interval": 60}, "i2c": {"interval": 30}},
+    "devices": {"aht20-1-38": {"name": "AHT20", "manufacturer": "Aosong", "model": "AHT20"}},
+    "readings": [
+        {"key": "cpu.percent"},
+        {"key": "cpu.load_1m"},
+        {"key": "disk.root.used_percent", "kind": "disk.used_percent", "of": "/"},
+        {"key": "i2c.aht20-1-38.temperature", "kind": "temperature", "device": "aht20-1-38"},
+    ],
+}
+
+
+class FakeHost:
+    """A host that speaks to Home Assistant as its agent would."""
+
+    def __init__(self, hass: HomeAssistant, announce: dict[str, Any] | None = None) -> None:
+        """Start as the usual host, or as another one."""
+        self.hass = hass
+        self.announced = copy.deepcopy(announce or ANNOUNCE)
+        self.prefix = "pilot/v2"
+
+    @property
+    def id(self) -> str:
+        """The host's id."""
+        return str(self.announced["host"]["id"])
+
+    async def send(self, topic: str, payload: Any, *, retain: bool = False) -> None:
+        """Publish anything below the host's topics."""
+        if not isinstance(payload, (str, bytes)):
+            payload = json.dumps(payload)
+        async_fire_mqtt_message(
+            self.hass, f"{self.prefix}/{self.id}/{topic}", payload, retain=retain
+        )
+        await self.hass.async_block_till_done()
+
+    async def announce(self, *, retain: bool = False, **changes: Any) -> None:
+        """Publish the announce; changes last."""
+        self.announced.update(copy.deepcopy(changes))
+        await self.send("announce", self.announced, retain=retain)
+
+    async def availability(self, word: str = "online", *, retain: bool = False) -> None:
+        """Say whether the host is there."""
+        await self.send("availability", word, retain=retain)
+
+    async def state(
+        self, collector: str, ts: float = 1793952000, *, retain: bool = False, **values: Any
+    ) -> None:
+        """Publish what a collector read; two underscores in a name stand for a dot."""
+        named = {name.replace("__", "."): value for name, value in values.items()}
+        await self.send(f"state/{collector}", {"ts": ts, "values": named}, retain=retain)
+
+    async def connect(self) -> None:
+        """Come online as an agent does: availability, announce, then every state."""
+        await self.availability()
+        await self.announce()
+
+
+@pytest.fixture
+def expected_lingering_timers() -> bool:
+    """Allow the timer that the MQTT mock leaves behind."""
+    return True
+
+
+@pytest.fixture
+def freezer() -> Generator[FrozenDateTimeFactory]:
+    """Let time stand still, for the event loop too: whatever waits for a timeout waits for ever."""
+    with freeze_time(NOW) as frozen:
+        yield frozen
+
+
+@pytest.fixture
+def host(hass: HomeAssistant, enable_custom_integrations: None) -> FakeHost:
+    """Return a host that can speak."""
+    return FakeHost(hass)
+
+
+@pytest.fixture
+def entry(hass: HomeAssistant, host: FakeHost) -> MockConfigEntry:
+    """Return the entry of that host, which is not set up yet."""
+    return make_entry(hass)
+
+
+def make_entry(hass: HomeAssistant, **changes: Any) -> MockConfigEntry:
+    """Return the entry of a host, which is not set up yet."""
+    name = changes.pop("name", "office-pc")
+    fields: dict[str, Any] = {
+        "domain": "pilot",
+        "title": name,
+        "unique_id": HOST_ID,
+        "entry_id": "01JPILOT",
+        "data": {"prefix": "pilot/v2", "host_name": name, "auto_title": name},
+    }
+    entry = MockConfigEntry(**(fields | changes))
+    entry.add_to_hass(hass)
+    return entry
+
+
+@pytest.fixture
+async def configured(
+    hass: HomeAssistant, entry: MockConfigEntry, mqtt_mock: MqttMockHAClient
+) -> MockConfigEntry:
+    """Return the entry of a host that is set up, but has not been heard of."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    return entry
+
+
+@pytest.fixture
+async def online(configured: MockConfigEntry, host: FakeHost) -> FakeHost:
+    """Return a host that is set up, online, and has sent its values."""
+    await host.connect()
+    await host.state("cpu", percent=12.5, load_1m=0.42)
+    await host.state("disk", root__used_percent=61)
+    await host.send("state/i2c", {"ts": 1793952000, "values": {"aht20-1-38.temperature": 21.4}})
+    return host
+
+
+@pytest.fixture
+def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """Compare as Home Assistant's own tests do: without ids and times that differ each time."""
+    return snapshot.use_extension(HomeAssistantSnapshotExtension)
+
+
+@pytest.fixture
+def all_enabled() -> Generator[None]:
+    """Show what is hidden from users until they ask for it."""
+    with patch(
+        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default",
+        PropertyMock(return_value=True),
+    ):
+        yield
+
+
+@pytest.fixture
+def quick_search() -> Generator[None]:
+    """Do not wait for hosts longer than a test can bear."""
+    with (
+        patch("custom_components.pilot.search.SEARCH_TIME", timedelta(seconds=0.2)),
+        patch("custom_components.pilot.search.SEARCH_QUIET", timedelta(seconds=0.05)),
+    ):
+        yield

@@ -1,0 +1,64 @@
+"""A host that reports everything in the catalogue."""
+
+import copy
+import json
+from typing import Any
+
+from .conftest import ANNOUNCE, CONTRACT
+
+KINDS: dict[str, dict[str, Any]] = json.loads((CONTRACT / "kinds.json").read_text())
+
+_VALUES: dict[str, Any] = {
+    "number": 42,
+    "boolean": True,
+    "text": "words",
+    "timestamp": "2026-11-05T08:00:00+01:00",
+}
+_NUMBERS = {"B": 8 * 1024**3, "B/s": 1_250_000, "MHz": 2400, "s": 5400, "hPa": 1013.2}
+_OF = {
+    "disk": "/home",
+    "network": "eth0",
+    "wifi": "wlan0",
+    "battery": "BAT0",
+    "cpu": "3",
+    "disk_io": "sda",
+}
+
+
+def key_of(kind: str) -> str:
+    """Return a key for a kind; those of room sensors come from an I2C bus."""
+    return kind if "." in kind else f"i2c.{kind}"
+
+
+def all_kinds() -> dict[str, Any]:
+    """Return an announce with one reading of each kind, and a second of those that may be many."""
+    announce = copy.deepcopy(ANNOUNCE)
+    readings = []
+    for kind, says in KINDS.items():
+        key = key_of(kind)
+        reading = {"key": key, "kind": kind}
+        if says["of"] == "optional":
+            readings.append({"key": f"{key}-2", "kind": kind, "of": "shelf"})
+            reading["device"] = "aht20-1-38"
+        elif says["of"]:
+            reading["of"] = _OF.get(kind.partition(".")[0], "coretemp Package id 0")
+        readings.append(reading)
+    announce["readings"] = readings
+    announce["collectors"] = {
+        reading["key"].partition(".")[0]: {"interval": 10} for reading in readings
+    }
+    return announce
+
+
+def all_values() -> dict[str, dict[str, Any]]:
+    """Return a value of each of these readings, by collector."""
+    values: dict[str, dict[str, Any]] = {}
+    for reading in all_kinds()["readings"]:
+        says = KINDS[reading["kind"]]
+        collector, _, name = reading["key"].partition(".")
+        if says["type"] == "enum":
+            value = says["options"][0]
+        else:
+            value = _NUMBERS.get(says["unit"], _VALUES[says["type"]])
+        values.setdefault(collector, {})[name] = value
+    return values

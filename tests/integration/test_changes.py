@@ -1,0 +1,366 @@
+"""Hosts change: disks are plugged in, computers are renamed, agents are updated."""
+
+import copy
+import dataclasses
+import json
+from typing import Any
+from unittest.mock import Mock
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
+
+from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+
+DISK = "sensor.office_pc_disk_use"
+ROOM = "sensor.aht20_temperature"
+WITHOUT_DISK = [r for r in ANNOUNCE["readings"] if not r["key"].startswith("disk.")]
+WITHOUT_ROOM = [r for r in ANNOUNCE["readings"] if not r["key"].startswith("i2c.")]
+
+
+def changed(key: str, **changes: Any) -> list[dict[str, Any]]:
+    """Return the usual readings, with one of them changed."""
+    readings = copy.deepcopy(ANNOUNCE["readings"])
+    for reading in readings:
+        if reading["key"] == key:
+            reading.update(changes)
+    return readings
+
+
+async def test_a_new_disk_appears(
+    hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
+) -> None:
+    """Without a restart, and with its value as soon as that comes."""
+    await host.availability()
+    await host.announce(readings=WITHOUT_DISK)
+    assert hass.states.get(DISK) is None
+
+    await host.announce(readings=ANNOUNCE["readings"])
+    await host.state("disk", root__used_percent=61)
+
+    assert hass.states.get(DISK).state == "61"
+
+
+async def test_others_keep_their_values_meanwhile(hass: HomeAssistant, online: FakeHost) -> None:
+    """A new announce is no reason to forget what was read."""
+    await online.announce(readings=WITHOUT_DISK)
+
+    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+
+
+async def test_an_unplugged_disk_vanishes(
+    hass: HomeAssistant, online: FakeHost, entity_registry: er.EntityRegistry
+) -> None:
+    """It is not shown as unavailable for ever."""
+    await online.announce(readings=WITHOUT_DISK)
+
+    assert hass.states.get(DISK) is None
+    assert entity_registry.async_get(DISK) is None
+
+
+async def test_a_replugged_disk_is_what_its_user_made_of_it(
+    hass: HomeAssistant, online: FakeHost, entity_registry: er.EntityRegistry
+) -> None:
+    """Its name, its id and thus its history come back with it."""
+    entity_registry.async_update_entity(
+        DISK, name="My disk", new_entity_id="sensor.my_disk", icon="mdi:heart"
+    )
+    await hass.async_block_till_done()
+
+    await online.announce(readings=WITHOUT_DISK)
+    assert hass.states.get("sensor.my_disk") is None
+
+    await online.announce(readings=ANNOUNCE["readings"])
+    await online.state("disk", root__used_percent=62)
+
+    assert hass.states.get("sensor.my_disk").state == "62"
+    assert hass.states.get("sensor.my_disk").attributes["friendly_name"] == "My disk"
+    assert entity_registry.async_get("sensor.my_disk").icon == "mdi:heart"
+
+
+async def test_a_replugged_disk_stays_disabled(
+    hass: HomeAssistant, online: FakeHost, entity_registry: er.EntityRegistry
+) -> None:
+    """Whoever has disabled it has done so for good."""
+    entity_registry.async_update_entity(DISK, disabled_by=er.RegistryEntryDisabler.USER)
+    await hass.async_block_till_done()
+
+    await online.announce(readings=WITHOUT_DISK)
+    await online.announce(readings=ANNOUNCE["readings"])
+    await online.state("disk", root__used_percent=62)
+
+    assert entity_registry.async_get(DISK).disabled_by is er.RegistryEntryDisabler.USER
+    assert hass.states.get(DISK) is None
+
+
+async def test_unplugged_and_plugged_in_one_breath(
+    hass: HomeAssistant, online: FakeHost, entity_registry: er.EntityRegistry
+) -> None:
+    """Two announces may arrive before Home Assistant can turn round."""
+    entity_registry.async_update_entity(DISK, new_entity_id="sensor.my_disk")
+    await hass.async_block_till_done()
+    coordinator = hass.config_entries.async_get_entry("01JPILOT").runtime_data
+    topic = f"pilot/v2/{HOST_ID}/announce"
+
+    without = ANNOUNCE | {"readings": WITHOUT_DISK}
+    for announce in (without, ANNOUNCE, without, ANNOUNCE):
+        async_fire_mqtt_message(hass, topic, json.dumps(announce))
+    await hass.async_block_till_done()
+    await online.state("disk", root__used_percent=62)
+
+    assert hass.states.get("sensor.my_disk").state == "62"
+    assert coordinator.refused == {}
+
+
+async def test_a_device_below_comes_and_goes(
+    hass: HomeAssistant,
+    online: FakeHost,
+    device_registry: dr.DeviceRegistry,
+) -> None:
+    """So does its device, and comes back in the room where it was."""
+    device = device_registry.async_get_devices(identifiers={("pilot", f"{HOST_ID}_aht20-1-38")})[0]
+    device_registry.async_update_device(device.id, area_id="bedroom", name_by_user="By the bed")
+
+    await online.announce(readings=WITHOUT_ROOM, devices={})
+    assert device_registry.async_get(device.id) is None
+    assert hass.states.get(ROOM) is None
+
+    await online.announce(readings=ANNOUNCE["readings"], devices=ANNOUNCE["devices"])
+    back = device_registry.async_get_devices(identifiers={("pilot", f"{HOST_ID}_aht20-1-38")})[0]
+    assert (back.area_id, back.name_by_user) == ("bedroom", "By the bed")
+    assert hass.states.get(ROOM) is not None
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "old", "attributes"),
+    [
+        pytest.param(
+            "disk.root.used_percent",
+            {"of": "/srv"},
+            DISK,
+            {"friendly_name": "office-pc Disk use /srv"},
+            id="renamed",
+        ),
+        pytest.param(
+            "disk.root.used_percent",
+            {"kind": "custom", "unit": "l", "name": "Volume"},
+            DISK,
+            {"friendly_name": "office-pc Volume /", "unit_of_measurement": "l"},
+            id="another kind",
+        ),
+    ],
+)
+async def test_a_reading_changes(
+    hass: HomeAssistant,
+    online: FakeHost,
+    key: str,
+    changes: dict[str, Any],
+    old: str,
+    attributes: dict[str, Any],
+) -> None:
+    """The entity keeps its id and is drawn anew."""
+    await online.announce(readings=changed(key, **changes))
+    await online.state("disk", root__used_percent=70)
+
+    state = hass.states.get(old)
+    assert state.state == "70"
+    assert attributes.items() <= state.attributes.items()
+
+
+async def test_a_reading_changes_twice_in_one_breath(
+    hass: HomeAssistant, online: FakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last word counts."""
+    for of in ("/srv", "/data"):
+        readings = changed("disk.root.used_percent", of=of)
+        announce = json.dumps(ANNOUNCE | {"readings": readings})
+        async_fire_mqtt_message(hass, f"pilot/v2/{HOST_ID}/announce", announce)
+    await hass.async_block_till_done()
+    await online.state("disk", root__used_percent=70)
+
+    assert hass.states.get(DISK).state == "70"
+    assert hass.states.get(DISK).attributes["friendly_name"] == "office-pc Disk use /data"
+    assert "ERROR" not in caplog.text
+
+
+async def test_a_collector_is_switched_off(hass: HomeAssistant, online: FakeHost) -> None:
+    """Its readings go with it."""
+    collectors = {name: ANNOUNCE["collectors"][name] for name in ("cpu", "i2c")}
+
+    await online.announce(readings=WITHOUT_DISK, collectors=collectors)
+    await online.state("disk", root__used_percent=70)
+
+    assert hass.states.get(DISK) is None
+
+
+async def test_entities_may_overlap(hass: HomeAssistant, online: FakeHost) -> None:
+    """The new one has come before the old one goes; and one has come too late."""
+    coordinator = hass.config_entries.async_get_entry("01JPILOT").runtime_data
+    reading = coordinator.announce.readings["disk.root.used_percent"]
+    late = dataclasses.replace(reading, key="disk.gone.used_percent")
+    old, new = Mock(), Mock()
+
+    stop_old = coordinator.async_listen(reading, old)
+    coordinator.async_listen(reading, new)
+    stop_late = coordinator.async_listen(late, old)
+    stop_old()
+    stop_late()
+    await online.state("disk", root__used_percent=70)
+
+    assert old.mock_calls == []
+    new.async_show.assert_called_once_with(70)
+
+
+async def test_a_number_becomes_a_boolean(
+    hass: HomeAssistant, online: FakeHost, entity_registry: er.EntityRegistry
+) -> None:
+    """What was a sensor is a binary sensor then."""
+    readings = changed("disk.root.used_percent", kind="custom", type="boolean", name="RAID")
+    await online.announce(readings=readings)
+    await online.state("disk", root__used_percent=True)
+
+    assert hass.states.get(DISK) is None
+    assert entity_registry.async_get(DISK) is None
+    assert hass.states.get("binary_sensor.office_pc_raid").state == "on"
+
+
+async def test_a_reading_moves_to_another_device(
+    hass: HomeAssistant,
+    online: FakeHost,
+    entity_registry: er.EntityRegistry,
+    device_registry: dr.DeviceRegistry,
+) -> None:
+    """A sensor that was plugged in elsewhere hangs on another device."""
+    await online.announce(
+        readings=changed("i2c.aht20-1-38.temperature", device="aht20-2-38"),
+        devices={"aht20-2-38": {"name": "Other"}},
+    )
+    await online.send("state/i2c", {"ts": 1, "values": {"aht20-1-38.temperature": 5}})
+
+    entity_id = entity_registry.async_get_entity_id(
+        "sensor", "pilot", f"{HOST_ID}_i2c.aht20-1-38.temperature"
+    )
+    device = device_registry.async_get(entity_registry.async_get(entity_id).device_id)
+    assert device.identifiers == {("pilot", f"{HOST_ID}_aht20-2-38")}
+    assert hass.states.get(entity_id).state == "5"
+
+
+async def test_a_disabled_reading_changes(
+    hass: HomeAssistant, online: FakeHost, entity_registry: er.EntityRegistry
+) -> None:
+    """There is no entity to draw anew, and nothing breaks."""
+    entity_registry.async_update_entity(DISK, disabled_by=er.RegistryEntryDisabler.USER)
+    await hass.async_block_till_done()
+
+    await online.announce(readings=changed("disk.root.used_percent", of="/srv"))
+
+    assert hass.states.get(DISK) is None
+    assert entity_registry.async_get(DISK).original_name == "Disk use /srv"
+
+
+async def test_an_interval_changes(hass: HomeAssistant, online: FakeHost) -> None:
+    """It counts from then on."""
+    await online.announce(collectors=ANNOUNCE["collectors"] | {"cpu": {"interval": 600}})
+
+    readings = hass.config_entries.async_get_entry("01JPILOT").runtime_data.readings
+    assert readings.collectors["cpu"].interval == 600
+    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+
+
+async def test_the_same_announce_again_changes_nothing(
+    hass: HomeAssistant, online: FakeHost
+) -> None:
+    """Agents repeat it whenever Home Assistant starts."""
+    before = hass.states.async_all()
+
+    await online.announce()
+
+    assert hass.states.async_all() == before
+
+
+# --- The host itself -------------------------------------------------------------------------
+
+
+def renamed(name: str) -> dict[str, Any]:
+    """Return the host under another name."""
+    return {**ANNOUNCE["host"], "name": name}
+
+
+async def test_a_renamed_host_is_renamed_here(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+) -> None:
+    """Entry and device follow, entity ids stay."""
+    await online.announce(host=renamed("studio-pc"))
+
+    assert configured.title == "studio-pc"
+    assert (
+        device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})[0].name == "studio-pc"
+    )
+    assert hass.states.get("sensor.office_pc_processor_use").name == "studio-pc Processor use"
+
+
+async def test_names_given_by_the_user_stay(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+) -> None:
+    """Whatever the host calls itself."""
+    hass.config_entries.async_update_entry(configured, title="My computer")
+    device = device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})[0]
+    device_registry.async_update_device(device.id, name_by_user="The big one")
+
+    await online.announce(host=renamed("studio-pc"))
+
+    assert configured.title == "My computer"
+    device = device_registry.async_get(device.id)
+    assert (device.name_by_user, device.name) == ("The big one", "studio-pc")
+
+
+async def test_a_host_that_takes_anothers_name_is_distinguishable(
+    hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry
+) -> None:
+    """The other one came first."""
+    make_entry(hass, name="studio-pc", unique_id="0" * 16, entry_id="other")
+
+    await online.announce(host=renamed("studio-pc"))
+
+    assert configured.title == "studio-pc (ThinkPad X1)"
+
+
+async def test_follows_new_versions_and_network_cards(
+    online: FakeHost, device_registry: dr.DeviceRegistry
+) -> None:
+    """An update of the agent is seen on the device; addresses that are gone are forgotten."""
+    await online.announce(
+        agent={"version": "0.2.0"}, host=ANNOUNCE["host"] | {"macs": ["00:00:5e:00:53:02"]}
+    )
+
+    device = device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})[0]
+    assert device.sw_version == "0.2.0"
+    assert device.connections == {("mac", "00:00:5e:00:53:02")}
+
+
+async def test_addresses_that_are_no_mac_are_no_connection(
+    online: FakeHost, device_registry: dr.DeviceRegistry
+) -> None:
+    """InfiniBand's are 20 octets long."""
+    await online.announce(host=ANNOUNCE["host"] | {"macs": [":".join(["00"] * 20)]})
+
+    device = device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})[0]
+    assert device.connections == set()
+
+
+async def test_a_reinstalled_agent_is_the_same_host(
+    hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry
+) -> None:
+    """It has another session and the same id."""
+    await online.announce(session="0123456789abcdef")
+    await online.state("cpu", percent=8, load_1m=1)
+
+    assert hass.states.get("sensor.office_pc_processor_use").state == "8"
+    assert len(hass.config_entries.async_entries("pilot")) == 1

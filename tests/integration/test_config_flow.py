@@ -1,0 +1,548 @@
+"""Adding hosts: offered by discovery, or found by a search."""
+
+from collections.abc import Callable, Generator
+import json
+from typing import Any
+from unittest.mock import patch
+
+from homeassistant.config_entries import SOURCE_IGNORE, SOURCE_USER
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import MqttMockHAClient
+
+from custom_components.pilot import search
+
+from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+
+pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick_search", "mqtt_mock")
+
+ANYWHERE = {"advanced": {"prefix": "pilot/v2"}}
+OTHER_ID = "0" * 16
+
+
+def another(host_id: str = OTHER_ID, **host: Any) -> dict[str, Any]:
+    """Return the announce of another host, which is like the usual one unless told."""
+    return ANNOUNCE | {"host": {**ANNOUNCE["host"], "id": host_id, **host}}
+
+
+async def discovered(hass: HomeAssistant) -> list[Any]:
+    """Return the cards that discovery shows."""
+    await hass.async_block_till_done(wait_background_tasks=True)
+    return hass.config_entries.flow.async_progress_by_handler("pilot")
+
+
+@pytest.fixture
+def retained(hass: HomeAssistant) -> Generator[dict[str, Any]]:
+    """Return what the broker keeps, by topic: it is sent to whoever subscribes."""
+    topics: dict[str, Any] = {}
+    subscribe = search.mqtt.async_subscribe
+
+    async def subscribe_and_hear(
+        hass: HomeAssistant, topic: str, on_message: Callable[..., None], **kwargs: Any
+    ) -> Any:
+        unsubscribe = await subscribe(hass, topic, on_message, **kwargs)
+        start, _, end = topic.partition("+")
+        for kept, payload in topics.items():
+            if kept == topic or (end and kept.startswith(start) and kept.endswith(end)):
+                data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+                on_message(search.ReceiveMessage(kept, data, 1, True, topic, 0))
+        return unsubscribe
+
+    with patch.object(search.mqtt, "async_subscribe", subscribe_and_hear):
+        yield topics
+
+
+def keep(topics: dict[str, Any], *announces: dict[str, Any], prefix: str = "pilot/v2") -> None:
+    """Let the broker keep announces."""
+    for announce in announces:
+        topics[f"{prefix}/{announce['host']['id']}/announce"] = announce
+
+
+# --- Discovery -------------------------------------------------------------------------------
+
+
+async def test_a_discovered_host_is_added(hass: HomeAssistant, host: FakeHost) -> None:
+    """One card, one question, done."""
+    await host.announce(retain=True)
+    [flow] = await discovered(hass)
+    assert flow["context"]["title_placeholders"] == {"name": "office-pc", "model": "ThinkPad X1"}
+
+    form = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert form["step_id"] == "confirm"
+    assert form["description_placeholders"] == {
+        "name": "office-pc",
+        "model": "LENOVO ThinkPad X1",
+        "os": "Debian GNU/Linux 12 (bookworm)",
+        "version": "0.1.0",
+        "host_id": HOST_ID,
+    }
+
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["title"] == "office-pc"
+    assert result["data"] == {
+        "prefix": "pilot/v2",
+        "host_name": "office-pc",
+        "auto_title": "office-pc",
+    }
+    assert result["result"].unique_id == HOST_ID
+
+
+async def test_a_host_of_which_little_is_known(hass: HomeAssistant, host: FakeHost) -> None:
+    """A machine need not say what it is."""
+    await host.announce(host={"id": HOST_ID, "name": "thing"})
+    [flow] = await discovered(hass)
+    assert flow["context"]["title_placeholders"] == {"name": "thing", "model": HOST_ID}
+
+    form = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert form["description_placeholders"]["model"] == "-"
+
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_a_machine_without_a_model_is_told_by_its_system(
+    hass: HomeAssistant, host: FakeHost
+) -> None:
+    """Without the brackets that systems like to have in their names."""
+    await host.announce(host={key: ANNOUNCE["host"][key] for key in ("id", "name", "os")})
+
+    [flow] = await discovered(hass)
+    assert flow["context"]["title_placeholders"]["model"] == "Debian GNU/Linux 12"
+
+
+async def test_two_hosts_of_the_same_name_are_distinguishable(
+    hass: HomeAssistant, host: FakeHost
+) -> None:
+    """On the cards, and as entries."""
+    await host.announce()
+    await FakeHost(hass, another()).announce()
+    flows = await discovered(hass)
+    assert {flow["context"]["title_placeholders"]["model"] for flow in flows} == {
+        "ThinkPad X1",
+        "ThinkPad X1, 000000",
+    }
+
+    await FakeHost(hass, another("1" * 16)).announce()
+    titles = [
+        (await hass.config_entries.flow.async_configure(flow["flow_id"], {}))["title"]
+        for flow in await discovered(hass)
+    ]
+    assert titles[:2] == ["office-pc", "office-pc (ThinkPad X1)"]
+    assert titles[2].startswith("office-pc (")
+    assert len(set(titles)) == 3
+
+
+async def test_hosts_of_other_names_need_no_distinction(
+    hass: HomeAssistant, host: FakeHost
+) -> None:
+    """The model is enough."""
+    await FakeHost(hass, another(name="studio-pc")).announce()
+    await host.announce()
+
+    shown = [flow["context"]["title_placeholders"] for flow in await discovered(hass)]
+    assert [placeholders["model"] for placeholders in shown] == ["ThinkPad X1"] * 2
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"not json", "invalid_discovery_info"),
+        (b"{}", "invalid_discovery_info"),
+        (json.dumps(ANNOUNCE | {"protocol": 3}), "protocol_newer"),
+        (json.dumps(ANNOUNCE | {"protocol": 1}), "protocol_older"),
+    ],
+)
+async def test_an_announce_that_is_refused_is_not_offered(
+    hass: HomeAssistant,
+    host: FakeHost,
+    caplog: pytest.LogCaptureFixture,
+    payload: bytes | str,
+    reason: str,
+) -> None:
+    """The log says why, once; and a good one is offered after it."""
+    with patch(
+        "custom_components.pilot.config_flow.PilotConfigFlow.async_abort",
+        autospec=True,
+        side_effect=lambda flow, **kwargs: {
+            "type": FlowResultType.ABORT,
+            "flow_id": flow.flow_id,
+            "handler": "pilot",
+            **kwargs,
+        },
+    ) as abort:
+        await host.send("announce", payload)
+        await host.send("announce", b"")
+        await host.send("announce", payload)
+        assert await discovered(hass) == []
+    assert abort.mock_calls[0].kwargs == {"reason": reason}
+    assert caplog.text.count("Refused an announce on 'pilot/v2/9c3f6f0e3a5b4d21/announce") == 1
+
+    await host.announce()
+    [flow] = await discovered(hass)
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_a_flood_of_bad_hosts_does_not_flood_the_log(
+    hass: HomeAssistant, host: FakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever may publish may publish under any number of names."""
+    with patch("custom_components.pilot.config_flow._MAX_LOGGED", 3):
+        for number in range(10):
+            await FakeHost(hass, another(f"{number:016}")).send("announce", "{}")
+        await discovered(hass)
+
+    assert caplog.text.count("Refused an announce") == 3
+
+
+async def test_the_offer_is_withdrawn_when_the_host_is_removed_for_good(
+    hass: HomeAssistant, host: FakeHost
+) -> None:
+    """An empty announce takes the card away; the next one brings it back."""
+    await host.announce()
+    assert len(await discovered(hass)) == 1
+
+    await host.send("announce", "")
+    assert await discovered(hass) == []
+
+    await host.announce()
+    [flow] = await discovered(hass)
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_a_configured_host_is_not_offered(hass: HomeAssistant, online: FakeHost) -> None:
+    """It announces itself often enough."""
+    await online.announce(session="0123456789abcdef")
+
+    assert await discovered(hass) == []
+
+
+async def test_an_ignored_host_is_not_offered_again(hass: HomeAssistant, host: FakeHost) -> None:
+    """Until the user stops ignoring it."""
+    await host.announce()
+    [flow] = await discovered(hass)
+    await hass.config_entries.flow.async_init(
+        "pilot",
+        context={"source": SOURCE_IGNORE},
+        data={"unique_id": HOST_ID, "title": "office-pc"},
+    )
+    await host.announce(session="0123456789abcdef")
+    assert await discovered(hass) == []
+
+    [ignored] = hass.config_entries.async_entries("pilot")
+    await hass.config_entries.async_remove(ignored.entry_id)
+    [flow] = await discovered(hass)
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_a_removed_host_is_not_offered_again(
+    hass: HomeAssistant, host: FakeHost, retained: dict[str, Any], hass_storage: dict[str, Any]
+) -> None:
+    """Not even after a restart; by hand it comes back, and is offered as ever after that."""
+    await host.announce()
+    [flow] = await discovered(hass)
+    entry = (await hass.config_entries.flow.async_configure(flow["flow_id"], {}))["result"]
+
+    await hass.config_entries.async_remove(entry.entry_id)
+    await host.announce(session="0123456789abcdef")
+    assert await discovered(hass) == []
+
+    keep(retained, ANNOUNCE)
+    form = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+    result = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"host_id": HOST_ID, **ANYWHERE}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_removed_hosts_are_remembered_over_restarts(
+    hass: HomeAssistant, host: FakeHost, hass_storage: dict[str, Any]
+) -> None:
+    """The store says so."""
+    hass_storage["pilot.removed_hosts"] = {"version": 1, "data": {"hosts": [HOST_ID]}}
+
+    await host.announce()
+
+    assert await discovered(hass) == []
+
+
+# --- Search ----------------------------------------------------------------------------------
+
+
+async def test_the_user_chooses_among_the_hosts_found(
+    hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
+) -> None:
+    """By name, model and id, sorted by name; those that are set up are left out."""
+    make_entry(hass, unique_id="f" * 16)
+    keep(
+        retained,
+        another(name="Studio", manufacturer="", model="NUC"),
+        ANNOUNCE,
+        another("f" * 16, name="known"),
+    )
+    retained["pilot/v2/1111111111111111/announce"] = b"rubbish"
+    retained["pilot/v2/NOT-A-HOST/announce"] = ANNOUNCE
+    retained["pilot/v2/2222222222222222/announce"] = b""
+
+    form = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+    assert form["type"] is FlowResultType.FORM
+    assert form["errors"] == {}
+    [selector] = [value for key, value in form["data_schema"].schema.items() if key == "host_id"]
+    assert selector.config["options"] == [
+        {"value": HOST_ID, "label": f"office-pc · LENOVO ThinkPad X1 · {HOST_ID}"},
+        {"value": OTHER_ID, "label": f"Studio · NUC · {OTHER_ID}"},
+    ]
+
+    result = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"host_id": OTHER_ID, **ANYWHERE}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert (result["title"], result["result"].unique_id) == ("Studio", OTHER_ID)
+
+
+@pytest.mark.parametrize(
+    ("kept", "error"),
+    [
+        pytest.param({}, "no_hosts", id="none"),
+        pytest.param({"f" * 16: another("f" * 16)}, "all_configured", id="all set up"),
+        pytest.param({HOST_ID: {"protocol": 3}}, "protocol_newer", id="newer agent"),
+        pytest.param({HOST_ID: {"protocol": 1}}, "protocol_older", id="older agent"),
+        pytest.param({HOST_ID: {}}, "not_understood", id="not understood"),
+    ],
+)
+async def test_a_search_that_finds_nothing_says_why_and_can_be_repeated(
+    hass: HomeAssistant,
+    host: FakeHost,
+    retained: dict[str, Any],
+    kept: dict[str, Any],
+    error: str,
+) -> None:
+    """The user starts an agent meanwhile."""
+    make_entry(hass, unique_id="f" * 16)
+    for host_id, announce in kept.items():
+        retained[f"pilot/v2/{host_id}/announce"] = announce
+
+    form = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+    assert form["errors"] == {"base": error}
+    assert "host_id" not in form["data_schema"].schema
+
+    keep(retained, ANNOUNCE)
+    form = await hass.config_entries.flow.async_configure(form["flow_id"], ANYWHERE)
+    assert form["errors"] == {}
+
+    result = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"host_id": HOST_ID, **ANYWHERE}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_searches_under_another_prefix(
+    hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
+) -> None:
+    """A prefix that cannot be is refused; one that can be is searched."""
+    keep(retained, ANNOUNCE)
+    keep(retained, another(name="Studio"), prefix="attic/pilot")
+
+    form = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+    form = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"host_id": HOST_ID, "advanced": {"prefix": "attic/#"}}
+    )
+    assert form["errors"] == {"base": "invalid_prefix"}
+
+    form = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"host_id": HOST_ID, "advanced": {"prefix": "/attic/pilot/ "}}
+    )
+    assert form["errors"] == {}
+    assert form["description_placeholders"] == {"count": "1", "prefix": "attic/pilot"}
+
+    result = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"host_id": OTHER_ID, "advanced": {"prefix": "attic/pilot"}}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["data"]["prefix"] == "attic/pilot"
+
+
+async def test_an_offered_host_can_be_added_by_hand(
+    hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
+) -> None:
+    """The card vanishes with it."""
+    await host.announce()
+    await discovered(hass)
+    keep(retained, ANNOUNCE)
+
+    form = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+    result = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"host_id": HOST_ID, **ANYWHERE}
+    )
+
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert await discovered(hass) == []
+
+
+async def test_a_host_that_was_added_meanwhile(
+    hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
+) -> None:
+    """Somebody else was quicker."""
+    keep(retained, ANNOUNCE)
+    form = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+    make_entry(hass)
+
+    result = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"host_id": HOST_ID, **ANYWHERE}
+    )
+
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "already_configured"
+
+
+async def start(hass: HomeAssistant, step: str) -> Any:
+    """Start a flow that needs the broker: the search, or a part of the reconfiguration."""
+    if step == "user":
+        return await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+    menu = await make_entry(hass, entry_id=step, unique_id=step).start_reconfigure_flow(hass)
+    return await hass.config_entries.flow.async_configure(menu["flow_id"], {"next_step_id": step})
+
+
+STEPS = ["user", "topic_prefix", "reinstalled"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_says_that_the_broker_cannot_be_reached(
+    hass: HomeAssistant, host: FakeHost, mqtt_mock: MqttMockHAClient, step: str
+) -> None:
+    """Nothing that can be entered would help."""
+    mqtt_mock.connected = False
+
+    result = await start(hass, step)
+
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "mqtt_not_connected"
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_says_that_mqtt_is_not_set_up(hass: HomeAssistant, host: FakeHost, step: str) -> None:
+    """That comes first."""
+    [mqtt] = hass.config_entries.async_entries("mqtt")
+    await hass.config_entries.async_remove(mqtt.entry_id)
+
+    result = await start(hass, step)
+
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "mqtt_not_configured"
+
+
+# --- Reconfiguration -------------------------------------------------------------------------
+
+
+async def reconfigure(hass: HomeAssistant, entry: MockConfigEntry, step: str) -> Any:
+    """Choose from the menu what has changed."""
+    menu = await entry.start_reconfigure_flow(hass)
+    assert menu["type"] is FlowResultType.MENU
+    assert menu["menu_options"] == ["topic_prefix", "reinstalled"]
+    return await hass.config_entries.flow.async_configure(menu["flow_id"], {"next_step_id": step})
+
+
+async def test_follows_a_host_to_another_prefix(
+    hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry, retained: dict[str, Any]
+) -> None:
+    """Once it is found there."""
+    form = await reconfigure(hass, configured, "topic_prefix")
+    for prefix, error in (("attic/#", "invalid_prefix"), ("attic/pilot", "host_not_found")):
+        form = await hass.config_entries.flow.async_configure(form["flow_id"], {"prefix": prefix})
+        assert form["errors"] == {"prefix": error}
+
+    keep(retained, ANNOUNCE, prefix="attic/pilot")
+    result = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"prefix": "attic/pilot/"}
+    )
+    await hass.async_block_till_done()
+    assert result["type"] is FlowResultType.ABORT
+    assert result["reason"] == "reconfigure_successful"
+    assert configured.data["prefix"] == "attic/pilot"
+
+    retained.clear()
+    online.prefix = "attic/pilot"
+    await online.connect()
+    await online.state("cpu", percent=3, load_1m=1)
+    assert hass.states.get("sensor.office_pc_processor_use").state == "3"
+
+
+async def test_a_reinstalled_computer_keeps_its_entities(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    device_registry: dr.DeviceRegistry,
+    retained: dict[str, Any],
+) -> None:
+    """With their names, rooms and history, under the new id; the card of the new one goes."""
+    entity_registry.async_update_entity(
+        "sensor.office_pc_processor_use", new_entity_id="sensor.busy", name="Busy"
+    )
+    [device] = device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})
+    device_registry.async_update_device(device.id, area_id="office")
+    new = FakeHost(hass, another(name="office-pc-new"))
+    await new.announce()
+    assert len(await discovered(hass)) == 1
+
+    form = await reconfigure(hass, configured, "reinstalled")
+    assert form["errors"] == {"base": "no_hosts"}
+    keep(retained, new.announced)
+    form = await hass.config_entries.flow.async_configure(form["flow_id"], {})
+    assert form["errors"] == {}
+    result = await hass.config_entries.flow.async_configure(form["flow_id"], {"host_id": OTHER_ID})
+    await hass.async_block_till_done()
+    retained.clear()
+    await new.connect()
+    await new.state("cpu", percent=7, load_1m=1)
+
+    assert result["reason"] == "reconfigure_successful"
+    assert configured.unique_id == OTHER_ID
+    assert configured.title == "office-pc-new"
+    assert hass.states.get("sensor.busy").state == "7"
+    assert device_registry.async_get(device.id).area_id == "office"
+    assert device_registry.async_get(device.id).identifiers == {("pilot", OTHER_ID)}
+    assert {
+        entry.unique_id.partition("_")[0]
+        for entry in er.async_entries_for_config_entry(entity_registry, configured.entry_id)
+    } == {OTHER_ID}
+    assert await discovered(hass) == []
+
+
+async def test_the_old_installation_is_not_offered_afterwards(
+    hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry, retained: dict[str, Any]
+) -> None:
+    """Its announce lies on the broker still; and the new one may have been ignored."""
+    make_entry(hass, unique_id=OTHER_ID, entry_id="ignored", source=SOURCE_IGNORE)
+    keep(retained, another())
+
+    form = await reconfigure(hass, configured, "reinstalled")
+    await hass.config_entries.flow.async_configure(form["flow_id"], {"host_id": OTHER_ID})
+    await hass.async_block_till_done()
+    retained.clear()
+    await online.announce(session="0123456789abcdef")
+
+    assert await discovered(hass) == []
+    assert [entry.unique_id for entry in hass.config_entries.async_entries("pilot")] == [OTHER_ID]
+
+
+# --- Options ---------------------------------------------------------------------------------
+
+
+async def test_options(hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry) -> None:
+    """What to do with the broker when the host is removed."""
+    form = await hass.config_entries.options.async_init(configured.entry_id)
+    assert form["step_id"] == "init"
+
+    result = await hass.config_entries.options.async_configure(
+        form["flow_id"], {"clear_on_remove": True}
+    )
+
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert configured.options == {"clear_on_remove": True}

@@ -1,0 +1,214 @@
+"""What a host's readings look like in Home Assistant."""
+
+from typing import Any
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.pilot import binary_sensor, sensor
+from custom_components.pilot.protocol import CATALOGUE, CATALOGUE_OPTIONS
+
+from .conftest import HOST_ID, FakeHost
+from .kinds import KINDS, all_kinds, all_values
+
+pytestmark = pytest.mark.usefixtures("freezer")
+
+
+@pytest.fixture
+async def everything(
+    hass: HomeAssistant, all_enabled: None, configured: MockConfigEntry
+) -> FakeHost:
+    """Return a host that reports one of each kind, all of it shown."""
+    host = FakeHost(hass, all_kinds())
+    await host.connect()
+    for collector, values in all_values().items():
+        await host.send(f"state/{collector}", {"ts": 1793952000, "values": values})
+    return host
+
+
+@pytest.mark.parametrize("platform", ["binary_sensor", "sensor"])
+async def test_entities(
+    hass: HomeAssistant,
+    everything: FakeHost,
+    configured: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    snapshot: SnapshotAssertion,
+    platform: str,
+) -> None:
+    """Every kind of the catalogue has its name, unit, class and category."""
+    entries = er.async_entries_for_config_entry(entity_registry, configured.entry_id)
+    shown = {entry.entity_id for entry in entries if entry.domain == platform}
+    assert shown
+
+    for entity_id in sorted(shown):
+        entry = entity_registry.async_get(entity_id)
+        assert entry == snapshot(name=f"{entity_id}-entry")
+        assert entry.device_id is not None
+        assert hass.states.get(entity_id) == snapshot(name=f"{entity_id}-state")
+
+
+async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHost) -> None:
+    """Nothing of the catalogue is announced in vain."""
+    states = hass.states.async_all(("sensor", "binary_sensor"))
+
+    assert len(states) == len(all_kinds()["readings"]) + 2
+    assert not [state for state in states if state.state in ("unavailable", "unknown")]
+
+
+async def test_names_are_unlike(hass: HomeAssistant, everything: FakeHost) -> None:
+    """No two entities of a device have the same name."""
+    names = [state.attributes["friendly_name"] for state in hass.states.async_all()]
+
+    assert sorted(names) == sorted(set(names))
+
+
+async def test_devices(
+    online: FakeHost,
+    configured: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+    snapshot: SnapshotAssertion,
+) -> None:
+    """The host is a device, and what hangs on it is another below."""
+    host = device_registry.async_get_device_by_identifier(("pilot", HOST_ID), configured.entry_id)
+    child = device_registry.async_get_device_by_identifier(
+        ("pilot", f"{HOST_ID}_aht20-1-38"), configured.entry_id
+    )
+
+    assert host == snapshot(name="host")
+    assert child == snapshot(name="child")
+    assert child.via_device_id == host.id
+
+
+# --- The catalogue ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_is_described(kind: str) -> None:
+    """As docs/protocol.md has it: type, unit and options."""
+    says = KINDS[kind]
+
+    assert CATALOGUE[kind] == says["type"]
+    assert list(CATALOGUE_OPTIONS.get(kind, ())) == says.get("options", [])
+    if says["type"] == "boolean":
+        assert kind in binary_sensor.DESCRIPTIONS
+    else:
+        description = sensor.DESCRIPTIONS[kind]
+        assert (description.native_unit_of_measurement or "") == says["unit"]
+        assert description.options == says.get("options")
+        # A number is drawn as one, a text is not.
+        assert (description.suggested_display_precision is not None) == (says["type"] == "number")
+
+
+def test_nothing_else_is_described() -> None:
+    """A description that is not in the catalogue is a mistake in one of them."""
+    assert set(CATALOGUE) == set(KINDS)
+    assert set(binary_sensor.DESCRIPTIONS) | set(sensor.DESCRIPTIONS) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_of_is_as_the_catalogue_says(kind: str) -> None:
+    """Whether there may be many of a kind."""
+    description = {**binary_sensor.DESCRIPTIONS, **sensor.DESCRIPTIONS}[kind]
+
+    assert (
+        description.of.value == {True: "many", False: "one", "optional": "maybe"}[KINDS[kind]["of"]]
+    )
+    assert description.translation_key == kind.replace(".", "_")
+
+
+# --- Kinds that only the host knows ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reading", "value", "state", "attributes"),
+    [
+        pytest.param(
+            {"name": "UPS load", "unit": "%", "precision": 1},
+            12.5,
+            "12.5",
+            {"friendly_name": "office-pc UPS load", "unit_of_measurement": "%"},
+            id="number",
+        ),
+        pytest.param(
+            {"name": "Tank", "unit": "°C"},
+            12,
+            "12",
+            {"device_class": "temperature", "state_class": "measurement"},
+            id="unit that means one thing",
+        ),
+        pytest.param(
+            {"name": "Flow", "unit": "l/min"}, 3, "3", {"unit_of_measurement": "l/min"}, id="unit"
+        ),
+        pytest.param(
+            {"name": "Motto", "type": "text", "unit": "%"}, "semper", "semper", {}, id="text"
+        ),
+        pytest.param(
+            {"name": "Mood", "type": "enum", "options": ["good", "bad"]},
+            "good",
+            "good",
+            {"device_class": "enum", "options": ["good", "bad"]},
+            id="enum",
+        ),
+        pytest.param(
+            {"name": "Backup", "type": "timestamp"},
+            "2026-11-05T08:00:00+01:00",
+            "2026-11-05T07:00:00+00:00",
+            {"device_class": "timestamp"},
+            id="timestamp",
+        ),
+        pytest.param({"name": "Door", "of": "left"}, 1, "1", {}, id="named with of"),
+        pytest.param({}, 1, "1", {"friendly_name": "office-pc Some thing"}, id="no name"),
+        pytest.param(
+            {"name": "Heat", "of": "left"},
+            1,
+            "1",
+            {"friendly_name": "office-pc Heat left"},
+            id="of",
+        ),
+    ],
+)
+async def test_unknown_kinds_are_drawn_from_what_the_host_says(
+    hass: HomeAssistant,
+    configured: MockConfigEntry,
+    host: FakeHost,
+    entity_registry: er.EntityRegistry,
+    reading: dict[str, Any],
+    value: Any,
+    state: str,
+    attributes: dict[str, Any],
+) -> None:
+    """A user's own sensor needs no new version of the integration."""
+    await host.availability()
+    await host.announce(readings=[{"key": "cpu.some_thing", "kind": "custom", **reading}])
+    await host.state("cpu", some_thing=value)
+
+    entity_id = entity_registry.async_get_entity_id("sensor", "pilot", f"{HOST_ID}_cpu.some_thing")
+    shown = hass.states.get(entity_id)
+    assert shown.state == state
+    assert attributes.items() <= shown.attributes.items()
+
+
+async def test_an_unknown_boolean_is_a_binary_sensor(
+    hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
+) -> None:
+    """Either so or not."""
+    await host.availability()
+    await host.announce(
+        readings=[{"key": "cpu.raid", "kind": "custom", "type": "boolean", "name": "RAID"}]
+    )
+    await host.state("cpu", raid=False)
+
+    assert hass.states.get("binary_sensor.office_pc_raid").state == "off"
+
+
+async def test_one_of_many_without_a_name_is_called_by_its_key(
+    hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
+) -> None:
+    """An agent that forgets to say which disk does not make a nameless one."""
+    await host.announce(readings=[{"key": "disk.data.free", "kind": "disk.free"}])
+
+    state = hass.states.get("sensor.office_pc_disk_space_free_data_free")
+    assert state.attributes["friendly_name"] == "office-pc Disk space free data.free"

@@ -1,0 +1,231 @@
+"""Setting hosts up, and removing them."""
+
+from typing import Any
+from unittest.mock import call, patch
+
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import (
+    MqttMockHAClient,
+    WebSocketGenerator,
+)
+
+from custom_components.pilot import search
+
+from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+
+
+async def test_sets_up_and_unloads(
+    hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry
+) -> None:
+    """A host that is unloaded is not listened to any more."""
+    assert configured.state is ConfigEntryState.LOADED
+
+    await hass.config_entries.async_unload(configured.entry_id)
+    await hass.async_block_till_done()
+    await online.state("cpu", percent=99, load_1m=1)
+
+    assert configured.state is ConfigEntryState.NOT_LOADED
+    assert hass.states.get("sensor.office_pc_processor_use").state == "unavailable"
+
+
+async def test_reloads(hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry) -> None:
+    """What the broker kept is there again afterwards."""
+    await hass.config_entries.async_reload(configured.entry_id)
+    await hass.async_block_till_done()
+    await online.connect()
+    await online.state("cpu", percent=4, load_1m=1)
+
+    assert hass.states.get("sensor.office_pc_processor_use").state == "4"
+
+
+async def test_entities_wait_for_the_announce_after_a_restart(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """Before it is known what the host reports, nothing is forgotten."""
+    await hass.config_entries.async_reload(configured.entry_id)
+    await hass.async_block_till_done()
+
+    assert entity_registry.async_get("sensor.office_pc_disk_use") is not None
+    assert hass.states.get("sensor.office_pc_disk_use").state == "unavailable"
+
+
+async def test_forgets_what_was_unplugged_while_home_assistant_was_off(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """The first announce tells."""
+    await hass.config_entries.async_unload(configured.entry_id)
+    await hass.config_entries.async_setup(configured.entry_id)
+    await hass.async_block_till_done()
+    await online.announce(
+        readings=[r for r in ANNOUNCE["readings"] if not r["key"].startswith("disk")]
+    )
+
+    assert entity_registry.async_get("sensor.office_pc_disk_use") is None
+    assert hass.states.get("sensor.office_pc_disk_use") is None
+
+
+async def test_retries_without_mqtt(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """The MQTT integration may have been removed or disabled."""
+    with patch("homeassistant.components.mqtt.async_setup", return_value=True):
+        await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+
+    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert entry.error_reason_translation_key == "mqtt_not_configured"
+
+
+async def test_removal_removes_everything(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+    mqtt_mock: MqttMockHAClient,
+) -> None:
+    """Here; what the broker keeps is not touched unless the user asked for it."""
+    mqtt_mock.async_publish.reset_mock()
+
+    await hass.config_entries.async_remove(configured.entry_id)
+    await hass.async_block_till_done()
+
+    assert hass.states.async_all() == []
+    assert not dr.async_entries_for_config_entry(device_registry, configured.entry_id)
+    assert mqtt_mock.async_publish.mock_calls == []
+
+
+async def remove_while_the_broker_repeats(
+    hass: HomeAssistant, entry: MockConfigEntry, messages: list[tuple[str, Any, bool]]
+) -> None:
+    """Remove an entry; the broker sends these as soon as it is asked what it keeps."""
+    subscribe = search.mqtt.async_subscribe
+    host = FakeHost(hass)
+
+    async def subscribe_and_hear(*args: Any, **kwargs: Any) -> Any:
+        unsubscribe = await subscribe(*args, **kwargs)
+        for topic, payload, retain in messages:
+            await host.send(topic, payload, retain=retain)
+        return unsubscribe
+
+    with patch.object(search.mqtt, "async_subscribe", subscribe_and_hear):
+        await hass.config_entries.async_remove(entry.entry_id)
+        await hass.async_block_till_done()
+
+
+@pytest.mark.usefixtures("quick_search")
+async def test_removal_clears_the_broker_if_asked_to(
+    hass: HomeAssistant, configured: MockConfigEntry, mqtt_mock: MqttMockHAClient
+) -> None:
+    """Every retained topic of the host, and nothing else."""
+    hass.config_entries.async_update_entry(configured, options={"clear_on_remove": True})
+    mqtt_mock.async_publish.reset_mock()
+
+    await remove_while_the_broker_repeats(
+        hass,
+        configured,
+        [
+            ("announce", ANNOUNCE, True),
+            ("availability", "off", True),
+            ("state/cpu", {"ts": 1, "values": {}}, True),
+            ("event/session", {"ts": 1}, False),
+            ("state/gone", "", True),
+        ],
+    )
+
+    assert mqtt_mock.async_publish.mock_calls == [
+        call(f"pilot/v2/{HOST_ID}/{topic}", b"", 1, True, message_expiry_interval=None)
+        for topic in ("announce", "availability", "state/cpu")
+    ]
+
+
+@pytest.mark.usefixtures("quick_search")
+async def test_removal_does_not_fail_without_a_broker(
+    hass: HomeAssistant,
+    configured: MockConfigEntry,
+    mqtt_mock: MqttMockHAClient,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What cannot be cleared is said in the log; the entry is gone all the same."""
+    hass.config_entries.async_update_entry(configured, options={"clear_on_remove": True})
+    with patch(
+        "custom_components.pilot.search.mqtt.async_subscribe", side_effect=HomeAssistantError("no")
+    ):
+        await hass.config_entries.async_remove(configured.entry_id)
+
+    assert hass.config_entries.async_entries("pilot") == []
+    assert "Could not clear" in caplog.text
+
+
+async def test_the_user_may_remove_only_devices_that_are_gone(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+    hass_ws_client: WebSocketGenerator,
+) -> None:
+    """A device that the host still has would only come back."""
+    assert await async_setup_component(hass, "config", {})
+    client = await hass_ws_client(hass)
+    child = device_registry.async_get_devices(identifiers={("pilot", f"{HOST_ID}_aht20-1-38")})[0]
+    stale = device_registry.async_get_or_create(
+        config_entry_id=configured.entry_id, identifiers={("pilot", f"{HOST_ID}_gone")}
+    )
+
+    refused = await client.remove_device(child.id)
+    removed = await client.remove_device(stale.id)
+
+    assert not refused["success"]
+    assert removed["success"]
+    assert device_registry.async_get(stale.id) is None
+
+
+async def test_before_the_announce_no_device_is_known_to_be_gone(
+    hass: HomeAssistant,
+    configured: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+    hass_ws_client: WebSocketGenerator,
+) -> None:
+    """A host that is not followed at all cannot object."""
+    assert await async_setup_component(hass, "config", {})
+    client = await hass_ws_client(hass)
+    [device] = device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})
+
+    refused = await client.remove_device(device.id)
+    await hass.config_entries.async_unload(configured.entry_id)
+    removed = await client.remove_device(device.id)
+
+    assert not refused["success"]
+    assert removed["success"]
+
+
+async def test_two_hosts_stand_side_by_side(
+    hass: HomeAssistant, online: FakeHost, mqtt_mock: MqttMockHAClient
+) -> None:
+    """Each with its own values."""
+    other = make_entry(hass, name="studio-pc", unique_id="0" * 16, entry_id="other")
+    await hass.config_entries.async_setup(other.entry_id)
+    await hass.async_block_till_done()
+    second = FakeHost(
+        hass,
+        ANNOUNCE
+        | {
+            "host": {"id": "0" * 16, "name": "studio-pc"},
+            "devices": {},
+            "readings": [{"key": "cpu.percent"}],
+        },
+    )
+    await second.connect()
+    await second.state("cpu", percent=77)
+
+    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+    assert hass.states.get("sensor.studio_pc_processor_use").state == "77"

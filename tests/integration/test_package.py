@@ -1,0 +1,198 @@
+"""The files around the code: manifest, translations, icons, quality scale, brand."""
+
+import json
+from pathlib import Path
+import re
+from typing import Any
+
+import homeassistant.components
+from homeassistant.util import yaml as yaml_util
+import pytest
+
+from custom_components.pilot import binary_sensor, config_flow, const, issues, sensor
+from custom_components.pilot.coordinator import Status
+from custom_components.pilot.kinds import Of, translation_key
+from custom_components.pilot.protocol import CATALOGUE_OPTIONS
+
+from .conftest import ROOT
+
+PACKAGE = ROOT / "custom_components" / "pilot"
+CORE = Path(homeassistant.components.__path__[0])
+LANGUAGES = ("en", "fr")
+
+type Texts = dict[str, str]
+
+
+def load(name: str) -> Any:
+    """Return a JSON file of the package."""
+    return json.loads((PACKAGE / name).read_text())
+
+
+def flat(tree: dict[str, Any], path: str = "") -> Texts:
+    """Return the leaves of a tree by their path."""
+    leaves: Texts = {}
+    for key, value in tree.items():
+        name = f"{path}.{key}" if path else key
+        leaves |= flat(value, name) if isinstance(value, dict) else {name: value}
+    return leaves
+
+
+def placeholders(text: str) -> set[str]:
+    """Return the names in braces."""
+    return set(re.findall(r"{(\w+)}", text))
+
+
+# --- Translations ----------------------------------------------------------------------------
+
+
+def test_languages_are_in_step() -> None:
+    """Every text is there in both, with the same placeholders, and translated."""
+    english, french = (flat(load(f"translations/{language}.json")) for language in LANGUAGES)
+
+    assert list(english) == list(french)
+    for path, text in english.items():
+        assert placeholders(text) == placeholders(french[path]), path
+        assert text.strip() == text
+        assert french[path].strip() == french[path]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_entity_has_a_name(language: str) -> None:
+    """With and without a placeholder, as the kind asks for."""
+    names = {
+        platform: {key: text["name"] for key, text in texts.items()}
+        for platform, texts in load(f"translations/{language}.json")["entity"].items()
+    }
+    expected: dict[str, dict[str, set[str]]] = {
+        "binary_sensor": {"connectivity": set()},
+        "sensor": {"status": set()},
+    }
+    for platform, module in (("binary_sensor", binary_sensor), ("sensor", sensor)):
+        for kind, description in module.DESCRIPTIONS.items():
+            many = description.of is Of.MANY
+            expected[platform][translation_key(kind)] = {"of"} if many else set()
+            if description.of is Of.MAYBE:
+                expected[platform][translation_key(kind, of=True)] = {"of"}
+
+    assert {
+        platform: {key: placeholders(name) for key, name in texts.items()}
+        for platform, texts in names.items()
+    } == expected
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_option_is_translated(language: str) -> None:
+    """What an enum may be is said in words."""
+    entity = load(f"translations/{language}.json")["entity"]
+    statuses = {status.value for status in Status}
+
+    assert set(entity["sensor"]["status"]["state"]) == statuses
+    attribute = entity["binary_sensor"]["connectivity"]["state_attributes"]["status"]
+    assert set(attribute["state"]) == statuses
+    for kind, options in CATALOGUE_OPTIONS.items():
+        assert set(entity["sensor"][translation_key(kind)]["state"]) == set(options)
+
+
+def test_every_issue_and_error_is_told() -> None:
+    """Nothing the code can say is left without words, and no words are left over."""
+    texts = load("translations/en.json")
+    source = "\n".join(path.read_text() for path in PACKAGE.glob("*.py"))
+    from_home_assistant = {"already_configured", "already_in_progress", "reconfigure_successful"}
+
+    assert set(texts["issues"]) == {
+        issues.AGENT_NEWER,
+        issues.AGENT_OLDER,
+        issues.CONFLICT,
+        issues.HOST_REMOVED,
+    }
+    for group in ("abort", "error"):
+        for key in set(texts["config"][group]) - from_home_assistant:
+            assert f'"{key}"' in source, key
+    for key in texts["exceptions"]:
+        assert f'translation_key="{key}"' in source
+    steps = set(texts["config"]["step"])
+    assert {name for name in dir(config_flow.PilotConfigFlow) if name[11:] in steps} == {
+        f"async_step_{step}" for step in steps
+    }
+
+
+def test_icons_belong_to_entities() -> None:
+    """An icon of nothing is a mistake."""
+    entities = load("translations/en.json")["entity"]
+
+    for platform, icons in load("icons.json")["entity"].items():
+        assert set(icons) <= set(entities[platform])
+        for key, icon in icons.items():
+            assert set(icon.get("state", {})) <= {"on", "off"} | set(
+                entities[platform][key].get("state", {})
+            )
+    for kind, description in sensor.DESCRIPTIONS.items():
+        # A device class brings an icon of its own.
+        if description.device_class is None:
+            assert translation_key(kind) in load("icons.json")["entity"]["sensor"]
+
+
+# --- Manifest and quality scale --------------------------------------------------------------
+
+
+def test_manifest() -> None:
+    """As hassfest wants it: domain and name first, the rest in order."""
+    manifest = load("manifest.json")
+
+    assert list(manifest) == ["domain", "name", *sorted(manifest.keys() - {"domain", "name"})]
+    assert manifest["domain"] == const.DOMAIN
+    assert manifest["mqtt"] == [f"{const.DEFAULT_PREFIX}/+/announce"]
+    assert manifest["requirements"] == []
+
+
+def test_hacs() -> None:
+    """The oldest Home Assistant that works is the one that these tests run on."""
+    assert json.loads((ROOT / "hacs.json").read_text())["homeassistant"].startswith("2026.10")
+
+
+def test_the_quality_scale_is_complete() -> None:
+    """Every rule that core has is answered, and every exception has its reason."""
+    answers = yaml_util.load_yaml_dict(PACKAGE / "quality_scale.yaml")["rules"]
+    rules = yaml_util.load_yaml_dict(CORE / "peblar" / "quality_scale.yaml")["rules"]
+
+    assert set(answers) == set(rules)
+    assert len(answers) == 54
+    for rule, answer in answers.items():
+        if isinstance(answer, dict):
+            assert answer["status"] in ("done", "exempt", "todo"), rule
+            assert answer["comment"], rule
+        else:
+            assert answer == "done", rule
+
+
+# --- Brand -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("icon", (256, 256)),
+        ("icon@2x", (512, 512)),
+        ("dark_icon", (256, 256)),
+        ("dark_icon@2x", (512, 512)),
+    ],
+)
+def test_icons_have_their_size(name: str, size: tuple[int, int]) -> None:
+    """Square, with the sizes that Home Assistant asks for."""
+    assert png_size(name) == size
+
+
+@pytest.mark.parametrize("name", ["logo", "dark_logo"])
+def test_logos_have_their_size(name: str) -> None:
+    """The shorter side has 128 to 256 pixels, and twice as many in the large one."""
+    width, height = png_size(name)
+
+    assert 128 <= min(width, height) <= 256
+    assert png_size(f"{name}@2x") == (2 * width, 2 * height)
+
+
+def png_size(name: str) -> tuple[int, int]:
+    """Return width and height of an image of the brand."""
+    data = (PACKAGE / "brand" / f"{name}.png").read_bytes()
+    assert data.startswith(b"\x89PNG")
+    return int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
