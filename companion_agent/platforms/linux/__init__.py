@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-import time
 from typing import TYPE_CHECKING
 
 from companion_agent.collectors.base import Unavailable
@@ -167,12 +166,16 @@ class LinuxPlatform(Platform):
         return self._power.sample()
 
     def started(self) -> float:
-        """Subtract `/proc/uptime`, which counts sleep, from now."""
-        uptime = (self._files.text("proc/uptime") or "").split(" ")[0]
-        try:
-            return time.time() - float(uptime)
-        except ValueError:
-            raise Unavailable("/proc/uptime cannot be read", "mount /proc") from None
+        """Read `btime` of `/proc/stat`, see proc(5).
+
+        The kernel keeps it as an offset that only a clock that is set can move. Now minus
+        `/proc/uptime`, which ticks in hundredths, would differ by a second between two starts
+        of the agent and look like a reboot.
+        """
+        for line in (self._files.read("proc/stat") or b"").splitlines():
+            if line.startswith(b"btime ") and line[6:].strip().isdigit():
+                return float(line[6:])
+        raise Unavailable("/proc/stat has no start time", "mount /proc")
 
     def kernel_version(self) -> str:
         """Read what `uname -r` shows."""
