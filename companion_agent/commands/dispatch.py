@@ -267,7 +267,8 @@ class Dispatcher:
         self._check_cooldown(command)
         if command.missing:
             self._missing()
-            raise CommandError("not_permitted", command.missing.fix)
+            # The whole of it is in the announce; a result has room for what to do, not for a file.
+            raise CommandError("not_permitted", command.missing.fix.partition("\n\n")[0])
         self._begun[command.key] = self._monotonic()
         if self._policy.dry_run:
             self._answer(genuine, None)

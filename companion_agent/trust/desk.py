@@ -171,6 +171,8 @@ class Desk:
             return
         if "secret" in message and not self._keep(caller, controller, message):
             return
+        if kind == "result" and isinstance(error := payload.get("error"), str):
+            self._audit.write_stranger("pairing", error, controller=controller)
         self._say(controller, kind, payload)
         if "secret" in message:
             # After the result, so that the controller can verify the announce that follows.

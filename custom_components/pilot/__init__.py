@@ -2,14 +2,27 @@
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import config_validation as cv, device_registry as dr
+from homeassistant.helpers.typing import ConfigType
 
-from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, PLATFORMS
+from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, DOMAIN, PLATFORMS
 from .coordinator import PilotConfigEntry, PilotCoordinator
 from .devices import device_is_announced
 from .issues import async_forget_issues
+from .pair import async_part
+from .placement import async_setup_placements
 from .removed import async_get_removed_hosts
 from .search import async_clear_retained
+from .services import async_setup_services
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Set up what there is whatever hosts there are: the actions, and where things stand."""
+    async_setup_services(hass)
+    await async_setup_placements(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
@@ -31,6 +44,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> No
     """Remember that the user does not want this host, and clean up if asked to."""
     assert entry.unique_id is not None
     async_forget_issues(hass, entry.unique_id)
+    await async_part(hass, entry.data[CONF_PREFIX], entry.unique_id, entry.title)
     (await async_get_removed_hosts(hass)).async_add(entry.unique_id)
     if entry.options.get(CONF_CLEAR_ON_REMOVE):
         await async_clear_retained(hass, entry.data[CONF_PREFIX], entry.unique_id)

@@ -15,7 +15,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import PilotConfigEntry, PilotCoordinator, Status
 from .devices import async_get_device
-from .entity import ReadingEntity, StatusEntity, async_add_announced
+from .entity import PilotEntity, ReadingEntity, StatusEntity, async_add_announced
 from .kinds import KindMixin, Of
 from .protocol import Reading
 from .readings import NativeValue
@@ -46,6 +46,30 @@ DESCRIPTIONS = {
             of=Of.MANY,
         ),
         PilotBinarySensorDescription(
+            key="rpi.under_voltage",
+            translation_key="rpi_under_voltage",
+            device_class=BinarySensorDeviceClass.PROBLEM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="rpi.throttled",
+            translation_key="rpi_throttled",
+            device_class=BinarySensorDeviceClass.PROBLEM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="rpi.frequency_capped",
+            translation_key="rpi_frequency_capped",
+            device_class=BinarySensorDeviceClass.PROBLEM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="rpi.soft_temperature_limit",
+            translation_key="rpi_soft_temperature_limit",
+            device_class=BinarySensorDeviceClass.PROBLEM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
             key="system.pending_reboot",
             translation_key="system_pending_reboot",
             entity_category=EntityCategory.DIAGNOSTIC,
@@ -60,6 +84,12 @@ CONNECTIVITY = BinarySensorEntityDescription(
     entity_category=EntityCategory.DIAGNOSTIC,
 )
 
+PAIRED = BinarySensorEntityDescription(
+    key="paired",
+    translation_key="paired",
+    entity_category=EntityCategory.DIAGNOSTIC,
+)
+
 
 async def async_setup_entry(
     hass: HomeAssistant,
@@ -69,7 +99,10 @@ async def async_setup_entry(
     """Set up the binary sensors of a host."""
     device = async_get_device(hass, entry)
     async_add_entities(
-        [ConnectivitySensor(entry.runtime_data, CONNECTIVITY, CONNECTIVITY.key, device)]
+        [
+            ConnectivitySensor(entry.runtime_data, CONNECTIVITY, CONNECTIVITY.key, device),
+            PairedSensor(entry.runtime_data, PAIRED, PAIRED.key, device),
+        ]
     )
     async_add_announced(entry, Platform.BINARY_SENSOR, async_add_entities, _make)
 
@@ -99,3 +132,13 @@ class ConnectivitySensor(StatusEntity, BinarySensorEntity):
         status = self.coordinator.status
         self._attr_is_on = status is Status.ONLINE
         self._attr_extra_state_attributes[ATTR_STATUS] = status.value
+
+
+class PairedSensor(PilotEntity, BinarySensorEntity):
+    """Whether the host can be commanded; the entry is set up anew when that changes."""
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        """Return whether Home Assistant and the host share a key."""
+        return self.coordinator.control.paired

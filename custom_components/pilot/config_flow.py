@@ -1,22 +1,33 @@
 """Set up hosts: found by discovery, or by a search that the user starts."""
 
+from collections.abc import Mapping
+from ipaddress import ip_address
+from time import monotonic
 from typing import Any, override
 
 from homeassistant.components import mqtt
 from homeassistant.config_entries import (
+    SOURCE_MQTT,
+    ConfigEntryState,
     ConfigFlow,
     ConfigFlowResult,
     OptionsFlow,
 )
 from homeassistant.core import callback
 from homeassistant.data_entry_flow import section
+from homeassistant.helpers import discovery_flow
 from homeassistant.helpers.selector import (
     BooleanSelector,
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
     SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
     SelectSelectorMode,
     TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
 )
 from homeassistant.helpers.service_info.mqtt import MqttServiceInfo
 from homeassistant.util.hass_dict import HassKey
@@ -26,21 +37,62 @@ from .const import (
     CONF_AUTO_TITLE,
     CONF_CLEAR_ON_REMOVE,
     CONF_HOST_NAME,
+    CONF_PAIRED,
     CONF_PREFIX,
+    CONF_WAKE_ADDRESS,
+    CONF_WAKE_PORT,
     DEFAULT_PREFIX,
     DOMAIN,
     LOGGER,
 )
 from .coordinator import PilotConfigEntry
 from .devices import host_title, model_of
+from .keys import fleet_secret
 from .messages import payload_bytes
 from .move import async_move_to
-from .protocol import Announce, Host, ProtocolError, parse_announce, split_announce_topic
+from .pair import async_pair
+from .pairing import PairingError, read_code
+from .protocol import (
+    Announce,
+    Host,
+    ProtocolError,
+    announce_topic,
+    parse_announce,
+    split_announce_topic,
+)
 from .removed import async_get_removed_hosts
 from .search import Found, async_search
+from .trust import TrustStore, async_get_trust
+from .wake import DEFAULT_ADDRESS, DEFAULT_PORT
 
+CONF_CODE = "code"
+CONF_FLEET_KEY = "fleet_key"
+CONF_FLEET_MODE = "fleet_mode"
 CONF_HOST_ID = "host_id"
 SECTION_ADVANCED = "advanced"
+SECTION_FLEET = "fleet"
+
+FLEET_ADD = "add"
+FLEET_ASK = "ask"
+FLEET_FORGET = "forget"
+
+# What the user is told, by why a host did not pair.
+PAIRING_ERRORS = {
+    "burned": "code_burned",
+    "busy": "pairing_busy",
+    "expired": "code_expired",
+    "host_asleep": "host_asleep",
+    "host_lost": "host_lost",
+    "host_off": "host_off",
+    "malformed": "pairing_malformed",
+    "mqtt_not_connected": "mqtt_not_connected",
+    "no_answer": "no_answer",
+    "no_code": "no_code",
+    "not_genuine": "not_genuine",
+    "wrong_code": "wrong_code",
+}
+# Why a host is to be paired again.
+LOST_KEYS = ("host_forgot", "host_revoked", "host_other_key", "host_says_not_paired", "lost_here")
 
 _LOGGED: HassKey[set[tuple[str, str]]] = HassKey(f"{DOMAIN}_refused_announces")
 _MAX_LOGGED = 1000
@@ -57,6 +109,9 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
         self._prefix = DEFAULT_PREFIX
         self._announce: Announce
         self._found = Found()
+        self._proves_fleet = False
+        self._tries_left: dict[str, str] = {}
+        self._lost: str | None = None
 
     @staticmethod
     @callback
@@ -72,7 +127,8 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
         """Look at an announce that Home Assistant's MQTT integration came across."""
         try:
             self._prefix, host_id = split_announce_topic(discovery_info.topic)
-            announce = parse_announce(payload_bytes(discovery_info.payload), host_id)
+            payload = payload_bytes(discovery_info.payload)
+            announce = parse_announce(payload, host_id)
         except ProtocolError as err:
             self._log_once(discovery_info.topic, err)
             return self.async_abort(reason=_abort_reason(err))
@@ -84,6 +140,9 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
         if host_id in await async_get_removed_hosts(self.hass):
             return self.async_abort(reason="removed_by_user")
         self._announce = announce
+        trust = await async_get_trust(self.hass)
+        if self._look_for_fleet(trust, payload) and trust.add_fleet:
+            return await self._create_by_fleet()
         self.context["title_placeholders"] = {
             "name": announce.host.name,
             "model": self._distinct_model(announce.host),
@@ -93,13 +152,25 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
     async def async_step_confirm(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Ask whether this host is wanted."""
+        """Ask whether this host is wanted, and for its code if it can be paired."""
+        errors: dict[str, str] = {}
+        can_pair = self._announce.trust is not None and not self._proves_fleet
         if user_input is not None:
-            return self._create()
+            if self._proves_fleet:
+                return await self._create_by_fleet()
+            if not (code := user_input.get(CONF_CODE, "").strip()):
+                return self._create()
+            if not (errors := await self._pair(self._announce.host.id, code)):
+                return self._create(paired=True)
         host, agent = self._announce.host, self._announce.agent
         return self.async_show_form(
             step_id="confirm",
+            data_schema=probatio.Schema(
+                {probatio.Optional(CONF_CODE): TextSelector()} if can_pair else {}
+            ),
+            errors=errors,
             description_placeholders={
+                **self._tries_left,
                 "name": host.name,
                 "model": _machine(host) or host.arch or "-",
                 "os": host.os or "-",
@@ -143,16 +214,19 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
         """
         if (problem := await self._mqtt_problem()) is not None:
             return self.async_abort(reason=problem)
+        trust = await async_get_trust(self.hass)
         errors: dict[str, str] = {}
         if user_input is not None:
             prefix = _prefix(user_input[SECTION_ADVANCED][CONF_PREFIX])
+            fleet = user_input.get(SECTION_FLEET, {})
             if prefix is None:
                 errors["base"] = "invalid_prefix"
+            elif _changes_fleet(trust, fleet):
+                if await self._change_fleet(trust, fleet, prefix):
+                    return self.async_abort(reason="fleet_saved")
+                errors["base"] = "invalid_fleet_key"
             elif prefix == self._prefix and user_input.get(CONF_HOST_ID) in self._found.hosts:
-                self._announce = self._found.hosts[user_input[CONF_HOST_ID]]
-                await self.async_set_unique_id(self._announce.host.id, raise_on_progress=False)
-                self._abort_if_unique_id_configured()
-                return self._create()
+                return await self._choose(user_input[CONF_HOST_ID])
             else:
                 self._prefix = prefix
         if not errors:
@@ -162,6 +236,23 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
             schema[probatio.Required(CONF_HOST_ID, default=next(iter(self._found.hosts)))] = (
                 _host_selector(self._found)
             )
+        schema[probatio.Optional(SECTION_FLEET)] = section(
+            probatio.Schema(
+                {
+                    probatio.Optional(CONF_FLEET_KEY): TextSelector(
+                        TextSelectorConfig(type=TextSelectorType.PASSWORD)
+                    ),
+                    probatio.Optional(CONF_FLEET_MODE, default=_fleet_mode(trust)): SelectSelector(
+                        SelectSelectorConfig(
+                            mode=SelectSelectorMode.LIST,
+                            options=[FLEET_ADD, FLEET_ASK, FLEET_FORGET],
+                            translation_key=CONF_FLEET_MODE,
+                        )
+                    ),
+                }
+            ),
+            {"collapsed": True},
+        )
         schema[probatio.Required(SECTION_ADVANCED)] = section(
             probatio.Schema({probatio.Required(CONF_PREFIX, default=self._prefix): TextSelector()}),
             {"collapsed": True},
@@ -189,7 +280,9 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
         configured = self._async_current_ids(include_ignore=False)
         hosts = sorted(found.hosts.values(), key=lambda announce: announce.host.name.casefold())
         self._found = Found(
-            {a.host.id: a for a in hosts if a.host.id not in configured}, found.refused
+            {a.host.id: a for a in hosts if a.host.id not in configured},
+            found.refused,
+            found.payloads,
         )
         if self._found.hosts:
             return {}
@@ -199,14 +292,126 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
             return {"base": _abort_reason(err, "not_understood")}
         return {"base": "no_hosts"}
 
-    def _create(self) -> ConfigFlowResult:
+    async def _choose(self, host_id: str) -> ConfigFlowResult:
+        """Go on with a host that was found."""
+        self._announce = self._found.hosts[host_id]
+        await self.async_set_unique_id(host_id, raise_on_progress=False)
+        self._abort_if_unique_id_configured()
+        trust = await async_get_trust(self.hass)
+        if self._look_for_fleet(trust, self._found.payloads.get(host_id, b"")):
+            return await self._create_by_fleet()
+        if self._announce.trust is None:
+            return self._create()
+        return await self.async_step_confirm()
+
+    def _create(self, *, paired: bool = False) -> ConfigFlowResult:
         """Create the entry of the host that was chosen."""
         host = self._announce.host
         title = host_title(self.hass, host)
+        data = {CONF_PREFIX: self._prefix, CONF_HOST_NAME: host.name, CONF_AUTO_TITLE: title}
         return self.async_create_entry(
-            title=title,
-            data={CONF_PREFIX: self._prefix, CONF_HOST_NAME: host.name, CONF_AUTO_TITLE: title},
+            title=title, data=data | ({CONF_PAIRED: True} if paired else {})
         )
+
+    # --- Pairing -----------------------------------------------------------------------------
+
+    async def _pair(self, host_id: str, code: str) -> dict[str, str]:
+        """Pair with a host, and keep what is shared with it; return what went wrong."""
+        if (digits := read_code(code)) is None:
+            return {CONF_CODE: "invalid_code"}
+        try:
+            secret = await async_pair(self.hass, self._prefix, host_id, digits)
+        except PairingError as err:
+            if err.left is not None:
+                self._tries_left = {"left": str(err.left)}
+            # The last try burns the code, whatever it was wrong about.
+            reason = "burned" if err.left is not None and err.left <= 0 else err.reason
+            return {"base": PAIRING_ERRORS[reason]}
+        await (await async_get_trust(self.hass)).async_pair(host_id, secret)
+        return {}
+
+    async def _pair_again(
+        self, step_id: str, user_input: dict[str, Any] | None, lost: str | None = None
+    ) -> ConfigFlowResult:
+        """Ask for the code of a host that is set up."""
+        entry = self._get_reauth_entry() if lost else self._get_reconfigure_entry()
+        assert entry.unique_id is not None
+        self._prefix = entry.data[CONF_PREFIX]
+        errors = {"base": lost} if lost in LOST_KEYS else {}
+        if user_input is not None:
+            errors = await self._pair(entry.unique_id, user_input[CONF_CODE])
+            if not errors:
+                return self.async_update_reload_and_abort(entry, data_updates={CONF_PAIRED: True})
+        return self.async_show_form(
+            step_id=step_id,
+            data_schema=probatio.Schema({probatio.Required(CONF_CODE): TextSelector()}),
+            errors=errors,
+            description_placeholders={"name": entry.title, **self._tries_left},
+        )
+
+    async def async_step_reauth(self, entry_data: Mapping[str, Any]) -> ConfigFlowResult:
+        """Take note that a host seems to have lost its keys."""
+        self._lost = str(entry_data.get("reason", "host_forgot"))
+        entry = self._get_reauth_entry()
+        loaded = entry.state is ConfigEntryState.LOADED
+        announce = entry.runtime_data.announce if loaded else None
+        self.context["title_placeholders"] = {
+            "name": entry.title,
+            "model": (announce and model_of(announce.host)) or entry.unique_id or "-",
+        }
+        return await self.async_step_reauth_confirm()
+
+    async def async_step_reauth_confirm(
+        self, user_input: dict[str, Any] | None = None
+    ) -> ConfigFlowResult:
+        """Say why the host is to be paired again, and ask for its code."""
+        return await self._pair_again("reauth_confirm", user_input, self._lost)
+
+    async def async_step_pair(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Pair with a host that was added without."""
+        return await self._pair_again("pair", user_input)
+
+    # --- Fleet -------------------------------------------------------------------------------
+
+    def _look_for_fleet(self, trust: TrustStore, payload: bytes) -> bool:
+        """Look whether a host proved that it has the fleet key."""
+        host_id = self._announce.host.id
+        topic = announce_topic(self._prefix, host_id)
+        self._proves_fleet = trust.proves_fleet(self._prefix, host_id, topic, payload)
+        return self._proves_fleet
+
+    async def _create_by_fleet(self) -> ConfigFlowResult:
+        """Create the entry of a host that proved the fleet key, which is all it has to."""
+        trust = await async_get_trust(self.hass)
+        await trust.async_pair(self._announce.host.id, None)
+        return self._create()
+
+    async def _change_fleet(self, trust: TrustStore, fleet: dict[str, Any], prefix: str) -> bool:
+        """Keep another fleet key, or what to do with its hosts; say whether that was one."""
+        mode, key = fleet.get(CONF_FLEET_MODE, FLEET_ADD), fleet.get(CONF_FLEET_KEY)
+        try:
+            secret = trust.fleet if not key else fleet_secret(key)
+        except ValueError:
+            return False
+        if mode == FLEET_FORGET:
+            secret = None
+        await trust.async_set_fleet(secret, add=mode == FLEET_ADD)
+        for entry in self._async_current_entries(include_ignore=False):
+            # Those that have no key of their own may be of the fleet now, or not any more.
+            if entry.state is ConfigEntryState.LOADED and not entry.data.get(CONF_PAIRED):
+                self.hass.config_entries.async_schedule_reload(entry.entry_id)
+        found = await async_search(self.hass, prefix)
+        for host_id in found.hosts:
+            topic, payload = announce_topic(prefix, host_id), found.payloads[host_id]
+            if trust.proves_fleet(prefix, host_id, topic, payload):
+                self._dismiss(host_id)
+                discovery_flow.async_create_flow(
+                    self.hass,
+                    DOMAIN,
+                    {"source": SOURCE_MQTT},
+                    MqttServiceInfo(topic, payload, 1, True, topic, monotonic()),
+                )
+        return True
 
     # --- Reconfiguration ---------------------------------------------------------------------
 
@@ -214,10 +419,15 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask what has changed."""
+        entry: PilotConfigEntry = self._get_reconfigure_entry()
         return self.async_show_menu(
             step_id="reconfigure",
-            menu_options=["topic_prefix", "reinstalled"],
-            description_placeholders={"name": self._get_reconfigure_entry().title},
+            menu_options=[
+                *(["pair"] if _can_pair(entry) else []),
+                "topic_prefix",
+                "reinstalled",
+            ],
+            description_placeholders={"name": entry.title},
         )
 
     async def async_step_topic_prefix(
@@ -274,6 +484,9 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _move(self, entry: PilotConfigEntry, host: Host) -> ConfigFlowResult:
         """Go on with that host; it is not to be offered as a new one any more."""
         self._dismiss(host.id)
+        assert entry.unique_id is not None
+        # Its new installation has no key; once it is followed, the user is asked to pair.
+        await (await async_get_trust(self.hass)).async_forget(entry.unique_id)
         await self.hass.config_entries.async_unload(entry.entry_id)
         await async_move_to(self.hass, entry, host.id)
         return self.async_update_reload_and_abort(entry, unique_id=host.id)
@@ -284,18 +497,35 @@ class PilotOptionsFlow(OptionsFlow):
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for the options."""
+        errors: dict[str, str] = {}
         if user_input is not None:
-            return self.async_create_entry(data=user_input)
-        clear_on_remove: bool = self.config_entry.options.get(CONF_CLEAR_ON_REMOVE, False)
+            if _is_address(user_input.get(CONF_WAKE_ADDRESS, DEFAULT_ADDRESS)):
+                return self.async_create_entry(data=user_input)
+            errors[CONF_WAKE_ADDRESS] = "invalid_address"
+        options = self.config_entry.options
+        clear_on_remove: bool = options.get(CONF_CLEAR_ON_REMOVE, False)
         return self.async_show_form(
             step_id="init",
             data_schema=probatio.Schema(
                 {
                     probatio.Required(
                         CONF_CLEAR_ON_REMOVE, default=clear_on_remove
-                    ): BooleanSelector()
+                    ): BooleanSelector(),
+                    probatio.Optional(
+                        CONF_WAKE_ADDRESS,
+                        description={
+                            "suggested_value": options.get(CONF_WAKE_ADDRESS, DEFAULT_ADDRESS)
+                        },
+                    ): TextSelector(),
+                    probatio.Optional(
+                        CONF_WAKE_PORT,
+                        description={"suggested_value": options.get(CONF_WAKE_PORT, DEFAULT_PORT)},
+                    ): NumberSelector(
+                        NumberSelectorConfig(min=1, max=65535, mode=NumberSelectorMode.BOX)
+                    ),
                 }
             ),
+            errors=errors,
         )
 
 
@@ -320,6 +550,34 @@ def _host_selector(found: Found) -> SelectSelector:
             ],
         )
     )
+
+
+def _can_pair(entry: PilotConfigEntry) -> bool:
+    """Say whether a host's agent knows of pairing, as far as it has been heard."""
+    if entry.state is not ConfigEntryState.LOADED:
+        return True
+    announce = entry.runtime_data.announce
+    return announce is None or announce.trust is not None
+
+
+def _fleet_mode(trust: TrustStore) -> str:
+    """Return what is done with hosts that prove the fleet key."""
+    return FLEET_ADD if trust.add_fleet else FLEET_ASK
+
+
+def _changes_fleet(trust: TrustStore, fleet: dict[str, Any]) -> bool:
+    """Say whether the user entered something about the fleet key."""
+    mode = fleet.get(CONF_FLEET_MODE, _fleet_mode(trust))
+    return bool(fleet.get(CONF_FLEET_KEY)) or mode != _fleet_mode(trust)
+
+
+def _is_address(text: str) -> bool:
+    """Say whether a text is an IP address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _prefix(text: str) -> str | None:

@@ -8,7 +8,13 @@ from homeassistant.const import Platform
 
 DOMAIN: Final = "pilot"
 LOGGER: Final = logging.getLogger(__package__)
-PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.SENSOR)
+PLATFORMS: Final = (
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.EVENT,
+    Platform.SENSOR,
+    Platform.SWITCH,
+)
 
 DEFAULT_PREFIX: Final = "pilot/v2"
 
@@ -18,6 +24,10 @@ CONF_HOST_NAME: Final = "host_name"
 CONF_AUTO_TITLE: Final = "auto_title"
 """The title made from it: an entry that has another one was renamed by its user."""
 CONF_CLEAR_ON_REMOVE: Final = "clear_on_remove"
+CONF_PAIRED: Final = "paired"
+"""Whether the host was paired by a code. The secret itself is kept elsewhere: `trust.py`."""
+CONF_WAKE_ADDRESS: Final = "wake_address"
+CONF_WAKE_PORT: Final = "wake_port"
 
 STALE_AFTER: Final = 3
 """Intervals without a word after which a collector's readings are not believed any more."""

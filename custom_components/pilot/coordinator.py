@@ -22,6 +22,7 @@ from homeassistant.util import dt as dt_util
 
 from . import issues
 from .const import CONF_PREFIX, DOMAIN, LOGGER
+from .control import Control
 from .devices import async_follow_host, async_forget_unannounced
 from .messages import payload_bytes
 from .protocol import (
@@ -31,7 +32,6 @@ from .protocol import (
     Reading,
     announce_topic,
     availability_topic,
-    parse_announce,
     parse_availability,
     parse_state,
     state_topic,
@@ -70,6 +70,7 @@ class PilotCoordinator:
         self.received: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.readings = Readings()
+        self.control = Control(self)
         self.status = Status.UNKNOWN
         self.since = dt_util.utcnow()
 
@@ -81,7 +82,9 @@ class PilotCoordinator:
         self._connected = False
         self._silent = False
 
+        self._announce_listeners: list[ReadingsListener] = []
         self._readings_listeners: list[ReadingsListener] = []
+        self._state_topics: dict[str, CALLBACK_TYPE] = {}
         self._status_listeners: list[CALLBACK_TYPE] = []
         self._state_topic_start = len(state_topic(self.prefix, self.host_id, ""))
         self._cancel_check: CALLBACK_TYPE | None = None
@@ -94,6 +97,7 @@ class PilotCoordinator:
         entry = self.entry
         entry.async_on_unload(self._stop)
         try:
+            await self.control.async_start()
             for topic, handler in (
                 (availability_topic(self.prefix, self.host_id), self._on_availability),
                 (announce_topic(self.prefix, self.host_id), self._on_announce),
@@ -136,6 +140,14 @@ class PilotCoordinator:
         return lambda: self._status_listeners.remove(listener)
 
     @callback
+    def async_listen_announce(self, listener: ReadingsListener) -> CALLBACK_TYPE:
+        """Call this now and with every announce."""
+        self._announce_listeners.append(listener)
+        if self.announce is not None:
+            listener(self.announce)
+        return lambda: self._announce_listeners.remove(listener)
+
+    @callback
     def async_listen_readings(self, listener: ReadingsListener) -> CALLBACK_TYPE:
         """Call this now and whenever other readings are announced."""
         self._readings_listeners.append(listener)
@@ -166,7 +178,7 @@ class PilotCoordinator:
         try:
             self._availability = parse_availability(payload_bytes(message.payload))
         except ProtocolError as err:
-            self._refuse("availability", err)
+            self.async_refuse("availability", err)
             return
         if not message.retain:
             self._hear_life()
@@ -176,9 +188,9 @@ class PilotCoordinator:
     def _on_announce(self, message: ReceiveMessage) -> None:
         self.received["announce"] += 1
         try:
-            announce = parse_announce(payload_bytes(message.payload), self.host_id)
+            announce = self.control.read_announce(payload_bytes(message.payload))
         except ProtocolError as err:
-            self._refuse("announce", err)
+            self.async_refuse("announce", err)
             issues.async_report_version(self.hass, self.entry, err)
             return
         if announce is None:
@@ -188,8 +200,8 @@ class PilotCoordinator:
         previous, self.announce = self.announce, announce
         issues.async_follow_announce(self.hass, self.entry, announce)
         async_follow_host(self.hass, self.entry, announce, previous)
-        if previous is None:
-            self.entry.async_create_task(self.hass, self._subscribe_states())
+        if previous is None or announce.collectors.keys() != previous.collectors.keys():
+            self.entry.async_create_task(self.hass, self._subscribe_states(announce))
         if (
             previous is None
             or announce.readings != previous.readings
@@ -200,6 +212,8 @@ class PilotCoordinator:
             async_forget_unannounced(self.hass, self.entry, announce)
             for listener in list(self._readings_listeners):
                 listener(announce)
+        for listener in list(self._announce_listeners):
+            listener(announce)
         if not message.retain:
             self._hear_life()
         self._update_status()
@@ -216,8 +230,10 @@ class PilotCoordinator:
                 return
             changes = collector.changes(state.values)
         except ProtocolError as err:
-            self._refuse("state", err)
+            self.async_refuse("state", err)
             return
+        if not message.retain and self.control.clock_difference is not None:
+            self.control.hear_clock(state.ts)
         now = monotonic()
         age = max(0.0, time() - state.ts) if message.retain else 0.0
         collector.hear(state.ts, now, age)
@@ -241,16 +257,25 @@ class PilotCoordinator:
 
     @callback
     def _stop(self) -> None:
+        while self._state_topics:
+            self._state_topics.popitem()[1]()
         if self._cancel_check is not None:
             self._cancel_check()
             self._cancel_check = None
 
-    async def _subscribe_states(self) -> None:
-        """Ask for what the collectors read: before the announce it would mean nothing."""
-        topic = state_topic(self.prefix, self.host_id, "+")
-        self.entry.async_on_unload(
-            await mqtt.async_subscribe(self.hass, topic, self._on_state, encoding=None)
-        )
+    async def _subscribe_states(self, announce: Announce) -> None:
+        """Ask for what the collectors read: before the announce it would mean nothing.
+
+        Each topic by its name, not all with a wildcard: Home Assistant subscribes names
+        together, wildcards one by one, and tries all wildcards on every new topic.
+        """
+        for name in self._state_topics.keys() - announce.collectors.keys():
+            self._state_topics.pop(name)()
+        for name in announce.collectors.keys() - self._state_topics.keys():
+            topic = state_topic(self.prefix, self.host_id, name)
+            self._state_topics[name] = await mqtt.async_subscribe(
+                self.hass, topic, self._on_state, encoding=None
+            )
 
     def _update_status(self) -> None:
         """Draw the conclusion from all that is known, and tell whoever shows it."""
@@ -307,7 +332,8 @@ class PilotCoordinator:
         self._update_status()
         self._check_later(now)
 
-    def _refuse(self, topic: str, err: ProtocolError) -> None:
+    @callback
+    def async_refuse(self, topic: str, err: ProtocolError) -> None:
         """Count a refused payload, and log the first of its kind."""
         name = f"{topic}.{err.kind}"
         self.refused[name] += 1

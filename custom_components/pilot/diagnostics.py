@@ -36,6 +36,7 @@ async def async_get_config_entry_diagnostics(
         "refused": dict(coordinator.refused),
         "announced_at": coordinator.announced_at and coordinator.announced_at.isoformat(),
         "announce": announce and _announce(announce),
+        "trust": _trust(coordinator),
         "collectors": _collectors(coordinator),
         "readings": announce and _readings(coordinator, announce.readings.values()),
     }
@@ -67,6 +68,25 @@ def _announce(announce: Announce) -> dict[str, Any]:
         },
         TO_REDACT,
     )
+
+
+def _trust(coordinator: PilotCoordinator) -> dict[str, Any]:
+    """Return how Home Assistant and the host stand to each other; keys are nobody's business."""
+    announce, control = coordinator.announce, coordinator.control
+    trust = announce and announce.trust
+    return {
+        "paired_by": control.trust.by,
+        "sequence": announce and announce.sequence,
+        "controllers": trust and len(trust.controllers),
+        "pairing": trust and trust.pairing,
+        "commands": announce
+        and {
+            command.key: command.missing and command.missing.reason
+            for command in announce.commands.values()
+        },
+        "events": announce and dict(announce.events),
+        "clock_difference": control.clock_difference,
+    }
 
 
 def _collectors(coordinator: PilotCoordinator) -> dict[str, Any]:

@@ -106,6 +106,7 @@ CATALOGUE: Final[Mapping[str, ReadingType]] = MappingProxyType(
             "cpu.load_5m",
             "cpu.percent",
             "cpu.temperature",
+            "current",
             "disk.free",
             "disk.total",
             "disk.used",
@@ -126,11 +127,13 @@ CATALOGUE: Final[Mapping[str, ReadingType]] = MappingProxyType(
             "network.received",
             "network.sent",
             "network.upload_rate",
+            "power",
             "pressure",
             "system.processes",
             "system.users",
             "temperature",
             "temperature.sensor",
+            "voltage",
             "wifi.signal",
         ),
         ReadingType.NUMBER,
@@ -141,6 +144,10 @@ CATALOGUE: Final[Mapping[str, ReadingType]] = MappingProxyType(
         "network.connected": ReadingType.BOOLEAN,
         "network.ipv4": ReadingType.TEXT,
         "network.ipv6": ReadingType.TEXT,
+        "rpi.frequency_capped": ReadingType.BOOLEAN,
+        "rpi.soft_temperature_limit": ReadingType.BOOLEAN,
+        "rpi.throttled": ReadingType.BOOLEAN,
+        "rpi.under_voltage": ReadingType.BOOLEAN,
         "system.kernel": ReadingType.TEXT,
         "system.os": ReadingType.TEXT,
         "system.pending_reboot": ReadingType.BOOLEAN,
@@ -351,10 +358,10 @@ def open_envelope(payload: bytes, limit: int) -> Envelope:
 
 
 def parse_announce(payload: bytes, host_id: str) -> Announce | None:
-    """Read an announce; None says that the host was removed for good."""
+    """Read an announce, verified or not; None says that the host was removed for good."""
     if not payload:
         return None
-    data = load_object(payload, MAX_ANNOUNCE)
+    data = load_object(open_envelope(payload, MAX_ANNOUNCE).body, MAX_ANNOUNCE)
     _check_protocol(data.get("protocol"))
     host = _host(_object(data, "host"))
     if host.id != host_id:

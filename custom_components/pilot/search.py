@@ -27,10 +27,12 @@ class Found:
     Attributes:
         hosts: The announces that were understood, by the host's id.
         refused: Why the others were not, by the host's id.
+        payloads: What was announced, as it came.
     """
 
     hosts: dict[str, Announce] = field(default_factory=dict)
     refused: dict[str, ProtocolError] = field(default_factory=dict)
+    payloads: dict[str, bytes] = field(default_factory=dict)
 
 
 async def async_search(hass: HomeAssistant, prefix: str, host_id: str = "+") -> Found:
@@ -44,7 +46,8 @@ async def async_search(hass: HomeAssistant, prefix: str, host_id: str = "+") -> 
         except ProtocolError:
             return
         try:
-            announce = parse_announce(payload_bytes(message.payload), announced_id)
+            payload = found.payloads[announced_id] = payload_bytes(message.payload)
+            announce = parse_announce(payload, announced_id)
         except ProtocolError as err:
             found.refused[announced_id] = err
             return

@@ -34,6 +34,7 @@ from .coordinator import PilotConfigEntry, PilotCoordinator, Status
 from .devices import async_get_device
 from .entity import ReadingEntity, StatusEntity, async_add_announced
 from .kinds import KindMixin, Of
+from .placement.sensor import async_add_rooms
 from .protocol import CATALOGUE_OPTIONS, Reading, ReadingType
 from .readings import NativeValue
 
@@ -488,6 +489,34 @@ DESCRIPTIONS: Final = {
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
+        # Meters of voltage and current
+        PilotSensorDescription(
+            key="voltage",
+            translation_key="voltage",
+            device_class=SensorDeviceClass.VOLTAGE,
+            native_unit_of_measurement=UnitOfElectricPotential.VOLT,
+            of=Of.MAYBE,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=2,
+        ),
+        PilotSensorDescription(
+            key="current",
+            translation_key="current",
+            device_class=SensorDeviceClass.CURRENT,
+            native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
+            of=Of.MAYBE,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=3,
+        ),
+        PilotSensorDescription(
+            key="power",
+            translation_key="power",
+            device_class=SensorDeviceClass.POWER,
+            native_unit_of_measurement=UnitOfPower.WATT,
+            of=Of.MAYBE,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=2,
+        ),
     )
 }
 
@@ -559,6 +588,7 @@ async def async_setup_entry(
     device = async_get_device(hass, entry)
     async_add_entities([StatusSensor(entry.runtime_data, STATUS, STATUS.key, device)])
     async_add_announced(entry, Platform.SENSOR, async_add_entities, _make)
+    async_add_rooms(entry, async_add_entities)
 
 
 def _make(coordinator: PilotCoordinator, reading: Reading, device: dr.DeviceEntry) -> ReadingSensor:

@@ -1,5 +1,6 @@
 """The files around the code: manifest, translations, icons, quality scale, brand."""
 
+import inspect
 import json
 from pathlib import Path
 import re
@@ -9,9 +10,25 @@ import homeassistant.components
 from homeassistant.util import yaml as yaml_util
 import pytest
 
-from custom_components.pilot import binary_sensor, config_flow, const, issues, sensor
+from custom_components.pilot import (
+    binary_sensor,
+    button,
+    condition,
+    config_flow,
+    const,
+    control,
+    errors,
+    event,
+    issues,
+    sensor,
+    services,
+    switch,
+    trigger,
+)
 from custom_components.pilot.coordinator import Status
 from custom_components.pilot.kinds import Of, translation_key
+from custom_components.pilot.placement import model as placement, services as placement_services
+from custom_components.pilot.placement.quantities import QUANTITIES
 from custom_components.pilot.protocol import CATALOGUE_OPTIONS
 
 from .conftest import ROOT
@@ -64,8 +81,11 @@ def test_every_entity_has_a_name(language: str) -> None:
         for platform, texts in load(f"translations/{language}.json")["entity"].items()
     }
     expected: dict[str, dict[str, set[str]]] = {
-        "binary_sensor": {"connectivity": set()},
-        "sensor": {"status": set()},
+        "binary_sensor": {"connectivity": set(), "paired": set()},
+        "button": {translation_key(command): set() for command in button.DESCRIPTIONS},
+        "event": {key: set() for key in event.DESCRIPTIONS},
+        "sensor": {"room": set(), "status": set()},
+        "switch": {switch.POWER.key: set()},
     }
     for platform, module in (("binary_sensor", binary_sensor), ("sensor", sensor)):
         for kind, description in module.DESCRIPTIONS.items():
@@ -96,24 +116,71 @@ def test_every_option_is_translated(language: str) -> None:
 def test_every_issue_and_error_is_told() -> None:
     """Nothing the code can say is left without words, and no words are left over."""
     texts = load("translations/en.json")
-    source = "\n".join(path.read_text() for path in PACKAGE.glob("*.py"))
-    from_home_assistant = {"already_configured", "already_in_progress", "reconfigure_successful"}
+    source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    from_home_assistant = {
+        "already_configured",
+        "already_in_progress",
+        "reauth_successful",
+        "reconfigure_successful",
+    }
 
     assert set(texts["issues"]) == {
         issues.AGENT_NEWER,
         issues.AGENT_OLDER,
+        issues.CLOCK_AHEAD,
+        issues.CLOCK_BEHIND,
         issues.CONFLICT,
         issues.HOST_REMOVED,
+        issues.PERMISSION,
     }
     for group in ("abort", "error"):
         for key in set(texts["config"][group]) - from_home_assistant:
             assert f'"{key}"' in source, key
     for key in texts["exceptions"]:
-        assert f'translation_key="{key}"' in source
+        assert f'translation_key="{key}"' in source or f'"{key}"' in "".join(
+            inspect.getsource(module) for module in (errors, control, placement)
+        )
+    assert {fault.value for fault in placement.Fault} <= set(texts["exceptions"])
     steps = set(texts["config"]["step"])
     assert {name for name in dir(config_flow.PilotConfigFlow) if name[11:] in steps} == {
         f"async_step_{step}" for step in steps
     }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_action_trigger_and_condition_is_described(language: str) -> None:
+    """With all its fields, and with an icon."""
+    texts, icons = load(f"translations/{language}.json"), load("icons.json")
+    known = {
+        "services": dict.fromkeys((*services.SERVICES, *placement_services.SERVICES)),
+        "triggers": trigger.TRIGGERS,
+        "conditions": condition.CONDITIONS,
+    }
+
+    for group, names in known.items():
+        described = {
+            name: set((fields or {}).get("fields", {}))
+            for name, fields in yaml_util.load_yaml_dict(PACKAGE / f"{group}.yaml").items()
+            if not name.startswith(".")
+        }
+        assert set(described) == set(texts[group]) == set(icons[group])
+        assert set(names) <= set(described)
+        for name, fields in described.items():
+            assert set(texts[group][name].get("fields", {})) == fields
+    assert set(texts["selector"]["quantity"]["options"]) == set(QUANTITIES)
+    mode = texts["selector"]["fleet_mode"]["options"]
+    assert set(mode) == {config_flow.FLEET_ADD, config_flow.FLEET_ASK, config_flow.FLEET_FORGET}
+
+
+def test_every_reason_is_told() -> None:
+    """Whatever a host answers, the user reads it in words."""
+    texts = load("translations/en.json")
+
+    assert set(errors.BY_STATUS) == {status.value for status in Status} - {"no_broker"}
+    for key in (*errors.BY_REASON.values(), *errors.BY_STATUS.values(), errors.OTHERWISE):
+        assert key in texts["exceptions"]
+    for key in (*config_flow.PAIRING_ERRORS.values(), *config_flow.LOST_KEYS):
+        assert key in texts["config"]["error"]
 
 
 def test_icons_belong_to_entities() -> None:
@@ -142,7 +209,7 @@ def test_manifest() -> None:
     assert list(manifest) == ["domain", "name", *sorted(manifest.keys() - {"domain", "name"})]
     assert manifest["domain"] == const.DOMAIN
     assert manifest["mqtt"] == [f"{const.DEFAULT_PREFIX}/+/announce"]
-    assert manifest["requirements"] == []
+    assert manifest["requirements"] == ["spake2==0.9", "wakeonlan==3.3.0"]
 
 
 def test_hacs() -> None:

@@ -1,0 +1,70 @@
+"""Buttons of Pilot: what a host can be asked to do."""
+
+from typing import Final, override
+
+from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
+from homeassistant.components.button.const import ButtonDeviceClass
+from homeassistant.const import Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .coordinator import PilotConfigEntry
+from .offered import OfferedEntity, async_add_offered, entity_key
+from .protocol import Announce
+
+# Every press is a request of its own; hosts answer several at once.
+PARALLEL_UPDATES = 0
+
+DESCRIPTIONS: Final = {
+    description.key: description
+    for description in (
+        ButtonEntityDescription(
+            key="power.reboot",
+            translation_key="power_reboot",
+            device_class=ButtonDeviceClass.RESTART,
+        ),
+        ButtonEntityDescription(key="power.suspend", translation_key="power_suspend"),
+        ButtonEntityDescription(key="power.hibernate", translation_key="power_hibernate"),
+        ButtonEntityDescription(key="power.hybrid_sleep", translation_key="power_hybrid_sleep"),
+        ButtonEntityDescription(key="power.cancel", translation_key="power_cancel"),
+        ButtonEntityDescription(key="session.lock", translation_key="session_lock"),
+        ButtonEntityDescription(key="session.log_out", translation_key="session_log_out"),
+    )
+}
+"""The commands that have a button; the key is the command."""
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: PilotConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Set up the buttons of a host."""
+
+    def offered(announce: Announce) -> dict[str, ButtonEntityDescription]:
+        if not entry.runtime_data.control.paired:
+            return {}
+        return {key: DESCRIPTIONS[key] for key in announce.commands if key in DESCRIPTIONS}
+
+    async_add_offered(
+        entry,
+        Platform.BUTTON,
+        async_add_entities,
+        offered,
+        lambda coordinator, description, device: CommandButton(
+            coordinator, description, entity_key(description), device
+        ),
+    )
+
+
+class CommandButton(OfferedEntity, ButtonEntity):
+    """A button that has the host do something.
+
+    It is there too when the host lacks a permission: pressing it says so, and has the host
+    look again.
+    """
+
+    @override
+    async def async_press(self) -> None:
+        """Have the host do it."""
+        await self.coordinator.control.async_do(self.entity_description.key)

@@ -1,0 +1,61 @@
+"""Conditions of Pilot: whether hosts are there, and whether somebody can use them."""
+
+from collections.abc import Mapping
+from typing import override
+
+from homeassistant.components.event.const import DOMAIN as EVENT_DOMAIN
+from homeassistant.components.sensor.const import DOMAIN as SENSOR_DOMAIN
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.automation import DomainSpec
+from homeassistant.helpers.condition import Condition, EntityStateConditionBase
+
+from .coordinator import Status
+from .targets import SESSION_EVENT, STATUS, entities_of
+
+
+class StatusCondition(EntityStateConditionBase):
+    """A host has a status."""
+
+    _domain_specs: Mapping[str, DomainSpec] = {SENSOR_DOMAIN: DomainSpec()}
+    _primary_entities_only = False
+
+    @override
+    def entity_filter(self, entities: set[str]) -> set[str]:
+        """Leave the status of hosts, out of all entities of theirs."""
+        return entities_of(self._hass, super().entity_filter(entities), STATUS)
+
+
+class SessionCondition(EntityStateConditionBase):
+    """The last thing that happened in a session was this."""
+
+    _domain_specs: Mapping[str, DomainSpec] = {EVENT_DOMAIN: DomainSpec(value_source="event_type")}
+
+    @override
+    def entity_filter(self, entities: set[str]) -> set[str]:
+        """Leave the session events of hosts, out of all entities of theirs."""
+        return entities_of(self._hass, super().entity_filter(entities), SESSION_EVENT)
+
+
+def _status(status: Status) -> type[Condition]:
+    class Is(StatusCondition):
+        _states = {status.value}  # noqa: RUF012  (as the base class has it)
+
+    return Is
+
+
+class _IsLocked(SessionCondition):
+    _states = {"locked"}  # noqa: RUF012  (as the base class has it)
+
+
+CONDITIONS: dict[str, type[Condition]] = {
+    "is_online": _status(Status.ONLINE),
+    "is_asleep": _status(Status.ASLEEP),
+    "is_off": _status(Status.OFF),
+    "is_lost": _status(Status.LOST),
+    "is_locked": _IsLocked,
+}
+
+
+async def async_get_conditions(hass: HomeAssistant) -> dict[str, type[Condition]]:
+    """Return the conditions."""
+    return CONDITIONS

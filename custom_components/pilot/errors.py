@@ -1,0 +1,72 @@
+"""Why a command was not carried out, in words of the user."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+
+from .const import DOMAIN
+from .envelope import Result
+
+# What the user asked for cannot be; everything else is a matter of the host.
+_USERS_FAULT: Final = frozenset({"bad_arguments", "cooling_down", "not_allowed", "unknown_command"})
+
+BY_REASON: Final[Mapping[str, str]] = {
+    "retained": "command_retained",
+    "malformed": "command_malformed",
+    "not_paired": "command_not_paired",
+    "bad_signature": "command_bad_signature",
+    "wrong_session": "command_wrong_session",
+    "replayed": "command_replayed",
+    "too_old": "command_too_old",
+    "unknown_command": "command_unknown",
+    "not_allowed": "command_not_allowed",
+    "bad_arguments": "command_bad_arguments",
+    "cooling_down": "command_cooling_down",
+    "not_permitted": "command_not_permitted",
+    "failed": "command_failed",
+}
+OTHERWISE: Final = "command_refused"
+"""For reasons that a newer agent may have."""
+
+BY_STATUS: Final[Mapping[str, str]] = {
+    "asleep": "no_answer_asleep",
+    "off": "no_answer_off",
+    "lost": "no_answer_lost",
+    "online": "no_answer",
+    "unknown": "no_answer_unknown",
+}
+"""What to say of a host's silence."""
+
+
+def command_error(name: str, key: str, result: Result) -> HomeAssistantError:
+    """Return the error for a result that is not `done`."""
+    error = ServiceValidationError if result.reason in _USERS_FAULT else HomeAssistantError
+    return error(
+        translation_domain=DOMAIN,
+        translation_key=BY_REASON.get(result.reason, OTHERWISE),
+        translation_placeholders={
+            "name": name,
+            "command": key,
+            "reason": result.reason,
+            "detail": result.detail or "-",
+        },
+    )
+
+
+def told(translation_key: str, name: str, key: str) -> HomeAssistantError:
+    """Return an error that the host had no part in."""
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key=translation_key,
+        translation_placeholders={"name": name, "command": key},
+    )
+
+
+def not_paired(name: str, key: str) -> ServiceValidationError:
+    """Return the error for a host that cannot be commanded."""
+    return ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key="host_not_paired",
+        translation_placeholders={"name": name, "command": key},
+    )

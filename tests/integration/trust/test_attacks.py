@@ -1,0 +1,500 @@
+"""What somebody with the broker's own login can make Home Assistant believe: nothing."""
+
+from collections.abc import Callable
+import json
+from pathlib import Path
+from typing import Any
+
+from homeassistant.config_entries import SOURCE_REAUTH
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import issue_registry as ir
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from companion_agent.trust.envelope import dump, seal
+from companion_agent.trust.keys import derive
+from custom_components.pilot.coordinator import PilotCoordinator
+from custom_components.pilot.trust import TrustStore
+
+from ..conftest import HOST_ID  # noqa: TID252
+from .agent import BASE, PREFIX, Agent, Bus
+from .conftest import SECRET
+
+ANNOUNCE_TOPIC = f"{BASE}/announce"
+
+
+def everything(hass: HomeAssistant) -> list[Any]:
+    """Return all states, and how they came about."""
+    return [(s.entity_id, s.state, s.attributes) for s in hass.states.async_all()]
+
+
+def bare(payload: str) -> dict[str, Any]:
+    """Return the body of an envelope."""
+    body: dict[str, Any] = json.loads(json.loads(payload)["body"])
+    return body
+
+
+def as_host(secret: bytes, key_id: str, topic: str, body: dict[str, Any]) -> str:
+    """Sign something as a host."""
+    return seal(topic, dump(body), {key_id: derive(secret, PREFIX, HOST_ID).report})
+
+
+type Forge = Callable[[Agent, TrustStore, dict[str, Any]], str]
+
+FORGED: dict[str, tuple[Forge, str]] = {
+    "bare": (lambda _a, _t, body: dump(body), "unsigned"),
+    "signed by nobody we know": (
+        lambda _a, _t, body: as_host(SECRET, "0" * 16, ANNOUNCE_TOPIC, body),
+        "not_signed_for_us",
+    ),
+    "signed by another secret": (
+        lambda _a, trust, body: as_host(b"x" * 32, trust.controller, ANNOUNCE_TOPIC, body),
+        "bad_signature",
+    ),
+    "signed for another topic": (
+        lambda _a, trust, body: as_host(SECRET, trust.controller, f"{BASE}/event/announce", body),
+        "bad_signature",
+    ),
+    "signed with the key of commands": (
+        lambda _a, trust, body: seal(
+            ANNOUNCE_TOPIC,
+            dump(body),
+            {trust.controller: derive(SECRET, PREFIX, HOST_ID).command},
+        ),
+        "bad_signature",
+    ),
+    "signature of another body": (
+        lambda agent, _t, body: dump(json.loads(agent.announcement()) | {"body": dump(body)}),
+        "bad_signature",
+    ),
+    "signature is not text": (
+        lambda _a, trust, body: dump(
+            {"protocol": 2, "body": dump(body), "signatures": {trust.controller: 1}}
+        ),
+        "bad_signature",
+    ),
+    "no signatures": (
+        lambda _a, _t, body: dump({"protocol": 2, "body": dump(body), "signatures": {}}),
+        "envelope",
+    ),
+    "body is not text": (
+        lambda _a, _t, body: dump({"protocol": 2, "body": body, "signatures": {"a": "b"}}),
+        "envelope",
+    ),
+    "oversize": (
+        lambda _a, _t, body: dump(body | {"filler": "x" * 600_000}),
+        "size",
+    ),
+    "oversize body": (
+        lambda _a, trust, body: as_host(
+            SECRET, trust.controller, ANNOUNCE_TOPIC, body | {"filler": "x" * 300_000}
+        ),
+        "size",
+    ),
+    "without a sequence": (
+        lambda _a, trust, body: as_host(
+            SECRET,
+            trust.controller,
+            ANNOUNCE_TOPIC,
+            {key: value for key, value in body.items() if key != "sequence"},
+        ),
+        "sequence",
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", sorted(FORGED))
+async def test_spoofed_announces(
+    hass: HomeAssistant,
+    coordinator: PilotCoordinator,
+    agent: Agent,
+    bus: Bus,
+    trust: TrustStore,
+    caplog: pytest.LogCaptureFixture,
+    attack: str,
+) -> None:
+    """Refused, counted, logged once, and without any effect."""
+    forge, kind = FORGED[attack]
+    before, announce = everything(hass), coordinator.announce
+    body = bare(agent.announcement()) | {
+        "host": {"id": HOST_ID, "name": "evil", "macs": ["00:00:5e:00:53:66"]},
+        "readings": [],
+        "commands": [],
+        "sequence": [2**40, 1],
+    }
+    for _ in range(2):
+        bus.fire(ANNOUNCE_TOPIC, forge(agent, trust, body))
+        await hass.async_block_till_done()
+
+    assert everything(hass) == before
+    assert coordinator.announce is announce
+    assert coordinator.refused[f"announce.{kind}"] == 2
+    assert caplog.text.count("Refused a payload on the announce topic") == 1
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_replayed_announce(
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    agent: Agent,
+    bus: Bus,
+    restarted: bool,
+) -> None:
+    """Over restarts of Home Assistant too."""
+    old = agent.announcement()
+    agent.announce(host=agent.announced["host"] | {"name": "new-name"})
+    await hass.async_block_till_done()
+    if restarted:
+        await hass.config_entries.async_reload(paired.entry_id)
+    bus.fire(ANNOUNCE_TOPIC, old)
+    await hass.async_block_till_done()
+
+    assert paired.title == "new-name"
+    assert paired.runtime_data.refused["announce.replayed"] == 1
+
+
+async def test_an_empty_announce_is_only_a_question(
+    hass: HomeAssistant,
+    coordinator: PilotCoordinator,
+    bus: Bus,
+    issue_registry: ir.IssueRegistry,
+) -> None:
+    """It cannot be signed: a host that is removed for good looks the same."""
+    before = everything(hass)
+    bus.fire(ANNOUNCE_TOPIC, b"")
+    await hass.async_block_till_done()
+
+    assert everything(hass) == before
+    assert coordinator.refused["announce.unsigned"] == 1
+    assert issue_registry.async_get_issue("pilot", f"host_removed_{HOST_ID}") is not None
+
+
+# --- Results ---------------------------------------------------------------------------------
+
+
+def result(body: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return what a host would answer to a request."""
+    return {
+        "id": body["id"],
+        "session": body["session"],
+        "controller": body["controller"],
+        "status": "done",
+        "reason": "",
+        "detail": "",
+        "time": body["time"],
+        "dry_run": False,
+    } | changes
+
+
+type Answer = Callable[[str, str, dict[str, Any]], str]
+
+RESULTS: dict[str, tuple[Answer, str | None]] = {
+    "bare": (lambda _t, _c, body: dump(body), "unsigned"),
+    "another secret": (lambda t, c, body: as_host(b"x" * 32, c, t, body), "bad_signature"),
+    "another command": (
+        lambda _t, c, body: as_host(SECRET, c, f"{BASE}/result/power.suspend", body),
+        "bad_signature",
+    ),
+    "another host": (
+        lambda t, c, body: seal(t, dump(body), {c: derive(SECRET, PREFIX, "another-host").report}),
+        "bad_signature",
+    ),
+    "another controller": (
+        lambda t, c, body: as_host(SECRET, c, t, body | {"controller": "0" * 16}),
+        None,
+    ),
+    "another request": (
+        lambda t, c, body: as_host(SECRET, c, t, body | {"id": "0" * 16}),
+        None,
+    ),
+    "no status": (lambda t, c, body: as_host(SECRET, c, t, body | {"status": "ok"}), "status"),
+    "no time": (lambda t, c, body: as_host(SECRET, c, t, body | {"time": "now"}), "time"),
+    "no text": (lambda t, c, body: as_host(SECRET, c, t, body | {"detail": 1}), "detail"),
+    "no counter": (lambda t, c, body: as_host(SECRET, c, t, body | {"counter": -1}), "counter"),
+    "not json": (lambda _t, _c, _b: "{", "unsigned"),
+}
+
+
+@pytest.mark.parametrize("attack", sorted(RESULTS))
+async def test_spoofed_results(
+    hass: HomeAssistant,
+    coordinator: PilotCoordinator,
+    agent: Agent,
+    bus: Bus,
+    attack: str,
+) -> None:
+    """The user is not told that a host obeyed which did not."""
+    forge, kind = RESULTS[attack]
+
+    def answer(topic: str, payload: bytes) -> None:
+        body = json.loads(json.loads(payload)["body"])
+        said = topic.replace("/command/", "/result/")
+        bus.fire(said, forge(said, body["controller"], result(body)))
+
+    bus.listeners[:] = [answer]
+    with pytest.raises(HomeAssistantError) as error:
+        await coordinator.control.async_do("session.lock")
+
+    assert error.value.translation_key == "no_answer"
+    refused = {name: n for name, n in coordinator.refused.items() if name.startswith("result.")}
+    assert refused == ({} if kind is None else {f"result.{kind}": 3})
+
+
+async def test_a_reflected_command_is_no_result(coordinator: PilotCoordinator, bus: Bus) -> None:
+    """The keys of the two directions differ."""
+    bus.listeners[:] = [
+        lambda topic, payload: bus.fire(topic.replace("/command/", "/result/"), payload)
+    ]
+    with pytest.raises(HomeAssistantError, match="did not answer"):
+        await coordinator.control.async_do("session.lock")
+    assert coordinator.refused["result.bad_signature"] == 3
+
+
+async def test_a_retained_result_is_none(
+    coordinator: PilotCoordinator, agent: Agent, bus: Bus
+) -> None:
+    """Even a genuine one."""
+    agent.bus = Bus(bus.hass)
+    agent.bus.fire = lambda topic, payload, **_: bus.fire(topic, payload, retain=True)  # type: ignore[method-assign]
+    with pytest.raises(HomeAssistantError, match="did not answer"):
+        await coordinator.control.async_do("session.lock")
+    # Home Assistant passes on what the broker has kept only once.
+    assert coordinator.refused["result.retained"] == 1
+
+
+async def test_a_spoofed_refusal_does_not_hide_the_answer(
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+) -> None:
+    """Somebody says `not_paired` in the host's name, and is quicker."""
+
+    def answer(topic: str, payload: bytes) -> None:
+        body = json.loads(json.loads(payload)["body"])
+        said = topic.replace("/command/", "/result/")
+        bus.fire(said, dump(result(body, status="rejected", reason="not_paired")))
+
+    bus.listeners.insert(0, answer)
+    await coordinator.control.async_do("session.lock")
+    await hass.async_block_till_done()
+
+    assert agent.done == ["session.lock"]
+    assert not hass.config_entries.flow.async_progress_by_handler("pilot")
+
+
+async def test_an_old_result_played_again(
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+) -> None:
+    """It answers nothing that is asked now, and moves no clock."""
+    recorded: list[tuple[str, str]] = []
+    say = agent.dispatcher._publish
+    agent.dispatcher._publish = lambda *said: (recorded.append(said), say(*said))  # type: ignore[func-returns-value]
+    await coordinator.control.async_do("session.lock")
+    bus.listeners[:] = [lambda _t, _p: bus.fire(*recorded[0])]
+    with pytest.raises(HomeAssistantError, match="did not answer"):
+        await coordinator.control.async_do("session.lock")
+    assert coordinator.control.clock_difference is None
+
+
+# --- Events ----------------------------------------------------------------------------------
+
+
+async def test_spoofed_events(
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus, trust: TrustStore
+) -> None:
+    """No automation runs because somebody says that a session was locked."""
+    topic = f"{BASE}/event/session"
+    genuine = agent.happens("session", "locked")
+    await hass.async_block_till_done()
+    before = everything(hass)
+    body = bare(genuine) | {"sequence": [2**40, 1], "type": "unlocked"}
+    for payload in (
+        dump(body),
+        as_host(b"x" * 32, trust.controller, topic, body),
+        as_host(SECRET, trust.controller, f"{BASE}/event/power", body),
+        genuine,
+        as_host(SECRET, trust.controller, topic, body | {"data": []}),
+        as_host(SECRET, trust.controller, topic, body | {"data": {"a": "x" * 300}}),
+        as_host(SECRET, trust.controller, topic, body | {"data": {"a": {}}}),
+        as_host(SECRET, trust.controller, topic, body | {"sequence": 1}),
+        dump(body | {"filler": "x" * 20_000}),
+        "x" * 600_000,
+    ):
+        bus.fire(topic, payload)
+        await hass.async_block_till_done()
+    bus.fire(topic, agent.happening("session", "unlocked"), retain=True)
+    await hass.async_block_till_done()
+
+    assert everything(hass) == before
+    assert {name: n for name, n in coordinator.refused.items() if name.startswith("event.")} == {
+        "event.unsigned": 2,
+        "event.bad_signature": 2,
+        "event.replayed": 1,
+        "event.data": 3,
+        "event.sequence": 1,
+        "event.size": 1,
+        "event.retained": 1,
+    }
+
+
+async def test_a_replayed_event_after_a_restart(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus
+) -> None:
+    """What was heard yesterday is old today."""
+    payload = agent.happens("session", "locked")
+    await hass.async_block_till_done()
+    await hass.config_entries.async_reload(paired.entry_id)
+    agent.announce(retain=True)
+    await hass.async_block_till_done()
+    bus.fire(f"{BASE}/event/session", payload)
+    await hass.async_block_till_done()
+
+    assert paired.runtime_data.refused["event.replayed"] == 1
+
+
+# --- Pairing again ---------------------------------------------------------------------------
+
+
+async def reauths(hass: HomeAssistant) -> list[Any]:
+    """Return the questions to pair again, once all doubts are settled."""
+    await hass.async_block_till_done(wait_background_tasks=True)
+    flows = hass.config_entries.flow.async_progress_by_handler("pilot")
+    return [flow for flow in flows if flow["context"]["source"] == SOURCE_REAUTH]
+
+
+async def wait_for_doubt(hass: HomeAssistant) -> None:
+    """Wait until the host had its chance to prove itself."""
+    import asyncio
+
+    for _ in range(40):
+        await asyncio.sleep(0.01)
+    await hass.async_block_till_done()
+
+
+async def test_a_host_that_answers_is_not_doubted(
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+) -> None:
+    """Somebody published an announce without a signature; the host is asked, and proves itself."""
+    bus.fire(ANNOUNCE_TOPIC, dump(bare(agent.announcement())))
+    await wait_for_doubt(hass)
+
+    assert await reauths(hass) == []
+    assert agent.audit[-1]["key"] == "trust.verify"
+    assert agent.audit[-1]["status"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason"),
+    [
+        (lambda agent, _: agent.reinstall(), "host_forgot"),
+        (
+            lambda agent, trust: (
+                agent.ring.add("0" * 16, "Other", b"o" * 32),
+                agent.ring.revoke(trust.controller),
+            ),
+            "host_revoked",
+        ),
+        (
+            lambda agent, trust: agent.ring.add(trust.controller, "Home", b"o" * 32),
+            "host_other_key",
+        ),
+    ],
+)
+async def test_a_host_that_lost_its_keys(
+    hass: HomeAssistant,
+    coordinator: PilotCoordinator,
+    agent: Agent,
+    trust: TrustStore,
+    lose: Callable[[Agent, TrustStore], None],
+    reason: str,
+    tmp_path: Path,
+) -> None:
+    """The user is asked to pair again, and told why; until then nothing is believed."""
+    lose(agent, trust)
+    agent.announce()
+    await wait_for_doubt(hass)
+
+    [flow] = await reauths(hass)
+    form = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert form["step_id"] == "reauth_confirm"
+    assert form["errors"] == {"base": reason}
+
+
+async def test_a_host_that_comes_back_with_its_key(
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+) -> None:
+    """The question is taken back: it was somebody else who spoke."""
+    agent.silent = True
+    bus.fire(ANNOUNCE_TOPIC, dump(bare(agent.announcement())))
+    await wait_for_doubt(hass)
+    assert len(await reauths(hass)) == 1
+
+    agent.silent = False
+    agent.announce()
+    await hass.async_block_till_done()
+    assert await reauths(hass) == []
+
+
+async def test_a_command_that_nobody_knows_us_for(
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent
+) -> None:
+    """The host was installed anew while it was silent."""
+    agent.reinstall()
+    with pytest.raises(HomeAssistantError) as error:
+        await coordinator.control.async_do("session.lock")
+    assert error.value.translation_key == "command_not_paired"
+
+    await wait_for_doubt(hass)
+    assert len(await reauths(hass)) == 1
+
+
+async def test_without_a_broker_nobody_is_doubted(
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+) -> None:
+    """Silence means nothing then."""
+    bus.fire(ANNOUNCE_TOPIC, dump(bare(agent.announcement())))
+    await hass.async_block_till_done()
+    bus.broken = HomeAssistantError("gone")
+    await wait_for_doubt(hass)
+    assert await reauths(hass) == []
+
+
+async def test_home_assistant_that_lost_its_keys(
+    hass: HomeAssistant, paired: MockConfigEntry, trust: TrustStore
+) -> None:
+    """It was restored without them."""
+    await trust.async_forget(HOST_ID)
+    await hass.config_entries.async_reload(paired.entry_id)
+    await wait_for_doubt(hass)
+    [flow] = await reauths(hass)
+    form = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert form["errors"] == {"base": "lost_here"}
+
+
+async def test_a_host_that_proves_itself_while_it_is_asked(
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+) -> None:
+    """Its next announce says all there is to say, although it does not answer."""
+    agent.silent = True
+    bus.fire(ANNOUNCE_TOPIC, dump(bare(agent.announcement())))
+    await hass.async_block_till_done()
+    bus.listeners[:] = [lambda _t, _p: agent.announce()]
+    await wait_for_doubt(hass)
+    assert await reauths(hass) == []
+
+
+async def test_a_host_that_never_has_the_right_session(
+    coordinator: PilotCoordinator, agent: Agent, bus: Bus
+) -> None:
+    """Home Assistant does not run after it for ever."""
+    sessions = iter(f"session{n}" for n in range(10))
+
+    def answer(topic: str, payload: bytes) -> None:
+        body = json.loads(json.loads(payload)["body"])
+        said = topic.replace("/command/", "/result/")
+        refusal = result(body, status="rejected", reason="wrong_session", session=next(sessions))
+        bus.fire(said, as_host(SECRET, body["controller"], said, refusal))
+
+    bus.listeners[:] = [answer]
+    with pytest.raises(HomeAssistantError, match="started anew"):
+        await coordinator.control.async_do("session.lock")
+    assert len(bus.published) == 3

@@ -1,0 +1,140 @@
+"""Triggers and conditions."""
+
+from homeassistant.core import HomeAssistant, ServiceCall
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
+
+from custom_components.pilot.condition import CONDITIONS
+from custom_components.pilot.trigger import TRIGGERS
+
+from .agent import BASE, Agent, Bus
+
+EVERYTHING = {"device_id": "all of the host"}
+
+
+@pytest.fixture
+def device(hass: HomeAssistant, paired: MockConfigEntry) -> str:
+    """Return the host's device."""
+    from homeassistant.helpers import device_registry as dr
+
+    devices = dr.async_entries_for_config_entry(dr.async_get(hass), paired.entry_id)
+    return next(device.id for device in devices if device.via_device_id is None)
+
+
+async def automate(hass: HomeAssistant, **automation: object) -> list[ServiceCall]:
+    """Set up an automation, and return where its calls go."""
+    calls = async_mock_service(hass, "test", "automation")
+    assert await async_setup_component(
+        hass,
+        "automation",
+        {"automation": [{"actions": {"action": "test.automation"}, **automation}]},
+    )
+    await hass.async_block_till_done()
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("trigger", "before", "after"),
+    [
+        ("came_online", "asleep", "online"),
+        ("went_to_sleep", "online", "asleep"),
+        ("switched_off", "online", "off"),
+        ("was_lost", "online", "lost"),
+    ],
+)
+async def test_a_status_triggers(
+    hass: HomeAssistant, device: str, bus: Bus, trigger: str, before: str, after: str
+) -> None:
+    """Once, and not what happens to the broker."""
+    bus.fire(f"{BASE}/availability", before)
+    await hass.async_block_till_done()
+    calls = await automate(
+        hass, triggers={"trigger": f"pilot.{trigger}", "target": {"device_id": device}}
+    )
+    assert len(calls) == 0
+    for word in (after, after):
+        bus.fire(f"{BASE}/availability", word)
+        await hass.async_block_till_done()
+    assert len(calls) == 1
+
+
+async def test_a_broker_that_comes_back_triggers_nothing(
+    hass: HomeAssistant, device: str, paired: MockConfigEntry
+) -> None:
+    """The host was online all the time."""
+    calls = await automate(
+        hass, triggers={"trigger": "pilot.came_online", "target": {"device_id": device}}
+    )
+    for connected in (False, True):
+        paired.runtime_data._on_connection(connected)
+        await hass.async_block_till_done()
+    assert len(calls) == 0
+
+
+@pytest.mark.parametrize(
+    ("trigger", "kind"),
+    [
+        ("session_locked", "locked"),
+        ("session_unlocked", "unlocked"),
+        ("user_logged_in", "logged_in"),
+        ("user_logged_out", "logged_out"),
+    ],
+)
+async def test_an_event_triggers(
+    hass: HomeAssistant, device: str, agent: Agent, trigger: str, kind: str
+) -> None:
+    """That one, every time, and the very first too."""
+    calls = await automate(
+        hass, triggers={"trigger": f"pilot.{trigger}", "target": {"device_id": device}}
+    )
+    for happened in ("locked", "unlocked", "logged_in", "logged_out", kind):
+        agent.happens("session", happened)
+        await hass.async_block_till_done()
+    agent.happens("power", "woke")
+    await hass.async_block_till_done()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("condition", "word"),
+    [("is_online", "online"), ("is_asleep", "asleep"), ("is_off", "off"), ("is_lost", "lost")],
+)
+async def test_a_status_is_a_condition(
+    hass: HomeAssistant, device: str, bus: Bus, condition: str, word: str
+) -> None:
+    """It passes in that status only."""
+    calls = await automate(
+        hass,
+        triggers={"trigger": "event", "event_type": "now"},
+        conditions={"condition": f"pilot.{condition}", "target": {"device_id": device}},
+    )
+    for said in ("online", "asleep", "off", "lost"):
+        bus.fire(f"{BASE}/availability", said)
+        await hass.async_block_till_done()
+        hass.bus.async_fire("now")
+        await hass.async_block_till_done()
+        assert (len(calls) == 1) is (said == word)
+        calls.clear()
+
+
+async def test_being_locked_is_a_condition(hass: HomeAssistant, device: str, agent: Agent) -> None:
+    """As far as the last event tells."""
+    calls = await automate(
+        hass,
+        triggers={"trigger": "event", "event_type": "now"},
+        conditions={"condition": "pilot.is_locked", "target": {"device_id": device}},
+    )
+    for kind, passes in (("locked", True), ("unlocked", False)):
+        agent.happens("session", kind)
+        await hass.async_block_till_done()
+        hass.bus.async_fire("now")
+        await hass.async_block_till_done()
+        assert (len(calls) == 1) is passes
+        calls.clear()
+
+
+def test_all_are_here() -> None:
+    """What is offered is tested."""
+    assert len(TRIGGERS) == 8
+    assert len(CONDITIONS) == 5

@@ -1,0 +1,212 @@
+"""Hosts that are paired by a key which many share."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.pilot import search
+from custom_components.pilot.trust import TrustStore
+
+from ..conftest import ANNOUNCE, HOST_ID, make_entry  # noqa: TID252
+from .agent import BASE, Agent, Bus
+from .test_pairing import ANYWHERE, found
+
+pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick")
+
+FLEET = bytes(range(100, 132))
+KEY = base64.b64encode(FLEET).decode()
+
+
+@pytest.fixture(autouse=True)
+def quick_search(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for hosts longer than a test can bear."""
+    monkeypatch.setattr(search, "SEARCH_TIME", search.SEARCH_TIME / 10)
+    monkeypatch.setattr(search, "SEARCH_QUIET", search.SEARCH_QUIET / 10)
+
+
+@pytest.fixture
+def agent(bus: Bus, tmp_path: Path) -> Agent:
+    """Return a host of the fleet."""
+    return Agent(bus, tmp_path, fleet=FLEET)
+
+
+async def announced(hass: HomeAssistant, agent: Agent) -> list[Any]:
+    """Return the cards after the host came online."""
+    agent.come_online()
+    await hass.async_block_till_done(wait_background_tasks=True)
+    return hass.config_entries.flow.async_progress_by_handler("pilot")
+
+
+async def test_a_host_of_the_fleet_is_added_without_a_question(
+    hass: HomeAssistant, agent: Agent, trust: TrustStore
+) -> None:
+    """And can be commanded at once."""
+    await trust.async_set_fleet(FLEET, add=True)
+    assert await announced(hass, agent) == []
+    [entry] = hass.config_entries.async_entries("pilot")
+    agent.announce()
+    await hass.async_block_till_done()
+    await entry.runtime_data.control.async_do("session.lock")
+    assert agent.done == ["session.lock"]
+    assert entry.runtime_data.control.trust.by == "fleet_key"
+
+
+async def test_a_host_of_the_fleet_waits_as_a_card(
+    hass: HomeAssistant, agent: Agent, trust: TrustStore
+) -> None:
+    """If the user likes that better; no code is asked for."""
+    await trust.async_set_fleet(FLEET, add=False)
+    [flow] = await announced(hass, agent)
+    form = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert form["data_schema"].schema == {}
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert trust.keys("pilot/v2", HOST_ID) is not None
+
+
+async def test_a_host_that_does_not_prove_it_is_asked_for_its_code(
+    hass: HomeAssistant, agent: Agent, trust: TrustStore
+) -> None:
+    """Whatever it says."""
+    await trust.async_set_fleet(bytes(32), add=True)
+    [flow] = await announced(hass, agent)
+    form = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert [str(field) for field in form["data_schema"].schema] == ["code"]
+
+
+async def test_a_host_that_the_user_removed_stays_away(
+    hass: HomeAssistant, agent: Agent, trust: TrustStore
+) -> None:
+    """A key is no reason to come back."""
+    await trust.async_set_fleet(FLEET, add=True)
+    await announced(hass, agent)
+    [entry] = hass.config_entries.async_entries("pilot")
+    await hass.config_entries.async_remove(entry.entry_id)
+    await announced(hass, agent)
+    assert hass.config_entries.async_entries("pilot") == []
+    assert agent.ring.ids == ["fleet"]
+
+
+async def test_an_entry_that_proves_it_is_paired(
+    hass: HomeAssistant, agent: Agent, trust: TrustStore
+) -> None:
+    """Once the key is known here."""
+    await trust.async_set_fleet(FLEET, add=True)
+    entry = make_entry(hass)
+    await hass.config_entries.async_setup(entry.entry_id)
+    agent.come_online()
+    await hass.async_block_till_done(wait_background_tasks=True)
+    agent.announce()
+    await hass.async_block_till_done()
+    assert entry.runtime_data.control.paired
+    assert hass.states.get("switch.office_pc_power") is not None
+
+
+async def test_the_key_is_entered_where_hosts_are_added(
+    hass: HomeAssistant, agent: Agent, trust: TrustStore
+) -> None:
+    """Cards that wait are taken up, and nobody reads the key again."""
+    assert len(await announced(hass, agent)) == 1
+    form = await found(hass, agent)
+    fleet = {"fleet": {"fleet_key": "correct horse battery staple"}}
+    bad = await hass.config_entries.flow.async_configure(form["flow_id"], ANYWHERE | fleet)
+    assert bad["errors"] == {"base": "invalid_fleet_key"}
+
+    with pytest.MonkeyPatch.context() as patching:
+
+        async def search_again(*_: Any) -> search.Found:
+            payload = agent.announcement().encode()
+            announce = search.parse_announce(payload, HOST_ID)
+            assert announce is not None
+            return search.Found({HOST_ID: announce}, {}, {HOST_ID: payload})
+
+        patching.setattr("custom_components.pilot.config_flow.async_search", search_again)
+        done = await hass.config_entries.flow.async_configure(
+            form["flow_id"], ANYWHERE | {"fleet": {"fleet_key": KEY, "fleet_mode": "add"}}
+        )
+    assert done["reason"] == "fleet_saved"
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert [entry.unique_id for entry in hass.config_entries.async_entries("pilot")] == [HOST_ID]
+    assert hass.config_entries.flow.async_progress_by_handler("pilot") == []
+
+
+async def test_a_host_of_the_fleet_that_was_searched_for(
+    hass: HomeAssistant, agent: Agent, trust: TrustStore
+) -> None:
+    """Choosing it is enough."""
+    await trust.async_set_fleet(FLEET, add=False)
+    form = await found(hass, agent)
+    result = await hass.config_entries.flow.async_configure(
+        form["flow_id"], ANYWHERE | {"host_id": HOST_ID}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert trust.keys("pilot/v2", HOST_ID) is not None
+
+
+async def test_the_key_is_forgotten(hass: HomeAssistant, agent: Agent, trust: TrustStore) -> None:
+    """Its hosts stay, and cannot be commanded."""
+    await trust.async_set_fleet(FLEET, add=True)
+    await announced(hass, agent)
+    [entry] = hass.config_entries.async_entries("pilot")
+    form = await found(hass, agent)
+    done = await hass.config_entries.flow.async_configure(
+        form["flow_id"], ANYWHERE | {"fleet": {"fleet_mode": "forget"}}
+    )
+    assert done["reason"] == "fleet_saved"
+    await hass.async_block_till_done()
+    assert trust.fleet is None
+    assert not entry.runtime_data.control.paired
+
+
+async def test_the_fleet_of_others(
+    hass: HomeAssistant, agent: Agent, bus: Bus, trust: TrustStore
+) -> None:
+    """Another Home Assistant with the same key has its own results."""
+    await trust.async_set_fleet(FLEET, add=True)
+    await announced(hass, agent)
+    [entry] = hass.config_entries.async_entries("pilot")
+    heard: list[str] = []
+
+    def record(topic: str, payload: bytes) -> None:
+        heard.append(json.loads(json.loads(payload)["body"])["controller"])
+
+    bus.listeners.append(record)
+    await entry.runtime_data.control.async_do("session.lock")
+    assert set(heard) == {trust.controller}
+    assert BASE in bus.published[0][0]
+
+
+async def test_a_key_concerns_only_hosts_that_have_no_other(
+    hass: HomeAssistant, paired: MockConfigEntry, trust: TrustStore, bus: Bus
+) -> None:
+    """One that was paired by a code stays as it is, and strangers stay cards."""
+    coordinator = paired.runtime_data
+    stranger = ANNOUNCE | {"host": ANNOUNCE["host"] | {"id": "0" * 16}}
+    with pytest.MonkeyPatch.context() as patching:
+
+        async def search_strangers(*_: Any) -> search.Found:
+            payload = json.dumps(stranger).encode()
+            announce = search.parse_announce(payload, "0" * 16)
+            assert announce is not None
+            return search.Found({"0" * 16: announce}, {}, {"0" * 16: payload})
+
+        patching.setattr("custom_components.pilot.config_flow.async_search", search_strangers)
+        form = await hass.config_entries.flow.async_init("pilot", context={"source": "user"})
+        done = await hass.config_entries.flow.async_configure(
+            form["flow_id"], ANYWHERE | {"fleet": {"fleet_key": KEY}}
+        )
+    assert done["reason"] == "fleet_saved"
+    await hass.async_block_till_done(wait_background_tasks=True)
+    assert paired.runtime_data is coordinator
+    assert coordinator.control.trust.by == "code"
+    assert hass.config_entries.flow.async_progress_by_handler("pilot") == []
+    # The same key again, to be asked from now on.
+    await trust.async_set_fleet(FLEET, add=False)
+    assert trust.record(HOST_ID) is not None
+    assert not trust.add_fleet

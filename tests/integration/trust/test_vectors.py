@@ -1,0 +1,224 @@
+"""Home Assistant against the vectors that the agent is tested against, too."""
+
+from contextlib import suppress
+import json
+from typing import Any
+
+from hypothesis import given, settings, strategies as st
+import pytest
+
+from custom_components.pilot.envelope import (
+    MAX_RESULT,
+    parse_event,
+    parse_result,
+    seal,
+    verified,
+)
+from custom_components.pilot.keys import derive, fleet_secret, sign, verify
+from custom_components.pilot.pairing import ControllerPairing
+from custom_components.pilot.protocol import (
+    MAX_ANNOUNCE,
+    ProtocolError,
+    open_envelope,
+    parse_announce,
+)
+
+from ..conftest import ANNOUNCE, CONTRACT, HOST_ID  # noqa: TID252
+
+
+def load(name: str) -> Any:
+    return json.loads((CONTRACT / "signed" / f"{name}.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("case", load("keys"))
+def test_keys(case: dict[str, str]) -> None:
+    keys = derive("0" * 16, bytes.fromhex(case["secret"]), case["prefix"], case["host"])
+    assert (keys.command.hex(), keys.report.hex()) == (case["command"], case["report"])
+
+
+def test_fleet_keys() -> None:
+    cases = load("fleet_keys")
+    for case in cases["accepted"]:
+        assert fleet_secret(case["text"]).hex() == case["secret"]
+    for case in cases["refused"]:
+        with pytest.raises(ValueError, match=r"base64|short|random"):
+            fleet_secret(case["text"])
+
+
+COMMANDS = load("commands")
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in COMMANDS["cases"] if case["reason"] == ""], ids=lambda c: c["name"]
+)
+def test_commands(case: dict[str, Any]) -> None:
+    """What Home Assistant would sign is what the agent accepts."""
+    envelope = json.loads(case["payload"])
+    [(key_id, signature)] = envelope["signatures"].items()
+    secret = bytes.fromhex(COMMANDS["secrets"][key_id])
+    keys = derive(key_id, secret, COMMANDS["prefix"], COMMANDS["host"])
+    assert sign(keys.command, case["topic"], envelope["body"].encode()) == signature
+    sealed = json.loads(seal(keys, case["topic"], json.loads(envelope["body"])))
+    assert verify(
+        keys.command, case["topic"], sealed["body"].encode(), sealed["signatures"][key_id]
+    )
+
+
+REPORTS = load("reports")
+
+
+def report_keys(key_id: str) -> Any:
+    secret = bytes.fromhex(REPORTS["secrets"][key_id])
+    return derive(key_id, secret, REPORTS["prefix"], REPORTS["host"])
+
+
+@pytest.mark.parametrize("key_id", REPORTS["secrets"])
+@pytest.mark.parametrize("case", REPORTS["valid"], ids=lambda case: case["topic"])
+def test_reports(case: dict[str, Any], key_id: str) -> None:
+    body = verified(report_keys(key_id), case["topic"], case["payload"].encode(), MAX_ANNOUNCE)
+    assert json.loads(body) == case["body"]
+    if "/result/" in case["topic"]:
+        assert parse_result(body).counter == case["body"].get("counter")
+    elif "/event/" in case["topic"]:
+        assert parse_event(body).type == "locked"
+    else:
+        announce = parse_announce(case["payload"].encode(), REPORTS["host"])
+        assert announce == parse_announce(body, REPORTS["host"])
+        assert announce is not None
+        assert announce.sequence == (7, 1)
+        assert announce.trust is not None
+        assert announce.trust.controllers == ("4f1d2c3b5a697887", "fleet")
+        assert announce.commands["power.shutdown"].args == {"delay": "seconds"}
+        assert announce.events == {"session": ("locked", "unlocked")}
+
+
+@pytest.mark.parametrize("case", REPORTS["refused"], ids=lambda case: case["name"])
+def test_reports_that_are_not_believed(case: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        verified(
+            report_keys("4f1d2c3b5a697887"), case["topic"], case["payload"].encode(), MAX_RESULT
+        )
+
+
+def test_pairing() -> None:
+    pytest.importorskip("spake2")
+    case = load("pairing")
+    entropy = bytes.fromhex(case["controller_entropy"])
+    pairing = ControllerPairing(
+        case["code"],
+        case["controller"],
+        f"{case['prefix']}/{case['host']}",
+        case["name"],
+        attempt=case["attempt"],
+        entropy=lambda size: entropy[:size],
+    )
+    request, answer, confirm, result = (message["payload"].encode() for message in case["messages"])
+    assert json.loads(pairing.request()) == json.loads(request)
+    said = pairing.read(answer)
+    assert said is not None
+    assert json.loads(pairing.confirm(said)) == json.loads(confirm)
+    proof = pairing.read(result)
+    assert proof is not None
+    assert pairing.finish(proof).hex() == case["secret"]
+
+
+# --- The announce ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"sequence": [1]}, "sequence"),
+        ({"sequence": [1, -1]}, "sequence"),
+        ({"sequence": [True, 1]}, "sequence"),
+        ({"sequence": [2**53, 1]}, "sequence"),
+        ({"trust": []}, "trust"),
+        ({"trust": {}}, "trust"),
+        ({"trust": {"controllers": ["x"]}}, "trust"),
+        ({"trust": {"controllers": ["0" * 16] * 65}}, "trust"),
+        ({"commands": {}}, "commands"),
+        ({"commands": [1]}, "commands"),
+        ({"commands": [{"key": f"a.b{n}"} for n in range(201)]}, "commands"),
+        ({"commands": [{"key": "lock"}]}, "key"),
+        ({"commands": [{"key": "a/b.c"}]}, "key"),
+        ({"commands": [{"key": "a.b"}, {"key": "a.b"}]}, "key"),
+        ({"commands": [{"key": "a.b", "args": []}]}, "args"),
+        ({"commands": [{"key": "a.b", "args": {"x": 1}}]}, "x"),
+        ({"commands": [{"key": "a.b", "args": {f"x{n}": "" for n in range(33)}}]}, "args"),
+        ({"commands": [{"key": "a.b", "missing": {}}]}, "reason"),
+        ({"commands": [{"key": "a.b", "missing": {"reason": "x", "fix": "x" * 9000}}]}, "fix"),
+        ({"events": {}}, "events"),
+        ({"events": [{"key": "a b"}]}, "key"),
+        ({"events": [{"key": "a", "types": "b"}]}, "options"),
+    ],
+)
+def test_announces_that_break_a_rule(changes: dict[str, Any], kind: str) -> None:
+    with pytest.raises(ProtocolError) as error:
+        parse_announce(json.dumps(ANNOUNCE | changes).encode(), HOST_ID)
+    assert error.value.kind == kind
+
+
+def test_a_bare_announce_may_speak_of_signatures() -> None:
+    """What looks like an envelope is one only if it is built so."""
+    payload = json.dumps(ANNOUNCE | {"mood": {"signatures": {}}}).encode()
+    assert open_envelope(payload, MAX_ANNOUNCE).body == payload
+    assert parse_announce(payload, HOST_ID) is not None
+
+
+# --- Anything at all -------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        [
+            "protocol",
+            "body",
+            "signatures",
+            "id",
+            "session",
+            "controller",
+            "status",
+            "reason",
+            "detail",
+            "time",
+            "counter",
+            "ts",
+            "sequence",
+            "type",
+            "data",
+            "trust",
+            "commands",
+            "events",
+        ],
+        JSON,
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=FIELDS | JSON)
+def test_nothing_breaks_the_readers(data: object) -> None:
+    """Any JSON gives a value or the one documented error."""
+    payload = json.dumps(data).encode()
+    for read in (
+        lambda: open_envelope(payload, MAX_ANNOUNCE),
+        lambda: verified(report_keys("fleet"), "topic", payload, MAX_ANNOUNCE),
+        lambda: parse_result(payload),
+        lambda: parse_event(payload),
+    ):
+        with suppress(ProtocolError):
+            read()
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=FIELDS)
+def test_nothing_breaks_the_reader_of_announces(data: dict[str, Any]) -> None:
+    """Whatever stands where trust, commands and events should."""
+    data.pop("protocol", None)
+    with suppress(ProtocolError):
+        parse_announce(json.dumps(ANNOUNCE | data).encode(), HOST_ID)
