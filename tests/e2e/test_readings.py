@@ -232,7 +232,6 @@ def _expected(reading: Mapping[str, Any]) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return pytest.approx(value, rel=1e-9)
     if KINDS[reading["kind"]]["type"] == "timestamp":
-        # Each process works it out anew from two clocks, and rounds.
         return datetime.fromisoformat(value)
     return value
 

@@ -1,0 +1,183 @@
+"""A host whose agent is attacked: a real process, and a machine that shows what was done to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+import json
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from security.peer import PREFIX, Home, Said
+
+from stack.process import Process, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from security.attacker import Attacker
+    from security.machine import Machine
+
+    from stack.agent import Agent
+
+LOCK = "session.lock"
+SHUTDOWN = "power.shutdown"
+
+
+class Result(NamedTuple):
+    """What became of a command, as the host says."""
+
+    status: str
+    reason: str
+
+
+class Victim:
+    """A host, and the Home Assistant that it is rightly paired with.
+
+    Args:
+        agent: Its agent; not started yet.
+        machine: What the agent can switch off.
+        attacker: Listens to everything.
+    """
+
+    def __init__(self, agent: Agent, machine: Machine, attacker: Attacker) -> None:
+        self.agent = agent
+        self.machine = machine
+        self.attacker = attacker
+        self.state = agent.folder / "state"
+        agent.run("id", "--new")
+        self.id = (self.state / "host-id").read_text(encoding="ascii").strip()
+        self.home = Home(self.id)
+
+    def topic(self, below: str) -> str:
+        """Return one of the host's topics."""
+        return f"{PREFIX}/{self.id}/{below}"
+
+    def start(self) -> None:
+        """Start its agent and wait until it offers commands."""
+        begin = time.monotonic()
+        self.agent.start()
+        self.attacker.wait_for(
+            self.topic("announce"),
+            lambda heard: heard.payload and heard.body.get("commands"),
+            since=begin,
+        )
+        self._wait_until_it_listens()
+
+    def restart(self) -> None:
+        """Stop its agent in order, and start it."""
+        self.agent.stop()
+        self.start()
+
+    @property
+    def announce(self) -> dict[str, Any]:
+        """Its last announce: what its own Home Assistant believes, if it is paired with one."""
+        heard = [m for m in self.attacker.heard(self.topic("announce")) if m.payload]
+        genuine = [body for m in heard if (body := self.home.read(m.topic, m.payload))]
+        return genuine[-1] if genuine else heard[-1].body
+
+    @property
+    def session(self) -> str:
+        """The session of its agent's last start."""
+        return str(self.announce["session"])
+
+    def command(
+        self,
+        key: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        by: Home | None = None,
+        **more: Any,
+    ) -> Said:
+        """Have the Home Assistant that it trusts sign a command, which nobody hears yet."""
+        session = more.pop("session", None) or self.session
+        return (by or self.home).command(key, session, args, **more)
+
+    def hears(self, said: Said) -> Result:
+        """Publish one message on a command's topic, and return the result that comes of it."""
+        begin = time.monotonic()
+        self.attacker.say(said)
+        key = said.topic.rpartition("/")[2]
+        heard = self.attacker.wait_for(self.topic(f"result/{key}"), since=begin)
+        return Result(heard.body["status"], heard.body["reason"])
+
+    def obeys(self, key: str = LOCK) -> bool:
+        """Tell whether it still does what its own Home Assistant asks of it."""
+        command = self.command(key)
+        wanted = json.loads(json.loads(command.payload)["body"])["id"]
+        self.attacker.say(command)
+        topic = self.topic(f"result/{key}")
+        heard = self.attacker.wait_for(topic, lambda m: m.body["id"] == wanted)
+        body = self.home.read(heard.topic, heard.payload)
+        assert body is not None, "the result is not signed for the Home Assistant that asked"
+        return bool(body["status"] == "done")
+
+    def did_nothing(self) -> bool:
+        """Tell whether its machine was left alone, while its own Home Assistant can command it."""
+        assert self.machine.orders() == [], "the attack made the machine do something"
+        obeyed = self.obeys()
+        did = wait_for(self.machine.orders, "the order of its own Home Assistant")
+        self.machine.forget()
+        return obeyed and did == ["LockSession"]
+
+    def record(self) -> list[dict[str, Any]]:
+        """Return the lines of its audit log."""
+        file = self.state / "audit.log"
+        if not file.exists():
+            return []
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+    def refusals(self) -> Counter[str]:
+        """Return how often it refused what, as its audit log says."""
+        counted: Counter[str] = Counter()
+        for line in self.record():
+            if line["event"] == "suppressed":
+                counted.update(line["reasons"])
+            elif line.get("reason"):
+                counted[line["reason"]] += 1
+        return counted
+
+    def _wait_until_it_listens(self) -> None:
+        """Ask for what no host can do, until it says so: it has subscribed to commands."""
+
+        def answers() -> bool:
+            self.attacker.say(self.command("test.ping"))
+            return bool(self.attacker.heard(self.topic("result/test.ping"), begin))
+
+        begin = time.monotonic()
+        wait_for(answers, "an agent that listens", process=self.agent.process)
+
+
+class Code:
+    """`pilot-agent pair` in a terminal: shows a code until somebody used it.
+
+    Args:
+        command: The whole command.
+        log: For what it says.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self.process = Process("pilot-agent pair", command, log, env={"PYTHONUNBUFFERED": "1"})
+        self.process.start()
+        found = self.process.wait_for_output(r"^ +(\d{4}) (\d{4})$")
+        self.digits = found[1] + found[2]
+
+    @classmethod
+    def on(cls, agent: Agent) -> Self:
+        """Show one on a host whose agent runs."""
+        program = agent.process.command[:-3]
+        command = [*program, "pair", "--no-qr", "--config", str(agent.config)]
+        return cls(command, agent.folder / f"pair-{time.monotonic_ns()}.log")
+
+    def wrong(self, number: int = 1) -> str:
+        """Return a code that is another one."""
+        return f"{(int(self.digits) + number) % 10**8:08d}"
+
+    def end(self) -> str:
+        """Wait until it ends by itself, and return what it said."""
+        self.process.wait(20)
+        return self.process.output()
+
+    def cancel(self) -> None:
+        """Press Ctrl-C, or close the terminal."""
+        self.process.stop()

@@ -1,0 +1,218 @@
+"""Feeds the agent's readers of what strangers send: ``python tests/fuzz/agent.py``.
+
+Needs atheris beside the agent, on Python 3.11 and Linux:
+
+    uv venv fuzz-3.11 --python 3.11
+    uv pip install --python fuzz-3.11/bin/python atheris -e .
+    fuzz-3.11/bin/python tests/fuzz/agent.py -max_total_time=1800 corpus/
+
+Everything behind the script's name goes to libFuzzer. It is run by hand, not in CI.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+import tempfile
+
+import atheris  # type: ignore[import-untyped]
+
+with atheris.instrument_imports(include=["companion_agent", "json"]):
+    from companion_agent.commands.base import Argument, Command, CommandGroup
+    from companion_agent.commands.dispatch import REASONS, Dispatcher, Job
+    from companion_agent.commands.policy import Policy
+    from companion_agent.trust.audit import AuditLog
+    from companion_agent.trust.channel import Lines
+    from companion_agent.trust.envelope import (
+        MalformedError,
+        dump,
+        parse_envelope,
+        parse_request,
+        seal,
+    )
+    from companion_agent.trust.keys import derive
+    from companion_agent.trust.pairing import parse_pair_confirm, parse_pair_request
+    from companion_agent.trust.ring import KeyRing
+    from companion_agent.trust.store import TrustStore
+
+HOST = "9c3f6f0e3a5b4d21"
+BASE = f"pilot/v2/{HOST}"
+CONTROLLER = "4f1d2c3b5a697887"
+SESSION = "5f1c0a9be3d24c77"
+SECRET = bytes(range(32))
+NOW = 1793952000.0
+KEY = "power.shutdown"
+
+BODY = dump(
+    {
+        "id": "5f1c0a9be3d24c77",
+        "controller": CONTROLLER,
+        "session": SESSION,
+        "counter": 1793952000250,
+        "time": NOW,
+        "args": {"delay": 60},
+    }
+)
+GENUINE = seal(
+    f"{BASE}/command/{KEY}", BODY, {CONTROLLER: derive(SECRET, "pilot/v2", HOST).command}
+).encode()
+
+
+class _Power(CommandGroup):
+    name = "power"
+
+    def probe(self) -> list[Command]:
+        return [Command(KEY, {"delay": Argument("seconds", 0, 3600, 0)})]
+
+    def run(self, key: str, args: object) -> None:
+        raise AssertionError("nothing is carried out here")
+
+
+class _Bench:
+    """A host that is paired with one controller, rebuilt for every input from the same keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ring = KeyRing(TrustStore(folder), "pilot/v2", HOST, clock=lambda: NOW)
+        self.ring.add(CONTROLLER, "Home", SECRET)
+        # Writing a record of every refusal to a disk would be all that is measured.
+        self.audit = AuditLog(Path("/dev/null"), lambda: NOW, lambda: 0.0)
+        self.power = _Power(platform=None)  # type: ignore[arg-type]
+
+    def receive(self, key: str, payload: bytes, *, retained: bool) -> tuple[list[Job], list[str]]:
+        jobs: list[Job] = []
+        said: list[str] = []
+        dispatcher = Dispatcher(
+            ring=self.ring,
+            base=BASE,
+            session=SESSION,
+            policy=Policy(),
+            publish=lambda _, payload: said.append(payload),
+            start=jobs.append,
+            revoked=lambda: None,
+            missing=lambda: None,
+            audit=self.audit,
+            clock=lambda: NOW,
+            monotonic=lambda: 0.0,
+        )
+        dispatcher.offer({self.power: self.power.probe()})
+        dispatcher.received(key, payload, retained=retained)
+        assert set(dispatcher.refused) <= set(REASONS)
+        assert len(said) + len(jobs) + dispatcher.refused["malformed"] >= 1
+        return jobs, said
+
+
+def _envelope(data: bytes) -> None:
+    try:
+        envelope = parse_envelope(data)
+        request = parse_request(envelope)
+    except MalformedError:
+        return
+    assert request.counter > 0
+    assert envelope.key_id in (request.controller, "fleet")
+    again = seal("topic", envelope.body, {envelope.key_id: b"key"})
+    assert parse_envelope(again.encode()).body == envelope.body
+
+
+def _pairing(data: bytes) -> None:
+    for read in (parse_pair_request, parse_pair_confirm):
+        try:
+            read(data)
+        except MalformedError:
+            continue
+
+
+def _lines(data: bytes) -> None:
+    lines = Lines()
+    try:
+        for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+            for message in lines.feed(part):
+                dump(message)
+    except (MalformedError, ValueError):
+        pass
+
+
+def _dispatch(bench: _Bench, data: bytes, *, retained: bool) -> None:
+    jobs, said = bench.receive(KEY, data, retained=retained)
+    for text in said:
+        text.encode()
+    if jobs:
+        # What is signed may be wrapped in other white space, and is the only thing that acts.
+        assert not retained
+        assert parse_envelope(data).body == BODY
+
+
+def _changed(provider: atheris.FuzzedDataProvider) -> bytes:
+    """Return the genuine command after a few changes: random bytes never get that far."""
+    payload = bytearray(GENUINE)
+    for _ in range(provider.ConsumeIntInRange(0, 4)):
+        position = provider.ConsumeIntInRange(0, len(payload))
+        match provider.ConsumeIntInRange(0, 3):
+            case 0 if position < len(payload):
+                payload[position] ^= provider.ConsumeIntInRange(1, 255)
+            case 1:
+                payload[position:position] = provider.ConsumeBytes(8)
+            case 2:
+                del payload[position : position + provider.ConsumeIntInRange(1, 16)]
+            case _:
+                length = provider.ConsumeIntInRange(1, 64)
+                payload[position:position] = payload[:length]
+    return bytes(payload)
+
+
+def _rewrapped(provider: atheris.FuzzedDataProvider) -> bytes:
+    """Return a command with a valid signature over whatever body."""
+    body = provider.ConsumeUnicodeNoSurrogates(2048)
+    keys = derive(SECRET, "pilot/v2", HOST)
+    return seal(f"{BASE}/command/{KEY}", body, {CONTROLLER: keys.command}).encode()
+
+
+def main() -> None:
+    """Run until libFuzzer has enough."""
+    folder = tempfile.TemporaryDirectory(prefix="pilot-fuzz-")
+    bench = _Bench(Path(folder.name))
+    assert bench.receive(KEY, GENUINE, retained=False)[0], "the genuine command is refused"
+
+    def one(data: bytes) -> None:
+        provider = atheris.FuzzedDataProvider(data)
+        choice = provider.ConsumeIntInRange(0, 6)
+        match choice:
+            case 0:
+                _envelope(provider.ConsumeBytes(4096))
+            case 1:
+                _pairing(provider.ConsumeBytes(4096))
+            case 2:
+                _lines(provider.ConsumeBytes(4096))
+            case 3:
+                _dispatch(bench, provider.ConsumeBytes(4096), retained=False)
+            case 4:
+                key = provider.ConsumeUnicodeNoSurrogates(140)
+                bench.receive(key, GENUINE, retained=False)
+            case 5:
+                retained = provider.ConsumeBool()
+                _dispatch(bench, _changed(provider), retained=retained)
+            case _:
+                jobs, _said = bench.receive(KEY, _rewrapped(provider), retained=False)
+                assert all(0 <= job.args["delay"] <= 3600 for job in jobs)
+
+    arguments = list(sys.argv)
+    _seed(arguments)
+    atheris.Setup(arguments, one)
+    atheris.Fuzz()
+
+
+def _seed(arguments: list[str]) -> None:
+    """Put the vectors of the contract into the corpus, if there is one."""
+    folders = [Path(one) for one in arguments[1:] if not one.startswith("-")]
+    if not folders or not folders[0].is_dir():
+        return
+    vectors = Path(__file__).parents[1] / "contract" / "signed"
+    for path in vectors.rglob("*.json"):
+        # The provider takes numbers from the end: any last byte chooses a reader.
+        (folders[0] / path.stem).write_bytes(path.read_bytes())
+    for choice in range(7):
+        (folders[0] / f"genuine-{choice}").write_bytes(GENUINE + bytes([choice]))
+
+
+if __name__ == "__main__":
+    main()
