@@ -97,7 +97,8 @@ def examine(path: Path | None) -> Iterator[Check]:
 
 def _check_collectors(config: Config | None) -> Iterator[Check]:
     survey = Survey.of_this_host(
-        selections=lambda name: config.collector(name).selection if config else None
+        selections=lambda name: config.collector(name).selection if config else None,
+        sensors=config.i2c if config else None,
     )
     for source in survey.sources:
         name = f"collector {source.name}"
@@ -107,6 +108,8 @@ def _check_collectors(config: Config | None) -> Iterator[Check]:
             yield Check(name, "absent", gone.reason, gone.hint)
         elif source.trouble:
             yield Check(name, "bad", source.trouble)
+        elif source.troubles:
+            yield Check(name, "bad", "; ".join(": ".join(one) for one in source.troubles.items()))
         else:
             yield Check(name, "ok", _count(source))
 

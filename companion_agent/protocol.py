@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from companion_agent.collectors.base import Reading, Value
     from companion_agent.platforms.base import HostInfo
@@ -141,7 +141,7 @@ def reading_fields(collector: str, reading: Reading) -> dict[str, Any]:
     if reading.of:
         fields["of"] = clean_text(reading.of, MAX_OF)
     if reading.device:
-        fields["device"] = clean_text(reading.device)
+        fields["device"] = clean_text(reading.device.id)
     if reading.name:
         fields["name"] = clean_text(reading.name)
     if reading.unit:
@@ -189,9 +189,8 @@ def announce_payload(
         },
         "readings": readings,
     }
-    devices = {fields["device"] for fields in readings if "device" in fields}
-    if devices:
-        announce["devices"] = {device: {"name": device} for device in sorted(devices)}
+    if devices := _devices(reports.values()):
+        announce["devices"] = devices
     if conflict:
         announce["conflict"] = {
             "session": conflict.session,
@@ -240,6 +239,20 @@ def clean_value(value: Value) -> Value:
     if value is None or isinstance(value, bool):
         return value
     return value if _in_range(value) else None
+
+
+def _devices(reports: Iterable[Report]) -> dict[str, dict[str, str]]:
+    devices = {}
+    for device in (reading.device for report in reports for reading in report.readings):
+        if device:
+            said = {"manufacturer": device.manufacturer, "model": device.model}
+            name = clean_text(device.id)
+            devices[name] = {"name": clean_text(device.name) or name} | {
+                field: clean_text(text) for field, text in said.items() if text
+            }
+    if len(devices) > MAX_DEVICES:
+        raise ProtocolError(f"{len(devices)} devices are more than {MAX_DEVICES}")
+    return devices
 
 
 def _host_fields(host: Host) -> dict[str, Any]:

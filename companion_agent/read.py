@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from companion_agent.collectors.base import Reading, Value
+    from companion_agent.sensors.settings import I2cConfig
     from companion_agent.source import Source
 
 
@@ -33,12 +34,22 @@ def read(names: Sequence[str], *, as_json: bool) -> int:
         return 2
     # What goes wrong is said in the table.
     logging.getLogger("companion_agent").setLevel(logging.CRITICAL)
-    survey = Survey.of_this_host(names)
+    survey = Survey.of_this_host(names, sensors=_sensors())
     if as_json:
         print(json.dumps(_as_json(survey), indent=2, ensure_ascii=False))
     else:
         _print_table(survey)
     return 0 if any(source.available for source in survey.sources) else 1
+
+
+def _sensors() -> I2cConfig | None:
+    """Return the sensors that the configuration names; nothing else of it is needed here."""
+    from companion_agent import config
+
+    try:
+        return config.load(needs_broker=False).i2c
+    except config.ConfigError:
+        return None
 
 
 def _as_json(survey: Survey) -> dict[str, Any]:
@@ -51,7 +62,7 @@ def _as_json(survey: Survey) -> dict[str, Any]:
                     ("unit", unit_of(source, reading)),
                     ("kind", kind_of(source, reading)),
                     ("of", reading.of),
-                    ("device", reading.device),
+                    ("device", reading.device.id if reading.device else ""),
                 )
                 if text
             },
@@ -82,7 +93,7 @@ def _print_table(survey: Survey) -> None:
             Text(f"{source.name}.{reading.key}"),
             Text(shown(value, unit_of(source, reading)), style="dim" if value is None else ""),
             Text("" if _is_scaled(value, unit_of(source, reading)) else unit_of(source, reading)),
-            Text(reading.of),
+            Text(reading.of or (reading.device.name if reading.device else "")),
         )
     console = Console()
     if not console.is_terminal:

@@ -9,6 +9,7 @@ from companion_agent import __version__, commands, identity, platforms
 from companion_agent.agent import Agent
 from companion_agent.collectors import COLLECTORS, create
 from companion_agent.collectors.agent import Counters
+from companion_agent.service.notify import Notifier
 from companion_agent.source import Source
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def run(config: Config) -> None:
             groups=commands.create(platform),
             watch=platform.watch(),
             network=platform.network_watch(),
+            notifier=Notifier(),
         )
         with agent.stopped_by_signals():
             agent.run()
@@ -51,10 +53,7 @@ def sources(config: Config, platform: Platform, counters: Counters) -> list[Sour
     for name, collector in COLLECTORS.items():
         wanted = config.collector(name)
         if wanted.enabled:
-            made.append(
-                Source(
-                    create(name, platform, wanted.selection, counters),
-                    wanted.interval or collector.interval,
-                )
-            )
+            made_one = create(name, platform, wanted.selection, counters, config.i2c)
+            interval = made_one.pace(wanted.interval or collector.interval)
+            made.append(Source(made_one, interval))
     return made

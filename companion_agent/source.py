@@ -29,11 +29,12 @@ SHORTEST_LIMIT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one collector read: when (seconds since 1970 UTC), and what there was to read."""
+    """What one collector read: when (seconds since 1970 UTC), what there was, and what failed."""
 
     read_at: float
     values: Mapping[str, Value]
     readings: tuple[Reading, ...]
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Source:
         values: What was last reported, settled.
         read_at: When that was read, seconds since 1970 UTC.
         trouble: Why it cannot be read now; empty while it can.
+        troubles: Why parts of it cannot be read, by part.
         running: Whether it is being read.
     """
 
@@ -59,6 +61,7 @@ class Source:
     values: dict[str, Value] = field(default_factory=dict)
     read_at: float = 0.0
     trouble: str = ""
+    troubles: Mapping[str, str] = field(default_factory=dict)
     running: bool = False
     _probed: bool = False
     _refused: set[str] = field(default_factory=set)
@@ -104,7 +107,8 @@ class Source:
             self.collector.probe()
             self._probed = True
         values = self.collector.collect()
-        return Sample(self.now(), values, tuple(self.collector.readings()))
+        readings = tuple(self.collector.readings())
+        return Sample(self.now(), values, readings, self.collector.troubles())
 
     def _settle(self, sample: Sample) -> None:
         if self.trouble:
@@ -113,6 +117,7 @@ class Source:
         elif self.available is False:
             LOG.info("%s: is there now", self.name)
         self.available = True
+        self._compare(sample.troubles)
         if sample.readings != self._offered:
             self._offered = sample.readings
             self.readings = tuple(
@@ -125,11 +130,21 @@ class Source:
         }
         self.read_at = sample.read_at
 
+    def _compare(self, troubles: Mapping[str, str]) -> None:
+        for part, trouble in troubles.items():
+            if part not in self.troubles:
+                LOG.warning("%s: %s cannot be read: %s", self.name, part, trouble)
+        for part in self.troubles:
+            if part not in troubles:
+                LOG.info("%s: %s works again", self.name, part)
+        self.troubles = troubles
+
     def _gone(self, error: Unavailable) -> None:
         level = logging.INFO if self.available else logging.DEBUG
         LOG.log(level, "%s: not available: %s", self.name, error.reason)
         self.available = False
         self.trouble = ""
+        self.troubles = {}
         self._probed = False
         self.readings = self._offered = ()
         self.values = {}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from companion_agent.collectors.base import Selection
     from companion_agent.platforms.base import Platform
+    from companion_agent.sensors.settings import I2cConfig
 
 # Rates are taken over this time: long enough for a figure that means something.
 GAP = 1.0
@@ -42,6 +43,7 @@ class Survey:
         names: Collection[str] = (),
         selections: Callable[[str], Selection | None] = lambda _: None,
         platform: Platform | None = None,
+        sensors: I2cConfig | None = None,
     ) -> Survey:
         """Survey this host.
 
@@ -49,11 +51,14 @@ class Survey:
             names: The collectors to ask; all when empty.
             selections: What the user wants of a collector.
             platform: The operating system; this one when `None`.
+            sensors: The sensors that the configuration names.
         """
         platform = platform or platforms.current()
         survey = cls(
             [
-                Source(create(name, platform, selections(name)), collector.interval)
+                Source(
+                    create(name, platform, selections(name), sensors=sensors), collector.interval
+                )
                 for name, collector in COLLECTORS.items()
                 if not names or name in names
             ]

@@ -43,7 +43,12 @@ _KINDS_BY_UNIT = {
         "battery.time_left",
         "agent.cpu_time",
     ),
-    "W": ("battery.power",),
+    "V": ("voltage",),
+    "A": ("current",),
+    "W": (
+        "battery.power",
+        "power",
+    ),
     "dBm": ("wifi.signal",),
     "hPa": ("pressure",),
     "lx": ("illuminance",),

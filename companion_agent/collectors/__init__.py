@@ -14,8 +14,10 @@ from companion_agent.collectors.cpu import CpuCollector
 from companion_agent.collectors.disk import DiskCollector
 from companion_agent.collectors.disk_io import DiskIoCollector
 from companion_agent.collectors.fan import FanCollector
+from companion_agent.collectors.i2c import I2cCollector
 from companion_agent.collectors.memory import MemoryCollector
 from companion_agent.collectors.network import NetworkCollector
+from companion_agent.collectors.raspberry_pi import RaspberryPiCollector
 from companion_agent.collectors.system import SystemCollector
 from companion_agent.collectors.temperature import TemperatureCollector
 from companion_agent.collectors.wifi import WifiCollector
@@ -23,6 +25,7 @@ from companion_agent.collectors.wifi import WifiCollector
 if TYPE_CHECKING:
     from companion_agent.collectors.base import Collector, Selection
     from companion_agent.platforms.base import Platform
+    from companion_agent.sensors.settings import I2cConfig
 
 COLLECTORS: dict[str, type[Collector]] = {
     collector.name: collector
@@ -37,7 +40,9 @@ COLLECTORS: dict[str, type[Collector]] = {
         BatteryCollector,
         SystemCollector,
         WifiCollector,
+        RaspberryPiCollector,
         AgentCollector,
+        I2cCollector,
     )
 }
 """Every collector by its name, in the order of the catalogue in `docs/protocol.md`."""
@@ -48,6 +53,7 @@ def create(
     platform: Platform,
     selection: Selection | None = None,
     counters: Counters | None = None,
+    sensors: I2cConfig | None = None,
 ) -> Collector:
     """Make a collector.
 
@@ -57,10 +63,13 @@ def create(
         selection: What the user's `include` and `exclude` say.
         counters: What the agent counts; only the collector `agent` reads it. Without it that
             collector is made like the others and reports zeros.
+        sensors: The sensors that the configuration names; only the collector `i2c` reads it.
 
     Raises:
         KeyError: There is no such collector.
     """
     if name == AgentCollector.name:
         return AgentCollector(platform, selection, counters)
+    if name == I2cCollector.name:
+        return I2cCollector(platform, selection, sensors)
     return COLLECTORS[name](platform, selection)

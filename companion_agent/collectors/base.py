@@ -33,6 +33,23 @@ class Unavailable(Exception):  # noqa: N818 - a finding, not a mistake
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """A device below the host that readings belong to, and that may stand in a room of its own.
+
+    Attributes:
+        id: Names it on this host for ever.
+        name: What to call it.
+        manufacturer: Who made it; empty when not known.
+        model: What it is; empty when not known.
+    """
+
+    id: str
+    name: str = ""
+    manufacturer: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One thing that a collector reports.
 
@@ -40,7 +57,7 @@ class Reading:
         key: Its name within the collector, `used_percent` or `root.used_percent`.
         kind: What it is, from the catalogue in `docs/protocol.md`; `<collector>.<key>` when empty.
         of: Which one, where there are several of a kind: a mount point, an interface.
-        device: The device below the host that it belongs to.
+        device: The device below the host that it belongs to; `None` for the host itself.
         name: What to call it, for kinds that are not in the catalogue.
         unit: Its unit, for kinds that are not in the catalogue.
         type: Its type, for kinds that are not in the catalogue.
@@ -52,7 +69,7 @@ class Reading:
     key: str
     kind: str = ""
     of: str = ""
-    device: str = ""
+    device: Device | None = None
     name: str = ""
     unit: str = ""
     type: ValueType = "number"
@@ -122,6 +139,18 @@ class Collector(ABC):
     def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
         self.platform = platform
         self.selection = selection or Selection()
+
+    def pace(self, interval: float) -> float:
+        """Return how often it wants to be read, given how often it should be.
+
+        Args:
+            interval: Seconds between two readings, as configured or usual.
+        """
+        return interval
+
+    def troubles(self) -> Mapping[str, str]:
+        """Say what was wrong with which part at the last `collect()`, where others work."""
+        return {}
 
     @abstractmethod
     def probe(self) -> None:

@@ -163,6 +163,8 @@ def _leaves(
     names = {"<collector>": list(_known(collectors)), "<part>": list(schema.PARTS)}
     leaves: list[tuple[str, ...]] = []
     for row in checked.rows():
+        if any(step.endswith(schema.LISTED) for step in row.key):
+            continue
         placeholder = next((step for step in row.key if step in names), "")
         leaves += [
             tuple(name if step == placeholder else step for step in row.key)

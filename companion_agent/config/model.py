@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from companion_agent.collectors.base import Selection
 from companion_agent.commands.policy import Policy
+from companion_agent.sensors.settings import I2cConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,6 +105,7 @@ class Config:
         birth_topic: Where Home Assistant says that it is there; empty to not listen.
         log: What is logged.
         collectors: Collectors that differ from their defaults, by name.
+        i2c: The sensors on the I²C buses.
         commands: What paired controllers may do.
         fleet: The secret that many hosts share; `None` without one.
         path: The file that it was read from; `None` when it all came from the environment.
@@ -116,6 +118,7 @@ class Config:
     birth_topic: str = "homeassistant/status"
     log: LogConfig = field(default_factory=LogConfig)
     collectors: Mapping[str, CollectorConfig] = field(default_factory=dict)
+    i2c: I2cConfig = field(default_factory=I2cConfig)
     commands: Policy = field(default_factory=Policy)
     fleet: bytes | None = field(default=None, repr=False)
     path: Path | None = None

@@ -10,6 +10,14 @@ import voluptuous as vol
 from companion_agent import protocol
 from companion_agent.collectors.base import Selection
 from companion_agent.commands.policy import Policy
+from companion_agent.config.i2c import (
+    Address,
+    MultiplexerAddress,
+    SensorType,
+    make_i2c,
+    make_sensor,
+    sensor_rules,
+)
 from companion_agent.config.model import Broker, CollectorConfig, LogConfig, Tls
 from companion_agent.config.source import Raw, parse_broker
 from companion_agent.config.values import (
@@ -22,8 +30,10 @@ from companion_agent.config.values import (
     HostName,
     Integer,
     Leaf,
+    ListOf,
     MqttVersion,
     NothingToChoose,
+    Number,
     Patterns,
     Seconds,
     Secret,
@@ -34,13 +44,18 @@ from companion_agent.config.values import (
     hint,
     shown,
 )
+from companion_agent.sensors import QUANTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
+    from companion_agent.sensors.settings import I2cConfig, SensorConfig
+
 T = TypeVar("T")
 
+# What follows a key whose value is a list of keys; no variable can set what is below.
+LISTED = "[]"
 LEVELS = ("debug", "info", "warning", "error")
 PARTS = (
     "agent",
@@ -219,6 +234,33 @@ class Brokers:
             raise vol.Invalid(wrong) from None
 
 
+class Several(Generic[T]):
+    """A list of sections; a single one needs no list."""
+
+    def __init__(self, section: Section[T]) -> None:
+        self.section = section
+
+    def __call__(self, raw: Raw) -> tuple[T, ...]:
+        """Return the sections' values.
+
+        Raises:
+            vol.Invalid: Something in them is wrong.
+        """
+        if not isinstance(raw, list):
+            return (self.section(raw),)
+        made: list[T] = []
+        errors: list[vol.Invalid] = []
+        for number, item in enumerate(raw):
+            try:
+                made.append(self.section(item))
+            except vol.Invalid as error:
+                error.prepend([number])
+                errors.extend(error.errors if isinstance(error, vol.MultipleInvalid) else [error])
+        if errors:
+            raise vol.MultipleInvalid(errors)
+        return tuple(made)
+
+
 class Encryption:
     """`true`, `false`, or the keys of a TLS connection."""
 
@@ -244,6 +286,8 @@ def describe(place: tuple[str, ...], value: object, doc: Doc) -> Iterator[Row]:
         yield from value.rows(place)
     elif isinstance(value, Brokers):
         yield from value.section.rows(place)
+    elif isinstance(value, Several):
+        yield from value.section.rows((*place[:-1], f"{place[-1]}{LISTED}"))
     elif isinstance(value, Encryption):
         yield Row(place, "true, false or the keys below", doc.default, doc.text)
         yield from value.section.rows(place)
@@ -306,6 +350,7 @@ def build(base: Path, collectors: Mapping[str, Known]) -> Section[dict[str, Any]
                 {name: _collector(known) for name, known in collectors.items()},
                 _collector(Known(1, "things")),
             ),
+            key("i2c", "", ""): _i2c(),
             key("commands", "", ""): _commands(),
             key("security", "", ""): _security(base),
         },
@@ -404,6 +449,53 @@ def _collector(known: Known) -> Section[CollectorConfig]:
         key("exclude", "", "Not these."): patterns,
     }
     return Section(keys, _make_collector)
+
+
+def _i2c() -> Section[I2cConfig]:
+    bus = Integer(0, 9999)
+    return Section(
+        {
+            key("sensors", "", ""): Several(_sensor()),
+            key(
+                "scan",
+                "false",
+                "Look for sensors that are not named here and can be told without harm.",
+            ): Switch(),
+            key("buses", "1", "Where to look: the N of `/dev/i2c-N`."): ListOf(bus, "bus numbers"),
+            key(
+                "multiplexers", "", "Multiplexers (TCA9548A) there, to look behind them too."
+            ): ListOf(MultiplexerAddress(), "addresses from 0x70 to 0x77"),
+        },
+        make_i2c,
+    )
+
+
+def _sensor() -> Section[SensorConfig]:
+    offset = Number(-100_000, 100_000)
+    return Section(
+        {
+            needed("type", "What it is."): SensorType(),
+            key("bus", "1", "The bus that it hangs on."): Integer(0, 9999),
+            key("address", "the type's first", "Its address."): Address(),
+            key("multiplexer", "", "The address of the TCA9548A that it hangs behind."): (
+                MultiplexerAddress()
+            ),
+            key("channel", "", "Its channel there."): Integer(0, 7),
+            key("name", "its model", "What it is shown as in Home Assistant."): Text(),
+            key("interval", "the collector's", "Time between two measurements."): (
+                Seconds(1, protocol.MAX_INTERVAL)
+            ),
+            key("average", "1", "Report the mean of so many measurements."): Integer(1, 1000),
+            key("offset", "0", "Added to what it measures, in the quantity's unit."): ByName(
+                "quantity", dict.fromkeys(QUANTITIES, offset), offset
+            ),
+            key("shunt", "0.1", "Of an INA219: the resistance of its shunt."): (
+                Number(0.0001, 100, "ohms")
+            ),
+        },
+        make_sensor,
+        sensor_rules,
+    )
 
 
 def _make_collector(values: dict[str, Any]) -> CollectorConfig:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from companion_agent.commands.policy import Policy
+from companion_agent.sensors.settings import I2cConfig
 
 if TYPE_CHECKING:
     from companion_agent.config.model import Broker, CollectorConfig, Config, Tls
+    from companion_agent.sensors.settings import SensorConfig
 
 HIDDEN = "(hidden)"
 
@@ -30,6 +32,8 @@ def show(config: Config) -> str:
         tree["log"]["parts"] = dict(config.log.parts)
     if config.collectors:
         tree["collectors"] = {name: _collector(c) for name, c in config.collectors.items()}
+    if config.i2c != I2cConfig():
+        tree["i2c"] = _i2c(config.i2c)
     if config.commands != Policy():
         tree["commands"] = _commands(config.commands)
     if config.fleet:
@@ -70,6 +74,36 @@ def _collector(collector: CollectorConfig) -> dict[str, Any]:
         "exclude": list(collector.selection.exclude),
     }
     return {key: value for key, value in shown.items() if value not in (None, [])}
+
+
+def _i2c(config: I2cConfig) -> dict[str, Any]:
+    return {
+        "scan": config.scan,
+        "buses": list(config.buses),
+        "multiplexers": [_hex(address) for address in config.multiplexers],
+        "sensors": [_sensor(sensor) for sensor in config.sensors],
+    }
+
+
+def _sensor(sensor: SensorConfig) -> dict[str, Any]:
+    place, tuning = sensor.place, sensor.tuning
+    shown: dict[str, Any] = {"type": sensor.type, "bus": place.bus, "address": _hex(place.address)}
+    if place.multiplexer is not None:
+        shown |= {"multiplexer": _hex(place.multiplexer), "channel": place.channel}
+    if sensor.name:
+        shown["name"] = sensor.name
+    if tuning.interval:
+        shown["interval"] = tuning.interval
+    shown["average"] = tuning.average
+    if tuning.offsets:
+        shown["offset"] = dict(tuning.offsets)
+    if sensor.type == "ina219":
+        shown["shunt"] = sensor.shunt
+    return shown
+
+
+def _hex(address: int) -> str:
+    return f"0x{address:02x}"
 
 
 def _commands(policy: Policy) -> dict[str, Any]:

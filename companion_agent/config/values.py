@@ -109,6 +109,53 @@ class Seconds(Leaf[float]):
         return seconds
 
 
+class Number(Leaf[float]):
+    """A number within bounds."""
+
+    def __init__(self, least: float, most: float, unit: str = "") -> None:
+        self.least, self.most = least, most
+        self.expected = f"a number from {least:g} to {most:g}{f' ({unit})' if unit else ''}"
+
+    def _read(self, text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise ValueError from None
+        if not self.least <= number <= self.most:
+            raise ValueError
+        return number
+
+
+class ListOf(Leaf[tuple[T, ...]]):
+    """Several of a thing: a list, or one text with commas."""
+
+    def __init__(self, item: Leaf[T], things: str) -> None:
+        self.item = item
+        self.expected = f"a list of {things}"
+
+    def __call__(self, raw: Raw) -> tuple[T, ...]:
+        """Return the things.
+
+        Raises:
+            vol.Invalid: One of them is none.
+        """
+        if isinstance(raw, str):
+            raw = [item.strip() for item in raw.split(",")]
+        if not isinstance(raw, list):
+            raise vol.Invalid(f"expected {self.expected}, not keys")
+        errors: list[vol.Invalid] = []
+        found = []
+        for number, item in enumerate(raw):
+            try:
+                found.append(self.item(item))
+            except vol.Invalid as error:
+                error.prepend([number])
+                errors.append(error)
+        if errors:
+            raise vol.MultipleInvalid(errors)
+        return tuple(dict.fromkeys(found))
+
+
 class Switch(Leaf[bool]):
     """Yes or no."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch
+    from companion_agent.platforms.i2c import I2cBus
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,18 @@ class WifiLink(NamedTuple):
     signal: float | None
 
 
+class FirmwareFlags(NamedTuple):
+    """What a Raspberry Pi's firmware complains about; `None` for what nothing tells.
+
+    Attributes:
+        throttled: The bits of `get_throttled`.
+        low_voltage: The supply was too low within the last two seconds.
+    """
+
+    throttled: int | None
+    low_voltage: bool | None
+
+
 def not_offered(what: str) -> NoReturn:
     """Say that an operating system does not offer something.
 
@@ -300,6 +313,18 @@ class Platform(ABC):
     def wifi(self) -> list[WifiLink]:
         """Read the Wi-Fi interfaces."""
         not_offered("about its Wi-Fi")
+
+    def firmware_flags(self) -> FirmwareFlags:
+        """Read what a Raspberry Pi's firmware complains about."""
+        raise Unavailable("this computer is not a Raspberry Pi")
+
+    def i2c_buses(self) -> list[int]:
+        """List the numbers of the I²C buses."""
+        not_offered("what hangs on an I²C bus")
+
+    def i2c_bus(self, number: int) -> I2cBus:
+        """Open a bus of `i2c_buses()`."""
+        raise Unavailable(f"there is no I²C bus {number}")
 
     def own_memory(self) -> int | None:
         """Return the resident memory of this process in bytes; `None` where nothing tells."""

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from companion_agent import protocol
-from companion_agent.collectors.base import Reading
+from companion_agent.collectors.base import Device, Reading
 from companion_agent.platforms.base import HostInfo
 from companion_agent.protocol import Availability, Conflict, Host, ProtocolError, Report, Topics
 from companion_agent.units import UNITS
@@ -126,11 +126,32 @@ def test_announces_the_other_agent_of_a_conflict() -> None:
 
 
 def test_describes_the_devices_that_readings_hang_on() -> None:
-    reports = {"i2c": Report(300, (Reading("a.temperature", kind="temperature", device="aht20"),))}
+    device = Device("aht20-1-38", "Dining room", "Aosong", "AHT20")
+    quantities = ("temperature", "humidity")
+    readings = tuple(Reading(f"a.{one}", kind=one, device=device) for one in quantities)
+    reports = {"i2c": Report(300, readings)}
 
     announce = json.loads(protocol.announce_payload(SESSION, office_pc(), reports))
 
-    assert announce["devices"] == {"aht20": {"name": "aht20"}}
+    assert announce["devices"] == {
+        "aht20-1-38": {"name": "Dining room", "manufacturer": "Aosong", "model": "AHT20"}
+    }
+    assert [reading["device"] for reading in announce["readings"]] == ["aht20-1-38"] * 2
+
+
+def test_a_device_of_which_nothing_is_known_is_called_by_its_id() -> None:
+    reports = {"custom": Report(60, (Reading("a", device=Device("shed")),))}
+
+    announce = json.loads(protocol.announce_payload(SESSION, office_pc(), reports))
+
+    assert announce["devices"] == {"shed": {"name": "shed"}}
+
+
+def test_more_devices_than_a_reader_takes_are_refused() -> None:
+    many = tuple(Reading(f"r{number}", device=Device(f"d{number}")) for number in range(501))
+
+    with pytest.raises(ProtocolError, match="501 devices"):
+        protocol.announce_payload(SESSION, office_pc(), {"custom": Report(10, many)})
 
 
 def test_a_file_name_that_is_not_unicode_does_not_break_the_announce() -> None:
@@ -254,7 +275,7 @@ readings = st.builds(
     key=st.from_regex(r"[a-z0-9_-]{1,9}(\.[a-z0-9_-]{1,9}){0,3}", fullmatch=True),
     kind=texts,
     of=texts,
-    device=texts,
+    device=st.none() | st.builds(Device, st.text(min_size=1), texts, texts, texts),
     name=texts,
     unit=texts,
     type=st.sampled_from(["number", "text", "boolean", "timestamp", "enum"]),

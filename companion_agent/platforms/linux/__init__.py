@@ -10,6 +10,7 @@ from companion_agent.platforms.base import (
     CpuSample,
     DiskCounters,
     DiskUsage,
+    FirmwareFlags,
     HostInfo,
     InterfaceCounters,
     Link,
@@ -20,7 +21,7 @@ from companion_agent.platforms.base import (
     Sensor,
     WifiLink,
 )
-from companion_agent.platforms.linux import identity, reboot, sessions, system
+from companion_agent.platforms.linux import i2c, identity, reboot, sessions, system
 from companion_agent.platforms.linux.cpu import Processor
 from companion_agent.platforms.linux.disks import Disks
 from companion_agent.platforms.linux.files import Files, integer
@@ -30,6 +31,7 @@ from companion_agent.platforms.linux.mounts import choose, parse_mountinfo
 from companion_agent.platforms.linux.netlink import RouteWatch
 from companion_agent.platforms.linux.network import Network
 from companion_agent.platforms.linux.power import Power
+from companion_agent.platforms.linux.raspberry_pi import RaspberryPi
 from companion_agent.platforms.linux.wifi import Wifi
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     import os
 
     from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch
+    from companion_agent.platforms.i2c import I2cBus
 
 
 class LinuxPlatform(Platform):
@@ -54,6 +57,7 @@ class LinuxPlatform(Platform):
         self._hwmon = Hwmon(self._files)
         self._power = Power(self._files)
         self._wifi = Wifi(self._files)
+        self._pi = RaspberryPi(self._files)
         self._mountinfo = b""
         self._mounts: list[Mount] = []
         self._made: tuple[str, str] | None = None
@@ -199,6 +203,18 @@ class LinuxPlatform(Platform):
     def wifi(self) -> list[WifiLink]:
         """Ask nl80211."""
         return self._wifi.links()
+
+    def firmware_flags(self) -> FirmwareFlags:
+        """Ask the firmware's driver, hwmon and vcgencmd."""
+        return self._pi.flags()
+
+    def i2c_buses(self) -> list[int]:
+        """List `/dev/i2c-*`."""
+        return i2c.numbers(self._files)
+
+    def i2c_bus(self, number: int) -> I2cBus:
+        """Open `/dev/i2c-N`."""
+        return i2c.open_bus(self._files, number)
 
     def own_memory(self) -> int | None:
         """Read `/proc/self/statm`."""

@@ -44,13 +44,14 @@ def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
 def test_collectors_stand_in_the_order_of_the_catalogue() -> None:
     order = list(dict.fromkeys(kind.split(".")[0] for kind in KINDS if kind not in ROOM_SENSORS))
 
-    assert list(COLLECTORS) == order
+    # The kinds of room sensors are not called after who reads them.
+    assert [name for name in COLLECTORS if name != "i2c"] == order
 
 
 def test_a_host_without_anything_has_reasons(tmp_path: Path) -> None:
     platform = LinuxPlatform(tmp_path)
 
-    for name in ("cpu", "memory", "disk", "disk_io", "network", "temperature", "fan", "battery"):
+    for name in set(COLLECTORS) - {"system", "agent", "wifi"}:
         with pytest.raises(Unavailable) as caught:
             create(name, platform).probe()
         assert caught.value.reason

@@ -1,0 +1,1 @@
+"""Sensors on a simulated I²C bus."""

@@ -1,0 +1,71 @@
+"""A machine with I²C buses."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from companion_agent.collectors.i2c import I2cCollector
+from companion_agent.platforms.linux import LinuxPlatform
+from companion_agent.sensors.settings import I2cConfig, Place, SensorConfig, Tuning
+
+from .simulated import Clock, Device, Kernel, Wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from companion_agent.collectors.base import Value
+
+# What smbus2 speaks to is Linux's own.
+collect_ignore_glob = ["test_*.py"] if sys.platform == "win32" else []
+
+D = TypeVar("D", bound=Device)
+
+
+class Machine:
+    """A machine whose buses are simulated."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.clock = Clock()
+        self.kernel = Kernel(self.clock)
+        self.platform = LinuxPlatform(root)
+
+    def wire(self, number: int = 1) -> Wire:
+        path = self.root / "dev" / f"i2c-{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        return self.kernel.wires.setdefault(str(path), Wire(self.clock))
+
+    def plug(self, address: int, device: D, number: int = 1) -> D:
+        self.wire(number).devices[address] = device
+        return device
+
+    def collector(self, *sensors: SensorConfig, **more: Any) -> I2cCollector:
+        config = I2cConfig(sensors, **more)
+        return I2cCollector(self.platform, None, config, self.clock.sleep, self.clock)
+
+    def read(self, collector: I2cCollector, after: float = 60) -> dict[str, Value]:
+        """Read as the agent does, settled; nothing is left open."""
+        self.clock.now += after
+        values = collector.collect()
+        readings = collector.readings()
+        assert {reading.key for reading in readings} == set(values)
+        assert self.kernel.open_files == 0
+        return {reading.key: reading.settle(values[reading.key], None) for reading in readings}
+
+
+def sensor(kind: str, address: int, bus: int = 1, **more: Any) -> SensorConfig:
+    """Name a sensor as a configuration does."""
+    tuning = {name: more.pop(name) for name in ("offsets", "interval", "average") if name in more}
+    place = Place(bus, address, more.pop("multiplexer", None), more.pop("channel", 0))
+    return SensorConfig(kind, place, tuning=Tuning(**tuning), **more)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(tmp_path)
+    monkeypatch.setattr("smbus2.SMBus", made.kernel.smbus())
+    return made

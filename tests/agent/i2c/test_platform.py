@@ -1,0 +1,97 @@
+"""Why a bus cannot be used, in words that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from companion_agent.collectors import create
+from companion_agent.collectors.base import Unavailable
+from companion_agent.platforms.generic import GenericPlatform
+from companion_agent.platforms.i2c import NoAnswerError, StuckBusError
+from companion_agent.platforms.windows import WindowsPlatform
+from companion_agent.sensors.settings import I2cConfig
+
+from .conftest import sensor
+
+if TYPE_CHECKING:
+    from .conftest import Machine
+
+CONFIG = I2cConfig((sensor("aht20", 0x38),))
+
+
+def why(machine: Machine) -> Unavailable:
+    with pytest.raises(Unavailable) as caught:
+        create("i2c", machine.platform, sensors=CONFIG).probe()
+    return caught.value
+
+
+def test_no_bus(machine: Machine) -> None:
+    error = why(machine)
+
+    assert error.reason == "there is no I²C bus (/dev/i2c-*)"
+    assert "raspi-config" in error.hint
+
+
+def test_another_bus(machine: Machine) -> None:
+    machine.wire(20)
+
+    assert why(machine).reason == "there is no I²C bus 1 (/dev/i2c-1)"
+
+
+def test_no_permission(machine: Machine) -> None:
+    machine.wire()
+    machine.kernel.forbidden = set(machine.kernel.wires)
+
+    error = why(machine)
+
+    assert error.reason == "/dev/i2c-1 may not be opened"
+    assert "usermod -aG i2c" in error.hint
+
+
+def test_no_smbus2(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.wire()
+    monkeypatch.setitem(sys.modules, "smbus2", None)
+
+    error = why(machine)
+
+    assert error.reason == "smbus2 is not installed"
+    assert "pilot-agent[i2c]" in error.hint
+
+
+@pytest.mark.parametrize("platform", [GenericPlatform, WindowsPlatform])
+def test_other_systems(platform: type[GenericPlatform]) -> None:
+    with pytest.raises(Unavailable, match="does not tell what hangs on an I²C bus"):
+        create("i2c", platform(), sensors=CONFIG).probe()
+    with pytest.raises(Unavailable, match="not a Raspberry Pi"):
+        create("rpi", platform()).probe()
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "text"),
+    [
+        (errno.ENXIO, NoAnswerError, "does not answer"),
+        (121, NoAnswerError, "does not answer"),
+        (errno.ETIMEDOUT, StuckBusError, "the bus is stuck"),
+        (errno.EAGAIN, StuckBusError, "the bus is stuck"),
+        (errno.EOPNOTSUPP, OSError, "this bus is for SMBus only"),
+        (errno.ENODEV, OSError, "gone"),
+    ],
+)
+def test_errors_of_the_kernel(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, number: int, kind: type, text: str
+) -> None:
+    wire = machine.wire()
+
+    def fail(_messages: Any) -> None:
+        raise OSError(number, "gone")
+
+    monkeypatch.setattr(wire, "transfer", fail)
+    bus = machine.platform.i2c_bus(1)
+
+    with pytest.raises(kind, match=text):
+        bus.transfer(0x38, b"", 1)
+    bus.close()
