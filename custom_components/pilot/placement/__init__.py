@@ -1,0 +1,29 @@
+"""Which device stood in which room, from when to when, and what the rooms' history is then."""
+
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import UnsupportedStorageVersionError
+from homeassistant.helpers.recorder import DATA_INSTANCE
+
+from ..const import LOGGER
+from .runtime import PLACEMENTS, Placements
+from .services import async_setup_services
+from .statistics import RoomStatistics
+from .tracker import Tracker
+from .websocket import async_setup_websocket
+
+
+async def async_setup_placements(hass: HomeAssistant) -> None:
+    """Follow where devices stand from now on, whatever hosts there are."""
+    tracker = Tracker(hass)
+    try:
+        await tracker.async_start()
+    except UnsupportedStorageVersionError as err:
+        # The rest of Pilot does not depend on it; what is stored is not touched.
+        LOGGER.error("Placements are not kept until Pilot is updated: %s", err)
+        return
+    statistics = RoomStatistics(hass, tracker) if DATA_INSTANCE in hass.data else None
+    kept = hass.data[PLACEMENTS] = Placements(tracker, statistics)
+    if statistics is not None:
+        statistics.async_start()
+    async_setup_services(hass, kept)
+    async_setup_websocket(hass)

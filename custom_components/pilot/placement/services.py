@@ -1,0 +1,301 @@
+"""The actions that read and correct placements."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from math import inf
+from typing import Any, Final
+
+from homeassistant.const import ATTR_AREA_ID, ATTR_DEVICE_ID
+from homeassistant.core import (
+    HomeAssistant,
+    ServiceCall,
+    ServiceResponse,
+    SupportsResponse,
+    callback,
+)
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers import area_registry as ar, config_validation as cv
+from homeassistant.helpers.service import async_register_admin_service
+from homeassistant.util import dt as dt_util
+from homeassistant.util.json import JsonObjectType, JsonValueType
+import probatio
+
+from ..const import DOMAIN
+from . import view
+from .model import Span
+from .quantities import QUANTITIES
+from .rooms import Hours, hour_after, hour_of, stays
+from .runtime import Placements
+from .statistics import RoomStatistics, statistic_id_of
+from .tracker import Change, Tracker
+
+ATTR_AFTER: Final = "area_after"
+ATTR_AT: Final = "at"
+ATTR_BEFORE: Final = "area_before"
+ATTR_END: Final = "end"
+ATTR_QUANTITY: Final = "quantity"
+ATTR_START: Final = "start"
+
+SERVICE_ADD: Final = "add_placement"
+SERVICE_DELETE: Final = "delete_placement"
+SERVICE_GET: Final = "get_placements"
+SERVICE_HISTORY: Final = "get_room_history"
+SERVICE_MOVE: Final = "move_placement"
+SERVICE_SPLIT: Final = "split_placement"
+SERVICE_TRACK: Final = "track_device"
+SERVICE_UNTRACK: Final = "untrack_device"
+
+SERVICES: Final = (
+    SERVICE_ADD,
+    SERVICE_DELETE,
+    SERVICE_GET,
+    SERVICE_HISTORY,
+    SERVICE_MOVE,
+    SERVICE_SPLIT,
+    SERVICE_TRACK,
+    SERVICE_UNTRACK,
+)
+
+MAX_DAYS: Final = 366
+"""How much of a room's history is read at once."""
+
+type _Fields = dict[probatio.Marker, Any]
+
+_DEVICE: Final[_Fields] = {probatio.Required(ATTR_DEVICE_ID): cv.string}
+_AT: Final[_Fields] = {probatio.Required(ATTR_AT): cv.datetime}
+_PERIOD: Final[_Fields] = {
+    probatio.Optional(ATTR_START): cv.datetime,
+    probatio.Optional(ATTR_END): cv.datetime,
+}
+
+
+@callback
+def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
+    """Register the actions."""
+    tracker, statistics = kept.tracker, kept.statistics
+    corrections: Mapping[str, tuple[_Fields, Callable[[Mapping[str, Any]], Change]]] = {
+        SERVICE_ADD: (
+            {
+                probatio.Required(ATTR_AREA_ID): cv.string,
+                probatio.Required(ATTR_START): cv.datetime,
+                probatio.Optional(ATTR_END): cv.datetime,
+            },
+            _add,
+        ),
+        SERVICE_MOVE: (
+            {
+                **_AT,
+                **_PERIOD,
+                probatio.Optional(ATTR_AREA_ID): cv.string,
+            },
+            _move,
+        ),
+        SERVICE_SPLIT: (
+            {
+                **_AT,
+                probatio.Optional(ATTR_BEFORE): cv.string,
+                probatio.Optional(ATTR_AFTER): cv.string,
+            },
+            _split,
+        ),
+        SERVICE_DELETE: (_AT, _delete),
+    }
+    for service, (fields, change) in corrections.items():
+        async_register_admin_service(
+            hass,
+            DOMAIN,
+            service,
+            partial(_async_correct, tracker, change),
+            probatio.Schema({**_DEVICE, **fields}),
+            supports_response=SupportsResponse.OPTIONAL,
+        )
+    for service, action in ((SERVICE_TRACK, _async_track), (SERVICE_UNTRACK, _async_untrack)):
+        async_register_admin_service(
+            hass,
+            DOMAIN,
+            service,
+            partial(action, tracker),
+            probatio.Schema(_DEVICE),
+            supports_response=SupportsResponse.OPTIONAL,
+        )
+    ids = probatio.All(cv.ensure_list, [cv.string])
+    hass.services.async_register(
+        DOMAIN,
+        SERVICE_GET,
+        partial(_async_get, tracker),
+        probatio.Schema(
+            {
+                probatio.Optional(ATTR_DEVICE_ID): ids,
+                probatio.Optional(ATTR_AREA_ID): ids,
+                **_PERIOD,
+            }
+        ),
+        supports_response=SupportsResponse.ONLY,
+    )
+    hass.services.async_register(
+        DOMAIN,
+        SERVICE_HISTORY,
+        partial(_async_history, tracker, statistics),
+        probatio.Schema(
+            {
+                probatio.Required(ATTR_AREA_ID): cv.string,
+                probatio.Required(ATTR_START): cv.datetime,
+                probatio.Optional(ATTR_END): cv.datetime,
+                probatio.Optional(ATTR_QUANTITY, default=list(QUANTITIES)): probatio.All(
+                    cv.ensure_list, [probatio.In(QUANTITIES)]
+                ),
+            }
+        ),
+        supports_response=SupportsResponse.ONLY,
+    )
+
+
+# --- Corrections -----------------------------------------------------------------------------
+
+
+async def _async_correct(
+    tracker: Tracker, change: Callable[[Mapping[str, Any]], Change], call: ServiceCall
+) -> ServiceResponse:
+    """Correct a device's placements, and return them."""
+    for attribute in (ATTR_AREA_ID, ATTR_BEFORE, ATTR_AFTER):
+        if (area_id := call.data.get(attribute)) is not None:
+            _check_area(tracker, area_id)
+    device_id: str = call.data[ATTR_DEVICE_ID]
+    await tracker.async_correct(device_id, change(call.data))
+    return _placements_of(tracker, device_id)
+
+
+def _add(data: Mapping[str, Any]) -> Change:
+    return lambda timeline, now: timeline.add(
+        data[ATTR_AREA_ID], _seconds(data[ATTR_START]), _optional(data, ATTR_END), now
+    )
+
+
+def _move(data: Mapping[str, Any]) -> Change:
+    return lambda timeline, now: timeline.move(
+        _seconds(data[ATTR_AT]),
+        now,
+        start=_optional(data, ATTR_START),
+        end=_optional(data, ATTR_END),
+        area=data.get(ATTR_AREA_ID),
+    )
+
+
+def _split(data: Mapping[str, Any]) -> Change:
+    return lambda timeline, _: timeline.split(
+        _seconds(data[ATTR_AT]), before=data.get(ATTR_BEFORE), after=data.get(ATTR_AFTER)
+    )
+
+
+def _delete(data: Mapping[str, Any]) -> Change:
+    return lambda timeline, _: timeline.delete(_seconds(data[ATTR_AT]))
+
+
+async def _async_track(tracker: Tracker, call: ServiceCall) -> ServiceResponse:
+    """Keep the placements of any device."""
+    device_id: str = call.data[ATTR_DEVICE_ID]
+    await tracker.async_track(device_id)
+    return _placements_of(tracker, device_id)
+
+
+async def _async_untrack(tracker: Tracker, call: ServiceCall) -> ServiceResponse:
+    """Forget a device's placements; what they were is the response."""
+    device_id: str = call.data[ATTR_DEVICE_ID]
+    forgotten = _placements_of(tracker, device_id)
+    await tracker.async_untrack(device_id)
+    return forgotten
+
+
+# --- Reading ---------------------------------------------------------------------------------
+
+
+async def _async_get(tracker: Tracker, call: ServiceCall) -> ServiceResponse:
+    """Return placements, by device, area and period."""
+    start, end = _optional(call.data, ATTR_START), _optional(call.data, ATTR_END)
+    return {
+        "placements": view.placements(
+            tracker,
+            devices=call.data.get(ATTR_DEVICE_ID),
+            areas=call.data.get(ATTR_AREA_ID),
+            start=-inf if start is None else start,
+            end=inf if end is None else end,
+        )
+    }
+
+
+async def _async_history(
+    tracker: Tracker, statistics: RoomStatistics | None, call: ServiceCall
+) -> ServiceResponse:
+    """Return what was measured in a room, hour by hour, and by what."""
+    if statistics is None:
+        raise ServiceValidationError(translation_domain=DOMAIN, translation_key="no_recorder")
+    area_id: str = call.data[ATTR_AREA_ID]
+    _check_area(tracker, area_id)
+    now = dt_util.utcnow().timestamp()
+    end = _optional(call.data, ATTR_END)
+    end = now if end is None else min(end, now)
+    start = _seconds(call.data[ATTR_START])
+    if start >= end or end - start > MAX_DAYS * 86400:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="bad_period",
+            translation_placeholders={"days": str(MAX_DAYS)},
+        )
+    span = Span(hour_of(start), hour_after(end))
+    measured: dict[str, JsonValueType] = {}
+    for key in call.data[ATTR_QUANTITY]:
+        quantity = QUANTITIES[key]
+        if hours := await statistics.async_room_hours(area_id, quantity, span):
+            measured[key] = {
+                "statistic_id": statistic_id_of(area_id, quantity),
+                "unit": quantity.unit,
+                "values": _hours(hours),
+            }
+    return {
+        "area_id": area_id,
+        "area": _area_name(tracker, area_id),
+        "sensors": [
+            view.stay(tracker, stay) for stay in stays(tracker.timelines, area_id, start, end)
+        ],
+        "measured": measured,
+    }
+
+
+# --- Inside ----------------------------------------------------------------------------------
+
+
+def _hours(hours: Hours) -> list[JsonValueType]:
+    return [
+        {"start": view.moment(hour), "mean": value.mean, "min": value.min, "max": value.max}
+        for hour, value in sorted(hours.items())
+    ]
+
+
+def _placements_of(tracker: Tracker, device_id: str) -> JsonObjectType:
+    return {"placements": view.placements(tracker, devices=[device_id])}
+
+
+def _area_name(tracker: Tracker, area_id: str) -> str:
+    area = ar.async_get(tracker.hass).async_get_area(area_id)
+    return tracker.area_name(area_id) if area is None else area.name
+
+
+def _check_area(tracker: Tracker, area_id: str) -> None:
+    """Refuse a room that is not there and never was."""
+    known = ar.async_get(tracker.hass).async_get_area(area_id) is not None
+    if not known and area_id not in tracker.state.rooms:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="unknown_area",
+            translation_placeholders={"area": area_id},
+        )
+
+
+def _seconds(moment: datetime) -> float:
+    """Return a moment as seconds; without a time zone it is in that of the house."""
+    return dt_util.as_utc(moment).timestamp()
+
+
+def _optional(data: Mapping[str, Any], attribute: str) -> float | None:
+    return None if (moment := data.get(attribute)) is None else _seconds(moment)

@@ -1,0 +1,77 @@
+"""Placements as actions, cards and scripts get them."""
+
+from collections.abc import Collection
+from math import inf
+from typing import Any
+
+from homeassistant.util import dt as dt_util
+from homeassistant.util.json import JsonObjectType, JsonValueType
+
+from .rooms import Stay
+from .tracker import Tracker
+
+
+def moment(seconds: float) -> str:
+    """Return a moment as text."""
+    return dt_util.utc_from_timestamp(seconds).isoformat()
+
+
+def placements(
+    tracker: Tracker,
+    *,
+    devices: Collection[str] | None = None,
+    areas: Collection[str] | None = None,
+    start: float = -inf,
+    end: float = inf,
+) -> list[JsonValueType]:
+    """Return the placements of these devices, in these areas, during this time, in order."""
+    found = [
+        (placement, device_id, record)
+        for device_id, record in tracker.state.devices.items()
+        if devices is None or device_id in devices
+        for placement in record.timeline.within(start, end)
+        if areas is None or placement.area in areas
+    ]
+    found.sort(key=lambda item: (item[0].start, item[2].name, item[1]))
+    return [
+        {
+            "device_id": device_id,
+            "device": record.name,
+            "area_id": placement.area,
+            "area": tracker.area_name(placement.area),
+            "start": moment(placement.start),
+            "end": None if placement.end is None else moment(placement.end),
+        }
+        for placement, device_id, record in found
+    ]
+
+
+def stay(tracker: Tracker, stood: Stay) -> JsonObjectType:
+    """Return who stood in a room, and when."""
+    return {
+        "device_id": stood.device,
+        "device": tracker.state.devices[stood.device].name,
+        "start": moment(stood.start),
+        "end": moment(stood.end),
+    }
+
+
+def everything(tracker: Tracker) -> dict[str, Any]:
+    """Return all placements with the devices and rooms that they are about, for a card."""
+    return {
+        "devices": [
+            {
+                "device_id": device_id,
+                "name": record.name,
+                "picked": record.picked,
+                "removed": record.removed_at is not None,
+                "quantities": sorted({source.quantity for source in record.sources.values()}),
+            }
+            for device_id, record in tracker.state.devices.items()
+        ],
+        "rooms": [
+            {"area_id": area_id, "name": room.name, "removed": room.removed}
+            for area_id, room in tracker.state.rooms.items()
+        ],
+        "placements": placements(tracker),
+    }

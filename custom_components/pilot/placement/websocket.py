@@ -1,0 +1,64 @@
+"""Placements for cards."""
+
+from math import inf
+from typing import Any
+
+from homeassistant.components import websocket_api
+from homeassistant.components.websocket_api.connection import ActiveConnection
+from homeassistant.components.websocket_api.decorators import websocket_command
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import config_validation as cv
+from homeassistant.util import dt as dt_util
+import probatio
+
+from . import view
+from .runtime import PLACEMENTS
+
+
+@callback
+def async_setup_websocket(hass: HomeAssistant) -> None:
+    """Register the commands."""
+    websocket_api.async_register_command(hass, _list)
+    websocket_api.async_register_command(hass, _subscribe)
+
+
+@websocket_command(
+    {
+        probatio.Required("type"): "pilot/placements/list",
+        probatio.Optional("device_ids"): [str],
+        probatio.Optional("area_ids"): [str],
+        probatio.Optional("start"): cv.datetime,
+        probatio.Optional("end"): cv.datetime,
+    }
+)
+@callback
+def _list(hass: HomeAssistant, connection: ActiveConnection, msg: dict[str, Any]) -> None:
+    """Return placements, by device, area and period."""
+    start, end = msg.get("start"), msg.get("end")
+    found = view.placements(
+        hass.data[PLACEMENTS].tracker,
+        devices=msg.get("device_ids"),
+        areas=msg.get("area_ids"),
+        start=-inf if start is None else dt_util.as_utc(start).timestamp(),
+        end=inf if end is None else dt_util.as_utc(end).timestamp(),
+    )
+    connection.send_result(msg["id"], {"placements": found})
+
+
+@websocket_command({probatio.Required("type"): "pilot/placements/subscribe"})
+@callback
+def _subscribe(hass: HomeAssistant, connection: ActiveConnection, msg: dict[str, Any]) -> None:
+    """Send all placements, now and whenever they change."""
+    tracker = hass.data[PLACEMENTS].tracker
+    sent: dict[str, Any] = {}
+
+    @callback
+    def send() -> None:
+        nonlocal sent
+        if (now := view.everything(tracker)) != sent:
+            sent = now
+            connection.send_event(msg["id"], now)
+
+    connection.subscriptions[msg["id"]] = tracker.async_listen(send)
+    connection.send_result(msg["id"])
+    send()
