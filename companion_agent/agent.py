@@ -19,6 +19,7 @@ from companion_agent.happenings import Happenings
 from companion_agent.platforms.base import HostInfo
 from companion_agent.presence import Presence
 from companion_agent.protocol import Host, ProtocolError, Report, Topics
+from companion_agent.service.notify import Notifier
 from companion_agent.source import PROBE_INTERVAL, Source
 from companion_agent.transport import Transport
 from companion_agent.trust.host import HostTrust
@@ -70,6 +71,7 @@ class Agent:
         groups: What Home Assistant may ask of this host.
         watch: Hears of sleep, shutdown and sessions; `None` where nothing tells.
         network: Hears that the network has changed; `None` where nothing tells.
+        notifier: Tells the service manager how the agent is; `None` where nobody asks.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Agent:
         groups: Sequence[CommandGroup] = (),
         watch: HostWatch | None = None,
         network: NetworkWatch | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._config = config
         self._platform = platform
@@ -113,6 +116,7 @@ class Agent:
             watch, network, self._presence, self._transport, self._trust, self._refresh, clock
         )
         self._trust.offer_events(self._happenings.events)
+        self._notifier = notifier or Notifier({}, clock)
         self._selector = selectors.DefaultSelector()
         self._info: HostInfo | None = None
         self._announced: tuple[HostInfo, dict[str, Report], dict[str, Any]] | None = None
@@ -163,6 +167,9 @@ class Agent:
         self._transport.start()
         self._transport.step()
         self._watch_sockets()
+        # Not only once the broker answers: a host whose broker is away has booted all the same.
+        self._notifier.ready()
+        self._tell_manager()
 
     def _turn(self, until: float) -> None:
         timeout = None if math.isinf(until) else max(0.0, until - self._clock())
@@ -192,6 +199,19 @@ class Agent:
         self._happenings.step()
         self._submit(self._clock())
         self._watch_sockets()
+        self._tell_manager()
+
+    def _tell_manager(self) -> None:
+        if not self._notifier.listening:
+            return
+        self._notifier.alive()
+        transport = self._transport
+        if transport.online:
+            self._notifier.status(f"Connected to {transport.broker}")
+        elif transport.trouble:
+            self._notifier.status(f"Not connected to {transport.broker}: {transport.trouble}")
+        else:
+            self._notifier.status(f"Connecting to {transport.broker}")
 
     def _next_event(self) -> float:
         now = self._clock()
@@ -201,11 +221,13 @@ class Agent:
             self._presence.deadline(),
             self._trust.deadline(),
             self._happenings.deadline(),
+            self._notifier.deadline(),
             now + PATIENCE if self._worker.watching else math.inf,
             self._began + FIRST_ROUND_LIMIT if self._announced is None else math.inf,
         )
 
     def _end(self) -> None:
+        self._notifier.stopping()
         self._presence.leave()
         self._happenings.close()
         self._trust.close()

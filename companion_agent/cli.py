@@ -1,4 +1,4 @@
-"""The command line: `pilot-agent run | read | doctor | pair | config | id | completion`."""
+"""The command line: `pilot-agent run | read | doctor | pair | setup | config | id | …`."""
 
 from __future__ import annotations
 
@@ -76,6 +76,8 @@ def parser() -> argparse.ArgumentParser:
     chosen.add_argument("--all", action="store_true", help="take it from all of them")
     _add_config(revoke)
 
+    _add_setup(commands)
+
     config = _add(commands, "config", lambda _: _usage(config), "check or show the configuration")
     actions = config.add_subparsers(title="commands", metavar="COMMAND")
     check = _add(actions, "check", _config_check, 'say "ok", or everything that is wrong')
@@ -92,6 +94,41 @@ def parser() -> argparse.ArgumentParser:
     completion = _add(commands, "completion", _completion, "print a completion script for a shell")
     completion.add_argument("shell", choices=["bash", "zsh", "tcsh"])
     return top
+
+
+def _add_setup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    setup = _add(
+        commands, "setup", _setup, "find the broker, write the configuration, start the service"
+    )
+    _add_config(setup)
+    broker = setup.add_argument_group("broker", "what is left out is looked for, or asked")
+    broker.add_argument("--broker", metavar="ADDRESS", help="HOST, HOST:PORT or mqtts://HOST")
+    broker.add_argument("--username", metavar="NAME", help="the login")
+    broker.add_argument("--password-file", metavar="FILE", help="its password; - reads the input")
+    broker.add_argument("--tls", action="store_true", help="encrypt")
+    for name, text in (
+        ("--ca-cert", "trust only this authority (PEM)"),
+        ("--client-cert", "the agent's own certificate (PEM)"),
+        ("--client-key", "its key (PEM)"),
+    ):
+        broker.add_argument(name, type=Path, metavar="FILE", help=text)
+    broker.add_argument(
+        "--untested", action="store_true", help="go on although the broker does not answer"
+    )
+    setup.add_argument("--name", help="what this host is shown as (default: its host name)")
+    setup.add_argument("--yes", action="store_true", help="ask nothing; take what is found")
+    setup.add_argument(
+        "--no-service", action="store_true", help="only write the configuration, for this user"
+    )
+    setup.add_argument(
+        "--pair", action=argparse.BooleanOptionalAction, help="show a code for Home Assistant"
+    )
+    setup.add_argument("--remove", action="store_true", help="stop and remove the service")
+    setup.add_argument(
+        "--purge",
+        action=argparse.BooleanOptionalAction,
+        help="with --remove: delete configuration, keys and history, or keep them (default: ask)",
+    )
 
 
 def _add(
@@ -133,8 +170,11 @@ def _load(parsed: argparse.Namespace, *, needs_broker: bool = True) -> Config | 
 
 
 def _run(parsed: argparse.Namespace) -> int:
+    from companion_agent.service.notify import Notifier
+
     config = _load(parsed)
     if config is None:
+        Notifier().status("The configuration has mistakes: pilot-agent config check")
         return BAD_INPUT
     from companion_agent import identity, logs, run
 
@@ -142,6 +182,7 @@ def _run(parsed: argparse.Namespace) -> int:
     try:
         run.run(config)
     except identity.IdentityError as error:
+        Notifier().status(str(error))
         print(f"pilot-agent: {error}", file=sys.stderr)
         return NOT_WELL
     return OK
@@ -184,6 +225,34 @@ def _pair_revoke(parsed: argparse.Namespace) -> int:
     from companion_agent.trust import console
 
     return console.revoke(config.state_dir, parsed.controller, everybody=parsed.all)
+
+
+def _setup(parsed: argparse.Namespace) -> int:
+    import platform
+
+    if platform.system() != "Linux":
+        print("pilot-agent: setup knows Linux only; see docs/deployment.md", file=sys.stderr)
+        return NOT_WELL
+    from companion_agent.setup import ask, run
+
+    asker = ask.Asker(interactive=not parsed.yes and ask.somebody_there())
+    if parsed.remove:
+        return run.remove(asker, purge=parsed.purge)
+    wishes = run.Wishes(
+        config=parsed.config,
+        broker=parsed.broker or "",
+        username=parsed.username or "",
+        password_file=parsed.password_file or "",
+        tls=parsed.tls,
+        ca_cert=parsed.ca_cert,
+        client_cert=parsed.client_cert,
+        client_key=parsed.client_key,
+        name=parsed.name or "",
+        untested=parsed.untested,
+        service=not parsed.no_service,
+        pair=parsed.pair,
+    )
+    return run.setup(wishes, asker)
 
 
 def _config_check(parsed: argparse.Namespace) -> int:

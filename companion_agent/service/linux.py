@@ -1,0 +1,369 @@
+"""Makes the agent a service of a Linux with systemd, and takes it away again.
+
+Everything is written only where it differs, so that a second run changes nothing, and every
+change is told, so that who runs it from a script knows.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+import secrets
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from companion_agent.platforms.control import DELAYED
+from companion_agent.platforms.linux import polkit
+from companion_agent.platforms.linux.logind import _OF_SESSIONS, _VERBS, _WALL
+from companion_agent.service import unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from companion_agent.commands.policy import Policy
+    from companion_agent.service.unit import Program
+
+_UNIT = PurePosixPath("/etc/systemd/system", unit.SERVICE)
+_SYSUSERS = PurePosixPath("/etc/sysusers.d/pilot-agent.conf")
+_UDEV = PurePosixPath("/etc/udev/rules.d/60-pilot-agent.rules")
+_POLKIT = PurePosixPath(polkit.RULE_PATH)
+_DROP_INS = PurePosixPath("/etc/systemd/system", f"{unit.SERVICE}.d")
+
+PACKAGED_PROGRAM = PurePosixPath("/usr/bin/pilot-agent")
+_PACKAGED_UNIT = PurePosixPath("/usr/lib/systemd/system", unit.SERVICE)
+
+# A service that does not come up within this has said why in the journal.
+_SYSTEMCTL_LIMIT = 120
+
+
+class ServiceError(Exception):
+    """The service cannot be made or started; the text says why and what to do."""
+
+
+def run_command(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command and keep what it says.
+
+    Raises:
+        ServiceError: It is missing or does not end.
+    """
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=_SYSTEMCTL_LIMIT, check=False
+        )
+    except FileNotFoundError:
+        raise ServiceError(f"{command[0]} is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise ServiceError(f"{' '.join(command)} does not end") from None
+
+
+def this_program() -> Program:
+    """Find out how this agent is installed.
+
+    Raises:
+        ServiceError: It is not installed, but runs from a checkout.
+    """
+    if sys.prefix != sys.base_prefix:
+        path = _stable(Path(sys.prefix, "bin", "pilot-agent"))
+        # uv keeps its Pythons side by side below one folder, with links from one to the other.
+        interpreters = {Path(sys.base_prefix).parent, Path(sys.executable).resolve().parents[2]}
+        folders = [Path(sys.prefix), *sorted(interpreters)]
+    else:
+        path, folders = Path(sys.argv[0]).absolute(), []
+    if path.name != "pilot-agent" or not path.is_file():
+        raise ServiceError(
+            "the service needs the installed program pilot-agent, and this is not one; "
+            "docs/deployment.md says how to install it"
+        )
+    private = tuple(PurePosixPath(folder) for folder in folders if _is_private(folder))
+    return unit.Program(PurePosixPath(path), private)
+
+
+def _is_private(path: Path) -> bool:
+    return any(path.is_relative_to(home) for home in ("/root", "/home"))
+
+
+def _stable(path: Path) -> Path:
+    """Prefer the link that the program was called by, which outlives this version of it."""
+    called = Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
+    if called != path and called.is_symlink() and called.resolve() == path.resolve():
+        return path if _is_private(called) else called
+    return path
+
+
+def permissions(policy: Policy, *, desktop: bool) -> frozenset[str]:
+    """List polkit's actions behind the commands that the configuration allows.
+
+    Args:
+        policy: What it allows.
+        desktop: Whether people work at this machine; only then there are sessions to end.
+    """
+    wanted: frozenset[str] = frozenset()
+    for action, verb in _VERBS.items():
+        of_sessions = action in _OF_SESSIONS
+        if policy.allows(f"{'session' if of_sessions else 'power'}.{action}"):
+            wanted |= verb.polkit if desktop or not of_sessions else frozenset()
+    # Whoever is logged in is told of a planned shutdown.
+    planned = any(policy.allows(f"power.{action}") for action in DELAYED)
+    return wanted | {_WALL} if planned else wanted
+
+
+class Service:
+    """The agent's service on one system.
+
+    Args:
+        root: Where the system's files are; another than `/` in tests.
+        run: Runs commands.
+    """
+
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        run: Callable[[Sequence[str]], subprocess.CompletedProcess[str]] = run_command,
+    ) -> None:
+        self._root = root
+        self._run = run
+        self.changes: list[str] = []
+
+    # --- Looking -------------------------------------------------------------------------
+
+    @property
+    def has_systemd(self) -> bool:
+        """Whether systemd runs this system (sd_booted(3))."""
+        return self._at(PurePosixPath("/run/systemd/system")).is_dir()
+
+    def packaged(self, program: Program) -> bool:
+        """Tell whether a package brought the program, and the unit with it."""
+        return program.path == PACKAGED_PROGRAM and self._at(_PACKAGED_UNIT).exists()
+
+    @property
+    def active(self) -> bool:
+        """Whether the service runs."""
+        return self._ask("ActiveState") == "active"
+
+    def status(self) -> str:
+        """Return what the service says of itself."""
+        return self._ask("StatusText")
+
+    def _ask(self, name: str) -> str:
+        done = self._run(["systemctl", "show", "--property", name, "--value", unit.SERVICE])
+        return done.stdout.strip()
+
+    def last_words(self) -> str:
+        """Return the end of the service's log."""
+        done = self._run(
+            ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", "8", "-u", unit.SERVICE]
+        )
+        return done.stdout.strip()
+
+    @property
+    def _has_desktop(self) -> bool:
+        kinds = ("/usr/share/xsessions", "/usr/share/wayland-sessions")
+        return any(self._at(PurePosixPath(kind)).is_dir() for kind in kinds)
+
+    # --- Making --------------------------------------------------------------------------
+
+    def add_user(self, *, packaged: bool) -> None:
+        """Make the service's user.
+
+        Raises:
+            ServiceError: That did not work.
+        """
+        if not packaged:
+            self.put(_SYSUSERS, unit.sysusers())
+        if self._exists():
+            return
+        # Containers and other minimal systems may lack the first.
+        arguments = [
+            "--system",
+            "--home-dir",
+            str(unit.STATE_FOLDER),
+            "--shell",
+            "/usr/sbin/nologin",
+        ]
+        if shutil.which("systemd-sysusers"):
+            self._must("systemd-sysusers")
+        else:
+            self._must("useradd", *arguments, unit.USER)
+        self.changes.append(f"user {unit.USER}")
+
+    def _exists(self) -> bool:
+        return self._run(["getent", "passwd", unit.USER]).returncode == 0
+
+    def install(self, program: Program, policy: Policy, *, i2c: bool) -> None:
+        """Write the unit and the rules.
+
+        Raises:
+            ServiceError: That did not work.
+        """
+        if not self.packaged(program):
+            if self.put(_UNIT, unit.unit(program, i2c=i2c)):
+                self._must("systemctl", "daemon-reload")
+            if self.put(_UDEV, unit.udev()):
+                self._reload_udev()
+        if self._at(PurePosixPath("/usr/share/polkit-1")).is_dir():
+            wanted = permissions(policy, desktop=self._has_desktop)
+            self.put(_POLKIT, polkit.rule(unit.USER, wanted))
+
+    def start(self, *, restart: bool) -> None:
+        """Start the service now and at every boot.
+
+        Args:
+            restart: Whether one that runs has to begin anew.
+
+        Raises:
+            ServiceError: It does not start; the end of its log is in the text.
+        """
+        if self._ask("UnitFileState") != "enabled":
+            self._must("systemctl", "enable", unit.SERVICE)
+            self.changes.append("start at boot")
+        running = self.active
+        if running and not restart:
+            return
+        # One that gave up earlier may try again.
+        self._run(["systemctl", "reset-failed", unit.SERVICE])
+        done = self._run(["systemctl", "restart", unit.SERVICE])
+        if done.returncode:
+            raise ServiceError(f"the service does not start:\n{self.last_words()}")
+        self.changes.append("service restarted" if running else "service started")
+
+    # --- Taking away ---------------------------------------------------------------------
+
+    def remove(self) -> None:
+        """Stop the service and remove what `install()` wrote; keys and history stay."""
+        known = self._run(["systemctl", "cat", unit.SERVICE]).returncode == 0
+        if known and (self.active or self._ask("UnitFileState") == "enabled"):
+            self._must("systemctl", "disable", "--now", unit.SERVICE)
+            self.changes.append("service stopped")
+        for path in (_UNIT, _UDEV, _SYSUSERS, _POLKIT):
+            self.drop(path)
+        self.drop(_DROP_INS)
+        self._run(["systemctl", "daemon-reload"])
+        self._run(["systemctl", "reset-failed", unit.SERVICE])
+        self._reload_udev()
+
+    def purge(self, *folders: PurePosixPath) -> None:
+        """Remove configuration, keys and history, and the user whose they were.
+
+        Raises:
+            ServiceError: That did not work.
+        """
+        for folder in folders:
+            self.drop(folder)
+        if self._exists():
+            self._must("userdel", unit.USER)
+            self.changes.append(f"user {unit.USER} removed")
+
+    def drop(self, path: PurePosixPath) -> None:
+        """Remove a file or a folder with all that is in it."""
+        place = self._at(path)
+        try:
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            else:
+                place.unlink()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ServiceError(f"{path} cannot be removed: {error.strerror}") from error
+        self.changes.append(f"{path} removed")
+
+    # --- Files ---------------------------------------------------------------------------
+
+    def make_folder(
+        self, path: PurePosixPath, *, mode: int, owner: str = "root", group: str = "root"
+    ) -> None:
+        """Make a folder.
+
+        Raises:
+            ServiceError: That did not work.
+        """
+        place = self._at(path)
+        try:
+            if not place.is_dir():
+                place.mkdir(parents=True)
+                self.changes.append(str(path))
+            place.chmod(mode)
+            self._give(place, owner, group)
+        except OSError as error:
+            raise ServiceError(f"{path} cannot be made: {error.strerror}") from error
+
+    def put(
+        self,
+        path: PurePosixPath,
+        content: str | bytes,
+        *,
+        mode: int = 0o644,
+        owner: str = "root",
+        group: str = "root",
+    ) -> bool:
+        """Write a file in one step, unless it is there and the same.
+
+        Args:
+            path: The file.
+            content: What it shall hold.
+            mode: Who may do what with it.
+            owner: Whose it is; whoever runs this when empty.
+            group: Its group.
+
+        Returns:
+            Whether it was written.
+
+        Raises:
+            ServiceError: That did not work; what was there before still is.
+        """
+        data = content.encode() if isinstance(content, str) else content
+        place = self._at(path)
+        fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        try:
+            if place.is_file() and not place.is_symlink() and place.read_bytes() == data:
+                place.chmod(mode)
+                self._give(place, owner, group)
+                return False
+            place.parent.mkdir(parents=True, exist_ok=True)
+            fresh.touch(mode=0o600, exist_ok=False)
+            fresh.write_bytes(data)
+            fresh.chmod(mode)
+            self._give(fresh, owner, group)
+            fresh.replace(place)
+        except OSError as error:
+            with suppress(OSError):
+                fresh.unlink()
+            raise ServiceError(f"{path} cannot be written: {error.strerror}") from error
+        self.changes.append(str(path))
+        return True
+
+    def _give(self, place: Path, owner: str, group: str) -> None:
+        # Below another root there are none of these users.
+        if owner and self._root == Path("/"):
+            try:
+                shutil.chown(place, owner, group)
+            except LookupError as error:
+                raise ServiceError(f"{error}; the service's user is missing") from error
+
+    # --- Commands ------------------------------------------------------------------------
+
+    def _at(self, path: PurePosixPath) -> Path:
+        return self._root / path.relative_to("/")
+
+    def _must(self, *command: str) -> None:
+        done = self._run(command)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()
+            raise ServiceError(f"{' '.join(command)} failed: {said}")
+
+    def _reload_udev(self) -> None:
+        # Containers have none, and no devices either.
+        for command in (
+            ["udevadm", "control", "--reload"],
+            ["udevadm", "trigger", "--subsystem-match=i2c-dev", "--subsystem-match=backlight"],
+        ):
+            with suppress(ServiceError):
+                self._run(command)
+
+
+def describe(changes: Iterable[str]) -> str:
+    """Say what was changed, on one line that scripts can look for."""
+    told = ", ".join(dict.fromkeys(changes))
+    return f"Changed: {told}." if told else "Nothing had to be changed."

@@ -1,0 +1,182 @@
+"""What the system is told about the service, as texts: unit, user, device rules.
+
+Pure functions: the installer writes their results, the packages carry them, the tests boot them.
+Sources: systemd.exec(5), systemd.service(5), systemd.resource-control(5), sysusers.d(5), udev(7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+USER = "pilot-agent"
+SERVICE = "pilot-agent.service"
+CONFIG_FOLDER = PurePosixPath("/etc/pilot-agent")
+STATE_FOLDER = PurePosixPath("/var/lib/pilot-agent")
+
+# How the agent ends when its configuration is wrong: starting it again changes nothing.
+BAD_CONFIGURATION = 2
+
+_HOMES = PurePosixPath("/home")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The agent as it is installed.
+
+    Attributes:
+        path: What is started.
+        folders: Folders that it needs and that lie in somebody's home.
+    """
+
+    path: PurePosixPath
+    folders: tuple[PurePosixPath, ...] = ()
+
+    @property
+    def home(self) -> PurePosixPath | None:
+        """The home that it is installed in; `None` when it is the system's."""
+        for path in (self.path, *self.folders):
+            if path.is_relative_to("/root"):
+                return PurePosixPath("/root")
+            if path.is_relative_to(_HOMES) and len(path.parts) > 3:
+                return _HOMES / path.parts[2]
+        return None
+
+
+def unit(program: Program, *, i2c: bool = True) -> str:
+    """Write the unit of the service.
+
+    Args:
+        program: The agent.
+        i2c: Whether it reads sensors on I²C buses; without them it sees no device at all.
+    """
+    return _UNIT.format(
+        program=_escape(str(program.path)),
+        user=USER,
+        bad_configuration=BAD_CONFIGURATION,
+        home=_home(program),
+        devices=_I2C if i2c else _NO_DEVICES,
+    )
+
+
+def _home(program: Program) -> str:
+    home = program.home
+    if home is None:
+        return "ProtectHome=read-only\n"
+    # Nothing of that home can be seen but the program itself. ProtectHome= would put the home back,
+    # and adds nothing: ProtectSystem=strict makes the others read-only as well.
+    folders = "\n".join(f"BindReadOnlyPaths={_escape(str(folder))}" for folder in program.folders)
+    return f"TemporaryFileSystem={_escape(str(home))}:ro,mode=0755\n{folders}\n"
+
+
+def _escape(path: str) -> str:
+    escaped = path.replace("\\", "\\\\").replace("%", "%%").replace('"', '\\"')
+    return f'"{escaped}"' if any(sign in path for sign in " \t'\"\\") else escaped
+
+
+_UNIT = """\
+# Written by pilot-agent. Changes belong into a drop-in: systemctl edit pilot-agent
+[Unit]
+Description=Pilot agent, reports this computer to Home Assistant
+Documentation=https://github.com/pilot-home/pilot
+# It waits for the network and the broker itself, and says meanwhile that it does.
+After=network.target dbus.socket
+# After six failures within ten minutes it stays down and says why.
+StartLimitIntervalSec=10min
+StartLimitBurst=6
+
+[Service]
+Type=notify
+ExecStart={program} run
+User={user}
+Group={user}
+StateDirectory=pilot-agent
+StateDirectoryMode=0700
+UMask=0077
+
+Restart=on-failure
+RestartSec=10
+# A configuration with mistakes does not get better by trying again.
+RestartPreventExitStatus={bad_configuration}
+WatchdogSec=90
+TimeoutStartSec=60
+TimeoutStopSec=15
+
+MemoryHigh=192M
+MemoryMax=256M
+TasksMax=64
+LimitNOFILE=1024
+
+# Its own user is all that it is.
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+PrivateUsers=yes
+RestrictSUIDSGID=yes
+KeyringMode=private
+RemoveIPC=yes
+
+# It writes to its state folder and nowhere else. Homes stay visible, since one of them may be
+# a disk of its own, whose space is reported.
+ProtectSystem=strict
+PrivateTmp=yes
+{home}
+{devices}
+# It reads what the kernel tells everybody (/proc/stat, /sys/class), and changes none of it. The
+# host's name stays visible too, since a new one is announced (no ProtectHostname=).
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+# Others' processes stay visible: they are counted (no ProtectProc=).
+RestrictNamespaces=yes
+RestrictRealtime=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+
+# The broker, D-Bus and the journal, and the kernel's news of networks and Wi-Fi.
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_I2C = """\
+# Sensors on I²C buses and a Raspberry Pi's firmware, for the groups that they belong to; no
+# other device.
+DevicePolicy=closed
+DeviceAllow=char-i2c rw
+DeviceAllow=/dev/vcio rw
+"""
+
+_NO_DEVICES = """\
+PrivateDevices=yes
+DevicePolicy=closed
+"""
+
+
+def sysusers() -> str:
+    """Write who the service runs as, for sysusers.d."""
+    return f"""\
+# The Pilot agent's own user, in the groups that may use I²C buses and a Raspberry Pi's firmware.
+g i2c - -
+u {USER} - "Pilot agent" {STATE_FOLDER}
+m {USER} i2c
+m {USER} video
+"""
+
+
+def udev() -> str:
+    """Write who may use the devices that the agent reads and sets, for udev's rules.d."""
+    return """\
+# I²C buses belong to the group i2c, as on Raspberry Pi OS.
+SUBSYSTEM=="i2c-dev", GROUP="i2c", MODE="0660"
+# The brightness of built-in screens.
+ACTION=="add", SUBSYSTEM=="backlight", RUN+="/bin/chgrp video $sys$devpath/brightness", \
+RUN+="/bin/chmod g+w $sys$devpath/brightness"
+"""

@@ -1,0 +1,179 @@
+"""Installing and removing the service, below a folder instead of a system."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("systemd is Linux's", allow_module_level=True)
+
+from companion_agent.commands.policy import Policy
+from companion_agent.service import linux
+from companion_agent.service.linux import Service, ServiceError, describe, permissions, run_command
+from companion_agent.service.unit import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PROGRAM = Program(PurePosixPath("/opt/pilot-agent/bin/pilot-agent"))
+PACKAGED = Program(PurePosixPath("/usr/bin/pilot-agent"))
+
+
+class System:
+    """Answers commands as a system would."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+        self.user = False
+        self.shown = {"ActiveState": "inactive", "UnitFileState": "disabled"}
+        self.failing: set[str] = set()
+
+    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        self.commands.append(list(command))
+        if command[0] == "getent":
+            return subprocess.CompletedProcess(command, 0 if self.user else 2, "", "")
+        if command[0] in {"systemd-sysusers", "useradd"}:
+            self.user = True
+        if command[0] == "userdel":
+            self.user = False
+        if command[:2] == ["systemctl", "show"]:
+            return subprocess.CompletedProcess(command, 0, self.shown.get(command[3], ""), "")
+        failed = not self.failing.isdisjoint(command)
+        return subprocess.CompletedProcess(command, int(failed), "", "it says no")
+
+    def did(self, *words: str) -> bool:
+        return any(set(words) <= set(command) for command in self.commands)
+
+
+@pytest.fixture
+def system() -> System:
+    return System()
+
+
+@pytest.fixture
+def service(system: System, tmp_path: Path) -> Service:
+    (tmp_path / "usr/share/polkit-1").mkdir(parents=True)
+    return Service(tmp_path, system.run)
+
+
+def test_installs_once(service: Service, system: System, tmp_path: Path) -> None:
+    service.add_user(packaged=False)
+    service.install(PROGRAM, Policy(), i2c=True)
+    assert system.user
+    assert system.did("systemctl", "daemon-reload")
+    unit = tmp_path / "etc/systemd/system/pilot-agent.service"
+    assert "ExecStart=/opt/pilot-agent/bin/pilot-agent run" in unit.read_text()
+    assert unit.stat().st_mode & 0o777 == 0o644
+    again = Service(tmp_path, system.run)
+    again.add_user(packaged=False)
+    again.install(PROGRAM, Policy(), i2c=True)
+    assert again.changes == []
+    again.install(PROGRAM, Policy(), i2c=False)
+    assert again.changes == ["/etc/systemd/system/pilot-agent.service"]
+
+
+def test_a_package_has_brought_most_of_it(service: Service, tmp_path: Path) -> None:
+    unit = tmp_path / "usr/lib/systemd/system/pilot-agent.service"
+    unit.parent.mkdir(parents=True)
+    unit.touch()
+    assert service.packaged(PACKAGED)
+    assert not service.packaged(PROGRAM)
+    service.install(PACKAGED, Policy(), i2c=True)
+    assert service.changes == ["/etc/polkit-1/rules.d/50-pilot-agent.rules"]
+
+
+def test_the_rule_permits_what_the_configuration_allows() -> None:
+    one = permissions(Policy(allow=["power.reboot"]), desktop=True)
+    assert one == {
+        "org.freedesktop.login1.reboot",
+        "org.freedesktop.login1.reboot-multiple-sessions",
+        "org.freedesktop.login1.set-wall-message",
+    }
+    assert permissions(Policy(deny=["*"]), desktop=True) == set()
+    assert "org.freedesktop.login1.manage" in permissions(Policy(), desktop=True)
+    assert "org.freedesktop.login1.manage" not in permissions(Policy(), desktop=False)
+
+
+def test_starts_what_does_not_run(service: Service, system: System) -> None:
+    service.start(restart=False)
+    assert system.did("systemctl", "enable")
+    assert system.did("systemctl", "restart")
+    assert service.changes == ["start at boot", "service started"]
+
+
+def test_restarts_only_when_it_must(service: Service, system: System) -> None:
+    system.shown = {"ActiveState": "active", "UnitFileState": "enabled"}
+    service.start(restart=False)
+    assert service.changes == []
+    service.start(restart=True)
+    assert service.changes == ["service restarted"]
+
+
+def test_says_why_it_does_not_start(service: Service, system: System) -> None:
+    system.failing = {"restart"}
+    with pytest.raises(ServiceError, match="does not start"):
+        service.start(restart=False)
+    system.failing = {"enable"}
+    with pytest.raises(ServiceError, match="it says no"):
+        service.start(restart=False)
+
+
+def test_removes_what_it_made(service: Service, system: System, tmp_path: Path) -> None:
+    service.add_user(packaged=False)
+    service.install(PROGRAM, Policy(), i2c=True)
+    (tmp_path / "var/lib/pilot-agent/x").mkdir(parents=True)
+    system.shown = {"ActiveState": "active", "UnitFileState": "enabled"}
+    service.remove()
+    assert system.did("systemctl", "disable", "--now")
+    service.purge(PurePosixPath("/var/lib/pilot-agent"))
+    assert not system.user
+    assert [path for path in tmp_path.rglob("*") if "pilot" in path.name] == []
+    service.changes.clear()
+    system.shown = {}
+    service.remove()
+    service.purge(PurePosixPath("/var/lib/pilot-agent"))
+    assert service.changes == []
+
+
+def test_a_file_is_whole_or_as_before(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/thing").mkdir()
+    with pytest.raises(ServiceError, match="/etc/thing cannot be written"):
+        service.put(PurePosixPath("/etc/thing"), "x")
+    assert [path.name for path in (tmp_path / "etc").iterdir()] == ["thing"]
+    (tmp_path / "file").touch()
+    with pytest.raises(ServiceError, match="cannot be made"):
+        service.make_folder(PurePosixPath("/file/folder"), mode=0o750)
+
+
+def test_commands_that_are_missing_are_named() -> None:
+    with pytest.raises(ServiceError, match="no-such-command is not installed"):
+        run_command(["no-such-command"])
+
+
+def test_a_checkout_is_no_installed_program(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(ServiceError, match="installed program"):
+        linux.this_program()
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/pilot-agent"
+    program.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    assert linux.this_program().path == PurePosixPath(program)
+    # A link outlives the version that it leads to.
+    link = tmp_path / "pilot-agent"
+    link.symlink_to(program)
+    monkeypatch.setattr(sys, "argv", [str(link)])
+    assert linux.this_program().path == PurePosixPath(link)
+
+
+def test_changes_are_told_once() -> None:
+    assert describe([]) == "Nothing had to be changed."
+    assert describe(["a", "b", "a"]) == "Changed: a, b."
