@@ -1,0 +1,113 @@
+"""``benchmarks/run``: measure, print, and end with 0."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+import platform
+import sys
+import tempfile
+from typing import TYPE_CHECKING
+
+from stack.console import StackError, fail
+
+from . import agent_costs, command_latency, event_loop, latency
+from .report import Table, as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run as a program."""
+    options = _parse(arguments)
+    facts = {
+        "cores": os.cpu_count(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "system": platform.platform(terse=True),
+    }
+    tables: list[Table] = []
+    with tempfile.TemporaryDirectory(prefix="pilot-benchmarks-") as folder:
+        try:
+            for part in options.only or _PARTS:
+                for table in _PARTS[part](Path(folder) / part, options):
+                    tables.append(table)
+                    if not options.json:
+                        print(table.markdown(), end="\n\n", flush=True)
+        except StackError as error:
+            fail(error)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+    if options.json:
+        json.dump(as_json(tables, facts), sys.stdout, indent=2, ensure_ascii=False)
+        print()
+    else:
+        print(f"{facts['cores']} cores, load at the start {facts['load']}, {facts['system']}")
+    return 0
+
+
+def _agents(folder: Path, options: argparse.Namespace) -> list[Table]:
+    return agent_costs.run(
+        folder,
+        interval=options.interval,
+        warmup=options.warmup,
+        window=options.window,
+        together=options.together,
+    )
+
+
+def _event_loop(folder: Path, options: argparse.Namespace) -> list[Table]:
+    return event_loop.run(folder, hosts=options.hosts, rounds=options.rounds)
+
+
+def _latency(folder: Path, options: argparse.Namespace) -> list[Table]:
+    return latency.run(folder, seconds=options.window)
+
+
+def _command_latency(folder: Path, options: argparse.Namespace) -> list[Table]:
+    return command_latency.run(folder, times=options.commands)
+
+
+_PARTS: dict[str, Callable[[Path, argparse.Namespace], list[Table]]] = {
+    "a": _agents,
+    "b": _event_loop,
+    "c": _latency,
+    "d": _command_latency,
+}
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/run", description=__doc__)
+    parser.add_argument(
+        "--only",
+        choices=tuple(_PARTS),
+        help=(
+            "one part: a (agents), b (Home Assistant's event loop), c (from reading to state), "
+            "d (from command to result)"
+        ),
+    )
+    parser.add_argument("--quick", action="store_true", help="shorter and coarser")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument(
+        "--together", action="store_true", help="run all agents at once: for a busy machine"
+    )
+    parser.add_argument("--interval", type=float, default=10, help="of the agents, in seconds")
+    parser.add_argument("--warmup", type=float, help="seconds before an agent is watched")
+    parser.add_argument("--window", type=float, help="seconds that it is watched")
+    parser.add_argument("--hosts", type=int, help="that Home Assistant follows")
+    parser.add_argument("--rounds", type=int, help="of updates from all hosts")
+    parser.add_argument("--commands", type=int, help="that a host is given")
+    options = parser.parse_args(arguments)
+    options.hosts = options.hosts or (20 if options.quick else 100)
+    options.rounds = options.rounds or (3 if options.quick else 9)
+    options.commands = options.commands or (100 if options.quick else 1000)
+    options.warmup = options.warmup or (15 if options.quick else 60)
+    options.window = options.window or (30 if options.quick else 120)
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
