@@ -49,7 +49,7 @@ def async_add_offered[DescriptionT: EntityDescription](
     async_add_entities: AddConfigEntryEntitiesCallback,
     offered: Callable[[Announce], Mapping[str, DescriptionT]],
     make: Callable[[PilotCoordinator, DescriptionT, dr.DeviceEntry], PilotEntity],
-    known_by: Callable[[EntityDescription], str] = entity_key,
+    known_by: Callable[[DescriptionT], str] = entity_key,
 ) -> None:
     """Make an entity of everything that a host offers on a platform, now and later.
 
