@@ -167,5 +167,8 @@ def _add_by_search(host: Shown) -> None:
     assert step["type"] == "form", step
     assert not step["errors"], step
     chosen = {"host_id": host.id, "advanced": {"prefix": PREFIX}}
-    result = host.ha.confirm(step["flow_id"], chosen)
+    asked = host.ha.confirm(step["flow_id"], chosen)
+    assert asked["step_id"] == "confirm", asked
+    # Without a code it is added unpaired.
+    result = host.ha.confirm(step["flow_id"], {})
     assert result["type"] == "create_entry", result

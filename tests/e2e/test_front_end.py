@@ -122,6 +122,8 @@ def test_removed_host_is_added_again_by_search_in_french(
         screenshot(page, artifacts / "search-fr.png")
 
         page.get_by_role("button", name="Valider").click()
+        page.get_by_text("pilot-agent pair").wait_for()
+        page.get_by_role("button", name="Valider").click()
         page.get_by_role("button", name="Terminer").wait_for()
 
     office_pc.wait_for_status("online")
