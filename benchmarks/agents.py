@@ -99,7 +99,7 @@ def pilot() -> Subject:
     return Subject(
         name="pilot-agent",
         launch=launch,
-        is_reading=lambda topic: "/state/" in topic,
+        is_reading=lambda topic: topic.endswith("/state"),
         count=count,
         packages=installed.packages,
         size=installed.size,

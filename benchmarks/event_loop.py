@@ -40,7 +40,7 @@ _SETTLE = 0.4
 _RESTING = 0.005
 """Seconds of processor time in that time, below which the loop is at rest."""
 _SHARED = "shared-json"
-_PARTS = ("pilot", "pilot-one-message")
+_PILOT = "pilot"
 _TIMEOUT = 180
 
 
@@ -161,8 +161,7 @@ def run(folder: Path, *, hosts: int, rounds: int) -> list[Table]:
             for dialect in (
                 fleet.TopicPerSensor("topic-per-sensor"),
                 fleet.SharedJson(_SHARED),
-                fleet.Pilot(_PARTS[0]),
-                fleet.Pilot(_PARTS[1], together=True),
+                fleet.Pilot(_PILOT),
             )
         ]
         for variant in variants:
@@ -189,13 +188,13 @@ def _table(variants: Sequence[Variant], hosts: int, rounds: int) -> Table:
     names = [variant.name for variant in variants]
     table = Table(
         f"Home Assistant's event loop: {hosts} hosts, {variants[0].sensors:,} sensors",
-        ("measure", *names, *(f"{part} / {_SHARED}" for part in _PARTS)),
+        ("measure", *names, f"{_PILOT} / {_SHARED}"),
     )
 
     def add(what: str, values: Sequence[float], digits: int) -> None:
         known = dict(zip(names, values, strict=True))
-        ratios = [ratio(known[part], known[_SHARED]) for part in _PARTS]
-        table.rows.append([what, *(round(value, digits) for value in values), *ratios])
+        rounded = [round(value, digits) for value in values]
+        table.rows.append([what, *rounded, ratio(known[_PILOT], known[_SHARED])])
 
     for pace, pattern in itertools.product(_PACES, _PATTERNS):
         values = [statistics.median(variant.updates[pace, pattern]) for variant in variants]
@@ -213,10 +212,7 @@ def _table(variants: Sequence[Variant], hosts: int, rounds: int) -> Table:
             f"callback: the median of {rounds} rounds in turns, each of an update from every "
             f"host, over Mosquitto on loopback; one by one: every {apart:.0f} ms"
         ),
-        (
-            "pilot: a message for each of 9 collectors, as its agent sends them when all are due; "
-            "pilot-one-message: the same 40 readings in one message, as in shared-json"
-        ),
+        "pilot: all 9 collectors are due and travel in one message",
         *(doubt for variant in variants for doubt in variant.doubts),
     ]
     return table

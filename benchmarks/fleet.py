@@ -212,18 +212,15 @@ class SharedJson(_Discovery):
 
 
 class Pilot:
-    """Pilot's protocol: an announce, and a message for each collector.
+    """Pilot's protocol: an announce, and one message for all that was read.
 
     Args:
         name: What the tables call it.
-        together: Let one collector read everything, so that an update is one message:
-            what is left then is what the integration itself costs.
     """
 
-    def __init__(self, name: str, *, together: bool = False) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self.prefix = "pilot/v2"
-        self._keys = [f"all.{sensor.key}" if together else sensor.key for sensor in SENSORS]
 
     def introduce(self, host: str) -> list[Message]:
         """Return announce and availability."""
@@ -233,11 +230,11 @@ class Pilot:
             "host": {"id": host, "name": host, "model": "PC", "os": "Linux", "arch": "x86_64"},
             "agent": {"version": "0.1.0", "python": "3.11.2"},
             # Longer than the agent's own, so that nothing turns stale between two rounds.
-            "collectors": {key.partition(".")[0]: {"interval": 3600} for key in self._keys},
+            "collectors": {sensor.key.partition(".")[0]: {"interval": 3600} for sensor in SENSORS},
             "devices": {},
             "readings": [
-                {"key": key, "kind": sensor.kind, **({"of": sensor.of} if sensor.of else {})}
-                for key, sensor in zip(self._keys, SENSORS, strict=True)
+                {"key": sensor.key, "kind": sensor.kind, **({"of": sensor.of} if sensor.of else {})}
+                for sensor in SENSORS
             ],
         }
         return [
@@ -246,16 +243,14 @@ class Pilot:
         ]
 
     def update(self, host: str, values: Sequence[float]) -> list[Message]:
-        """Return a message for each collector."""
-        collectors: dict[str, dict[str, float]] = {}
-        for key, value in zip(self._keys, values, strict=True):
-            collector, _, name = key.partition(".")
-            collectors.setdefault(collector, {})[name] = value
+        """Return the state, in which all collectors were due."""
         now = round(time.time(), 3)
-        return [
-            (f"{self.prefix}/{host}/state/{collector}", json.dumps({"ts": now, "values": read}))
-            for collector, read in collectors.items()
-        ]
+        collectors: dict[str, dict[str, Any]] = {}
+        for sensor, value in zip(SENSORS, values, strict=True):
+            collector, _, name = sensor.key.partition(".")
+            part = collectors.setdefault(collector, {"ts": now, "values": {}})
+            part["values"][name] = value
+        return [(f"{self.prefix}/{host}/state", json.dumps({"collectors": collectors}))]
 
 
 def _slug(key: str) -> str:

@@ -98,11 +98,13 @@ def _introduce_floor(broker: Broker) -> None:
 
 def _reports(messages: Sequence[Heard]) -> dict[str, list[float]]:
     """Return when each collector read its values; the floor is one collector."""
-    reports: dict[str, list[float]] = {}
+    reports: dict[str, set[float]] = {}
     for heard in messages:
-        if heard.topic == "floor/state" or "/state/" in heard.topic:
-            read_at = float(json.loads(heard.payload)["ts"])
-            reports.setdefault(heard.topic.rpartition("/state/")[2], []).append(read_at)
+        if not heard.topic.endswith("/state"):
+            continue
+        state = json.loads(heard.payload)
+        for collector, part in state.get("collectors", {"floor/state": state}).items():
+            reports.setdefault(collector, set()).add(float(part["ts"]))
     return {collector: sorted(times) for collector, times in reports.items()}
 
 

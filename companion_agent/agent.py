@@ -191,9 +191,7 @@ class Agent:
         self._trust.step()
         # A new reading is announced before its first value.
         self._announce_changes()
-        for source in changed:
-            if source:
-                self._publish(source)
+        self._publish([source for source in changed if source])
         self._transport.step()
         self._presence.step()
         self._happenings.step()
@@ -326,16 +324,17 @@ class Agent:
 
     # --- Saying --------------------------------------------------------------------------
 
-    def _publish(self, source: Source) -> None:
-        if not source.available:
-            self._presence.forget(source.name)
-            return
-        try:
-            payload = protocol.state_payload(source.read_at, source.values)
-        except ProtocolError as error:
-            self._complain(f"{source.name}: its values are not sent: {error}")
-            return
-        self._presence.state(source.name, payload)
+    def _publish(self, sources: Sequence[Source]) -> None:
+        for source in sources:
+            if not source.available:
+                self._presence.forget(source.name)
+        self._presence.states(
+            {
+                source.name: protocol.collector_state(source.read_at, source.values)
+                for source in sources
+                if source.available
+            }
+        )
 
     def _announce_changes(self) -> None:
         if self._announced is None and not self._first_round_over():

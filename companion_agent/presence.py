@@ -17,7 +17,7 @@ from companion_agent.protocol import Availability, Conflict, ProtocolError
 from companion_agent.transport import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from companion_agent.protocol import Announce, Topics
     from companion_agent.transport import Counts, Transport
@@ -107,6 +107,7 @@ class Presence:
         self._write_announce: Callable[[Conflict | None], bytes] | None = None
         self._states: dict[str, bytes] = {}
         self._unsent: set[str] = set()
+        self._no_room: set[str] = set()
         self._arrived = False
         self._left = False
         self._looking = False  # gave way to another agent; comes back when that is gone
@@ -143,15 +144,17 @@ class Presence:
         elif first and self._transport.online:
             self.connected()
 
-    def state(self, collector: str, payload: bytes) -> None:
-        """Take a collector's values."""
-        self._states[collector] = payload
-        if self._arrived:
-            self._publish_state(collector)
+    def states(self, parts: Mapping[str, bytes]) -> None:
+        """Take what collectors read in one round: it travels in one message."""
+        if not parts:
             return
-        if collector in self._unsent and not self._looking:
-            self._counts.dropped_messages += 1
-        self._unsent.add(collector)
+        self._states |= parts
+        if self._arrived:
+            self._publish_states()
+            return
+        if not self._looking:
+            self._counts.dropped_messages += len(self._unsent & parts.keys())
+        self._unsent |= parts.keys()
 
     def forget(self, collector: str) -> None:
         """Do not repeat the values of a collector that is gone."""
@@ -320,8 +323,8 @@ class Presence:
     def _publish_everything(self) -> None:
         self._publish_availability(Availability.ONLINE)
         self._publish_announce()
-        for collector in self._states:
-            self._publish_state(collector)
+        if self._states:
+            self._publish_states()
         self._unsent.clear()
 
     def _publish_availability(self, availability: Availability) -> None:
@@ -332,8 +335,13 @@ class Presence:
             payload = self._write_announce(self._conflict)
             self._transport.publish(Message(self._topics.announce, payload, qos=1))
 
-    def _publish_state(self, collector: str) -> None:
-        self._transport.publish(Message(self._topics.state(collector), self._states[collector]))
+    def _publish_states(self) -> None:
+        payload, no_room = protocol.state_payload(self._states)
+        for collector in no_room:
+            if collector not in self._no_room:
+                LOG.warning("%s: its values are not sent: there is no room for them", collector)
+        self._no_room = set(no_room)
+        self._transport.publish(Message(self._topics.state, payload))
 
     @property
     def _lost(self) -> Message:

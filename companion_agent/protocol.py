@@ -19,7 +19,7 @@ DEFAULT_PREFIX = "pilot/v2"
 BIRTH_ONLINE = b"online"
 
 MAX_ANNOUNCE_BYTES = 256 * 1024
-MAX_STATE_BYTES = 64 * 1024
+MAX_STATE_BYTES = 256 * 1024
 MAX_AVAILABILITY_BYTES = 16
 MAX_READINGS = 2000
 MAX_COLLECTORS = 200
@@ -35,6 +35,7 @@ SESSION = re.compile(r"[a-z0-9]{8,64}")
 SEGMENT = re.compile(r"[a-z0-9_-]+")
 KEY = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
 MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2})+")
+_STATE_START, _STATE_END = b'{"collectors":{', b"}}"
 VALUE_TYPES = frozenset({"number", "text", "boolean", "timestamp", "enum"})
 
 
@@ -73,9 +74,10 @@ class Topics:
         """Whether this host is there."""
         return f"{self.prefix}/{self.host}/availability"
 
-    def state(self, collector: str) -> str:
-        """Return the topic of a collector's values."""
-        return f"{self.prefix}/{self.host}/state/{collector}"
+    @property
+    def state(self) -> str:
+        """What all collectors read last."""
+        return f"{self.prefix}/{self.host}/state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,25 +207,40 @@ def announce_payload(
     return payload
 
 
-def state_payload(read_at: float, values: Mapping[str, Value]) -> bytes:
-    """Write a collector's values; what no reader takes becomes `null`.
+def collector_state(read_at: float, values: Mapping[str, Value]) -> bytes:
+    """Write a collector's part of the state; what no reader takes becomes `null`.
 
     Args:
         read_at: When they were read, seconds since 1970 UTC.
         values: The values by their keys within the collector.
-
-    Raises:
-        ProtocolError: They are more than a reader takes.
     """
-    payload = _encode(
+    return _encode(
         {
             "ts": round(read_at, 3),
             "values": {key: clean_value(value) for key, value in values.items()},
         }
     )
-    if len(payload) > MAX_STATE_BYTES:
-        raise ProtocolError(f"a state of {len(payload)} bytes is more than {MAX_STATE_BYTES}")
-    return payload
+
+
+def state_payload(parts: Mapping[str, bytes]) -> tuple[bytes, list[str]]:
+    """Put together what the collectors read, as far as a reader takes it.
+
+    Args:
+        parts: What `collector_state()` wrote, by collector.
+
+    Returns:
+        The payload, and the collectors that there was no room for.
+    """
+    size = len(_STATE_START) + len(_STATE_END)
+    taken, left = [], []
+    for collector, part in parts.items():
+        entry = b'"%s":%s' % (collector.encode(), part)
+        if size + len(entry) + 1 > MAX_STATE_BYTES:
+            left.append(collector)
+            continue
+        size += len(entry) + 1
+        taken.append(entry)
+    return _STATE_START + b",".join(taken) + _STATE_END, left
 
 
 def clean_text(text: str, limit: int = MAX_TEXT) -> str:

@@ -1,7 +1,7 @@
 """The coordinator of one host: what its topics say, and who has to know.
 
 Everything is pushed. The coordinator listens to the host's announce and availability and,
-once it knows what the host reports, to the state of its collectors. It keeps one value per
+once it knows what the host reports, to what its collectors read. It keeps one value per
 reading and wakes only the entities whose value changed: on a usual update most of them
 sleep on, which is what makes a hundred hosts affordable.
 """
@@ -36,7 +36,7 @@ from .protocol import (
     parse_state,
     state_topic,
 )
-from .readings import Listener, NativeValue, Readings
+from .readings import Changes, Collector, Listener, NativeValue, Readings
 
 type PilotConfigEntry = ConfigEntry[PilotCoordinator]
 type ReadingsListener = Callable[[Announce], None]
@@ -84,9 +84,7 @@ class PilotCoordinator:
 
         self._announce_listeners: list[ReadingsListener] = []
         self._readings_listeners: list[ReadingsListener] = []
-        self._state_topics: dict[str, CALLBACK_TYPE] = {}
         self._status_listeners: list[CALLBACK_TYPE] = []
-        self._state_topic_start = len(state_topic(self.prefix, self.host_id, ""))
         self._cancel_check: CALLBACK_TYPE | None = None
         self._check_at = 0.0
 
@@ -200,8 +198,8 @@ class PilotCoordinator:
         previous, self.announce = self.announce, announce
         issues.async_follow_announce(self.hass, self.entry, announce)
         async_follow_host(self.hass, self.entry, announce, previous)
-        if previous is None or announce.collectors.keys() != previous.collectors.keys():
-            self.entry.async_create_task(self.hass, self._subscribe_states(announce))
+        if previous is None:
+            self.entry.async_create_task(self.hass, self._subscribe_state())
         if (
             previous is None
             or announce.readings != previous.readings
@@ -222,24 +220,38 @@ class PilotCoordinator:
     @callback
     def _on_state(self, message: ReceiveMessage) -> None:
         self.received["state"] += 1
-        collector = self.readings.collectors.get(message.topic[self._state_topic_start :])
-        if collector is None:
-            return
         try:
-            if (state := parse_state(payload_bytes(message.payload))) is None:
-                return
-            changes = collector.changes(state.values)
+            states = parse_state(payload_bytes(message.payload))
         except ProtocolError as err:
             self.async_refuse("state", err)
             return
-        if not message.retain and self.control.clock_difference is not None:
-            self.control.hear_clock(state.ts)
+        heard: list[tuple[Collector, Changes]] = []
         now = monotonic()
-        age = max(0.0, time() - state.ts) if message.retain else 0.0
-        collector.hear(state.ts, now, age)
+        for name, state in states.items():
+            if (collector := self.readings.collectors.get(name)) is None:
+                continue
+            try:
+                heard.append((collector, collector.changes(state.values)))
+            except ProtocolError as err:
+                # The others are as good as ever.
+                self.async_refuse("state", err)
+                continue
+            age = max(0.0, time() - state.ts) if message.retain else 0.0
+            collector.hear(state.ts, now, age)
+        if not heard:
+            return
+        if not message.retain and self.control.clock_difference is not None:
+            self.control.hear_clock(max(state.ts for state in states.values()))
         if self._silent:
             self._silent = False
             self._update_status()
+        for collector, changes in heard:
+            self._show(collector, changes, now)
+
+    # --- Inside ------------------------------------------------------------------------------
+
+    def _show(self, collector: Collector, changes: Changes, now: float) -> None:
+        """Wake the entities whose value changed, or all of them when they were too old."""
         show = self.status is Status.ONLINE
         for cell, raw, value in changes:
             cell.take(raw, value)
@@ -253,29 +265,18 @@ class PilotCoordinator:
         if collector.fresh and (self._cancel_check is None or collector.stale_at < self._check_at):
             self._check_later(now)
 
-    # --- Inside ------------------------------------------------------------------------------
-
     @callback
     def _stop(self) -> None:
-        while self._state_topics:
-            self._state_topics.popitem()[1]()
         if self._cancel_check is not None:
             self._cancel_check()
             self._cancel_check = None
 
-    async def _subscribe_states(self, announce: Announce) -> None:
-        """Ask for what the collectors read: before the announce it would mean nothing.
-
-        Each topic by its name, not all with a wildcard: Home Assistant subscribes names
-        together, wildcards one by one, and tries all wildcards on every new topic.
-        """
-        for name in self._state_topics.keys() - announce.collectors.keys():
-            self._state_topics.pop(name)()
-        for name in announce.collectors.keys() - self._state_topics.keys():
-            topic = state_topic(self.prefix, self.host_id, name)
-            self._state_topics[name] = await mqtt.async_subscribe(
-                self.hass, topic, self._on_state, encoding=None
-            )
+    async def _subscribe_state(self) -> None:
+        """Ask for what the collectors read: before the announce it would mean nothing."""
+        topic = state_topic(self.prefix, self.host_id)
+        self.entry.async_on_unload(
+            await mqtt.async_subscribe(self.hass, topic, self._on_state, encoding=None)
+        )
 
     def _update_status(self) -> None:
         """Draw the conclusion from all that is known, and tell whoever shows it."""

@@ -18,7 +18,7 @@ PROTOCOL: Final = 2
 MAX_ANNOUNCE: Final = 256 * 1024
 MAX_ENVELOPE: Final = 512 * 1024
 """An announce of the largest size, written as a text in JSON, and its signatures."""
-MAX_STATE: Final = 64 * 1024
+MAX_STATE: Final = 256 * 1024
 MAX_AVAILABILITY: Final = 16
 MAX_READINGS: Final = 2000
 MAX_COLLECTORS: Final = 200
@@ -296,9 +296,9 @@ def availability_topic(prefix: str, host: str) -> str:
     return f"{prefix}/{host}/availability"
 
 
-def state_topic(prefix: str, host: str, collector: str) -> str:
-    """Return where a collector publishes; `+` stands for any collector."""
-    return f"{prefix}/{host}/state/{collector}"
+def state_topic(prefix: str, host: str) -> str:
+    """Return where a host says what its collectors read last."""
+    return f"{prefix}/{host}/state"
 
 
 def command_topic(prefix: str, host: str, key: str) -> str:
@@ -393,11 +393,15 @@ def parse_availability(payload: bytes) -> Availability:
         raise ProtocolError("availability", "not an availability") from None
 
 
-def parse_state(payload: bytes) -> State | None:
-    """Read a collector's values; None says that the topic was cleared."""
+def parse_state(payload: bytes) -> dict[str, State]:
+    """Read what collectors read, by collector; none says that the topic was cleared."""
     if not payload:
-        return None
-    data = load_object(payload, MAX_STATE)
+        return {}
+    collectors = _object(load_object(payload, MAX_STATE), "collectors")
+    return {name: _state(_as_object(item, "collectors")) for name, item in collectors.items()}
+
+
+def _state(data: Mapping[str, Any]) -> State:
     ts: Any = data.get("ts")
     if not _is_number(ts):
         raise ProtocolError("ts", "ts is not a number")

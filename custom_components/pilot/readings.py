@@ -87,8 +87,12 @@ class Cell:
         self.value = value
 
 
+type Changes = list[tuple[Cell, Value, NativeValue | None]]
+"""Readings with the value that came, and what it means."""
+
+
 class Collector:
-    """The readings that come in one message, and when the last one came.
+    """The readings that were read together, and when they last came.
 
     Times are monotonic seconds. `measured` says how old the values are, which for a
     retained message is the host's word; `heard` says when the last message arrived.
@@ -115,7 +119,7 @@ class Collector:
         """When it is time to worry that nothing comes."""
         return self.heard + STALE_AFTER * self.interval
 
-    def changes(self, values: Mapping[str, Value]) -> list[tuple[Cell, Value, NativeValue | None]]:
+    def changes(self, values: Mapping[str, Value]) -> Changes:
         """Return the readings that these values change; a missing one cannot be read now.
 
         Raises:
@@ -130,14 +134,12 @@ class Collector:
 
     def hear(self, ts: float, now: float, age: float) -> None:
         """Note that values of this age arrived."""
-        measured = now - age
-        # The broker repeats what it retained whenever Home Assistant reconnects. That
-        # must not make values older than they were when they came live.
-        if ts == self.ts and self.measured > measured:
-            measured = self.measured
-        self.ts = ts
         self.heard = now
-        self.measured = measured
+        # The broker repeats what it retained, and the host what it did not read anew: that
+        # makes values neither older nor younger.
+        if ts != self.ts:
+            self.ts = ts
+            self.measured = now - age
 
     def shown(self) -> Iterator[tuple[Cell, Listener]]:
         """Return the readings that have an entity."""

@@ -145,10 +145,8 @@ class Watch:
         """Return what agent and Home Assistant know of a host now."""
         self._receive()
         host = Host(json.loads(self._messages[f"{PREFIX}/{host_id}/announce"]))
-        for topic, payload in self._messages.items():
-            collector = topic.removeprefix(f"{PREFIX}/{host_id}/state/")
-            if collector != topic and payload:
-                state = json.loads(payload)
+        if payload := self._messages.get(f"{PREFIX}/{host_id}/state"):
+            for collector, state in json.loads(payload)["collectors"].items():
                 if state["ts"] >= self._since:
                     for key, value in state["values"].items():
                         host.values[f"{collector}.{key}"] = value

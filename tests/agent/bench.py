@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import selectors
 import signal
 import socket
@@ -217,10 +218,14 @@ class Certificates:
 
 
 class House:
-    """What Home Assistant's side of the broker hears, and what it says."""
+    """What Home Assistant's side of the broker hears, and what it says.
+
+    A state is taken apart: what a collector read anew is heard as `state/<collector>`.
+    """
 
     def __init__(self, port: int) -> None:
         self._heard: list[tuple[str, bytes, bool]] = []
+        self._states: dict[str, bytes] = {}
         self._changed = threading.Condition()
         self._listening = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
@@ -234,8 +239,20 @@ class House:
 
     def _on_message(self, _client: object, _data: object, message: Any) -> None:
         with self._changed:
-            self._heard.append((message.topic, message.payload, message.retain))
+            for topic, payload in self._apart(message.topic, message.payload):
+                self._heard.append((topic, payload, message.retain))
             self._changed.notify_all()
+
+    def _apart(self, topic: str, payload: bytes) -> list[tuple[str, bytes]]:
+        if not topic.endswith("/state"):
+            return [(topic, payload)]
+        parts = {
+            f"{topic}/{collector}": json.dumps(part, separators=(",", ":")).encode()
+            for collector, part in json.loads(payload)["collectors"].items()
+        }
+        new = [(name, part) for name, part in parts.items() if self._states.get(name) != part]
+        self._states = parts
+        return new
 
     @property
     def heard(self) -> list[tuple[str, bytes]]:
@@ -246,6 +263,7 @@ class House:
     def forget(self) -> None:
         with self._changed:
             self._heard.clear()
+            self._states.clear()
 
     def wait_for(self, topic: str, has: bytes = b"", count: int = 1) -> bytes:
         """Wait for the nth message on a topic with something in it, and return it."""

@@ -36,7 +36,9 @@ class Wire:
         assert self.online
         topic = message.topic.removeprefix(f"{PREFIX}/")
         text = message.payload.decode()
-        self.said.append(f"{topic} {text if topic == 'availability' else ''}".strip())
+        if topic == "state":
+            text = " ".join(json.loads(text)["collectors"])
+        self.said.append(f"{topic} {text if topic != 'announce' else ''}".strip())
         if topic == "announce" and (conflict := json.loads(text)["conflict"]):
             self.said[-1] += f" conflict with {conflict}"
         return True
@@ -114,8 +116,7 @@ def scene(still_clock: StillClock) -> Scene:
 @pytest.fixture
 def online(scene: Scene) -> Scene:
     scene.announce()
-    scene.presence.state("cpu", b"{}")
-    scene.presence.state("disk", b"{}")
+    scene.presence.states({"cpu": b"{}", "disk": b"{}"})
     scene.wire.connect()
     scene.wire.take()
     scene.clock.advance(10)
@@ -124,16 +125,14 @@ def online(scene: Scene) -> Scene:
 
 def test_says_everything_in_order_on_connect(scene: Scene) -> None:
     scene.announce()
-    scene.presence.state("cpu", b"{}")
-    scene.presence.state("disk", b"{}")
+    scene.presence.states({"cpu": b"{}", "disk": b"{}"})
 
     scene.wire.connect()
 
     assert scene.wire.take() == [
         "availability online",
         "announce",
-        "state/cpu",
-        "state/disk",
+        "state cpu disk",
         "subscribe 3",
     ]
 
@@ -143,7 +142,7 @@ def test_says_everything_again_on_reconnect(online: Scene) -> None:
 
     online.wire.connect()
 
-    assert online.wire.take()[:3] == ["availability online", "announce", "state/cpu"]
+    assert online.wire.take()[:3] == ["availability online", "announce", "state cpu disk"]
 
 
 def test_does_not_appear_before_it_knows_what_it_reads(scene: Scene) -> None:
@@ -157,9 +156,9 @@ def test_does_not_appear_before_it_knows_what_it_reads(scene: Scene) -> None:
 
 
 def test_values_are_sent_as_they_come(online: Scene) -> None:
-    online.presence.state("cpu", b"{}")
+    online.presence.states({"cpu": b"{}"})
 
-    assert online.wire.take() == ["state/cpu"]
+    assert online.wire.take() == ["state cpu disk"]
 
 
 def test_values_of_a_collector_that_is_gone_are_not_repeated(online: Scene) -> None:
@@ -168,14 +167,14 @@ def test_values_of_a_collector_that_is_gone_are_not_repeated(online: Scene) -> N
 
     online.wire.connect()
 
-    assert "state/disk" not in online.wire.take()
+    assert online.wire.take()[2] == "state cpu"
 
 
 def test_counts_values_that_nobody_ever_saw(online: Scene) -> None:
     online.wire.disconnect()
 
     for _ in range(3):
-        online.presence.state("cpu", b"{}")
+        online.presence.states({"cpu": b"{}"})
 
     assert online.counts.dropped_messages == 2  # the third is sent on reconnect
 
@@ -212,7 +211,7 @@ def test_contradicts_at_most_once_a_second(online: Scene) -> None:
 def test_home_assistants_birth_is_answered_with_everything(online: Scene) -> None:
     online.hear(BIRTH, b"online")
 
-    assert online.wire.take() == ["availability online", "announce", "state/cpu", "state/disk"]
+    assert online.wire.take() == ["availability online", "announce", "state cpu disk"]
 
 
 def test_a_retained_birth_is_older_than_what_was_just_said(online: Scene) -> None:
@@ -227,7 +226,7 @@ def test_says_off_and_nothing_after_it(online: Scene) -> None:
     online.hear(f"{PREFIX}/availability", b"off")
     online.hear(BIRTH, b"online")
     online.announce()
-    online.presence.state("cpu", b"{}")
+    online.presence.states({"cpu": b"{}"})
 
     assert online.wire.take() == ["availability off"]
 
@@ -292,7 +291,7 @@ def test_who_waits_drops_nothing(online: Scene) -> None:
     online.hear_announce(THEIRS, conflict=OURS)
 
     for _ in range(3):
-        online.presence.state("cpu", b"{}")
+        online.presence.states({"cpu": b"{}"})
 
     assert online.counts.dropped_messages == 0
 

@@ -78,7 +78,7 @@ def test_topics_of_a_host() -> None:
 
     assert topics.announce == f"pilot/v2/{HOST}/announce"
     assert topics.availability == f"pilot/v2/{HOST}/availability"
-    assert topics.state("cpu") == f"pilot/v2/{HOST}/state/cpu"
+    assert topics.state == f"pilot/v2/{HOST}/state"
 
 
 def test_announces_what_the_documentation_shows() -> None:
@@ -177,25 +177,38 @@ def test_more_readings_than_a_reader_takes_cannot_be_announced() -> None:
 
 
 def test_writes_states_as_the_documentation_shows() -> None:
-    payload = protocol.state_payload(1793952000.25, {"percent": 12.5, "temperature": None})
+    cpu = protocol.collector_state(1793952000.25, {"percent": 12.5, "temperature": None})
+    disk = protocol.collector_state(1793951970.5, {"root.used_percent": 61})
 
-    assert payload == b'{"ts":1793952000.25,"values":{"percent":12.5,"temperature":null}}'
+    payload, _ = protocol.state_payload({"cpu": cpu, "disk": disk})
+
+    assert payload == (
+        b'{"collectors":{'
+        b'"cpu":{"ts":1793952000.25,"values":{"percent":12.5,"temperature":null}},'
+        b'"disk":{"ts":1793951970.5,"values":{"root.used_percent":61}}}}'
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e15, -1e300, 10**400])
 def test_numbers_that_no_reader_takes_become_null(value: float) -> None:
-    assert protocol.state_payload(0, {"x": value}) == b'{"ts":0,"values":{"x":null}}'
+    assert protocol.collector_state(0, {"x": value}) == b'{"ts":0,"values":{"x":null}}'
 
 
 def test_longer_texts_than_a_reader_takes_are_cut() -> None:
-    payload = json.loads(protocol.state_payload(0, {"x": "é" * 300}))
+    payload = json.loads(protocol.collector_state(0, {"x": "é" * 300}))
 
     assert payload["values"]["x"] == "é" * 255
 
 
-def test_more_values_than_a_reader_takes_are_refused() -> None:
-    with pytest.raises(ProtocolError, match="65536"):
-        protocol.state_payload(0, {f"k{number}": "x" * 255 for number in range(300)})
+def test_collectors_that_a_reader_has_no_room_for_are_left_out() -> None:
+    much = protocol.collector_state(0, {f"k{number}": "x" * 255 for number in range(500)})
+    little = protocol.collector_state(0, {"x": 1})
+
+    payload, left = protocol.state_payload({"a": much, "b": much, "c": little})
+
+    assert left == ["b"]
+    assert json.loads(payload)["collectors"].keys() == {"a", "c"}
+    assert len(payload) <= protocol.MAX_STATE_BYTES
 
 
 def test_says_which_side_is_older() -> None:

@@ -47,7 +47,7 @@ def test_broker_comes_back_without_what_it_kept(host: Host, broker: Mosquitto) -
     assert host.bus.retained(host.id).keys() >= {
         host.topic("announce"),
         host.topic("availability"),
-        host.topic("state/memory"),
+        host.topic("state"),
     }
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import json
 from pathlib import Path
 import sys
+from time import time
 from typing import Any
 from unittest.mock import PropertyMock, patch
 
@@ -68,9 +69,13 @@ class FakeHost:
         return str(self.announced["host"]["id"])
 
     async def send(self, topic: str, payload: Any, *, retain: bool = False) -> None:
-        """Publish anything below the host's topics."""
+        """Publish anything below the host's topics; `state/cpu` is a collector's part of it."""
         if not isinstance(payload, (str, bytes)):
             payload = json.dumps(payload)
+        if topic.startswith("state/"):
+            topic, _, collector = topic.partition("/")
+            part = payload.encode() if isinstance(payload, str) else payload
+            payload = part and b'{"collectors":{"%s":%s}}' % (collector.encode(), part)
         async_fire_mqtt_message(
             self.hass, f"{self.prefix}/{self.id}/{topic}", payload, retain=retain
         )
@@ -86,9 +91,10 @@ class FakeHost:
         await self.send("availability", word, retain=retain)
 
     async def state(
-        self, collector: str, ts: float = 1793952000, *, retain: bool = False, **values: Any
+        self, collector: str, ts: float | None = None, *, retain: bool = False, **values: Any
     ) -> None:
-        """Publish what a collector read; two underscores in a name stand for a dot."""
+        """Publish what a collector read, just now; two underscores in a name stand for a dot."""
+        ts = time() if ts is None else ts
         named = {name.replace("__", "."): value for name, value in values.items()}
         await self.send(f"state/{collector}", {"ts": ts, "values": named}, retain=retain)
 

@@ -136,7 +136,7 @@ async def test_removal_clears_the_broker_if_asked_to(
         [
             ("announce", ANNOUNCE, True),
             ("availability", "off", True),
-            ("state/cpu", {"ts": 1, "values": {}}, True),
+            ("state", {"collectors": {}}, True),
             ("event/session", {"ts": 1}, False),
             ("state/gone", "", True),
         ],
@@ -144,7 +144,7 @@ async def test_removal_clears_the_broker_if_asked_to(
 
     assert mqtt_mock.async_publish.mock_calls == [
         call(f"pilot/v2/{HOST_ID}/{topic}", b"", 1, True, message_expiry_interval=None)
-        for topic in ("announce", "availability", "state/cpu")
+        for topic in ("announce", "availability", "state")
     ]
 
 

@@ -8,7 +8,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from harness.bus import PREFIX, Message
+from harness.bus import PREFIX
 from stack.console import StackError
 from stack.process import wait_for
 
@@ -199,14 +199,16 @@ class Shown:
             since: The moment, by this machine's monotonic clock.
             timeout: In seconds.
         """
-        topic = self.topic("state/cpu")
-        self.bus.wait_for(topic, since=since, timeout=timeout)
+        topic = self.topic("state")
+        self.bus.wait_for(
+            topic, lambda m: "cpu" in m.json["collectors"], since=since, timeout=timeout
+        )
         wanted: Mapping[str, Any] = {}
         shown: Mapping[str, Any] = {}
 
         def matches() -> bool:
             nonlocal wanted, shown
-            wanted = self.bus.heard(topic, since)[-1].json["values"]
+            wanted = self.bus.heard(topic, since)[-1].json["collectors"]["cpu"]["values"]
             shown = {
                 key.removeprefix("cpu."): state["state"]
                 for key, state in self.states().items()
@@ -281,10 +283,6 @@ class Host(Shown):
     def _state_dir(self) -> Path:
         return self.agent.folder / "state"
 
-    def last_message(self, collector: str) -> Message:
-        """Return the last values of a collector that the host has published."""
-        return self.bus.heard(self.topic(f"state/{collector}"))[-1]
-
 
 class Puppet(Shown):
     """A host without an agent: the test says what it says."""
@@ -292,6 +290,7 @@ class Puppet(Shown):
     def __init__(self, ha: HomeAssistant, bus: Bus, announce: Mapping[str, Any]) -> None:
         super().__init__(ha, bus, announce["host"]["id"])
         self.told = dict(announce)
+        self._read: dict[str, Any] = {}
 
     def say_everything(self, values: Mapping[str, Mapping[str, Any]]) -> None:
         """Come online, announce itself and publish its values, by collector."""
@@ -301,11 +300,10 @@ class Puppet(Shown):
             self.say_values(collector, of_it)
 
     def say_values(self, collector: str, values: Mapping[str, Any]) -> None:
-        """Publish the values of a collector, read now."""
+        """Publish the values of a collector, read now, with what others read before."""
         ts = datetime.now(UTC).timestamp()
-        self.bus.publish(
-            self.topic(f"state/{collector}"), json.dumps({"ts": ts, "values": values}), retain=True
-        )
+        self._read[collector] = {"ts": ts, "values": values}
+        self.bus.publish(self.topic("state"), json.dumps({"collectors": self._read}), retain=True)
 
 
 def _kept_id(agent: Agent) -> str:

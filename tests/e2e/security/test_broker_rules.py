@@ -39,7 +39,7 @@ NOT_AUTHORIZED = 135
 OF_A_HOST = (
     "announce",
     "availability",
-    "state/cpu",
+    "state",
     "event/power",
     "result/power.shutdown",
     "command/power.shutdown",
@@ -222,8 +222,8 @@ def test_neighbour_may_say_nothing_in_a_hosts_name(
     assert not neighbour.may_say(topic, mark)
 
     # What it may say comes through the same way, behind it.
-    assert neighbour.may_say(f"{PREFIX}/{NEIGHBOUR}/state/cpu", mark)
-    wait_for(lambda: mark in home_assistant.heard(f"{PREFIX}/{NEIGHBOUR}/state/cpu"), "its own")
+    assert neighbour.may_say(f"{PREFIX}/{NEIGHBOUR}/state", mark)
+    wait_for(lambda: mark in home_assistant.heard(f"{PREFIX}/{NEIGHBOUR}/state"), "its own")
     assert mark not in home_assistant.heard(topic)
 
 
@@ -265,7 +265,7 @@ def test_agent_reports_and_obeys(host: Agent, machine: Machine, home_assistant: 
     announce = _wait_for(home_assistant, "announce")
     body = home.read(f"{PREFIX}/{HOST}/announce", announce)
     assert body is not None
-    assert _wait_for(home_assistant, "state/cpu")
+    assert _wait_for(home_assistant, "state")
     assert _wait_for(home_assistant, "availability") == b"online"
 
     def shut_down() -> list[str]:

@@ -278,7 +278,7 @@ async def test_a_state_with_the_right_time_heals_too(
     with pytest.raises(HomeAssistantError):
         await coordinator.control.async_do("session.lock")
     for ts, healed in ((real() + 3600, False), (real(), True)):
-        bus.fire(f"{BASE}/state/cpu", f'{{"ts": {ts}, "values": {{}}}}')
+        bus.fire(f"{BASE}/state", f'{{"collectors": {{"cpu": {{"ts": {ts}, "values": {{}}}}}}}}')
         await hass.async_block_till_done()
         assert (issue_registry.async_get_issue("pilot", f"clock_{HOST_ID}") is None) is healed
 
