@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import os
 from pathlib import Path
 
@@ -398,12 +398,21 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load(tmp_path / "nowhere.yaml", {}, COLLECTORS)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
-def test_a_file_that_may_not_be_read(file: Path) -> None:
+@pytest.fixture
+def unreadable(file: Path) -> Iterator[Path]:
+    """Make a file that may not be read, by somebody who does not read everything like root."""
     file.touch(0o000)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield file
+    os.seteuid(user)
 
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="file modes are not Windows'")
+def test_a_file_that_may_not_be_read(unreadable: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
-        load(file, {}, COLLECTORS)
+        load(unreadable, {}, COLLECTORS)
 
 
 def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:
