@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from companion_agent import __version__, protocol
 from companion_agent.happenings import Happenings
+from companion_agent.mirror import Mirror
 from companion_agent.platforms.base import HostInfo
 from companion_agent.presence import Presence
 from companion_agent.protocol import Host, ProtocolError, Report, Topics
@@ -100,6 +101,12 @@ class Agent:
             config.brokers, f"pilot-{host_id}-{session[:8]}", counts, self._waker.wake, clock
         )
         self._topics = Topics(config.topic_prefix, host_id)
+        self._transports = [self._transport]
+        self._mirror: Mirror | None = None
+        if config.mirror:
+            name = f"pilot-{host_id}-{session[:8]}-v1"
+            self._mirror = Mirror(config.mirror, config.brokers, name, self._waker.wake, clock)
+            self._transports.append(self._mirror.transport)
         self._trust = HostTrust(
             config, host_id, session, groups, self._transport, self._waker.wake, clock
         )
@@ -166,6 +173,7 @@ class Agent:
         self._happenings.start(self._waker.wake)
         self._transport.start()
         self._transport.step()
+        self._step_mirror()
         self._watch_sockets()
         # Not only once the broker answers: a host whose broker is away has booted all the same.
         self._notifier.ready()
@@ -177,14 +185,15 @@ class Agent:
             if key.fileobj is self._waker.socket:
                 self._waker.drain()
                 continue
-            if key.fileobj is not self._transport.socket:
+            transport = next((one for one in self._transports if one.socket is key.fileobj), None)
+            if transport is None:
                 # Happenings look for themselves in their step.
                 self._trust.readable(cast("socket.socket", key.fileobj))
                 continue
             if events & selectors.EVENT_READ:
-                self._transport.readable()
+                transport.readable()
             if events & selectors.EVENT_WRITE:
-                self._transport.writable()
+                transport.writable()
         self._notice_suspend()
         changed = [self._take(result) for result in self._worker.results()]
         changed += [self._hang(name) for name in self._worker.hung()]
@@ -195,9 +204,15 @@ class Agent:
         self._transport.step()
         self._presence.step()
         self._happenings.step()
+        self._step_mirror()
         self._submit(self._clock())
         self._watch_sockets()
         self._tell_manager()
+
+    def _step_mirror(self) -> None:
+        if self._mirror:
+            presence = self._presence
+            self._mirror.step(present=not presence.left, elsewhere=presence.gave_way)
 
     def _tell_manager(self) -> None:
         if not self._notifier.listening:
@@ -215,7 +230,7 @@ class Agent:
         now = self._clock()
         return min(
             *self._due.values(),
-            self._transport.deadline(),
+            *(transport.deadline() for transport in self._transports),
             self._presence.deadline(),
             self._trust.deadline(),
             self._happenings.deadline(),
@@ -227,26 +242,32 @@ class Agent:
     def _end(self) -> None:
         self._notifier.stopping()
         self._presence.leave()
+        self._step_mirror()
         self._happenings.close()
         self._trust.close()
         until = self._clock() + FAREWELL_LIMIT
-        while self._transport.online and not self._transport.settled and self._clock() < until:
+        while self._is_talking() and self._clock() < until:
             self._watch_sockets()
-            for _, events in self._selector.select(max(0.0, until - self._clock())):
-                self._waker.drain()
-                if events & selectors.EVENT_WRITE:
-                    self._transport.writable()
-                self._transport.readable()
-        self._transport.close()
+            self._selector.select(max(0.0, until - self._clock()))
+            self._waker.drain()
+            for transport in self._transports:
+                transport.writable()
+                transport.readable()
+        for transport in self._transports:
+            transport.close()
         self._worker.stop()
         LOG.info("Stopped")
+
+    def _is_talking(self) -> bool:
+        return any(one.online and not one.settled for one in self._transports)
 
     def _watch_sockets(self) -> None:
         """Have the selector wait for the sockets that there are now."""
         wanted = dict.fromkeys(self._others(), selectors.EVENT_READ)
-        if (sock := self._transport.socket) is not None:
-            writes = selectors.EVENT_WRITE if self._transport.wants_write else 0
-            wanted[sock] = selectors.EVENT_READ | writes
+        for transport in self._transports:
+            if (sock := transport.socket) is not None:
+                writes = selectors.EVENT_WRITE if transport.wants_write else 0
+                wanted[sock] = selectors.EVENT_READ | writes
         known = {key.fileobj: key.events for key in self._selector.get_map().values()}
         # What is gone goes first: a new socket may have its number.
         for gone in known.keys() - wanted.keys():
@@ -268,7 +289,8 @@ class Agent:
         if slept < SUSPENDED_FOR:
             return
         LOG.info("This machine was suspended for %.0f s", slept)
-        self._transport.restart("this machine was suspended")
+        for transport in self._transports:
+            transport.restart("this machine was suspended")
         self._happenings.come_back()
 
     def _refresh(self) -> None:
@@ -328,6 +350,8 @@ class Agent:
         for source in sources:
             if not source.available:
                 self._presence.forget(source.name)
+            if self._mirror:
+                self._mirror.state(source.name, source.values if source.available else {})
         self._presence.states(
             {
                 source.name: protocol.collector_state(source.read_at, source.values)

@@ -130,6 +130,11 @@ class Presence:
         """Whether another agent has this host's id, and this one stays away from it."""
         return self._looking
 
+    @property
+    def left(self) -> bool:
+        """Whether it has said goodbye and not come back."""
+        return self._left
+
     # --- What the agent tells ------------------------------------------------------------
 
     def announce(self, write: Callable[[Conflict | None], bytes]) -> None:

@@ -123,6 +123,7 @@ class Transport:
         wake: Wakes the loop from another thread.
         clock: Monotonic seconds.
         draw: Draws a number between 0 and its argument.
+        log: Where it says how the connection is.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Transport:
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[float], float] = lambda bound: random.uniform(0, bound),  # noqa: S311
+        log: logging.Logger | logging.LoggerAdapter[logging.Logger] = LOG,
     ) -> None:
         self.state = State.IDLE
         self.will: Message | None = None
@@ -145,6 +147,7 @@ class Transport:
         self._wake = wake
         self._clock = clock
         self._draw = draw
+        self._log = log
         self._client: Client | None = None
         self._attempt: Attempt | None = None
         self._abandoned: list[Attempt] = []
@@ -357,7 +360,7 @@ class Transport:
         self._complaints.clear()
         self.trouble = ""
         broker = self._broker
-        LOG.info(
+        self._log.info(
             "Connected to %s (MQTT %s%s)", broker, broker.protocol, ", TLS" if broker.tls else ""
         )
         if self.listener:
@@ -372,12 +375,12 @@ class Transport:
         self._complaints[broker] = self.trouble = reason
         if lost:
             self._counts.reconnects += 1
-            LOG.log(level, "Lost the connection to %s: %s", broker, reason)
+            self._log.log(level, "Lost the connection to %s: %s", broker, reason)
             if self._clock() - self._online_since >= GOOD_AFTER:
                 self._failures = 0
             self._next = 0
         else:
-            LOG.log(level, "Cannot connect to %s: %s; trying again", broker, reason)
+            self._log.log(level, "Cannot connect to %s: %s; trying again", broker, reason)
             if self._next < len(self._brokers):
                 self._schedule(0)
                 return
@@ -509,7 +512,9 @@ class Transport:
             self._allowed(topic)
         elif topic not in self.denied:
             self.denied.add(topic)
-            LOG.warning("%s refused a message on %s: %s", self._broker, topic, explain.denial(code))
+            self._log.warning(
+                "%s refused a message on %s: %s", self._broker, topic, explain.denial(code)
+            )
 
     def _subscribed(self, mid: int, codes: Sequence[ReasonCode]) -> None:
         refused = []
@@ -520,7 +525,7 @@ class Transport:
                 self.denied.add(topic)
                 refused.append(f"{topic} ({explain.denial(code)})")
         if refused:
-            LOG.warning(
+            self._log.warning(
                 "%s refused to deliver %s. The agent works, but may not notice a clone, a stale "
                 "will or a restart of Home Assistant",
                 self._broker,
@@ -530,7 +535,7 @@ class Transport:
     def _allowed(self, topic: str) -> None:
         if topic in self.denied:
             self.denied.discard(topic)
-            LOG.info("%s allows %s again", self._broker, topic)
+            self._log.info("%s allows %s again", self._broker, topic)
 
     def _on_log(self, client: Client, _data: object, level: int, text: str) -> None:
         connecting = self._attempt.client if self._attempt else None

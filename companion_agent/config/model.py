@@ -94,6 +94,22 @@ class CollectorConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class V1Topics:
+    """The topics of Pilot's first version.
+
+    Attributes:
+        device: What the host was called in them.
+        prefix: What they all start with.
+        availability_topic: Where it said whether it was there; `None` for
+            `<prefix>/<device>/availability`, empty to not say it.
+    """
+
+    device: str
+    prefix: str = "pilot"
+    availability_topic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration.
 
@@ -108,6 +124,7 @@ class Config:
         i2c: The sensors on the I²C buses.
         commands: What paired controllers may do.
         fleet: The secret that many hosts share; `None` without one.
+        mirror: The first version's topics to publish as well; `None` for not.
         path: The file that it was read from; `None` when it all came from the environment.
     """
 
@@ -121,6 +138,7 @@ class Config:
     i2c: I2cConfig = field(default_factory=I2cConfig)
     commands: Policy = field(default_factory=Policy)
     fleet: bytes | None = field(default=None, repr=False)
+    mirror: V1Topics | None = None
     path: Path | None = None
 
     def collector(self, name: str) -> CollectorConfig:

@@ -18,7 +18,7 @@ from companion_agent.config.i2c import (
     make_sensor,
     sensor_rules,
 )
-from companion_agent.config.model import Broker, CollectorConfig, LogConfig, Tls
+from companion_agent.config.model import Broker, CollectorConfig, LogConfig, Tls, V1Topics
 from companion_agent.config.source import Raw, parse_broker
 from companion_agent.config.values import (
     Choice,
@@ -353,6 +353,7 @@ def build(base: Path, collectors: Mapping[str, Known]) -> Section[dict[str, Any]
             key("i2c", "", ""): _i2c(),
             key("commands", "", ""): _commands(),
             key("security", "", ""): _security(base),
+            key("mirror", "", ""): _mirror(),
         },
         dict,
     )
@@ -392,6 +393,24 @@ def _security(base: Path) -> Section[dict[str, Any]]:
         _make_security,
         lambda given: _one_of("fleet_key", given),
     )
+
+
+def _mirror() -> Section[V1Topics | None]:
+    v1 = Section(
+        {
+            needed("device", "Publish the topics of v1 too; what the host is called in them."): (
+                Topic()
+            ),
+            key("prefix", "pilot", "What those topics start with."): Topic(),
+            key(
+                "availability_topic",
+                "`<prefix>/<device>/availability`",
+                'Where `online` and `offline` are said; `""` to not say it.',
+            ): Topic(optional=True),
+        },
+        lambda values: V1Topics(**values),
+    )
+    return Section({key("v1", "", ""): v1}, lambda values: values.get("v1"))
 
 
 def _make_security(values: dict[str, Any]) -> dict[str, Any]:

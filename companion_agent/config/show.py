@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -38,6 +39,9 @@ def show(config: Config) -> str:
         tree["commands"] = _commands(config.commands)
     if config.fleet:
         tree["security"] = {"fleet_key": HIDDEN}
+    if config.mirror:
+        given = asdict(config.mirror).items()
+        tree["mirror"] = {"v1": {key: value for key, value in given if value is not None}}
     head = f"# {config.path or 'from the environment'}\n"
     return head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
