@@ -150,6 +150,11 @@ class Service:
         done = self._run(["systemctl", "show", "--property", name, "--value", unit.SERVICE])
         return done.stdout.strip()
 
+    def properties(self, name: str, *wanted: str) -> dict[str, str]:
+        """Ask systemd about any unit."""
+        done = self._run(["systemctl", "show", "--property", ",".join(wanted), name])
+        return dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+
     def last_words(self) -> str:
         """Return the end of the service's log."""
         done = self._run(
@@ -172,7 +177,7 @@ class Service:
         """
         if not packaged:
             self.put(_SYSUSERS, unit.sysusers())
-        if self._exists():
+        if self.has_user:
             return
         # Containers and other minimal systems may lack the first.
         arguments = [
@@ -183,12 +188,14 @@ class Service:
             "/usr/sbin/nologin",
         ]
         if shutil.which("systemd-sysusers"):
-            self._must("systemd-sysusers")
+            self.must("systemd-sysusers")
         else:
-            self._must("useradd", *arguments, unit.USER)
+            self.must("useradd", *arguments, unit.USER)
         self.changes.append(f"user {unit.USER}")
 
-    def _exists(self) -> bool:
+    @property
+    def has_user(self) -> bool:
+        """Whether the service's user is there."""
         return self._run(["getent", "passwd", unit.USER]).returncode == 0
 
     def install(self, program: Program, policy: Policy, *, i2c: bool) -> None:
@@ -199,7 +206,7 @@ class Service:
         """
         if not self.packaged(program):
             if self.put(_UNIT, unit.unit(program, i2c=i2c)):
-                self._must("systemctl", "daemon-reload")
+                self.must("systemctl", "daemon-reload")
             if self.put(_UDEV, unit.udev()):
                 self._reload_udev()
         if self._at(PurePosixPath("/usr/share/polkit-1")).is_dir():
@@ -216,7 +223,7 @@ class Service:
             ServiceError: It does not start; the end of its log is in the text.
         """
         if self._ask("UnitFileState") != "enabled":
-            self._must("systemctl", "enable", unit.SERVICE)
+            self.must("systemctl", "enable", unit.SERVICE)
             self.changes.append("start at boot")
         running = self.active
         if running and not restart:
@@ -234,7 +241,7 @@ class Service:
         """Stop the service and remove what `install()` wrote; keys and history stay."""
         known = self._run(["systemctl", "cat", unit.SERVICE]).returncode == 0
         if known and (self.active or self._ask("UnitFileState") == "enabled"):
-            self._must("systemctl", "disable", "--now", unit.SERVICE)
+            self.must("systemctl", "disable", "--now", unit.SERVICE)
             self.changes.append("service stopped")
         for path in (_UNIT, _UDEV, _SYSUSERS, _POLKIT):
             self.drop(path)
@@ -251,8 +258,8 @@ class Service:
         """
         for folder in folders:
             self.drop(folder)
-        if self._exists():
-            self._must("userdel", unit.USER)
+        if self.has_user:
+            self.must("userdel", unit.USER)
             self.changes.append(f"user {unit.USER} removed")
 
     def drop(self, path: PurePosixPath) -> None:
@@ -347,7 +354,12 @@ class Service:
     def _at(self, path: PurePosixPath) -> Path:
         return self._root / path.relative_to("/")
 
-    def _must(self, *command: str) -> None:
+    def must(self, *command: str) -> None:
+        """Run a command that has to succeed.
+
+        Raises:
+            ServiceError: It did not; what it said is in the text.
+        """
         done = self._run(command)
         if done.returncode:
             said = (done.stderr or done.stdout).strip()

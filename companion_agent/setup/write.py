@@ -1,8 +1,8 @@
-"""The configuration that `setup` writes: only what is new, and nothing that somebody wrote."""
+"""The configuration that `setup` and `migrate` write: what is new, and nothing of a person's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 import re
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,8 @@ import yaml
 from companion_agent.config import Broker, ConfigError, Tls, load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from companion_agent.config import Config
     from companion_agent.service.linux import Service
 
@@ -21,6 +23,17 @@ _HEAD = """\
 # systemctl restart pilot-agent
 """
 _PASSWORD = "broker-password"  # noqa: S105  (a file's name)
+_KEY_PASSWORD = "client-key-password"  # noqa: S105
+_CERTIFICATES = {"ca_cert": "ca.pem", "client_cert": "client.pem", "client_key": "client.key"}
+_MODES = {
+    "ca.pem": 0o644,
+    "client.pem": 0o644,
+    "client.key": 0o600,
+    _PASSWORD: 0o600,
+    _KEY_PASSWORD: 0o600,
+}
+# Where a key at the top is not the name of what it says.
+_FIELDS = {"broker": "brokers", "home_assistant": "birth_topic", "security": "fleet"}
 _DEFAULT = Broker("")
 
 
@@ -48,6 +61,42 @@ class Place:
         return PurePosixPath(self.path.parent)
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file beside the configuration that it names.
+
+    Attributes:
+        name: Its name.
+        content: What it holds.
+        mode: Who may do what with it.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A configuration that is not written yet.
+
+    Attributes:
+        before: The one that is there.
+        broker: The broker that it names.
+        blocks: Its keys at the top that change.
+        old: The text that is there; empty where there is none.
+        new: The text that shall be.
+        files: What lies beside it.
+    """
+
+    before: Config | None
+    broker: Broker
+    blocks: Mapping[str, Any]
+    old: str
+    new: str
+    files: tuple[File, ...]
+
+
 def write(service: Service, place: Place, before: Config | None, broker: Broker, name: str) -> bool:
     """Write what differs.
 
@@ -65,116 +114,153 @@ def write(service: Service, place: Place, before: Config | None, broker: Broker,
         WriteError: That would change what somebody wrote.
         ServiceError: It cannot be written.
     """
-    count = len(service.changes)
-    service.make_folder(
-        place.folder, mode=0o750 if place.owner else 0o700, owner=place.owner, group=place.reader
-    )
+    named = name and (before is None or before.name != name)
+    return put(service, place, draft(place, before, broker, {"name": name} if named else {}))
+
+
+def draft(place: Place, before: Config | None, broker: Broker, blocks: Mapping[str, Any]) -> Draft:
+    """Think of what to write, and write nothing.
+
+    Args:
+        place: Where to.
+        before: The configuration that is there.
+        broker: The broker; files that it names outside the folder are copied into it.
+        blocks: Other keys at the top, and what shall be below them.
+
+    Raises:
+        WriteError: That would change what somebody wrote.
+    """
+    files: list[File] = []
     kept = before.brokers[0] if before else None
-    final = _keep_files(service, place, broker, kept)
-    blocks: dict[str, Any] = {}
+    final = _keep_files(place, broker, kept, files)
+    wanted: dict[str, Any] = {}
     if final != kept:
         if before and len(before.brokers) > 1:
             raise WriteError(
                 f"{place.path} names several brokers, which only a person can put in order; "
                 "change it by hand"
             )
-        blocks["broker"] = _tree(service, place, final, kept)
-    if name and (before is None or before.name != name):
-        blocks["name"] = name
-    if blocks:
-        _write(service, place, before, blocks, final)
-    elif before:
+        wanted["broker"] = _tree(place, final, files)
+    wanted.update(blocks)
+    old = place.path.read_text("utf-8-sig") if before else ""
+    new = old or _HEAD
+    for key, value in wanted.items():
+        new = put_block(new, key, yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True))
+    return Draft(before, final, wanted, old, new, tuple(files))
+
+
+def put(service: Service, place: Place, drafted: Draft) -> bool:
+    """Write a draft, as far as it differs from what is there.
+
+    Returns:
+        Whether anything was written.
+
+    Raises:
+        WriteError: That would change what somebody wrote.
+        ServiceError: It cannot be written.
+    """
+    count = len(service.changes)
+    service.make_folder(
+        place.folder, mode=0o750 if place.owner else 0o700, owner=place.owner, group=place.reader
+    )
+    for file in (*_lying(place), *drafted.files):
         service.put(
-            PurePosixPath(place.path),
-            place.path.read_bytes(),
-            mode=0o640 if place.owner else 0o600,
-            owner=place.owner,
+            place.folder / file.name,
+            file.content,
+            mode=file.mode,
+            owner=place.reader,
             group=place.reader,
         )
+    access: dict[str, Any] = {
+        "mode": 0o640 if place.owner else 0o600,
+        "owner": place.owner,
+        "group": place.reader,
+    }
+    path = PurePosixPath(place.path)
+    if drafted.new != drafted.old and drafted.blocks:
+        _check(service, place, drafted, access)
+        if drafted.before:
+            service.put(path.with_name(f"{path.name}.old"), drafted.old, **access)
+        service.put(path, drafted.new, **access)
+    elif drafted.before:
+        service.put(path, place.path.read_bytes(), **access)
     return len(service.changes) > count
 
 
-def _keep_files(service: Service, place: Place, broker: Broker, kept: Broker | None) -> Broker:
-    """Copy certificates and keys to where the service can read them."""
+def _lying(place: Place) -> Iterator[File]:
+    """Find secrets that were written here before there was a service, which cannot read them."""
+    for name, mode in _MODES.items() if place.reader else ():
+        path = place.path.with_name(name)
+        private = path.is_file() and not path.is_symlink() and not path.stat().st_mode & 0o077
+        if private and path.stat().st_uid == path.parent.stat().st_uid:
+            yield File(name, path.read_bytes(), mode)
+
+
+def _keep_files(place: Place, broker: Broker, kept: Broker | None, files: list[File]) -> Broker:
+    """Have certificates and keys copied to where the service can read them."""
     if broker.tls is None:
         return broker
     tls: Tls = broker.tls
-    for key, file, mode in (
-        ("ca_cert", "ca.pem", 0o644),
-        ("client_cert", "client.pem", 0o644),
-        ("client_key", "client.key", 0o600),
-    ):
+    for key, name in _CERTIFICATES.items():
         given: Path | None = getattr(tls, key)
         if given is None or (kept and kept.tls and getattr(kept.tls, key) == given):
             continue
-        target = place.folder / file
         try:
             content = given.read_bytes()
         except OSError as error:
             raise WriteError(f"{given} cannot be read: {error.strerror}") from error
-        service.put(target, content, mode=mode, owner=place.reader, group=place.reader)
-        copied: dict[str, Any] = {key: Path(target)}
+        files.append(File(name, content, _MODES[name]))
+        copied: dict[str, Any] = {key: place.path.with_name(name)}
         tls = replace(tls, **copied)
     return replace(broker, tls=tls)
 
 
-def _tree(service: Service, place: Place, broker: Broker, kept: Broker | None) -> dict[str, Any]:
+def _tree(place: Place, broker: Broker, files: list[File]) -> dict[str, Any]:
     tree: dict[str, Any] = {"host": broker.host}
     if broker.port != (8883 if broker.tls else 1883):
         tree["port"] = broker.port
     if broker.username:
         tree["username"] = broker.username
     if broker.password:
-        service.put(
-            place.folder / _PASSWORD,
-            f"{broker.password}\n",
-            mode=0o600,
-            owner=place.reader,
-            group=place.reader,
-        )
-        tree["password_file"] = _PASSWORD
+        tree["password_file"] = _secret(_PASSWORD, broker.password, files)
     for key in ("protocol", "keepalive", "client_id"):
         if getattr(broker, key) != getattr(_DEFAULT, key):
             tree[key] = getattr(broker, key)
     if broker.tls:
-        tree["tls"] = _tls(broker.tls, place)
-    if kept and kept.tls and kept.tls.key_password and broker.tls:
-        raise WriteError(
-            f"{place.path} holds the password of a client certificate's key, which setup does "
-            "not know how to keep; change it by hand"
-        )
+        tree["tls"] = _tls(broker.tls, place, files)
     return tree
 
 
-def _tls(tls: Tls, place: Place) -> dict[str, str] | bool:
+def _tls(tls: Tls, place: Place, files: list[File]) -> dict[str, str] | bool:
     paths = {
         "ca_cert": tls.ca_cert,
         "client_cert": tls.client_cert,
         "client_key": tls.client_key,
     }
-    return {
+    tree = {
         key: path.name if path.parent == place.path.parent else str(path)
         for key, path in paths.items()
         if path
-    } or True
-
-
-def _write(
-    service: Service, place: Place, before: Config | None, blocks: dict[str, Any], broker: Broker
-) -> None:
-    path = PurePosixPath(place.path)
-    access: dict[str, Any] = {
-        "mode": 0o640 if place.owner else 0o600,
-        "owner": place.owner,
-        "group": place.reader,
     }
-    old = place.path.read_text("utf-8-sig") if before else _HEAD
-    new = old
-    for key, value in blocks.items():
-        new = put_block(new, key, yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True))
-    # Read as the agent will read it, before it counts.
+    if tls.key_password:
+        tree["key_password_file"] = _secret(_KEY_PASSWORD, tls.key_password, files)
+    return tree or True
+
+
+def _secret(name: str, secret: str, files: list[File]) -> str:
+    files.append(File(name, f"{secret}\n".encode(), _MODES[name]))
+    return name
+
+
+def _check(service: Service, place: Place, drafted: Draft, access: dict[str, Any]) -> None:
+    """Read a draft as the agent will read it, before it counts.
+
+    Raises:
+        WriteError: It does not say what it shall say.
+    """
+    path = PurePosixPath(place.path)
     candidate = path.with_name(f".{path.name}.candidate")
-    service.put(candidate, new, **access)
+    service.put(candidate, drafted.new, **access)
     try:
         read = load(Path(candidate), {})
     except ConfigError as error:
@@ -182,13 +268,12 @@ def _write(
     finally:
         Path(candidate).unlink(missing_ok=True)
         service.changes.remove(str(candidate))
-    if before:
-        expected = replace(before, brokers=(broker,), path=read.path)
-        expected = replace(expected, name=blocks.get("name", before.name))
-        if read != expected:
+    if drafted.before:
+        changed = {_FIELDS.get(key, key) for key in drafted.blocks} - {"brokers"}
+        more: dict[str, Any] = {name: getattr(read, name) for name in changed}
+        expected = replace(drafted.before, brokers=(drafted.broker,), path=read.path, **more)
+        if read != expected or read.name != drafted.blocks.get("name", read.name):
             raise WriteError(f"{path} cannot be changed without changing more; do it by hand")
-        service.put(path.with_name(f"{path.name}.old"), old, **access)
-    service.put(path, new, **access)
 
 
 def put_block(text: str, key: str, block: str) -> str:

@@ -77,6 +77,34 @@ def test_certificates_are_copied_to_where_the_service_reads_them(
     ]
 
 
+def test_secrets_that_were_written_before_there_was_a_service_become_its_own(
+    writer: Writer,
+) -> None:
+    broker = Broker("mqtt.local", username="pilot", password="s3cret")
+    writer.write(broker)
+    given = {}
+
+    class Giving(Service):
+        def _give(self, place: Path, owner: str, group: str) -> None:
+            given[place.name] = owner
+
+    place = Place(writer.path, "root", "pilot-agent")
+    assert not write(Giving(), place, writer.read(), broker, "")
+    assert given["broker-password"] == "pilot-agent"
+
+
+def test_the_password_of_a_key_is_apart_too(writer: Writer, tmp_path: Path) -> None:
+    for name in ("cert", "key"):
+        (tmp_path / name).touch()
+    tls = Tls(None, tmp_path / "cert", tmp_path / "key", "s3cret")
+    writer.write(Broker("mqtt.local", 8883, tls=tls))
+    assert "s3cret" not in writer.path.read_text()
+    (broker,) = writer.read().brokers
+    assert broker.tls
+    assert broker.tls.key_password == "s3cret"
+    assert writer.write(broker) == []
+
+
 def test_a_certificate_that_is_not_there(writer: Writer, tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="cannot be read"):
         writer.write(Broker("mqtt.local", 8883, tls=Tls(tmp_path / "none.pem")))
