@@ -1,4 +1,4 @@
-"""The command line: `pilot-agent run | read | doctor | pair | setup | config | id | …`."""
+"""The command line: `pilot-agent run | read | doctor | pair | setup | migrate | …`."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     _add_config(revoke)
 
     _add_setup(commands)
+    _add_migrate(commands)
 
     config = _add(commands, "config", lambda _: _usage(config), "check or show the configuration")
     actions = config.add_subparsers(title="commands", metavar="COMMAND")
@@ -129,6 +130,26 @@ def _add_setup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action=argparse.BooleanOptionalAction,
         help="with --remove: delete configuration, keys and history, or keep them (default: ask)",
     )
+
+
+def _add_migrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    migrate = _add(
+        commands, "migrate", _migrate, "write a configuration from one of Pilot's first version"
+    )
+    migrate.add_argument("file", nargs="?", type=Path, help="its environment or YAML file")
+    migrate.add_argument(
+        "--output", type=Path, metavar="FILE", help="what to write (default: where it is usual)"
+    )
+    migrate.add_argument("--device", default="", help="what this host was called in its topics")
+    migrate.add_argument(
+        "--old-service",
+        default="",
+        metavar="NAME",
+        help="switch its systemd service off, once this version's runs",
+    )
+    migrate.add_argument("--dry-run", action="store_true", help="show it, and change nothing")
+    migrate.add_argument("--yes", action="store_true", help="do not ask before writing")
+    migrate.add_argument("--undo", action="store_true", help="put back what was there before")
 
 
 def _add(
@@ -253,6 +274,30 @@ def _setup(parsed: argparse.Namespace) -> int:
         pair=parsed.pair,
     )
     return run.setup(wishes, asker)
+
+
+def _migrate(parsed: argparse.Namespace) -> int:
+    import platform
+
+    if platform.system() != "Linux":
+        print("pilot-agent: migrate knows Linux only; see docs/deployment.md", file=sys.stderr)
+        return NOT_WELL
+    if not parsed.undo and not parsed.file and not parsed.old_service:
+        print("pilot-agent: name v1's file, --old-service or --undo; see --help", file=sys.stderr)
+        return BAD_INPUT
+    from companion_agent.migrate import run
+    from companion_agent.setup import ask
+
+    wishes = run.Wishes(
+        old=parsed.file,
+        output=parsed.output,
+        device=parsed.device,
+        old_service=parsed.old_service,
+        dry_run=parsed.dry_run,
+        yes=parsed.yes,
+    )
+    asker = ask.Asker(interactive=not parsed.yes and ask.somebody_there())
+    return run.undo(wishes, asker) if parsed.undo else run.migrate(wishes, asker)
 
 
 def _config_check(parsed: argparse.Namespace) -> int:

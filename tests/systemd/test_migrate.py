@@ -1,0 +1,118 @@
+"""From v1's service to this version's on a host that runs both, and back."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from conftest import AGENT
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+import pytest
+
+from stack import system
+from stack.broker import Mosquitto
+from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
+from stack.process import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# What v1 did is of no interest here; that it runs is.
+V1_UNIT = """\
+[Service]
+EnvironmentFile=/etc/pilot-v1.env
+ExecStart=sleep infinity
+
+[Install]
+WantedBy=multi-user.target
+"""
+V1 = """\
+MQTT_HOST={host}
+MQTT_PORT={port}
+MQTT_USERNAME=office
+MQTT_PASSWORD="s3cr#t"
+DEVICE_NAME=office-pc
+"""
+UNIT = f"""\
+[Service]
+User={AGENT}
+StateDirectory=pilot-agent
+Environment=PYTHONPATH={SOURCE}:{LIBRARIES} PYTHONDONTWRITEBYTECODE=1
+ExecStart=/usr/bin/python3 -m companion_agent run
+"""
+
+
+class Dashboard:
+    """What a dashboard of v1 shows."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self.shown: dict[str, str] = {}
+        self._subscribed = threading.Event()
+        self._client = Client(CallbackAPIVersion.VERSION2)
+        self._client.on_connect = lambda client, *_: client.subscribe("pilot/office-pc/#")
+        self._client.on_message = lambda _client, _data, message: self.shown.update(
+            {message.topic.removeprefix("pilot/office-pc/"): message.payload.decode()}
+        )
+        self._client.connect(broker.host, broker.port)
+        self._client.loop_start()
+
+    def leave(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    system.require("mosquitto")
+    with Mosquitto(tmp_path / "broker") as broker:
+        yield broker
+
+
+@pytest.fixture
+def dashboard(broker: Mosquitto) -> Iterator[Dashboard]:
+    dashboard = Dashboard(broker)
+    yield dashboard
+    dashboard.leave()
+
+
+def state(host: SystemdHost, unit: str) -> list[str]:
+    asked = ("systemctl", "show", "--property", "ActiveState,UnitFileState", "--value", unit)
+    return host.run(*asked).stdout.split()
+
+
+def test_from_v1_and_back(
+    make_host: Callable[..., SystemdHost], broker: Mosquitto, dashboard: Dashboard
+) -> None:
+    host = make_host()
+    host.write("/etc/pilot-v1.env", V1.format(host=broker.host, port=broker.port), mode=0o600)
+    host.write("/etc/systemd/system/pilot-v1.service", V1_UNIT)
+    host.write("/etc/systemd/system/pilot-agent.service", UNIT)
+    host.run("systemctl", "enable", "--now", "pilot-v1")
+
+    def migrate(*arguments: str, check: bool = True) -> str:
+        python = ("env", f"PYTHONPATH={SOURCE}:{LIBRARIES}", "python3", "-m", "companion_agent")
+        done = host.run(*python, "migrate", *arguments, check=check)
+        return str(done.stdout)
+
+    # Both may run at once, and v1 stays until the other runs.
+    said = migrate("/etc/pilot-v1.env", "--yes", "--old-service", "pilot-v1", check=False)
+    assert "pilot-v1.service stays on until Pilot's own service runs" in said
+    assert state(host, "pilot-v1") == ["active", "enabled"]
+    host.run("systemctl", "start", "pilot-agent")
+    wait_for(lambda: dashboard.shown.get("availability") == "online", "the mirror")
+    wait_for(lambda: float(dashboard.shown.get("state/memory", 0)) > 0, "a value")
+
+    # The switch.
+    assert "pilot-v1.service switched off" in migrate("--old-service", "pilot-v1")
+    assert state(host, "pilot-v1") == ["inactive", "disabled"]
+
+    # A host that is lost without a word is offline to old dashboards too.
+    host.run("systemctl", "kill", "--signal", "KILL", "pilot-agent")
+    wait_for(lambda: dashboard.shown.get("availability") == "offline", "the will")
+
+    # The way back.
+    migrate("--undo", "--yes")
+    assert state(host, "pilot-v1") == ["active", "enabled"]
+    assert host.run("ls", "-A", "/etc/pilot-agent").stdout == ""
