@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from companion_agent.platforms.base import Platform
 
-# The bits of get_throttled: these are so now; the same ones 16 higher have been so since the start.
+# The bits of get_throttled: these are so now; the same ones 16 higher have been so before.
 _BITS = {
     "under_voltage": 0,
     "frequency_capped": 1,
@@ -26,7 +26,7 @@ class RaspberryPiCollector(FollowingCollector):
     """Reads the flags of a Raspberry Pi.
 
     A supply breaks down for moments. What came and went between two reads shows in the flags that
-    are kept since the start, and counts as so until the next read.
+    the firmware keeps, as long as the kernel lets it, and counts as so until the next read.
     """
 
     name: ClassVar[str] = "rpi"

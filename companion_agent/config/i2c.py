@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The others are reserved: UM10204 section 3.1.12.
 _LEAST, _MOST = 0x08, 0x77
-# TCA9548A data sheet (SCPS207) section 8.6.1.
+# TCA9548A data sheet (SCPS207F), table 1.
 _MULTIPLEXERS = range(0x70, 0x78)
 _TUNING = {"offset": "offsets", "interval": "interval", "average": "average"}
 

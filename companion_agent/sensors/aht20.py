@@ -18,7 +18,9 @@ _CALIBRATED = 0x08
 class Aht20(Driver):
     """Aosong AHT20; the AHT21 is spoken to alike.
 
-    AHT20 data sheet: section 5.3 (commands), 5.4 (sequence, checksum), 6 (conversion).
+    AHT20 data sheet, V1.0: section 5.4, "Sensor reading process" (sequence, waiting, checksum),
+    and "Signal conversion". The kernel's `drivers/hwmon/aht10.c` and Aosong's data sheet of the
+    DHT20 (7.3, 7.4), which has the same chip, say the same.
 
     It cannot be looked for: it has no identity, and at its address also sit the PCF8574A port
     expanders, whose outputs any written byte switches.
@@ -30,13 +32,13 @@ class Aht20(Driver):
     ranges: ClassVar = _RANGES
 
     def setup(self, link: Link) -> Steps[None]:
-        """See 5.4, step 1: initialise it if it says that it is not calibrated."""
+        """Initialise it if it says that it is not calibrated, and wait for 10 ms."""
         if not link.read(1)[0] & _CALIBRATED:
             link.write(0xBE, 0x08, 0x00)
             yield 0.010
 
     def measure(self, link: Link) -> Steps[Values]:
-        """See 5.4, steps 2 to 4: trigger, wait for 80 ms, and read once it is not busy."""
+        """Trigger, wait for 80 ms, and read once it is not busy."""
         link.write(0xAC, 0x33, 0x00)
         yield 0.080
         for _ in range(5):
@@ -48,7 +50,11 @@ class Aht20(Driver):
 
 
 class Aht21(Aht20):
-    """Aosong AHT21."""
+    """Aosong AHT21.
+
+    Its data sheet leaves the initialisation to an example on Aosong's site; the libraries of the
+    field initialise it like an AHT20.
+    """
 
     model: ClassVar[str] = "AHT21"
 

@@ -108,8 +108,9 @@ def checked(ranges: Mapping[str, tuple[float, float]], values: Values) -> Values
 def crc8(data: bytes) -> int:
     """Return the checksum of Sensirion's and Aosong's sensors.
 
-    CRC-8 with the polynomial x⁸ + x⁵ + x⁴ + 1 (0x31) and the start value 0xFF: SHT3x data sheet
-    section 4.12, SHT4x 4.4, SCD4x 3.11, AHT20 5.4. The SHT3x's example is 0xBEEF → 0x92.
+    CRC-8 with the polynomial x⁸ + x⁵ + x⁴ + 1 (0x31) and the start value 0xFF: SHT3x-DIS data
+    sheet section 4.12, table 20 (example: 0xBEEF → 0x92), SHT4x "Checksum calculation", SCD4x
+    3.11, AHT20 5.4.
     """
     crc = 0xFF
     for byte in data:

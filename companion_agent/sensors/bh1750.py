@@ -16,8 +16,9 @@ _RANGES = {"illuminance": (0.0, 54_612.5)}
 class Bh1750(Driver):
     """Rohm BH1750FVI.
 
-    BH1750FVI technical note: "Instruction Set Architecture", "Measurement Mode Explanation",
-    "Measurement sequence example" (0x8390 is 28,067 lx). It has no checksum, no flag that says
+    BH1750FVI technical note, 2009.04 Rev. B: "Electrical Characteristics" (measurement time),
+    "Instruction Set Architecture", "I²C Bus Access" (read format; 0x8390 is 28,067 lx; a stop
+    after every instruction). It has no checksum, no flag that says
     that it is busy, and nothing that it could be told by.
     """
 

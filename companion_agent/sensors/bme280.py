@@ -32,18 +32,20 @@ _CALIBRATION_HUMIDITY = 0xE1
 
 _MEASURING = 0x08
 _COPYING = 0x01
-# Temperature and pressure once (oversampling x1), then back to sleep: 5.4.5, "forced".
+# Temperature and pressure once (oversampling x1), then back to sleep: "forced" (BME280 5.4.5,
+# BMP280 4.3.4).
 _FORCED = 0b001_001_01
-# What a channel says that was not measured: 4.2 (BMP280: 3.9).
+# What a channel says that was not measured: BME280 5.4.3 and 5.4.5, BMP280 3.3.1, table 4.
 _SKIPPED = 0x80000
 _SKIPPED_HUMIDITY = 0x8000
 
+# BMP280 4.3.1 names 0x58; Bosch's own driver knows the two of samples, too.
 _CHIPS = {0x60: "BME280", 0x58: "BMP280", 0x56: "BMP280", 0x57: "BMP280", 0x61: "BME680"}
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The coefficients of one chip, by their names in 4.2.2 (BMP280: 3.11.2), from T1 to H6."""
+    """The coefficients of one chip, from T1 to H6: BME280 4.2.2, table 16; BMP280 3.11.2."""
 
     t: tuple[int, ...]
     p: tuple[int, ...]
@@ -72,15 +74,15 @@ class Calibration:
 class Bmp280(Driver):
     """Bosch BMP280.
 
-    BST-BMP280-DS001: section 3.6.2 (forced mode), 3.8.1 (measurement time), 3.11.3
-    (compensation), 4.3 (registers). It has no checksums.
+    BST-BMP280-DS001: section 3.6.2 (forced mode), 3.8.1 (measurement time), 3.9 (readout), 3.11
+    and appendix 1 (compensation), 4.3 (registers). It has no checksums.
     """
 
     model: ClassVar[str] = "BMP280"
     manufacturer: ClassVar[str] = "Bosch"
     addresses: ClassVar[tuple[int, ...]] = (0x76, 0x77)
     ranges: ClassVar = {"temperature": (-40.0, 85.0), "pressure": (300.0, 1100.0)}
-    # 3.8.1, table 13: at most 1.25 + 2.3 + 2.3 + 0.575 ms.
+    # 3.8.1: at most 1.25 + 2.3 + 2.3 + 0.575 ms.
     measuring: ClassVar[float] = 0.0065
     _calibration = Calibration((), ())
 
@@ -106,7 +108,7 @@ class Bmp280(Driver):
         return Calibration.read(link.read_after(_CALIBRATION, count=26))
 
     def measure(self, link: Link) -> Steps[Values]:
-        """Measure once and read everything in one go (4.1: no value of another measurement)."""
+        """Measure once, and read everything in one go: no byte is of another measurement."""
         link.write(_CTRL_MEAS, _FORCED)
         yield self.measuring
         for _ in range(5):
@@ -134,8 +136,8 @@ class Bmp280(Driver):
 class Bme280(Bmp280):
     """Bosch BME280.
 
-    BST-BME280-DS002: section 3.3.3 (forced mode), 3.5.1 (weather monitoring: oversampling x1, no
-    filter), 4.2 (data and compensation), 5.3 and 5.4 (registers), 9.1 (measurement time). It has
+    BST-BME280-DS002: section 3.3.3 (forced mode), "Weather monitoring" (oversampling x1, no
+    filter), 4.2 and 8.1 (compensation), 5.3 and 5.4 (registers), 9.1 (measurement time). It has
     no checksums.
     """
 

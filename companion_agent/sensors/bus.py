@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class Bus:
     """An open bus with the multiplexers (TCA9548A, PCA9548A) on it.
 
-    TCA9548A data sheet (SCPS207) section 8.6.2, control register: one byte, bit N opens channel N;
-    several may be open at a time, so that what is not needed is closed. A channel is connected
-    from the stop condition on (8.5.2): selecting is a transfer of its own.
+    TCA9548A data sheet (SCPS207F) section 8.5.4, control register: one byte, bit N opens channel
+    N; several may be open at a time, so that what is not needed is closed. A channel is connected
+    from the stop condition on: selecting is a transfer of its own.
 
     Args:
         bus: Carries the transfers.

@@ -23,7 +23,8 @@ _LARGEST_CURRENT = 1000.0
 class Ina219(Driver):
     """Texas Instruments INA219.
 
-    SBOS448G: section 6.5 (conversion times), 8.6.2 (configuration), 8.6.3 (shunt and bus voltage).
+    SBOS448G: section 8.6.2.1 (configuration; table 5 has the conversion times), 8.6.3.1 and
+    8.6.3.2 (shunt and bus voltage).
     Current and power are calculated here, from the shunt's resistance: the chip's own registers
     for them are coarser, and only valid after a calibration that a loss of power takes away
     without a word. It has no checksums and no identity.

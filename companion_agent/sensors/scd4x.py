@@ -29,8 +29,9 @@ _SILENCE = 16.0
 class Scd4x(Driver):
     """Sensirion SCD40, SCD41 and SCD43, measuring by itself every 5 s.
 
-    SCD4x data sheet, version 1.3: section 3.3 (sequences), 3.5.1 (start), 3.5.2 (read), 3.8.2
-    (data ready), 3.11 (checksum). It is not told to measure: a single shot of an SCD41 takes 5 s
+    SCD4x data sheet, version 1.3: section 3.3 (sequences), 3.4, table 9 (commands, their times,
+    which are allowed while it measures), 3.5.1 (start), 3.5.2 (read), 3.8.2 (data ready), 3.11
+    (checksum). It is not told to measure: a single shot of an SCD41 takes 5 s
     too, and the automatic self-calibration is made for this mode.
     """
 

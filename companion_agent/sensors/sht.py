@@ -12,21 +12,22 @@ if TYPE_CHECKING:
     from companion_agent.sensors.base import Steps, Values
     from companion_agent.sensors.bus import Link
 
-# The bits of the SHT3x's status that are always 0: 4.11, table 18.
-_RESERVED = 0b0101_0011_1110_1100
+# The reserved bits of the SHT3x's status that are 0: 4.11, table 18. Bits 9 to 5 may be anything.
+_RESERVED = 0b0101_0000_0000_1100
 _RANGES = {"temperature": (-40.0, 125.0), "humidity": (0.0, 100.0)}
 
 
 def temperature(word: int) -> float:
-    """Convert to °C: SHT3x 4.13, SHT4x 4.6."""
+    """Convert to °C; SHT3x-DIS 4.13, and the SHT4x's "Conversion of signal output"."""
     return -45 + 175 * word / 65_535
 
 
 class Sht3x(Driver):
     """Sensirion SHT30, SHT31 and SHT35.
 
-    SHT3x-DIS data sheet: section 2.2 (timing), 4.3 (single shot), 4.8 (break), 4.11 (status),
-    4.12 (checksum), 4.13 (conversion). Without clock stretching, which not every master can.
+    SHT3x-DIS data sheet, version 5: section 2 (timing), 4.3 and 4.4 (single shot), 4.8 (break),
+    4.11 (status), 4.12 (checksum), 4.13 (conversion). Without clock stretching, which not every
+    master can.
     """
 
     model: ClassVar[str] = "SHT3x"
@@ -42,7 +43,7 @@ class Sht3x(Driver):
         yield 0.001
 
     def measure(self, link: Link) -> Steps[Values]:
-        """Measure with high repeatability: at most 15.5 ms at low voltage."""
+        """Measure with high repeatability: at most 15.5 ms."""
         link.write(0x24, 0x00)
         yield 0.016
         return decode_sht3x((yield from _read(link)))
@@ -61,7 +62,8 @@ class Sht3x(Driver):
 class Sht4x(Driver):
     """Sensirion SHT40, SHT41, SHT43 and SHT45.
 
-    SHT4x data sheet: section 3.1 (timing), 4.4 (checksum), 4.5 (commands), 4.6 (conversion).
+    SHT4x data sheet: "System timing specifications" (table 4), "Checksum calculation", "Command
+    overview", "Conversion of signal output".
     """
 
     model: ClassVar[str] = "SHT4x"
@@ -70,7 +72,7 @@ class Sht4x(Driver):
     ranges: ClassVar = _RANGES
 
     def setup(self, link: Link) -> Steps[None]:
-        """Reset it (4.7): 1 ms."""
+        """Reset it: 1 ms."""
         link.write(0x94)
         yield 0.001
 
@@ -105,7 +107,7 @@ def decode_sht3x(data: bytes) -> Values:
 def decode_sht4x(data: bytes) -> Values:
     """Read temperature and humidity; °C and %.
 
-    The formula reaches from -6 to 119 %; what is beyond 0 and 100 is to be cropped (4.6).
+    The formula reaches from -6 to 119 %; what is beyond 0 and 100 is to be cropped.
 
     Raises:
         SensorError: A checksum is wrong, or a value is out of the sensor's range.

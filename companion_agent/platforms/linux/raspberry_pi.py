@@ -2,7 +2,9 @@
 
 Sources: "vcgencmd get_throttled" in the Raspberry Pi documentation (computers/os); the drivers
 `drivers/firmware/raspberrypi.c` of Raspberry Pi's kernel, whose attribute holds the same bits in
-hex, and `drivers/hwmon/raspberrypi-hwmon.c` of every kernel, which only tells of the voltage.
+hex, and `drivers/hwmon/raspberrypi-hwmon.c` of every kernel, which only tells of the voltage. The
+latter asks every two seconds, and asks the firmware to forget then what it had kept: on such
+kernels bits 16 to 19 are about the last seconds, not about all the time since the start.
 """
 
 from __future__ import annotations

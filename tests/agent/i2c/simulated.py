@@ -251,14 +251,20 @@ class Sht(Device):
 
 
 class Sht3x(Sht):
-    """SHT3x-DIS data sheet, section 4."""
+    """SHT3x-DIS data sheet, section 4.
+
+    Attributes:
+        status: As after power-on.
+    """
+
+    status = 0x8010
 
     def write(self, data: bytes) -> None:
         if data == b"\x24\x00":
             warmth = round((self.celsius + 45) / 175 * 65535)
             self.later(0.0155, word(warmth) + word(round(self.percent / 100 * 65535)))
         elif data == b"\xf3\x2d":
-            self.later(0, word(0x8010))
+            self.later(0, word(self.status))
         elif data != b"\x30\x93":
             raise NackError
 

@@ -46,6 +46,16 @@ def test_what_can_be_told_is_found(machine: Machine) -> None:
     assert None not in machine.read(collector).values()
 
 
+@pytest.mark.parametrize("status", [0x8010, 0x0000, 0x83F0, 0xAC13])
+def test_an_sht3x_in_any_state_is_found(machine: Machine, status: int) -> None:
+    """Bits 9 to 5 of its status are reserved, and may be anything."""
+    machine.plug(0x44, Sht3x(machine.clock)).status = status
+    collector = machine.collector(scan=True)
+    collector.probe()
+
+    assert ids(collector) == ["sht3x-1-44"]
+
+
 def test_an_scd4x_at_work_is_found(machine: Machine) -> None:
     machine.plug(0x62, Scd4x(machine.clock)).started = 0
     collector = machine.collector(scan=True)
