@@ -108,7 +108,14 @@ class Agent:
             self._mirror = Mirror(config.mirror, config.brokers, name, self._waker.wake, clock)
             self._transports.append(self._mirror.transport)
         self._trust = HostTrust(
-            config, host_id, session, groups, self._transport, self._waker.wake, clock
+            config,
+            host_id,
+            session,
+            groups,
+            self._transport,
+            self._waker.wake,
+            clock,
+            changed=self._read_again,
         )
         self._presence = Presence(
             self._transport,
@@ -297,6 +304,15 @@ class Agent:
         """Have everything read at once."""
         self._due = dict.fromkeys(self._due, self._clock())
 
+    def _read_again(self, key: str) -> None:
+        """Have what was set just now read at once, so that everybody sees what came of it."""
+        source = self._sources.get(key.partition(".")[0])
+        if source is None:
+            return
+        # What is being read just now may have looked before.
+        source.again = source.running
+        self._due[source.name] = self._clock()
+
     # --- Reading -------------------------------------------------------------------------
 
     def _submit(self, now: float) -> None:
@@ -332,10 +348,16 @@ class Agent:
                 LOG.debug("Cannot describe this host", exc_info=result.error)
             return None
         source = self._sources[result.name]
-        before = source.available
+        before, offered = (source.available, source.interval), source.readings
         source.take(result)
-        if source.available != before:
+        if source.again:
+            source.again = False
+            self._due[source.name] = self._clock()
+        elif (source.available, source.interval) != before:
             self._due[source.name] = self._next_on_grid(source.wait, self._clock())
+        if source.readings != offered:
+            # What is read, some let be set.
+            self._trust.look_again(source.name)
         return source
 
     def _hang(self, name: str) -> Source | None:

@@ -86,6 +86,17 @@ def parser() -> argparse.ArgumentParser:
     show = _add(actions, "show", _config_show, "show the configuration as the agent sees it")
     _add_config(show)
 
+    tuning = _add(
+        commands, "tuning", _tuning, "show what Home Assistant has changed of this host's sensors"
+    )
+    _add_config(tuning)
+    changes = tuning.add_subparsers(title="commands", metavar="COMMAND")
+    reset = _add(changes, "reset", _tuning_reset, "let sensors be as the configuration says again")
+    which = reset.add_mutually_exclusive_group(required=True)
+    which.add_argument("sensor", nargs="*", default=[], help="its id, as listed")
+    which.add_argument("--all", action="store_true", help="all of them")
+    _add_config(reset)
+
     identity = _add(commands, "id", _id, "show the id that this host is known by")
     identity.add_argument(
         "--new", action="store_true", help="draw a new one, for a disk that was cloned"
@@ -312,8 +323,62 @@ def _config_show(parsed: argparse.Namespace) -> int:
     if config is None:
         return BAD_INPUT
     from companion_agent.config.show import show
+    from companion_agent.sensors.tuned import TunedError, peek
 
     print(show(config), end="")
+    try:
+        changes = peek(config.state_dir)
+    except TunedError as error:
+        print(f"pilot-agent: {error}", file=sys.stderr)
+        return NOT_WELL
+    if changes:
+        print("# Changed from Home Assistant since, and in force (see pilot-agent tuning):")
+    for sensor, change in changes.items():
+        print(f"#   {sensor}: {change}")
+    return OK
+
+
+def _tuning(parsed: argparse.Namespace) -> int:
+    config = _load(parsed, needs_broker=False)
+    if config is None:
+        return BAD_INPUT
+    from companion_agent.sensors.tuned import TunedError, peek
+
+    try:
+        changes = peek(config.state_dir)
+    except TunedError as error:
+        print(f"pilot-agent: {error}", file=sys.stderr)
+        return NOT_WELL
+    for sensor, change in changes.items():
+        print(f"{sensor}: {change}")
+    if not changes:
+        print("all sensors are as the configuration says")
+    return OK
+
+
+def _tuning_reset(parsed: argparse.Namespace) -> int:
+    config = _load(parsed, needs_broker=False)
+    if config is None:
+        return BAD_INPUT
+    from companion_agent.sensors.tuned import Tuned, TunedError, peek
+
+    try:
+        changes = peek(config.state_dir)
+        chosen = list(changes) if parsed.all else parsed.sensor
+        if unknown := [sensor for sensor in chosen if sensor not in changes]:
+            changed = ", ".join(changes) or "none"
+            print(
+                f"pilot-agent: {unknown[0]} is as the configuration says; changed are {changed}",
+                file=sys.stderr,
+            )
+            return BAD_INPUT
+        tuned = Tuned(config.state_dir)
+        for sensor in chosen:
+            tuned.remove(sensor)
+            print(f"{sensor} is as the configuration says again, at its next reading")
+    except TunedError as error:
+        print(f"pilot-agent: {error}", file=sys.stderr)
+        return NOT_WELL
     return OK
 
 

@@ -14,6 +14,7 @@ from companion_agent import config as configuration, identity, platforms, protoc
 from companion_agent.collectors.agent import Counters
 from companion_agent.config import ConfigError
 from companion_agent.protocol import Topics
+from companion_agent.sensors.tuned import Tuned, TunedError, aside, is_aside, peek
 from companion_agent.survey import Survey
 from companion_agent.transport import Message, Transport
 from companion_agent.trust.store import StoreError, TrustStore
@@ -89,7 +90,7 @@ def examine(path: Path | None) -> Iterator[Check]:
     yield _check_clock(time.time())
     if config:
         yield _check_pairing(config)
-    if config:
+        yield from _check_tuning(config)
         host = identity.known_host_id(config.state_dir, platforms.current())
         for broker in config.brokers:
             yield from check_broker(broker, Topics(config.topic_prefix, host), config.birth_topic)
@@ -99,6 +100,7 @@ def _check_collectors(config: Config | None) -> Iterator[Check]:
     survey = Survey.of_this_host(
         selections=lambda name: config.collector(name).selection if config else None,
         sensors=config.i2c if config else None,
+        tuned=_tuned(config) if config else None,
     )
     for source in survey.sources:
         name = f"collector {source.name}"
@@ -112,6 +114,13 @@ def _check_collectors(config: Config | None) -> Iterator[Check]:
             yield Check(name, "bad", "; ".join(": ".join(one) for one in source.troubles.items()))
         else:
             yield Check(name, "ok", _count(source))
+
+
+def _tuned(config: Config) -> Tuned | None:
+    try:
+        return Tuned.as_of_now(config.state_dir)
+    except TunedError:
+        return None  # Said further down.
 
 
 def _count(source: Source) -> str:
@@ -138,6 +147,31 @@ def _check_pairing(config: Config) -> Check:
         return Check("pairing", "absent", detail, "sudo pilot-agent pair")
     dry_run = "; commands.dry_run is on: nothing is carried out" if config.commands.dry_run else ""
     return Check("pairing", "ok", f"paired with {', '.join(names)}{dry_run}")
+
+
+def _check_tuning(config: Config) -> Iterator[Check]:
+    """Say what differs from the configuration; nothing on hosts where nothing does."""
+    if is_aside(config.state_dir):
+        damaged = aside(config.state_dir)
+        yield Check(
+            "tuning of sensors",
+            "bad",
+            f"{damaged} holds changes that could not be read",
+            f"tune the sensors again in Home Assistant, then delete {damaged}",
+        )
+    try:
+        changes = peek(config.state_dir)
+    except TunedError as error:
+        yield Check("tuning of sensors", "bad", str(error))
+        return
+    if changes:
+        changed = "; ".join(f"{sensor}: {change}" for sensor, change in changes.items())
+        yield Check(
+            "tuning of sensors",
+            "ok",
+            f"changed from Home Assistant: {changed}",
+            "pilot-agent tuning reset goes back to the configuration",
+        )
 
 
 def _check_clock(now: float) -> Check:

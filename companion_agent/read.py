@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from companion_agent.collectors.base import Reading, Value
     from companion_agent.sensors.settings import I2cConfig
+    from companion_agent.sensors.tuned import Tuned
     from companion_agent.source import Source
 
 
@@ -34,7 +35,8 @@ def read(names: Sequence[str], *, as_json: bool) -> int:
         return 2
     # What goes wrong is said in the table.
     logging.getLogger("companion_agent").setLevel(logging.CRITICAL)
-    survey = Survey.of_this_host(names, sensors=_sensors())
+    sensors, tuned = _sensors()
+    survey = Survey.of_this_host(names, sensors=sensors, tuned=tuned)
     if as_json:
         print(json.dumps(_as_json(survey), indent=2, ensure_ascii=False))
     else:
@@ -42,14 +44,23 @@ def read(names: Sequence[str], *, as_json: bool) -> int:
     return 0 if any(source.available for source in survey.sources) else 1
 
 
-def _sensors() -> I2cConfig | None:
-    """Return the sensors that the configuration names; nothing else of it is needed here."""
+def _sensors() -> tuple[I2cConfig | None, Tuned | None]:
+    """Return the sensors that the configuration names, and what was changed of them since."""
     from companion_agent import config
+    from companion_agent.sensors.settings import I2cConfig
+    from companion_agent.sensors.tuned import Tuned, TunedError
 
     try:
-        return config.load(needs_broker=False).i2c
+        loaded = config.load(needs_broker=False)
     except config.ConfigError:
-        return None
+        return None, None
+    if loaded.i2c == I2cConfig():
+        return None, None
+    try:
+        return loaded.i2c, Tuned.as_of_now(loaded.state_dir)
+    except TunedError as error:
+        print(f"pilot-agent: sensors are read as configured: {error}", file=sys.stderr)
+        return loaded.i2c, None
 
 
 def _as_json(survey: Survey) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from companion_agent import __version__, commands, identity, platforms
 from companion_agent.agent import Agent
 from companion_agent.collectors import COLLECTORS, create
 from companion_agent.collectors.agent import Counters
+from companion_agent.sensors.tuned import Tuned
 from companion_agent.service.notify import Notifier
 from companion_agent.source import Source
 
@@ -30,15 +31,16 @@ def run(config: Config) -> None:
     with identity.only_agent(config.state_dir):
         host_id = identity.host_id(config.state_dir, platform)
         session = identity.new_session()
+        at_work = sources(config, platform, counters)
         LOG.info("pilot-agent %s starts as %s", __version__, host_id)
         agent = Agent(
             config,
             platform,
-            sources(config, platform, counters),
+            at_work,
             host_id,
             session,
             counters,
-            groups=commands.create(platform),
+            groups=commands.create(platform, [source.collector for source in at_work]),
             watch=platform.watch(),
             network=platform.network_watch(),
             notifier=Notifier(),
@@ -50,10 +52,10 @@ def run(config: Config) -> None:
 def sources(config: Config, platform: Platform, counters: Counters) -> list[Source]:
     """Make the collectors that the configuration wants."""
     made = []
+    tuned = Tuned(config.state_dir)
     for name, collector in COLLECTORS.items():
         wanted = config.collector(name)
         if wanted.enabled:
-            made_one = create(name, platform, wanted.selection, counters, config.i2c)
-            interval = made_one.pace(wanted.interval or collector.interval)
-            made.append(Source(made_one, interval))
+            made_one = create(name, platform, wanted.selection, counters, config.i2c, tuned)
+            made.append(Source(made_one, wanted.interval or collector.interval))
     return made

@@ -43,7 +43,8 @@ class Source:
 
     Attributes:
         collector: Reads it.
-        interval: Seconds between two reads.
+        interval: Seconds between two reads: as often as the collector wants, given how often
+            it should be.
         available: Whether this host offers it; `None` while that is not known.
         readings: What it reports now; empty when it is not available.
         values: What was last reported, settled.
@@ -51,6 +52,7 @@ class Source:
         trouble: Why it cannot be read now; empty while it can.
         troubles: Why parts of it cannot be read, by part.
         running: Whether it is being read.
+        again: Whether it is to be read once more, as soon as that has ended.
     """
 
     collector: Collector
@@ -63,9 +65,15 @@ class Source:
     trouble: str = ""
     troubles: Mapping[str, str] = field(default_factory=dict)
     running: bool = False
+    again: bool = False
     _probed: bool = False
     _refused: set[str] = field(default_factory=set)
     _offered: tuple[Reading, ...] = ()
+    _usual: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._usual = self.interval
+        self.interval = self.collector.pace(self._usual)
 
     @property
     def name(self) -> str:
@@ -97,6 +105,8 @@ class Source:
         else:
             LOG.debug("%s failed", self.name, exc_info=result.error)
             self._broken(_describe(result.error))
+        # Sensors were found, or tuned.
+        self.interval = self.collector.pace(self._usual)
 
     def hang(self) -> None:
         """Note that it did not answer in time; the worker still waits for it."""

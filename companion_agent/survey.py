@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from companion_agent.collectors.base import Selection
     from companion_agent.platforms.base import Platform
     from companion_agent.sensors.settings import I2cConfig
+    from companion_agent.sensors.tuned import Tuned
 
 # Rates are taken over this time: long enough for a figure that means something.
 GAP = 1.0
@@ -44,6 +45,7 @@ class Survey:
         selections: Callable[[str], Selection | None] = lambda _: None,
         platform: Platform | None = None,
         sensors: I2cConfig | None = None,
+        tuned: Tuned | None = None,
     ) -> Survey:
         """Survey this host.
 
@@ -52,12 +54,14 @@ class Survey:
             selections: What the user wants of a collector.
             platform: The operating system; this one when `None`.
             sensors: The sensors that the configuration names.
+            tuned: What was changed of them from Home Assistant.
         """
         platform = platform or platforms.current()
         survey = cls(
             [
                 Source(
-                    create(name, platform, selections(name), sensors=sensors), collector.interval
+                    create(name, platform, selections(name), sensors=sensors, tuned=tuned),
+                    collector.interval,
                 )
                 for name, collector in COLLECTORS.items()
                 if not names or name in names

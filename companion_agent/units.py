@@ -11,12 +11,14 @@ _KINDS_BY_UNIT = {
         "disk.used_percent",
         "battery.level",
         "humidity",
+        "i2c.humidity_offset",
     ),
     "MHz": ("cpu.frequency",),
     "°C": (
         "cpu.temperature",
         "temperature.sensor",
         "temperature",
+        "i2c.temperature_offset",
     ),
     "1/s": ("cpu.context_switches",),
     "B": (
@@ -42,17 +44,19 @@ _KINDS_BY_UNIT = {
     "s": (
         "battery.time_left",
         "agent.cpu_time",
+        "i2c.interval",
     ),
-    "V": ("voltage",),
-    "A": ("current",),
+    "V": ("voltage", "i2c.voltage_offset"),
+    "A": ("current", "i2c.current_offset"),
     "W": (
         "battery.power",
         "power",
+        "i2c.power_offset",
     ),
     "dBm": ("wifi.signal",),
-    "hPa": ("pressure",),
-    "lx": ("illuminance",),
-    "ppm": ("carbon_dioxide",),
+    "hPa": ("pressure", "i2c.pressure_offset"),
+    "lx": ("illuminance", "i2c.illuminance_offset"),
+    "ppm": ("carbon_dioxide", "i2c.carbon_dioxide_offset"),
 }
 
 UNITS = {kind: unit for unit, kinds in _KINDS_BY_UNIT.items() for kind in kinds}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from companion_agent.collectors.base import Collector, Selection
     from companion_agent.platforms.base import Platform
     from companion_agent.sensors.settings import I2cConfig
+    from companion_agent.sensors.tuned import Tuned
 
 COLLECTORS: dict[str, type[Collector]] = {
     collector.name: collector
@@ -54,6 +55,7 @@ def create(
     selection: Selection | None = None,
     counters: Counters | None = None,
     sensors: I2cConfig | None = None,
+    tuned: Tuned | None = None,
 ) -> Collector:
     """Make a collector.
 
@@ -64,6 +66,7 @@ def create(
         counters: What the agent counts; only the collector `agent` reads it. Without it that
             collector is made like the others and reports zeros.
         sensors: The sensors that the configuration names; only the collector `i2c` reads it.
+        tuned: What was changed of them from Home Assistant; likewise.
 
     Raises:
         KeyError: There is no such collector.
@@ -71,5 +74,5 @@ def create(
     if name == AgentCollector.name:
         return AgentCollector(platform, selection, counters)
     if name == I2cCollector.name:
-        return I2cCollector(platform, selection, sensors)
+        return I2cCollector(platform, selection, sensors, tuned=tuned)
     return COLLECTORS[name](platform, selection)

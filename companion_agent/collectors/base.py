@@ -143,6 +143,8 @@ class Collector(ABC):
     def pace(self, interval: float) -> float:
         """Return how often it wants to be read, given how often it should be.
 
+        Asked again after every reading; cheap, without I/O.
+
         Args:
             interval: Seconds between two readings, as configured or usual.
         """

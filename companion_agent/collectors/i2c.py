@@ -20,13 +20,14 @@ from companion_agent.sensors import DRIVERS, rounds, search
 from companion_agent.sensors.base import NotYet, SensorError
 from companion_agent.sensors.bus import Bus, Link
 from companion_agent.sensors.settings import I2cConfig, SensorConfig
+from companion_agent.sensors.tuned import Change, Tuned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from companion_agent.platforms.base import Platform
     from companion_agent.sensors.base import Driver, Steps, Values
-    from companion_agent.sensors.settings import Place, Tuning
+    from companion_agent.sensors.settings import Place
 
 # A round in which every sensor is measured takes as long as the slowest one, a fifth of a second;
 # with a stuck bus a second more for each bus.
@@ -66,6 +67,7 @@ class I2cCollector(Collector):
         config: The sensors.
         sleep: Waits for some seconds.
         clock: Monotonic seconds.
+        tuned: What was changed of the sensors from Home Assistant.
     """
 
     name: ClassVar[str] = "i2c"
@@ -78,38 +80,66 @@ class I2cCollector(Collector):
         config: I2cConfig | None = None,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        tuned: Tuned | None = None,
     ) -> None:
         super().__init__(platform, selection)
         self._config = config or I2cConfig()
+        self._tuned = tuned or Tuned()
         self._sleep = sleep
         self._clock = clock
         self._usual: float = self.interval
         self._searched: float | None = None
         self._sensors: dict[Place, _Sensor] = {}
         self._readings: tuple[Reading, ...] = ()
+        self._tuned.look()
         for sensor in self._config.sensors:
-            self._sensors[sensor.place] = _Sensor(sensor)
+            self._sensors[sensor.place] = self._make(sensor)
         self._describe()
 
     def pace(self, interval: float) -> float:
         """Return the shortest interval of all sensors."""
         self._usual = interval
-        own = (sensor.tuning.interval for sensor in self._sensors.values())
-        return min((interval, *(seconds for seconds in own if seconds)))
+        sensors = self._sensors.values()
+        return min((sensor.tuning.interval or interval for sensor in sensors), default=interval)
 
-    def tune(self, device: str, tuning: Tuning) -> None:
-        """Replace what is done with a sensor's values, from the next reading on.
+    def tunable(self) -> Mapping[str, tuple[str, ...]]:
+        """List the sensors that are known by now, and what each measures; from any thread."""
+        return {sensor.id: tuple(sensor.driver.ranges) for sensor in self._sensors.values()}
 
-        May be called while the worker reads; whoever does asks for the new `pace()`.
+    def tune(self, device: str, change: Change) -> None:
+        """Change what is done with a sensor's values, from the next reading on, for good.
+
+        May be called while the worker reads; whoever does has it read again.
 
         Raises:
             KeyError: There is no such sensor.
+            TunedError: It cannot be kept; nothing has changed.
         """
+        sensor = self._by_id(device)
+        self._tuned.add(device, change)
+        sensor.retune(self._tuned)
+
+    def reset_tuning(self, device: str) -> None:
+        """Let a sensor be as the configuration says again.
+
+        Raises:
+            KeyError: There is no such sensor.
+            TunedError: It cannot be kept; nothing has changed.
+        """
+        sensor = self._by_id(device)
+        self._tuned.remove(device)
+        sensor.retune(self._tuned)
+
+    def _by_id(self, device: str) -> _Sensor:
         for sensor in self._sensors.values():
             if sensor.id == device:
-                sensor.tuning = tuning
-                return
+                return sensor
         raise KeyError(device)
+
+    def _make(self, config: SensorConfig) -> _Sensor:
+        sensor = _Sensor(config)
+        sensor.retune(self._tuned)
+        return sensor
 
     def probe(self) -> None:
         """Look whether there is anything to read.
@@ -153,6 +183,9 @@ class I2cCollector(Collector):
     def collect(self) -> Mapping[str, Value]:
         """Read the sensors whose turn it is; of the others, what they said last."""
         now = self._clock()
+        if self._tuned.look():
+            for sensor in self._sensors.values():
+                sensor.retune(self._tuned)
         if self._searched is not None and now - self._searched >= _SEARCH_INTERVAL:
             self._search()
         due = [s for s in self._sensors.values() if s.is_due(now, self._usual)]
@@ -162,7 +195,7 @@ class I2cCollector(Collector):
         return {
             f"{sensor.id}.{quantity}": value
             for sensor in self._sensors.values()
-            for quantity, value in sensor.values().items()
+            for quantity, value in (*sensor.values().items(), *sensor.settings(self._usual))
         }
 
     def _measure(self, sensors: Iterable[_Sensor]) -> None:
@@ -211,7 +244,7 @@ class I2cCollector(Collector):
         guesses = []
         for place, found in rounds.run(work, self._sleep, self._clock, _SEARCH_LIMIT).items():
             if isinstance(found, SensorConfig) and found.type:
-                self._sensors = {**self._sensors, place: _Sensor(found)}
+                self._sensors = {**self._sensors, place: self._make(found)}
             elif isinstance(found, SensorConfig):
                 guesses.append(place)
         return guesses
@@ -290,6 +323,10 @@ class _Sensor:
         self._ready = False
         self._last: deque[Values] = deque()
 
+    def retune(self, tuned: Tuned) -> None:
+        """Do with its values what the configuration says, and what was changed since."""
+        self.tuning = tuned.of(self.id).over(self.config.tuning)
+
     def is_due(self, now: float, usual: float) -> bool:
         """Tell whether it is its turn."""
         interval = self.tuning.interval or usual
@@ -338,12 +375,27 @@ class _Sensor:
     def values(self) -> dict[str, Value]:
         """Return the mean of the last measurements, corrected."""
         values: dict[str, Value] = dict.fromkeys(self.driver.ranges)
-        for quantity in values if self._last else ():
-            mean = fmean(measured[quantity] for measured in self._last)
+        tuning = self.tuning
+        # Of fewer than there are, once that was changed.
+        last = list(self._last)[-tuning.average :]
+        for quantity in values if last else ():
+            mean = fmean(measured[quantity] for measured in last)
             least, most = _BOUNDS.get(quantity, (float("-inf"), float("inf")))
-            corrected = mean + self.tuning.offsets.get(quantity, 0.0)
+            corrected = mean + tuning.offsets.get(quantity, 0.0)
             values[quantity] = min(max(corrected, least), most)
         return values
+
+    def settings(self, usual: float) -> Iterable[tuple[str, Value]]:
+        """Say how it is tuned now.
+
+        Args:
+            usual: The interval of sensors without one of their own.
+        """
+        tuning = self.tuning
+        yield "interval", _exactly(tuning.interval or usual)
+        yield "average", tuning.average
+        for quantity in self.driver.ranges:
+            yield offset_of(quantity), _exactly(tuning.offsets.get(quantity, 0))
 
     def describe(self, *, alone: bool) -> Iterable[Reading]:
         """Describe its readings.
@@ -368,6 +420,19 @@ class _Sensor:
                 resolution=resolution,
                 deadband=deadband,
             )
+        for setting in ("interval", "average", *map(offset_of, self.driver.ranges)):
+            # It is as it was set: neither rounded nor steadied.
+            yield Reading(f"{self.id}.{setting}", kind=f"i2c.{setting}", device=device)
+
+
+def offset_of(quantity: str) -> str:
+    """Return what the setting is called that is added to a quantity."""
+    return f"{quantity}_offset"
+
+
+def _exactly(number: float) -> float:
+    """Write a number as a person would who set it: 60, not 60.0."""
+    return int(number) if float(number).is_integer() else number
 
 
 def _explain(error: Exception) -> str:

@@ -5,14 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from companion_agent.collectors.base import Collector
     from companion_agent.commands.base import CommandGroup
     from companion_agent.platforms.base import Platform
 
 
-def create(platform: Platform) -> list[CommandGroup]:
-    """Make the groups of commands that there are, whatever this host can do of them."""
+def create(platform: Platform, collectors: Iterable[Collector] = ()) -> list[CommandGroup]:
+    """Make the groups of commands that there are, whatever this host can do of them.
+
+    Args:
+        platform: The operating system.
+        collectors: Those at work: what they read, some let be set.
+    """
     # Here, because the checks of trust import from this package and need none of them.
+    from companion_agent.collectors.i2c import I2cCollector  # noqa: PLC0415
+    from companion_agent.commands.i2c import I2cCommands  # noqa: PLC0415
     from companion_agent.commands.power import PowerCommands  # noqa: PLC0415
     from companion_agent.commands.session import SessionCommands  # noqa: PLC0415
 
-    return [PowerCommands(platform), SessionCommands(platform)]
+    return [
+        PowerCommands(platform),
+        SessionCommands(platform),
+        *(I2cCommands(platform, one) for one in collectors if isinstance(one, I2cCollector)),
+    ]

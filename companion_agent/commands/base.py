@@ -47,30 +47,41 @@ class Argument:
         unit: What it counts, as the announce says it ("seconds").
         minimum: Smallest value that is accepted.
         maximum: Largest value that is accepted.
-        default: Value when the caller leaves it out.
+        default: Value when the caller leaves it out; it must not when `None`.
+        step: By how much it is sensibly changed; 0 when by anything.
     """
 
     unit: str
     minimum: float
     maximum: float
-    default: float
+    default: float | None = None
+    step: float = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """One thing that Home Assistant can ask of this host.
 
+    A command with a `state` is a *setting*: its argument `value` is what the reading shall be.
+
     Attributes:
         key: Its whole key, `power.shutdown`.
         args: Its arguments by name.
         missing: Why the operating system would refuse it, when it would.
         cooldown: Seconds in which a second call is refused, unless configured.
+        kind: What it is, from the catalogue in `docs/protocol.md`; the key when empty.
+        device: The device below the host that it is about; the host itself when empty.
+        state: The whole key of the reading that says the present value; its collector is read
+            as soon as the command is done.
     """
 
     key: str
     args: Mapping[str, Argument] = field(default_factory=dict)
     missing: Missing | None = None
     cooldown: float = 0
+    kind: str = ""
+    device: str = ""
+    state: str = ""
 
 
 class CommandGroup(ABC):

@@ -55,6 +55,9 @@ _KEY = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
 _MAX_KEY = 128
 _MAX_DETAIL = 255
 
+MAX_ANNOUNCED = 200
+"""More commands than a reader takes would cost the host its whole announce."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -68,6 +71,7 @@ class Job:
         key_id: The key that signed it.
         name: The name under which its answer is remembered.
         topic: Where its result is published.
+        state: The reading that it sets; empty when it sets none.
     """
 
     key: str
@@ -77,6 +81,7 @@ class Job:
     key_id: str
     name: bytes
     topic: str
+    state: str = ""
 
     def run(self) -> None:
         """Carry it out; for the worker."""
@@ -169,13 +174,16 @@ class Dispatcher:
             for group, commands in found.items()
             for command in commands
         }
+        if (more := len(self._allowed()) - MAX_ANNOUNCED) > 0:
+            _LOGGER.warning("%d commands are not announced: they are too many", more)
 
     def announced(self) -> list[dict[str, Any]]:
         """Describe, for the announce, the commands that may be called."""
+        return [describe(command) for command in self._allowed()[:MAX_ANNOUNCED]]
+
+    def _allowed(self) -> list[Command]:
         return [
-            describe(command)
-            for command, _ in self._commands.values()
-            if self._policy.allows(command.key)
+            command for command, _ in self._commands.values() if self._policy.allows(command.key)
         ]
 
     # --- What controllers ask ------------------------------------------------------------
@@ -275,7 +283,16 @@ class Dispatcher:
             return
         topic = self._result_topic(genuine.key)
         self._start(
-            Job(genuine.key, args, group, genuine.request, genuine.key_id, genuine.name, topic)
+            Job(
+                genuine.key,
+                args,
+                group,
+                genuine.request,
+                genuine.key_id,
+                genuine.name,
+                topic,
+                command.state,
+            )
         )
 
     def _check_cooldown(self, command: Command) -> None:
@@ -400,11 +417,20 @@ class Dispatcher:
 def describe(command: Command) -> dict[str, Any]:
     """Describe a command as the announce does."""
     described: dict[str, Any] = {"key": command.key}
+    for name in ("kind", "device", "state"):
+        if value := getattr(command, name):
+            described[name] = value
     if command.args:
         described["args"] = {name: argument.unit for name, argument in command.args.items()}
+        described["limits"] = {name: _limits(argument) for name, argument in command.args.items()}
     if command.missing:
         described["missing"] = {"reason": command.missing.reason, "fix": command.missing.fix}
     return described
+
+
+def _limits(argument: Argument) -> dict[str, float]:
+    limits = {"minimum": argument.minimum, "maximum": argument.maximum}
+    return limits | {"step": argument.step} if argument.step else limits
 
 
 def check_arguments(expected: Mapping[str, Argument], given: Mapping[str, Any]) -> dict[str, float]:
@@ -419,11 +445,13 @@ def check_arguments(expected: Mapping[str, Argument], given: Mapping[str, Any]) 
     checked = {}
     for name, argument in expected.items():
         value = given.get(name, argument.default)
+        if value is None and name not in given:
+            raise CommandError("bad_arguments", f"{name} is missing")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise CommandError("bad_arguments", f"{name} is not a number")
         if not argument.minimum <= value <= argument.maximum:
             allowed = f"{argument.minimum:g} to {argument.maximum:g} {argument.unit}"
-            raise CommandError("bad_arguments", f"{name} is not {allowed}")
+            raise CommandError("bad_arguments", f"{name} is not {allowed.rstrip()}")
         checked[name] = value
     return checked
 

@@ -24,7 +24,7 @@ from companion_agent.trust.store import TrustStore
 from companion_agent.worker import Job, Result, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     import socket
 
     from companion_agent.config.model import Config
@@ -67,6 +67,7 @@ class HostTrust:
         wake: Wakes the loop from another thread.
         clock: Monotonic seconds.
         now: Seconds since 1970.
+        changed: Called with the key of a reading that a command has set.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class HostTrust:
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        changed: Callable[[str], None] = lambda _: None,
     ) -> None:
         base = f"{config.topic_prefix}/{host_id}"
         folder = config.state_dir
@@ -89,12 +91,14 @@ class HostTrust:
         self._transport = transport
         self._clock = clock
         self._now = now
+        self._changed = changed
         # Commands do not wait behind a collector that reads a slow disk.
         self._worker = Worker(wake, clock)
         self._jobs: dict[str, CommandJob] = {}
         self._numbered = 0
         self._found: dict[CommandGroup, Sequence[Command]] = {}
         self._probing: set[str] = set()
+        self._outdated: set[str] = set()
         self._probe_due = 0.0
         self._started = 0
         self._announces = 0
@@ -169,7 +173,7 @@ class HostTrust:
             self._hang(name)
         if self._groups and self._clock() >= self._probe_due:
             self._probe_due = self._clock() + PROBE_INTERVAL
-            self._probe()
+            self._probe(self._groups)
 
     @property
     def busy(self) -> bool:
@@ -272,17 +276,29 @@ class HostTrust:
             self._found_out(result)
         elif job := self._jobs.pop(result.name, None):
             self._dispatcher.finished(job, result.error)
+            if job.state and result.error is None:
+                self._changed(job.state)
 
     def _hang(self, name: str) -> None:
         if job := self._jobs.pop(name, None):
             detail = f"the system did not answer within {COMMAND_LIMIT:.0f} s; it may still do it"
             self._dispatcher.finished(job, CommandError("failed", detail))
 
+    def look_again(self, name: str) -> None:
+        """Ask a group at once what this host can do, if there is one: something has changed."""
+        if name not in self._groups:
+            return
+        if name in self._probing:
+            # It may have answered from what was before.
+            self._outdated.add(name)
+        else:
+            self._probe([name])
+
     def _probe_soon(self) -> None:
         self._probe_due = self._clock()
 
-    def _probe(self) -> None:
-        names = [name for name in self._groups if name not in self._probing]
+    def _probe(self, wanted: Iterable[str]) -> None:
+        names = [name for name in wanted if name not in self._probing]
         self._probing.update(names)
         self._worker.submit(
             Job(f"{_PROBE}{name}", self._groups[name].probe, PROBE_INTERVAL) for name in names
@@ -291,6 +307,9 @@ class HostTrust:
     def _found_out(self, result: Result) -> None:
         name = result.name.removeprefix(_PROBE)
         self._probing.discard(name)
+        if name in self._outdated:
+            self._outdated.discard(name)
+            self._probe([name])
         group = self._groups[name]
         if isinstance(result.value, (list, tuple)):
             commands: Sequence[Command] = result.value

@@ -1,10 +1,11 @@
 """Buttons of Pilot: what a host can be asked to do."""
 
+from dataclasses import replace
 from typing import Final, override
 
 from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
 from homeassistant.components.button.const import ButtonDeviceClass
-from homeassistant.const import Platform
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
@@ -29,9 +30,14 @@ DESCRIPTIONS: Final = {
         ButtonEntityDescription(key="power.cancel", translation_key="power_cancel"),
         ButtonEntityDescription(key="session.lock", translation_key="session_lock"),
         ButtonEntityDescription(key="session.log_out", translation_key="session_log_out"),
+        ButtonEntityDescription(
+            key="i2c.reset_tuning",
+            translation_key="i2c_reset_tuning",
+            entity_category=EntityCategory.CONFIG,
+        ),
     )
 }
-"""The commands that have a button; the key is the command."""
+"""The commands that have a button; the key is the command's kind."""
 
 
 async def async_setup_entry(
@@ -44,7 +50,11 @@ async def async_setup_entry(
     def offered(announce: Announce) -> dict[str, ButtonEntityDescription]:
         if not entry.runtime_data.control.paired:
             return {}
-        return {key: DESCRIPTIONS[key] for key in announce.commands if key in DESCRIPTIONS}
+        return {
+            key: replace(DESCRIPTIONS[command.kind], key=key)
+            for key, command in announce.commands.items()
+            if command.kind in DESCRIPTIONS and command.device in {None, *announce.devices}
+        }
 
     async_add_offered(
         entry,
@@ -54,6 +64,7 @@ async def async_setup_entry(
         lambda coordinator, description, device: CommandButton(
             coordinator, description, entity_key(description), device
         ),
+        device_of=lambda announce, description: announce.commands[description.key].device,
     )
 
 

@@ -5,7 +5,7 @@ from enum import Enum
 
 from homeassistant.const import Platform
 
-from .protocol import Reading, ReadingType
+from .protocol import SETTINGS, Reading, ReadingType
 
 
 class Of(Enum):
@@ -28,6 +28,8 @@ def platform_of(reading: Reading) -> Platform:
     """Return the platform that shows a reading."""
     if reading.type is ReadingType.BOOLEAN:
         return Platform.BINARY_SENSOR
+    if reading.kind in SETTINGS:
+        return Platform.NUMBER
     return Platform.SENSOR
 
 

@@ -50,11 +50,13 @@ def async_add_offered[DescriptionT: EntityDescription](
     offered: Callable[[Announce], Mapping[str, DescriptionT]],
     make: Callable[[PilotCoordinator, DescriptionT, dr.DeviceEntry], PilotEntity],
     known_by: Callable[[DescriptionT], str] = entity_key,
+    device_of: Callable[[Announce, DescriptionT], str | None] = lambda *_: None,
 ) -> None:
     """Make an entity of everything that a host offers on a platform, now and later.
 
     What is not offered any more goes, together with its registry entry: Home Assistant
-    remembers names and areas in case it comes back.
+    remembers names and areas in case it comes back. What it is about, `device_of` says: a
+    device below the host, or the host itself.
     """
     coordinator = entry.runtime_data
     known: set[str] = set()
@@ -74,7 +76,15 @@ def async_add_offered[DescriptionT: EntityDescription](
         known.clear()
         known.update(descriptions)
         if new:
-            device = async_get_device(coordinator.hass, entry)
-            async_add_entities([make(coordinator, description, device) for description in new])
+            devices = {
+                device: async_get_device(coordinator.hass, entry, device)
+                for device in {device_of(announce, description) for description in new}
+            }
+            async_add_entities(
+                [
+                    make(coordinator, description, devices[device_of(announce, description)])
+                    for description in new
+                ]
+            )
 
     entry.async_on_unload(coordinator.async_listen_announce(follow))

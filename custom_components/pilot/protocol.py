@@ -115,6 +115,16 @@ CATALOGUE: Final[Mapping[str, ReadingType]] = MappingProxyType(
             "disk_io.write_rate",
             "fan.speed",
             "humidity",
+            "i2c.average",
+            "i2c.carbon_dioxide_offset",
+            "i2c.current_offset",
+            "i2c.humidity_offset",
+            "i2c.illuminance_offset",
+            "i2c.interval",
+            "i2c.power_offset",
+            "i2c.pressure_offset",
+            "i2c.temperature_offset",
+            "i2c.voltage_offset",
             "illuminance",
             "memory.available",
             "memory.percent",
@@ -156,6 +166,9 @@ CATALOGUE: Final[Mapping[str, ReadingType]] = MappingProxyType(
     }
 )
 """The kinds that both sides know, and what their values are, whatever an announce says."""
+
+SETTINGS: Final = frozenset(kind for kind in CATALOGUE if kind.startswith("i2c."))
+"""Those that say how something is set, and that a command of the same kind sets."""
 
 CATALOGUE_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"battery.state": ("charging", "discharging", "full", "not_charging", "unknown")}
@@ -234,12 +247,29 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What an argument may be, and by how much it is sensibly changed."""
+
+    minimum: float
+    maximum: float
+    step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
-    """One thing that may be asked of the host; its arguments by name, with their units."""
+    """One thing that may be asked of the host; its arguments by name, with their units.
+
+    `state` is the reading that shows what came of it: a command that has one and an argument
+    `value` sets it.
+    """
 
     key: str
+    kind: str
     args: Mapping[str, str]
+    limits: Mapping[str, Limits]
     missing: Missing | None = None
+    device: str | None = None
+    state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -546,12 +576,32 @@ def _commands(data: object) -> dict[str, Command]:
         args = _object(fields, "args") if "args" in fields else {}
         if len(args) > MAX_ARGUMENTS:
             raise ProtocolError("args", f"more than {MAX_ARGUMENTS} arguments")
+        limits = _object(fields, "limits") if "limits" in fields else {}
         commands[key] = Command(
             key=key,
+            kind=_text(fields, "kind") or key,
             args=MappingProxyType({name: _text(args, name) or "" for name in args}),
+            limits=MappingProxyType(
+                {
+                    name: _limits(_as_object(limits[name], "limits"))
+                    for name in limits
+                    if name in args
+                }
+            ),
             missing=_missing(_object(fields, "missing")) if "missing" in fields else None,
+            device=_text(fields, "device"),
+            state=_text(fields, "state"),
         )
     return commands
+
+
+def _limits(data: Mapping[str, Any]) -> Limits:
+    minimum, maximum, step = (data.get(name) for name in ("minimum", "maximum", "step"))
+    if not _is_number(minimum) or not _is_number(maximum) or minimum > maximum:  # type: ignore[operator]
+        raise ProtocolError("limits", "minimum and maximum are not two numbers in this order")
+    if "step" in data and (not _is_number(step) or step <= 0):  # type: ignore[operator]
+        raise ProtocolError("limits", "step is not a number above 0")
+    return Limits(minimum, maximum, step)  # type: ignore[arg-type]
 
 
 def _missing(data: Mapping[str, Any]) -> Missing:

@@ -393,6 +393,16 @@ class RunningAgent:
             assert time.monotonic() < until
             threading.Event().wait(0.01)
 
+    def read_again(self, key: str) -> None:
+        """Have what was set read, and wait until the loop has seen to it."""
+        collector = key.partition(".")[0]
+        self.agent._read_again(key)
+        self.wake()
+        until = time.monotonic() + PATIENCE
+        while self.agent._due[collector] <= self.clock():
+            assert time.monotonic() < until
+            threading.Event().wait(0.01)
+
     def stop(self) -> None:
         self.agent.stop()
         self._thread.join(PATIENCE)

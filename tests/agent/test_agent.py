@@ -61,6 +61,21 @@ def test_reads_twice_at_the_start_so_that_rates_come_soon(
     house.wait_for("state/cpu", count=2)
 
 
+def test_what_is_set_while_it_is_being_read_is_read_again(
+    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+) -> None:
+    collector = FakeCollector("cpu")
+    collector.gate = threading.Event()
+    running = run_agent(mosquitto.broker(), collectors=[collector], interval=3600)
+    assert collector.entered.wait(20)
+
+    running.read_again("cpu.percent")
+    collector.gate.set()
+
+    # At the start, for what was set, and the second time for rates.
+    house.wait_for("state/cpu", count=3)
+
+
 def test_reports_at_every_interval_changed_or_not(
     run_agent: RunAgent, mosquitto: Mosquitto, house: House
 ) -> None:

@@ -8,11 +8,17 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.pilot import binary_sensor, sensor
+from custom_components.pilot import binary_sensor, number, sensor
 from custom_components.pilot.protocol import CATALOGUE, CATALOGUE_OPTIONS
 
 from .conftest import HOST_ID, FakeHost
 from .kinds import KINDS, all_kinds, all_values
+
+DESCRIPTIONS = {
+    **binary_sensor.DESCRIPTIONS,
+    **number.DESCRIPTIONS,
+    **sensor.DESCRIPTIONS,
+}
 
 pytestmark = pytest.mark.usefixtures("freezer")
 
@@ -54,8 +60,10 @@ async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHo
     """Nothing of the catalogue is announced in vain."""
     states = hass.states.async_all(("sensor", "binary_sensor"))
 
-    # Connection, status, whether it is paired, and the room: that nobody has told yet.
-    assert len(states) == len(all_kinds()["readings"]) + 4
+    # Connection, status, whether it is paired, and the room: that nobody has told yet. What can
+    # be set is drawn as a number, on hosts that are paired.
+    shown = [one for one in all_kinds()["readings"] if not KINDS[one["kind"]].get("setting")]
+    assert len(states) == len(shown) + 4
     assert [state.entity_id for state in states if state.state in ("unavailable", "unknown")] == [
         "sensor.aht20_room"
     ]
@@ -95,7 +103,9 @@ def test_every_kind_is_described(kind: str) -> None:
 
     assert CATALOGUE[kind] == says["type"]
     assert list(CATALOGUE_OPTIONS.get(kind, ())) == says.get("options", [])
-    if says["type"] == "boolean":
+    if says.get("setting"):
+        assert kind in number.DESCRIPTIONS
+    elif says["type"] == "boolean":
         assert kind in binary_sensor.DESCRIPTIONS
     else:
         description = sensor.DESCRIPTIONS[kind]
@@ -108,13 +118,13 @@ def test_every_kind_is_described(kind: str) -> None:
 def test_nothing_else_is_described() -> None:
     """A description that is not in the catalogue is a mistake in one of them."""
     assert set(CATALOGUE) == set(KINDS)
-    assert set(binary_sensor.DESCRIPTIONS) | set(sensor.DESCRIPTIONS) == set(KINDS)
+    assert set(DESCRIPTIONS) == set(KINDS)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_of_is_as_the_catalogue_says(kind: str) -> None:
     """Whether there may be many of a kind."""
-    description = {**binary_sensor.DESCRIPTIONS, **sensor.DESCRIPTIONS}[kind]
+    description = DESCRIPTIONS[kind]
 
     assert (
         description.of.value == {True: "many", False: "one", "optional": "maybe"}[KINDS[kind]["of"]]

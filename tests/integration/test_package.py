@@ -20,6 +20,7 @@ from custom_components.pilot import (
     errors,
     event,
     issues,
+    number,
     sensor,
     services,
     switch,
@@ -84,6 +85,7 @@ def test_every_entity_has_a_name(language: str) -> None:
         "binary_sensor": {"connectivity": set(), "paired": set()},
         "button": {translation_key(command): set() for command in button.DESCRIPTIONS},
         "event": {key: set() for key in event.DESCRIPTIONS},
+        "number": {translation_key(kind): set() for kind in number.DESCRIPTIONS},
         "sensor": {"room": set(), "status": set()},
         "switch": {switch.POWER.key: set()},
     }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.collectors.base import Value
+    from companion_agent.sensors.tuned import Tuned
 
 # What smbus2 speaks to is Linux's own.
 collect_ignore_glob = ["test_*.py"] if sys.platform == "win32" else []
@@ -43,18 +44,31 @@ class Machine:
         self.wire(number).devices[address] = device
         return device
 
-    def collector(self, *sensors: SensorConfig, **more: Any) -> I2cCollector:
+    def collector(
+        self, *sensors: SensorConfig, tuned: Tuned | None = None, **more: Any
+    ) -> I2cCollector:
         config = I2cConfig(sensors, **more)
-        return I2cCollector(self.platform, None, config, self.clock.sleep, self.clock)
+        return I2cCollector(self.platform, None, config, self.clock.sleep, self.clock, tuned)
 
     def read(self, collector: I2cCollector, after: float = 60) -> dict[str, Value]:
-        """Read as the agent does, settled; nothing is left open."""
+        """Read as the agent does, settled; nothing is left open. Without the settings."""
+        values = self.read_all(collector, after)
+        settings = settings_of(collector)
+        return {key: value for key, value in values.items() if key not in settings}
+
+    def read_all(self, collector: I2cCollector, after: float = 60) -> dict[str, Value]:
+        """Read as the agent does, the settings too."""
         self.clock.now += after
         values = collector.collect()
         readings = collector.readings()
         assert {reading.key for reading in readings} == set(values)
         assert self.kernel.open_files == 0
         return {reading.key: reading.settle(values[reading.key], None) for reading in readings}
+
+
+def settings_of(collector: I2cCollector) -> set[str]:
+    """Return the keys of the readings that say how sensors are tuned."""
+    return {reading.key for reading in collector.readings() if reading.kind.startswith("i2c.")}
 
 
 def sensor(kind: str, address: int, bus: int = 1, **more: Any) -> SensorConfig:

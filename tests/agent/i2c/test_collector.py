@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent.collectors.base import Device, Unavailable
-from companion_agent.sensors.settings import Tuning
+from companion_agent.sensors.tuned import Change
 from companion_agent.source import Source
 from companion_agent.worker import Result
 
@@ -101,7 +101,14 @@ def test_each_sensor_is_a_device(machine: Machine) -> None:
         Device("sht3x-3-44", "SHT3x 3-44", "Sensirion", "SHT3x"),
         Device("aht20-1-70-2-38", "AHT20", "Aosong", "AHT20"),
     ]
-    assert {reading.kind for reading in collector.readings()} == {"temperature", "humidity"}
+    assert {reading.kind for reading in collector.readings()} == {
+        "temperature",
+        "humidity",
+        "i2c.interval",
+        "i2c.average",
+        "i2c.temperature_offset",
+        "i2c.humidity_offset",
+    }
 
 
 def test_an_aht20_that_is_not_calibrated_is_initialised(machine: Machine) -> None:
@@ -324,12 +331,12 @@ def test_tuning_may_change_while_it_works(machine: Machine) -> None:
     collector = machine.collector(sensor("aht20", 0x38))
     machine.read(collector)
 
-    collector.tune("aht20-1-38", Tuning({"temperature": 1}, interval=5, average=2))
+    collector.tune("aht20-1-38", Change({"temperature": 1}, interval=5, average=2))
 
     assert collector.pace(60) == 5
     assert machine.read(collector, after=5)["aht20-1-38.temperature"] == 26
     with pytest.raises(KeyError):
-        collector.tune("aht20-1-39", Tuning())
+        collector.tune("aht20-1-39", Change())
 
 
 # --- As the agent sees it --------------------------------------------------------------------

@@ -103,7 +103,11 @@ def test_pair_command_and_revoke(
     running = start(paired=False)
     announce = running.announce(b'"pairing":false')
     assert announce["trust"] == {"controllers": [], "pairing": False}
-    assert announce["commands"][0] == {"key": "power.shutdown", "args": {"delay": "seconds"}}
+    assert announce["commands"][0] == {
+        "key": "power.shutdown",
+        "args": {"delay": "seconds"},
+        "limits": {"delay": {"minimum": 0, "maximum": 3600}},
+    }
 
     monkeypatch.setattr(console, "draw_code", lambda: CODE)
     codes: list[int] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.commands.base import Argument, CommandError
+from companion_agent.commands.base import Argument, Command, CommandError
 from companion_agent.commands.dispatch import REASONS, check_arguments
 from companion_agent.commands.policy import Policy
 
@@ -332,10 +332,27 @@ def test_the_first_cooldown_that_matches_counts(world: World) -> None:
 def test_the_announce_lists_what_may_be_called(tmp_path: Path) -> None:
     world = World(tmp_path, Policy(deny=["*.lock"]))
     assert world.dispatcher.announced() == [
-        {"key": "power.shutdown", "args": {"delay": "seconds"}},
+        {
+            "key": "power.shutdown",
+            "args": {"delay": "seconds"},
+            "limits": {"delay": {"minimum": 0, "maximum": 3600}},
+        },
         {"key": "power.suspend"},
         {"key": "power.reboot", "missing": {"reason": "polkit", "fix": "install the polkit rule"}},
     ]
+
+
+def test_more_commands_than_a_reader_takes_are_not_announced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path, Policy(deny=["many.denied*"]))
+    many = [Command(f"many.n{number}") for number in range(203)]
+    world.dispatcher.offer({world.power: [*many, Command("many.denied")]})
+
+    assert [one["key"] for one in world.dispatcher.announced()] == [
+        command.key for command in many[:200]
+    ]
+    assert caplog.messages == ["3 commands are not announced: they are too many"]
 
 
 @given(

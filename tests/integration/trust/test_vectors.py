@@ -125,6 +125,11 @@ def test_pairing() -> None:
 # --- The announce ----------------------------------------------------------------------------
 
 
+def setting(limits: object) -> dict[str, Any]:
+    """Return a command with an argument that has limits."""
+    return {"key": "a.b", "args": {"value": ""}, "limits": limits}
+
+
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [
@@ -145,6 +150,16 @@ def test_pairing() -> None:
         ({"commands": [{"key": "a.b", "args": []}]}, "args"),
         ({"commands": [{"key": "a.b", "args": {"x": 1}}]}, "x"),
         ({"commands": [{"key": "a.b", "args": {f"x{n}": "" for n in range(33)}}]}, "args"),
+        ({"commands": [{"key": "a.b", "kind": 1}]}, "kind"),
+        ({"commands": [{"key": "a.b", "device": []}]}, "device"),
+        ({"commands": [{"key": "a.b", "state": True}]}, "state"),
+        ({"commands": [setting([])]}, "limits"),
+        ({"commands": [setting({"value": 1})]}, "limits"),
+        ({"commands": [setting({"value": {"minimum": 1}})]}, "limits"),
+        ({"commands": [setting({"value": {"minimum": 1, "maximum": "2"}})]}, "limits"),
+        ({"commands": [setting({"value": {"minimum": 2, "maximum": 1}})]}, "limits"),
+        ({"commands": [setting({"value": {"minimum": 1, "maximum": 1e15}})]}, "limits"),
+        ({"commands": [setting({"value": {"minimum": 1, "maximum": 2, "step": 0}})]}, "limits"),
         ({"commands": [{"key": "a.b", "missing": {}}]}, "reason"),
         ({"commands": [{"key": "a.b", "missing": {"reason": "x", "fix": "x" * 9000}}]}, "fix"),
         ({"events": {}}, "events"),
