@@ -136,7 +136,8 @@ def make_host(
     made: list[Host] = []
 
     def make(name: str = "office-pc", *, derived_id: bool = False, **settings: Any) -> Host:
-        agent_options = {key: settings.pop(key) for key in ("host", "prefix") if key in settings}
+        options = ("host", "prefix", "env")
+        agent_options = {key: settings.pop(key) for key in options if key in settings}
         agent = Agent(
             tmp_path / f"host-{len(made) + 1}",
             broker,

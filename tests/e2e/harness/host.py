@@ -60,7 +60,14 @@ class Shown:
         last = [m for m in self.bus.heard(self.topic("announce")) if m.payload]
         assert last, f"{self.id} has not announced itself"
         announce: dict[str, Any] = last[-1].json
+        if "signatures" in announce:
+            announce = json.loads(announce["body"])
         return announce
+
+    def announced_interval(self, collector: str) -> float:
+        """Return how often it says that it reads a collector, in seconds."""
+        interval: float = self.announce()["collectors"][collector]["interval"]
+        return interval
 
     def readings(self) -> dict[str, dict[str, Any]]:
         """Return the readings of its last announce by key."""
