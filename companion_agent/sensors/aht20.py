@@ -18,9 +18,9 @@ _CALIBRATED = 0x08
 class Aht20(Driver):
     """Aosong AHT20; the AHT21 is spoken to alike.
 
-    AHT20 data sheet, V1.0: section 5.4, "Sensor reading process" (sequence, waiting, checksum),
-    and "Signal conversion". The kernel's `drivers/hwmon/aht10.c` and Aosong's data sheet of the
-    DHT20 (7.3, 7.4), which has the same chip, say the same.
+    The sequence, the waiting and the checksum are those of the kernel's `drivers/hwmon/aht10.c`
+    and of Aosong's data sheet of the DHT20 (7.3, 7.4), a sensor with the same protocol; the
+    AHT20's own sheet describes them under "Sensor reading process" and "Signal conversion".
 
     It cannot be looked for: it has no identity, and at its address also sit the PCF8574A port
     expanders, whose outputs any written byte switches.
@@ -52,8 +52,7 @@ class Aht20(Driver):
 class Aht21(Aht20):
     """Aosong AHT21.
 
-    Its data sheet leaves the initialisation to an example on Aosong's site; the libraries of the
-    field initialise it like an AHT20.
+    The libraries of the field speak to it as to an AHT20.
     """
 
     model: ClassVar[str] = "AHT21"
