@@ -275,6 +275,167 @@ def reports() -> Any:
     }
 
 
+def backlog() -> Any:
+    topic = f"{BASE}/backlog"
+    keyring = {CONTROLLER: REPORT, "fleet": FLEET_REPORT}
+    temperature = "i2c.aht20-1-38.temperature"
+    hour = 1793952000.0
+    chunk: dict[str, Any] = {
+        "chunk": "8c1f4e0d2b7a9635",
+        "session": SESSION,
+        "time": NOW + 36000,
+        "more": True,
+        "values": {
+            temperature: [[hour, 21.5], [hour + 60.125, -4], [hour + 3600, None]],
+            "cpu.percent": [[hour - 0.5, 12.5]],
+        },
+    }
+    valid = {
+        "a chunk": chunk,
+        "the last one": chunk | {"more": False},
+        "without points": chunk | {"values": {}},
+        "without points of a key": chunk | {"values": {temperature: []}},
+        "unknown fields": chunk | {"mood": "good"},
+        "a host whose clock was never set": chunk | {"time": 12.5},
+        "from long ago, and from the future": chunk | {"values": {temperature: [[0, 1], [4e9, 2]]}},
+        "200 keys": chunk | {"values": {f"c.{count}": [[hour, count]] for count in range(200)}},
+    }
+    malformed: dict[str, Any] = {
+        f"without {field}": {name: value for name, value in chunk.items() if name != field}
+        for field in chunk
+    }
+    malformed |= {
+        "a chunk's id in upper case": chunk | {"chunk": "8C1F4E0D2B7A9635"},
+        "a chunk's id of 15 digits": chunk | {"chunk": "8c1f4e0d2b7a963"},
+        "a chunk's id that is a number": chunk | {"chunk": 8},
+        "a session that is too short": chunk | {"session": "5f1c"},
+        "a time that is a text": chunk | {"time": "now"},
+        "a time that is true": chunk | {"time": True},
+        "more that is a number": chunk | {"more": 1},
+        "values that are a list": chunk | {"values": []},
+        "points that are an object": chunk | {"values": {temperature: {}}},
+        "a point that is a number": chunk | {"values": {temperature: [21.5]}},
+        "a point of one": chunk | {"values": {temperature: [[hour]]}},
+        "a point of three": chunk | {"values": {temperature: [[hour, 1, 2]]}},
+        "a point without a time": chunk | {"values": {temperature: [[None, 21.5]]}},
+        "a point whose time is true": chunk | {"values": {temperature: [[True, 21.5]]}},
+        "a value that is a text": chunk | {"values": {temperature: [[hour, "21.5"]]}},
+        "a value that is true": chunk | {"values": {temperature: [[hour, True]]}},
+        "a value that is too great": chunk | {"values": {temperature: [[hour, 1e15]]}},
+        "points that go back in time": chunk
+        | {"values": {temperature: [[hour + 1, 1], [hour, 2]]}},
+        "a key of one segment": chunk | {"values": {"temperature": [[hour, 1]]}},
+        "a key of 129 characters": chunk | {"values": {"c." + "k" * 127: [[hour, 1]]}},
+        "201 keys": chunk | {"values": {f"c.{count}": [[hour, count]] for count in range(201)}},
+        "a list": [chunk],
+    }
+    body = dump(chunk)
+    not_believed = {
+        "a bare body": body,
+        "signed by the controller's own key": envelope(topic, body, {CONTROLLER: COMMAND}),
+        "signed for another topic": envelope(f"{BASE}/event/backlog", body, keyring),
+        "signed for another host": envelope(f"{PREFIX}/another-host/backlog", body, keyring),
+        "signed with another secret": envelope(topic, body, {CONTROLLER: keys(bytes(32))[1]}),
+        "not signed for this controller": envelope(topic, body, {GUEST: REPORT}),
+        "changed": envelope(
+            topic,
+            body.replace("21.5", "31.5"),
+            {},
+            signatures={CONTROLLER: signature(REPORT, topic, body)},
+        ),
+    }
+    return {
+        "prefix": PREFIX,
+        "host": HOST,
+        "topic": topic,
+        "secrets": {CONTROLLER: SECRET.hex(), "fleet": FLEET.hex()},
+        "valid": [
+            {"name": name, "payload": envelope(topic, dump(content), keyring), "body": content}
+            for name, content in valid.items()
+        ],
+        "malformed": [
+            {"name": name, "payload": envelope(topic, dump(content), keyring), "body": content}
+            for name, content in malformed.items()
+        ],
+        "not_believed": [
+            {"name": name, "payload": payload} for name, payload in not_believed.items()
+        ],
+    }
+
+
+def acknowledgements() -> Any:
+    topic = f"{BASE}/acknowledge"
+    content = {"chunk": "8c1f4e0d2b7a9635", "controller": CONTROLLER}
+    cases: list[dict[str, Any]] = []
+
+    def case(name: str, reason: str, payload: str, **more: Any) -> None:
+        cases.append({"name": name, "payload": payload, "reason": reason} | more)
+
+    def signed(
+        key: bytes = COMMAND, key_id: str = CONTROLLER, on: str = topic, **changes: Any
+    ) -> str:
+        body = {name: value for name, value in (content | changes).items() if value is not ...}
+        return envelope(on, dump(body), {key_id: key})
+
+    case("by its controller", "", signed(), key_id=CONTROLLER)
+    case("by the fleet key", "", signed(FLEET_COMMAND, "fleet", controller=GUEST), key_id="fleet")
+    case("unknown fields", "", signed(mood="good"), key_id=CONTROLLER)
+    case("retained", "retained", signed(), retained=True)
+    case("empty", "malformed", "")
+    case("a bare body", "malformed", dump(content))
+    case("no signature", "malformed", envelope(topic, dump(content), {}))
+    case(
+        "two signatures",
+        "malformed",
+        envelope(topic, dump(content), {CONTROLLER: COMMAND, "fleet": FLEET_COMMAND}),
+    )
+    case(
+        "another protocol",
+        "malformed",
+        envelope(topic, dump(content), {CONTROLLER: COMMAND}, protocol=3),
+    )
+    case("without chunk", "malformed", signed(chunk=...))
+    case("without controller", "malformed", signed(controller=...))
+    case("a chunk's id in upper case", "malformed", signed(chunk="8C1F4E0D2B7A9635"))
+    case("a chunk's id that is a list", "malformed", signed(chunk=["8c1f4e0d2b7a9635"]))
+    case("speaks for another controller", "malformed", signed(controller=GUEST))
+    case("4 KiB and more", "malformed", signed(padding="x" * 4096))
+    case("a stranger's", "not_paired", signed(keys(bytes(32))[0], GUEST, controller=GUEST))
+    case("the wrong secret", "bad_signature", signed(keys(bytes(32))[0]))
+    case("the host's own key", "bad_signature", signed(REPORT))
+    case("signed for a command", "bad_signature", signed(on=f"{BASE}/command/acknowledge"))
+    case(
+        "signed for another host", "bad_signature", signed(on=f"{PREFIX}/another-host/acknowledge")
+    )
+    case(
+        "a body changed by one space",
+        "bad_signature",
+        envelope(
+            topic,
+            dump(content) + " ",
+            {},
+            signatures={CONTROLLER: signature(COMMAND, topic, dump(content))},
+        ),
+    )
+    bare = [
+        {"name": "a bare body", "payload": dump(content), "reason": ""},
+        {"name": "unknown fields", "payload": dump(content | {"mood": "good"}), "reason": ""},
+        {"name": "signed by somebody", "payload": signed(), "reason": "not_paired"},
+        {"name": "retained", "payload": dump(content), "reason": "retained", "retained": True},
+        {"name": "without chunk", "payload": dump({"controller": GUEST}), "reason": "malformed"},
+        {"name": "a list", "payload": dump([content]), "reason": "malformed"},
+    ]
+    return {
+        "prefix": PREFIX,
+        "host": HOST,
+        "topic": topic,
+        "body": content,
+        "secrets": {CONTROLLER: SECRET.hex(), "fleet": FLEET.hex()},
+        "cases": cases,
+        "unpaired": bare,
+    }
+
+
 def pairing() -> Any:
     code, attempt, name = "01234567", "00112233aabbccdd", "Maison d'été"
     identity_a, identity_b = f"controller:{CONTROLLER}", f"host:{BASE}"
@@ -349,6 +510,8 @@ def main() -> None:
         "fleet_keys": fleet_keys(),
         "commands": commands(),
         "reports": reports(),
+        "backlog": backlog(),
+        "acknowledgements": acknowledgements(),
         "pairing": pairing(),
     }
     for name, content in made.items():

@@ -40,6 +40,8 @@ OF_A_HOST = (
     "announce",
     "availability",
     "state",
+    "backlog",
+    "acknowledge",
     "event/power",
     "result/power.shutdown",
     "command/power.shutdown",
@@ -234,14 +236,17 @@ def test_hosts_may_say_nothing_in_home_assistants_name(neighbour: Guest, topic: 
     assert not neighbour.may_say(topic)
 
 
-@pytest.mark.parametrize("below", ["command/power.shutdown", "pair/4f1d2c3b5a697887/request"])
+@pytest.mark.parametrize(
+    "below", ["command/power.shutdown", "acknowledge", "pair/4f1d2c3b5a697887/request"]
+)
 def test_hosts_may_not_command_themselves(neighbour: Guest, below: str) -> None:
     """Else whoever takes over one host could ask it to be paired."""
     assert not neighbour.may_say(f"{PREFIX}/{NEIGHBOUR}/{below}")
 
 
 def test_neighbour_hears_nothing_of_a_host(neighbour: Guest, home_assistant: Guest) -> None:
-    for below in ("command/power.shutdown", "pair/4f1d2c3b5a697887/request", "announce"):
+    below_of_home = ("command/power.shutdown", "acknowledge", "pair/4f1d2c3b5a697887/request")
+    for below in (*below_of_home, "announce"):
         assert home_assistant.may_say(f"{PREFIX}/{HOST}/{below}")
     mine = f"{PREFIX}/{NEIGHBOUR}/command/power.lock"
     assert home_assistant.may_say(mine)
