@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from companion_agent.collectors.base import Reading, Value
     from companion_agent.platforms.base import HostInfo
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 PROTOCOL = 2
 DEFAULT_PREFIX = "pilot/v2"
 BIRTH_ONLINE = b"online"
+BIRTH_OFFLINE = b"offline"
 
 MAX_ANNOUNCE_BYTES = 256 * 1024
 MAX_STATE_BYTES = 256 * 1024
 MAX_AVAILABILITY_BYTES = 16
+MAX_BACKLOG_BYTES = 64 * 1024
 MAX_READINGS = 2000
 MAX_COLLECTORS = 200
 MAX_DEVICES = 500
@@ -78,6 +80,16 @@ class Topics:
     def state(self) -> str:
         """What all collectors read last."""
         return f"{self.prefix}/{self.host}/state"
+
+    @property
+    def backlog(self) -> str:
+        """What nobody heard when it was read."""
+        return f"{self.prefix}/{self.host}/backlog"
+
+    @property
+    def acknowledge(self) -> str:
+        """Who has got which chunk of the backlog."""
+        return f"{self.prefix}/{self.host}/acknowledge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +253,34 @@ def state_payload(parts: Mapping[str, bytes]) -> tuple[bytes, list[str]]:
         size += len(entry) + 1
         taken.append(entry)
     return _STATE_START + b",".join(taken) + _STATE_END, left
+
+
+def backlog_payload(
+    chunk: str,
+    session: str,
+    now: float,
+    values: Mapping[str, Sequence[tuple[float, float | None]]],
+    *,
+    more: bool,
+) -> bytes:
+    """Write a chunk of the backlog.
+
+    Args:
+        chunk: The chunk's id.
+        session: The session of this start of the agent.
+        now: Seconds since 1970 UTC by this host's clock.
+        values: Points by key, ascending in time: seconds since 1970 UTC, and the value.
+        more: Whether others wait behind it.
+
+    Raises:
+        ProtocolError: It is more than a reader takes.
+    """
+    payload = _encode(
+        {"chunk": chunk, "session": session, "time": round(now, 3), "more": more, "values": values}
+    )
+    if len(payload) > MAX_BACKLOG_BYTES:
+        raise ProtocolError(f"a chunk of {len(payload)} bytes is more than {MAX_BACKLOG_BYTES}")
+    return payload
 
 
 def clean_text(text: str, limit: int = MAX_TEXT) -> str:

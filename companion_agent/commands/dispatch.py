@@ -19,7 +19,7 @@ from companion_agent.trust.envelope import (
     parse_envelope,
     parse_request,
 )
-from companion_agent.trust.keys import FLEET, verify
+from companion_agent.trust.keys import FLEET
 from companion_agent.trust.limit import TokenBucket
 from companion_agent.trust.store import StoreError
 from companion_agent.trust.window import Answers, Window
@@ -51,6 +51,10 @@ REASONS = (
 )
 """Why a message is refused, in the order in which it is checked: `docs/protocol.md`."""
 
+_STRANGERS = {
+    "not_paired": "this host is not paired with that Home Assistant",
+    "bad_signature": "not signed with the key of the pairing",
+}
 _KEY = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
 _MAX_KEY = 128
 _MAX_DETAIL = 255
@@ -247,11 +251,8 @@ class Dispatcher:
             request = parse_request(envelope)
         except MalformedError as error:
             raise _StrangerError("malformed", str(error)) from None
-        key = self._ring.command_key(envelope.key_id)
-        if key is None:
-            raise _StrangerError("not_paired", "this host is not paired with that Home Assistant")
-        if not verify(key, heard.topic, envelope.body, envelope.signature):
-            raise _StrangerError("bad_signature", "not signed with the key of the pairing")
+        if reason := self._ring.refusal(heard.topic, envelope):
+            raise _StrangerError(reason, _STRANGERS[reason])
         name = Answers.name(heard.topic, envelope.body)
         return _Genuine(heard.key, request, envelope.key_id, name)
 

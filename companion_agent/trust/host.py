@@ -13,6 +13,7 @@ from companion_agent.collectors.base import Unavailable
 from companion_agent.commands.base import Command, CommandError, CommandGroup
 from companion_agent.commands.dispatch import Dispatcher, Job as CommandJob
 from companion_agent.transport import Message
+from companion_agent.trust.acknowledge import Acknowledgements
 from companion_agent.trust.audit import AuditLog
 from companion_agent.trust.channel import LocalServer
 from companion_agent.trust.desk import Desk
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import socket
 
     from companion_agent.config.model import Config
+    from companion_agent.trust.acknowledge import Acknowledgement
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -128,6 +130,7 @@ class HostTrust:
             lambda: transport.online,
             self._audit,
         )
+        self._acknowledgements = Acknowledgements(self._ring, self._audit)
         self._server = LocalServer(folder, self._desk)
 
     # --- What the loop asks and tells ----------------------------------------------------
@@ -201,6 +204,12 @@ class HostTrust:
         elif len(parts) == 3 and parts[0] == "pair":
             self._desk.received(parts[1], parts[2], payload, retained=retained)
 
+    def acknowledgement(
+        self, topic: str, payload: bytes, *, retained: bool
+    ) -> Acknowledgement | None:
+        """Read what a controller says it has got; `None` when it is not believed."""
+        return self._acknowledgements.read(topic, payload, retained=retained)
+
     def unwrap(self, topic: str, payload: bytes) -> tuple[bytes, bool]:
         """Take the envelope off what was published in this host's name.
 
@@ -220,6 +229,11 @@ class HostTrust:
             return payload, believed
 
     # --- What is said --------------------------------------------------------------------
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The ids of the keys that sign, and whose owners are believed."""
+        return self._ring.ids
 
     @property
     def offer(self) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from companion_agent.trust.store import MAX_CONTROLLERS, Controller, StoreError,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from companion_agent.trust.envelope import Envelope
+
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -64,6 +66,15 @@ class KeyRing:
         """Return the key that verifies what a controller says; `None` when it is not paired."""
         keys = self._keys.get(key_id)
         return keys.command if keys else None
+
+    def refusal(self, topic: str, envelope: Envelope) -> str:
+        """Return why what a controller says is not believed; empty when it is."""
+        key = self.command_key(envelope.key_id)
+        if key is None:
+            return "not_paired"
+        if not verify(key, topic, envelope.body, envelope.signature):
+            return "bad_signature"
+        return ""
 
     def name(self, key_id: str, controller: str = "") -> str:
         """Return what a controller calls itself, for people."""

@@ -79,6 +79,8 @@ def test_topics_of_a_host() -> None:
     assert topics.announce == f"pilot/v2/{HOST}/announce"
     assert topics.availability == f"pilot/v2/{HOST}/availability"
     assert topics.state == f"pilot/v2/{HOST}/state"
+    assert topics.backlog == f"pilot/v2/{HOST}/backlog"
+    assert topics.acknowledge == f"pilot/v2/{HOST}/acknowledge"
 
 
 def test_announces_what_the_documentation_shows() -> None:
@@ -209,6 +211,13 @@ def test_collectors_that_a_reader_has_no_room_for_are_left_out() -> None:
     assert left == ["b"]
     assert json.loads(payload)["collectors"].keys() == {"a", "c"}
     assert len(payload) <= protocol.MAX_STATE_BYTES
+
+
+def test_a_chunk_that_no_reader_takes_is_refused() -> None:
+    points = [(1793952000.0 + step, 0.1 + step) for step in range(2000)]
+
+    with pytest.raises(ProtocolError, match="65536"):
+        protocol.backlog_payload("0" * 16, SESSION, 0, {"a.b": points, "a.c": points}, more=False)
 
 
 def test_says_which_side_is_older() -> None:

@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 
 from companion_agent.commands.base import Argument, Command
+from companion_agent.protocol import backlog_payload
+from companion_agent.trust.acknowledge import Acknowledgement, Acknowledgements
+from companion_agent.trust.audit import AuditLog
 from companion_agent.trust.envelope import dump, seal
 from companion_agent.trust.keys import derive, fleet_secret
 from companion_agent.trust.pairing import HostPairing
+from companion_agent.trust.ring import KeyRing
+from companion_agent.trust.store import TrustStore
 
 from .peer import Clock, Controller, Power, World
 
@@ -73,6 +78,67 @@ def test_reports(case: dict[str, Any]) -> None:
 def test_reports_that_a_controller_does_not_believe(case: dict[str, Any]) -> None:
     with pytest.raises((AssertionError, KeyError)):
         Controller().read(case["topic"], case["payload"])
+
+
+BACKLOG = load("backlog")
+
+
+@pytest.mark.parametrize("case", BACKLOG["valid"], ids=lambda case: case["name"])
+def test_backlog(case: dict[str, Any]) -> None:
+    keys = {
+        key_id: derive(bytes.fromhex(secret), BACKLOG["prefix"], BACKLOG["host"]).report
+        for key_id, secret in BACKLOG["secrets"].items()
+    }
+    assert seal(BACKLOG["topic"], dump(case["body"]), keys) == case["payload"]
+
+
+def test_the_agent_writes_the_first_of_them() -> None:
+    body = BACKLOG["valid"][0]["body"]
+    payload = backlog_payload(
+        body["chunk"], body["session"], body["time"], body["values"], more=body["more"]
+    )
+    assert payload.decode() == dump(body)
+
+
+@pytest.mark.parametrize("case", BACKLOG["not_believed"], ids=lambda case: case["name"])
+def test_backlogs_that_a_controller_does_not_believe(case: dict[str, Any]) -> None:
+    with pytest.raises((AssertionError, KeyError)):
+        Controller().read(BACKLOG["topic"], case["payload"])
+
+
+ACKNOWLEDGEMENTS = load("acknowledgements")
+
+
+@pytest.mark.parametrize("case", ACKNOWLEDGEMENTS["cases"], ids=lambda case: case["name"])
+def test_acknowledgements(tmp_path: Path, case: dict[str, Any]) -> None:
+    secrets = {name: bytes.fromhex(text) for name, text in ACKNOWLEDGEMENTS["secrets"].items()}
+    world = World(tmp_path, fleet=secrets["fleet"])
+    assert world.home.secret == secrets[world.home.id]
+    reader = Acknowledgements(world.ring, world.audit)
+    check_acknowledgement(reader, case)
+    # Strangers' attempts are recorded.
+    assert [line["reason"] for line in world.lines] == ([case["reason"]] if case["reason"] else [])
+
+
+@pytest.mark.parametrize("case", ACKNOWLEDGEMENTS["unpaired"], ids=lambda case: case["name"])
+def test_acknowledgements_of_a_host_that_is_paired_with_nobody(
+    tmp_path: Path, case: dict[str, Any]
+) -> None:
+    ring = KeyRing(TrustStore(tmp_path), ACKNOWLEDGEMENTS["prefix"], ACKNOWLEDGEMENTS["host"])
+    audit = AuditLog(tmp_path / "audit.log", Clock(), Clock())
+    check_acknowledgement(Acknowledgements(ring, audit), case)
+
+
+def check_acknowledgement(reader: Acknowledgements, case: dict[str, Any]) -> None:
+    retained = case.get("retained", False)
+    said = reader.read(ACKNOWLEDGEMENTS["topic"], case["payload"].encode(), retained=retained)
+    if case["reason"]:
+        assert said is None
+        assert reader.refused == {case["reason"]: 1}
+    else:
+        expected = Acknowledgement(ACKNOWLEDGEMENTS["body"]["chunk"], case.get("key_id", ""))
+        assert said == expected
+        assert not reader.refused
 
 
 def test_pairing() -> None:
