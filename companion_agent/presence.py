@@ -45,8 +45,19 @@ class _Answer(Enum):
     EVERYTHING = auto()
 
 
-class Trust(Protocol):
-    """Who else is listened to under this host's topics, and who is believed."""
+class Standing(Enum):
+    """Whether what this host says is heard."""
+
+    HEARD = auto()
+    """A broker takes it."""
+    UNHEARD = auto()
+    """No broker takes it, but one should."""
+    AWAY = auto()
+    """Nothing is said: the machine is about to sleep or stop, or another agent has its id."""
+
+
+class Ear(Protocol):
+    """Who else is listened to."""
 
     @property
     def topics(self) -> Sequence[str]:
@@ -54,6 +65,10 @@ class Trust(Protocol):
 
     def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """Take a message on one of them."""
+
+
+class Trust(Ear, Protocol):
+    """Who else is listened to under this host's topics, and who is believed."""
 
     def unwrap(self, topic: str, payload: bytes) -> tuple[bytes, bool]:
         """Take the envelope off, and tell whether to believe what was in it."""
@@ -83,6 +98,7 @@ class Presence:
         clock: Monotonic seconds.
         draw: Draws a number between -1 and 1.
         trust: Who else is listened to, and who is believed.
+        backlog: Who else is listened to, and hears of Home Assistant's coming and going.
     """
 
     def __init__(
@@ -95,6 +111,7 @@ class Presence:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
         trust: Trust | None = None,
+        backlog: Ear | None = None,
     ) -> None:
         self._transport = transport
         self._topics = topics
@@ -104,6 +121,7 @@ class Presence:
         self._clock = clock
         self._draw = draw
         self._trust = trust or _Nobody()
+        self._backlog = backlog or _Nobody()
         self._write_announce: Callable[[Conflict | None], bytes] | None = None
         self._states: dict[str, bytes] = {}
         self._unsent: set[str] = set()
@@ -124,6 +142,13 @@ class Presence:
     def arrived(self) -> bool:
         """Whether the host is online and everything was said."""
         return self._arrived
+
+    @property
+    def standing(self) -> Standing:
+        """Whether what this host says is heard."""
+        if self._arrived:
+            return Standing.HEARD
+        return Standing.AWAY if self._left or self._looking else Standing.UNHEARD
 
     @property
     def gave_way(self) -> bool:
@@ -194,7 +219,8 @@ class Presence:
             return
         self._arrived = True
         self._publish_everything()
-        topics = [self._topics.announce, self._topics.availability, *self._trust.topics]
+        topics = [self._topics.announce, self._topics.availability]
+        topics += [*self._trust.topics, *self._backlog.topics]
         if self._birth_topic:
             topics.append(self._birth_topic)
         self._transport.subscribe(topics)
@@ -213,12 +239,11 @@ class Presence:
             return
         elif topic == self._topics.availability:
             self._hear_availability(payload)
-        elif topic == self._birth_topic and payload == protocol.BIRTH_ONLINE and not retained:
-            # A retained birth was there before we said everything.
-            LOG.debug("Home Assistant is there: saying everything again")
-            self._owe(_Answer.EVERYTHING)
-        elif topic != self._birth_topic:
+        elif topic == self._birth_topic:
+            self._hear_birth(payload, retained=retained)
+        else:
             self._trust.received(topic, payload, retained=retained)
+            self._backlog.received(topic, payload, retained=retained)
 
     # --- What the loop asks and tells ----------------------------------------------------
 
@@ -248,6 +273,13 @@ class Presence:
             self._transport.reconnect()
 
     # --- Hearing -------------------------------------------------------------------------
+
+    def _hear_birth(self, payload: bytes, *, retained: bool) -> None:
+        # A retained birth was there before we said everything.
+        if payload == protocol.BIRTH_ONLINE and not retained:
+            LOG.debug("Home Assistant is there: saying everything again")
+            self._owe(_Answer.EVERYTHING)
+        self._backlog.received(self._birth_topic, payload, retained=retained)
 
     def _hear_availability(self, payload: bytes) -> None:
         try:

@@ -115,6 +115,7 @@ class Transport:
         will: What the broker says when the connection is lost; for the connections to come.
         trouble: Why the latest attempt failed; empty while online.
         denied: Topics on which the broker refused to take or to deliver messages.
+        last_heard: When the broker of this or the last connection last sent something.
 
     Args:
         brokers: The brokers, the preferred one first.
@@ -141,6 +142,7 @@ class Transport:
         self.listener: Listener | None = None
         self.trouble = ""
         self.denied: set[str] = set()
+        self.last_heard = 0.0
         self._brokers = brokers
         self._client_id = client_id
         self._counts = counts
@@ -281,6 +283,9 @@ class Transport:
         # What TLS has already decrypted would not wake the loop again.
         while self.socket is sock and isinstance(sock, ssl.SSLSocket) and sock.pending():
             self._run(client.loop_read)
+        if self.socket is sock:
+            # Not merely the end of the connection.
+            self.last_heard = self._heard
 
     def writable(self) -> None:
         """Send on what had to wait."""
@@ -356,7 +361,7 @@ class Transport:
 
     def _accepted(self) -> None:
         self.state = State.ONLINE
-        self._heard = self._spoke = self._online_since = self._clock()
+        self._heard = self._spoke = self._online_since = self.last_heard = self._clock()
         self._complaints.clear()
         self.trouble = ""
         broker = self._broker

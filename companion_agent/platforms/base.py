@@ -226,6 +226,14 @@ class Platform(ABC):
         `None` where the system cannot tell.
         """
 
+    def boot_id(self) -> str | None:
+        """Return what names this start of the system; `None` where nothing does."""
+        return None
+
+    def clock_confirmed(self) -> bool:
+        """Tell whether a time server has set the clock since the start; no where nothing tells."""
+        return False
+
     def control(self) -> HostControl:
         """Return what ends or pauses this machine's work; the same one every time."""
         raise Unavailable("the agent cannot control this operating system yet")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.collectors.agent import Counters
-from companion_agent.presence import Presence
+from companion_agent.presence import Presence, Standing
 from companion_agent.protocol import Conflict, Topics
 from companion_agent.transport import Message
 
@@ -63,6 +63,18 @@ class Wire:
         return said
 
 
+class Ear:
+    """Somebody who listens too."""
+
+    topics = (f"{PREFIX}/acknowledge",)
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bytes, bool]] = []
+
+    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        self.heard.append((topic, payload, retained))
+
+
 class Scene:
     """A presence, its wire and its clock."""
 
@@ -70,6 +82,7 @@ class Scene:
         self.clock = clock
         self.wire = Wire()
         self.counts = Counters()
+        self.ear = Ear()
         self.presence = Presence(
             self.wire,  # type: ignore[arg-type]
             Topics("pilot/v2", HOST),
@@ -78,6 +91,7 @@ class Scene:
             self.counts,
             clock,
             lambda: 0,
+            backlog=self.ear,
         )
 
     def announce(self) -> None:
@@ -133,7 +147,7 @@ def test_says_everything_in_order_on_connect(scene: Scene) -> None:
         "availability online",
         "announce",
         "state cpu disk",
-        "subscribe 3",
+        "subscribe 4",
     ]
 
 
@@ -152,7 +166,7 @@ def test_does_not_appear_before_it_knows_what_it_reads(scene: Scene) -> None:
     scene.announce()
 
     assert before == []
-    assert scene.wire.take() == ["availability online", "announce", "subscribe 3"]
+    assert scene.wire.take() == ["availability online", "announce", "subscribe 4"]
 
 
 def test_values_are_sent_as_they_come(online: Scene) -> None:
@@ -219,6 +233,42 @@ def test_a_retained_birth_is_older_than_what_was_just_said(online: Scene) -> Non
     online.hear(BIRTH, b"offline")
 
     assert online.wire.take() == []
+
+
+@pytest.mark.parametrize("payload", [b"online", b"offline"])
+@pytest.mark.parametrize("retained", [True, False])
+def test_tells_of_home_assistants_coming_and_going(
+    online: Scene, payload: bytes, *, retained: bool
+) -> None:
+    online.hear(BIRTH, payload, retained=retained)
+
+    assert online.ear.heard == [(BIRTH, payload, retained)]
+
+
+def test_hands_on_what_others_listen_to(online: Scene) -> None:
+    online.hear(f"{PREFIX}/acknowledge", b"{}")
+
+    assert online.ear.heard == [(f"{PREFIX}/acknowledge", b"{}", False)]
+
+
+def test_knows_whether_it_is_heard(scene: Scene) -> None:
+    before = scene.presence.standing
+    scene.announce()
+    scene.wire.connect()
+    connected = scene.presence.standing
+    scene.wire.disconnect()
+    lost = scene.presence.standing
+    scene.presence.leave()
+    left = scene.presence.standing
+
+    assert (before, connected) == (Standing.UNHEARD, Standing.HEARD)
+    assert (lost, left) == (Standing.UNHEARD, Standing.AWAY)
+
+
+def test_who_gave_way_does_not_want_to_be_heard(online: Scene) -> None:
+    online.hear_announce(THEIRS, conflict=OURS)
+
+    assert online.presence.standing is Standing.AWAY
 
 
 def test_says_off_and_nothing_after_it(online: Scene) -> None:

@@ -87,6 +87,17 @@ class LinuxPlatform(Platform):
         """Return how far the clock that counts sleep is ahead of the one that does not."""
         return system.suspended_time()
 
+    def boot_id(self) -> str | None:
+        """Return the boot id, see random(4)."""
+        return self._files.text("proc/sys/kernel/random/boot_id") or None
+
+    def clock_confirmed(self) -> bool:
+        """Tell whether systemd-timesyncd(8) has set the clock.
+
+        The kernel knows it of every time server, but the service may not ask it (adjtimex).
+        """
+        return self._files.exists("run/systemd/timesync/synchronized")
+
     # D-Bus costs two megabytes, which nobody pays who only reads.
     def control(self) -> HostControl:
         """Return what ends or pauses this machine's work."""

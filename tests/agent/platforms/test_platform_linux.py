@@ -59,6 +59,24 @@ def test_an_installation_has_an_identity(machine: MachineOf) -> None:
     assert machine("thinkpad").installation_id() == "0123456789abcdef0123456789abcdef"
 
 
+def test_a_start_of_the_system_has_a_name(machine: MachineOf) -> None:
+    host = machine("raspberry-pi")
+    unnamed = host.boot_id()
+
+    host.write("proc/sys/kernel/random/boot_id", "8c5a7d24-5c0e-4b9f-9f31-2d9d7d1a1b11\n")
+
+    assert (unnamed, host.boot_id()) == (None, "8c5a7d24-5c0e-4b9f-9f31-2d9d7d1a1b11")
+
+
+def test_a_time_server_has_set_the_clock(machine: MachineOf) -> None:
+    host = machine("raspberry-pi")
+    before = host.clock_confirmed()
+
+    host.write("run/systemd/timesync/synchronized", "")
+
+    assert (before, host.clock_confirmed()) == (False, True)
+
+
 def test_an_image_that_never_started_has_the_older_identity(machine: MachineOf) -> None:
     assert machine("amd-desktop").installation_id() == "00112233445566778899aabbccddeeff"
 
