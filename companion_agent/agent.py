@@ -15,6 +15,8 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from companion_agent import __version__, protocol
+from companion_agent.backlog.backlog import Backlog
+from companion_agent.backlog.clock import Clocks
 from companion_agent.happenings import Happenings
 from companion_agent.mirror import Mirror
 from companion_agent.platforms.base import HostInfo
@@ -51,6 +53,8 @@ FIRST_ROUND_LIMIT = 2.0
 PATIENCE = 1.0
 # How long `off` may take to reach the broker when the agent ends.
 FAREWELL_LIMIT = 1.0
+# How long a slow disk may take to keep what nobody has heard.
+LAST_WRITE_LIMIT = 5.0
 # Suspended for less than this, connections survive.
 SUSPENDED_FOR = 1.0
 # A host's name and addresses change rarely.
@@ -73,6 +77,7 @@ class Agent:
         watch: Hears of sleep, shutdown and sessions; `None` where nothing tells.
         network: Hears that the network has changed; `None` where nothing tells.
         notifier: Tells the service manager how the agent is; `None` where nobody asks.
+        clocks: The host's clocks; the real ones when `None`.
     """
 
     def __init__(
@@ -88,6 +93,7 @@ class Agent:
         watch: HostWatch | None = None,
         network: NetworkWatch | None = None,
         notifier: Notifier | None = None,
+        clocks: Clocks | None = None,
     ) -> None:
         self._config = config
         self._platform = platform
@@ -117,6 +123,18 @@ class Agent:
             clock,
             changed=self._read_again,
         )
+        self._backlog = Backlog(
+            config.backlog,
+            config.state_dir,
+            self._topics,
+            config.birth_topic,
+            session,
+            self._transport,
+            self._trust,
+            self._waker.wake,
+            clocks or Clocks(session, platform.boot_id, platform.clock_confirmed),
+            clock,
+        )
         self._presence = Presence(
             self._transport,
             self._topics,
@@ -125,6 +143,7 @@ class Agent:
             counts,
             clock,
             trust=self._trust,
+            backlog=self._backlog,
         )
         self._happenings = Happenings(
             watch, network, self._presence, self._transport, self._trust, self._refresh, clock
@@ -177,6 +196,7 @@ class Agent:
         self._due = dict.fromkeys((_HOST_JOB, *self._sources), self._began)
         self._submit(self._began)
         self._trust.start()
+        self._backlog.start()
         self._happenings.start(self._waker.wake)
         self._transport.start()
         self._transport.step()
@@ -212,6 +232,7 @@ class Agent:
         self._presence.step()
         self._happenings.step()
         self._step_mirror()
+        self._backlog.step(self._presence.standing)
         self._submit(self._clock())
         self._watch_sockets()
         self._tell_manager()
@@ -241,6 +262,7 @@ class Agent:
             self._presence.deadline(),
             self._trust.deadline(),
             self._happenings.deadline(),
+            self._backlog.deadline(),
             self._notifier.deadline(),
             now + PATIENCE if self._worker.watching else math.inf,
             self._began + FIRST_ROUND_LIMIT if self._announced is None else math.inf,
@@ -248,22 +270,29 @@ class Agent:
 
     def _end(self) -> None:
         self._notifier.stopping()
+        self._backlog.close()
         self._presence.leave()
         self._step_mirror()
         self._happenings.close()
         self._trust.close()
-        until = self._clock() + FAREWELL_LIMIT
-        while self._is_talking() and self._clock() < until:
+        self._linger(lambda: not self._is_talking(), FAREWELL_LIMIT)
+        for transport in self._transports:
+            transport.close()
+        self._linger(lambda: self._backlog.settled, LAST_WRITE_LIMIT)
+        self._backlog.stop()
+        self._worker.stop()
+        LOG.info("Stopped")
+
+    def _linger(self, done: Callable[[], bool], limit: float) -> None:
+        """Serve the connections until something is done, or for some seconds."""
+        until = self._clock() + limit
+        while not done() and self._clock() < until:
             self._watch_sockets()
             self._selector.select(max(0.0, until - self._clock()))
             self._waker.drain()
             for transport in self._transports:
                 transport.writable()
                 transport.readable()
-        for transport in self._transports:
-            transport.close()
-        self._worker.stop()
-        LOG.info("Stopped")
 
     def _is_talking(self) -> bool:
         return any(one.online and not one.settled for one in self._transports)
@@ -296,6 +325,7 @@ class Agent:
         if slept < SUSPENDED_FOR:
             return
         LOG.info("This machine was suspended for %.0f s", slept)
+        self._backlog.gap()
         for transport in self._transports:
             transport.restart("this machine was suspended")
         self._happenings.come_back()
@@ -372,15 +402,18 @@ class Agent:
         for source in sources:
             if not source.available:
                 self._presence.forget(source.name)
+                self._backlog.forget(source.name)
             if self._mirror:
                 self._mirror.state(source.name, source.values if source.available else {})
+        there = [source for source in sources if source.available]
         self._presence.states(
             {
                 source.name: protocol.collector_state(source.read_at, source.values)
-                for source in sources
-                if source.available
+                for source in there
             }
         )
+        for source in there:
+            self._backlog.note(source.name, source.read_at, source.values)
 
     def _announce_changes(self) -> None:
         if self._announced is None and not self._first_round_over():

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 import json
 import logging
 import secrets
 import selectors
+import shutil
 import time
 from typing import TYPE_CHECKING, Literal
 
 from companion_agent import config as configuration, identity, platforms, protocol
+from companion_agent.backlog.settings import FILE, MIB
 from companion_agent.collectors.agent import Counters
 from companion_agent.config import ConfigError
 from companion_agent.protocol import Topics
@@ -33,6 +36,8 @@ Verdict = Literal["ok", "absent", "bad"]
 BROKER_LIMIT = 30.0
 # How long an echo may take where the broker does not say whether it took a message.
 ECHO_LIMIT = 3.0
+# With less, SQLite's journal has no room for a transaction.
+SPACE_NEEDED = MIB
 # Clocks that were never set begin in 1970, 2000 or at the firmware's build.
 CLOCK_EARLIEST = 1_767_225_600.0  # 2026-01-01
 
@@ -91,6 +96,7 @@ def examine(path: Path | None) -> Iterator[Check]:
     if config:
         yield _check_pairing(config)
         yield from _check_tuning(config)
+        yield from check_backlog(config)
         host = identity.known_host_id(config.state_dir, platforms.current())
         for broker in config.brokers:
             yield from check_broker(broker, Topics(config.topic_prefix, host), config.birth_topic)
@@ -174,6 +180,38 @@ def _check_tuning(config: Config) -> Iterator[Check]:
         )
 
 
+def check_backlog(config: Config) -> Iterator[Check]:
+    """Say how much waits to be delivered, and what keeps it from being kept."""
+    from companion_agent.backlog import store
+
+    for path in store.damaged_files(config.state_dir):
+        if path.exists():
+            detail = f"{path} could not be read and was set aside; is the disk sound?"
+            yield Check("backlog", "bad", detail, f"save or delete it: {path}*")
+    if not config.backlog.enabled:
+        yield Check("backlog", "absent", "switched off in the configuration")
+        return
+    with suppress(FileNotFoundError):
+        free = shutil.disk_usage(config.state_dir).free
+        if free < SPACE_NEEDED:
+            yield Check("backlog", "bad", f"the disk of {config.state_dir} is full", "make room")
+    if not (config.state_dir / FILE).exists():
+        yield Check("backlog", "ok", "nothing waits to be delivered")
+        return
+    try:
+        kept = store.look(config.state_dir)
+    except store.StoreError as error:
+        yield Check("backlog", "bad", str(error))
+        return
+    size = f"{kept.size / MIB:.1f} of {config.backlog.max_size / MIB:.0f} MiB"
+    if kept.oldest is None:
+        yield Check("backlog", "ok", f"nothing waits to be delivered; {size}")
+        return
+    since = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(kept.oldest))
+    waiting = f"{kept.rows} reading{'' if kept.rows == 1 else 's'}"
+    yield Check("backlog", "ok", f"{waiting} since {since} to be delivered; {size}")
+
+
 def _check_clock(now: float) -> Check:
     if now >= CLOCK_EARLIEST:
         return Check("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now)))
@@ -248,7 +286,8 @@ def check_broker(broker: Broker, topics: Topics, birth_topic: str) -> Iterator[C
             yield Check(name, "bad", transport.trouble or "no answer")
             return
         yield Check(name, "ok", _describe(broker))
-        yield _check_listening(visit, name, [topics.announce, topics.availability, birth_topic])
+        heard = [topics.announce, topics.availability, topics.acknowledge, birth_topic]
+        yield _check_listening(visit, name, heard)
         yield _check_publishing(visit, name, broker, topics.state)
     finally:
         visit.end()

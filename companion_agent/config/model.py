@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from companion_agent.backlog.settings import BacklogConfig
 from companion_agent.collectors.base import Selection
 from companion_agent.commands.policy import Policy
 from companion_agent.sensors.settings import I2cConfig
@@ -122,6 +123,7 @@ class Config:
         log: What is logged.
         collectors: Collectors that differ from their defaults, by name.
         i2c: The sensors on the I²C buses.
+        backlog: What is kept of what nobody hears.
         commands: What paired controllers may do.
         fleet: The secret that many hosts share; `None` without one.
         mirror: The first version's topics to publish as well; `None` for not.
@@ -136,6 +138,7 @@ class Config:
     log: LogConfig = field(default_factory=LogConfig)
     collectors: Mapping[str, CollectorConfig] = field(default_factory=dict)
     i2c: I2cConfig = field(default_factory=I2cConfig)
+    backlog: BacklogConfig = field(default_factory=BacklogConfig)
     commands: Policy = field(default_factory=Policy)
     fleet: bytes | None = field(default=None, repr=False)
     mirror: V1Topics | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import voluptuous as vol
 
 from companion_agent import protocol
+from companion_agent.backlog.settings import DAY, MIB, BacklogConfig
 from companion_agent.collectors.base import Selection
 from companion_agent.commands.policy import Policy
 from companion_agent.config.i2c import (
@@ -59,6 +60,7 @@ LISTED = "[]"
 LEVELS = ("debug", "info", "warning", "error")
 PARTS = (
     "agent",
+    "backlog",
     "collectors",
     "commands",
     "config",
@@ -351,12 +353,41 @@ def build(base: Path, collectors: Mapping[str, Known]) -> Section[dict[str, Any]
                 _collector(Known(1, "things")),
             ),
             key("i2c", "", ""): _i2c(),
+            key("backlog", "", ""): _backlog(),
             key("commands", "", ""): _commands(),
             key("security", "", ""): _security(base),
             key("mirror", "", ""): _mirror(),
         },
         dict,
     )
+
+
+def _backlog() -> Section[BacklogConfig]:
+    return Section(
+        {
+            key(
+                "enabled",
+                "true",
+                "Keep readings on the disk while nobody hears them, and deliver them afterwards.",
+            ): Switch(),
+            key("max_age", "7", "Drop what nobody has fetched for so long."): (
+                Number(0.01, 60, "days")
+            ),
+            key("max_size", "32", "Drop the oldest when the file is larger."): (
+                Integer(1, 10_000, "MiB")
+            ),
+            key("write_interval", "60", "Time between two writes to the disk."): (Seconds(1, 3600)),
+        },
+        _make_backlog,
+    )
+
+
+def _make_backlog(values: dict[str, Any]) -> BacklogConfig:
+    if "max_age" in values:
+        values["max_age"] *= DAY
+    if "max_size" in values:
+        values["max_size"] *= MIB
+    return BacklogConfig(**values)
 
 
 def _commands() -> Section[Policy]:

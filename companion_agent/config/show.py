@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from companion_agent.backlog.settings import DAY, MIB, BacklogConfig
 from companion_agent.commands.policy import Policy
 from companion_agent.sensors.settings import I2cConfig
 
@@ -35,6 +36,8 @@ def show(config: Config) -> str:
         tree["collectors"] = {name: _collector(c) for name, c in config.collectors.items()}
     if config.i2c != I2cConfig():
         tree["i2c"] = _i2c(config.i2c)
+    if config.backlog != BacklogConfig():
+        tree["backlog"] = _backlog(config.backlog)
     if config.commands != Policy():
         tree["commands"] = _commands(config.commands)
     if config.fleet:
@@ -108,6 +111,15 @@ def _sensor(sensor: SensorConfig) -> dict[str, Any]:
 
 def _hex(address: int) -> str:
     return f"0x{address:02x}"
+
+
+def _backlog(config: BacklogConfig) -> dict[str, Any]:
+    return {
+        "enabled": config.enabled,
+        "max_age": config.max_age / DAY,
+        "max_size": config.max_size // MIB,
+        "write_interval": config.write_interval,
+    }
 
 
 def _commands(policy: Policy) -> dict[str, Any]:

@@ -36,6 +36,14 @@ PREFIX = f"pilot/v2/{HOST}"
 PATIENCE = 20.0
 
 
+def wait_until(done: Callable[[], bool]) -> None:
+    """Wait for what nothing tells of."""
+    until = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < until
+        threading.Event().wait(0.01)
+
+
 class Clock:
     """Time that passes by itself, and as fast as a test wants."""
 
@@ -76,6 +84,12 @@ class FakePlatform:
     def suspended_time(self) -> float | None:
         return self.suspended
 
+    def boot_id(self) -> str | None:
+        return None
+
+    def clock_confirmed(self) -> bool:
+        return False
+
 
 class FakeCollector(Collector):
     """A source of readings whose values, failures and slowness a test decides."""
@@ -92,6 +106,7 @@ class FakeCollector(Collector):
         self.gate: threading.Event | None = None
         self.entered = threading.Event()
         self.probes = 0
+        self.reads = 0
         self.offered: Sequence[Reading] | None = None
 
     def probe(self) -> None:
@@ -112,7 +127,9 @@ class FakeCollector(Collector):
             raise self.missing
         if self.failure:
             raise self.failure
-        return dict(self.values)
+        read = dict(self.values)
+        self.reads += 1
+        return read
 
 
 # --- A broker that can be broken -------------------------------------------------------------
@@ -388,10 +405,7 @@ class RunningAgent:
 
     def wait_until_it_gave_way(self) -> None:
         """Wait for what the house cannot hear, because it happens without a word."""
-        until = time.monotonic() + PATIENCE
-        while not self.agent._presence.gave_way:
-            assert time.monotonic() < until
-            threading.Event().wait(0.01)
+        wait_until(lambda: self.agent._presence.gave_way)
 
     def read_again(self, key: str) -> None:
         """Have what was set read, and wait until the loop has seen to it."""

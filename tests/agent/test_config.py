@@ -11,6 +11,7 @@ from pathlib import Path
 from hypothesis import given, strategies as st
 import pytest
 
+from companion_agent.backlog.settings import BacklogConfig
 from companion_agent.collectors.base import Collector, Selection
 from companion_agent.config import Broker, Config, ConfigError, LogConfig, Tls, load
 from companion_agent.config.model import CollectorConfig
@@ -128,6 +129,11 @@ log:
   level: Debug
   format: json
   parts: {transport: warning}
+backlog:
+  enabled: yes
+  max_age: 0.5
+  max_size: 64
+  write_interval: 300
 collectors:
   cpu: {interval: 2.5}
   disk:
@@ -155,6 +161,7 @@ collectors:
         name="Upstairs",
         birth_topic="ha/status",
         log=LogConfig("debug", "json", {"transport": "warning"}),
+        backlog=BacklogConfig(max_age=43_200, max_size=64 * 1024 * 1024, write_interval=300),
         collectors={
             "cpu": CollectorConfig(interval=2.5),
             "disk": CollectorConfig(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from companion_agent import doctor
+from companion_agent.backlog.clock import Moment
+from companion_agent.backlog.recorder import Point
+from companion_agent.backlog.settings import BacklogConfig
+from companion_agent.backlog.store import Store
+from companion_agent.backlog.task import Task
 from companion_agent.cli import main
+from companion_agent.config import Broker, Config
 from companion_agent.protocol import Topics
 
 from .bench import HOST, House, Mosquitto, free_port
@@ -69,6 +76,82 @@ def test_does_not_push_out_the_running_agent(mosquitto: Mosquitto) -> None:
 
 def test_a_clock_that_was_never_set() -> None:
     assert doctor._check_clock(0).verdict == "bad"
+
+
+# --- What waits to be delivered --------------------------------------------------------------
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return Config((Broker("localhost"),), tmp_path / "state")
+
+
+def keep(config: Config, count: int) -> None:
+    config.state_dir.mkdir()
+    points = [
+        Point("cpu.percent", Moment(1793952000.0 + step, step, sure=True), step)
+        for step in range(count)
+    ]
+    moment = Moment(1793952000.0 + count, count)
+    store = Store(config.state_dir, config.backlog, "run")
+    store.work(Task(moment, "boot", ("reader",), points, recording=True))
+    store.close()
+
+
+def test_a_backlog_that_is_empty(config: Config) -> None:
+    [check] = doctor.check_backlog(config)
+
+    assert (check.verdict, check.detail) == ("ok", "nothing waits to be delivered")
+    assert not config.state_dir.exists()
+
+
+def test_how_much_waits_and_since_when(config: Config) -> None:
+    keep(config, 3)
+
+    [check] = doctor.check_backlog(config)
+
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1793952000))
+    assert check.verdict == "ok"
+    assert check.detail.startswith(f"3 readings since {since}")
+    assert check.detail.endswith("of 32 MiB")
+
+
+def test_a_backlog_that_is_only_kept_open(config: Config) -> None:
+    keep(config, 0)
+
+    [check] = doctor.check_backlog(config)
+
+    assert check.detail.startswith("nothing waits to be delivered")
+
+
+def test_a_backlog_that_is_switched_off(tmp_path: Path) -> None:
+    config = Config((Broker("localhost"),), tmp_path, backlog=BacklogConfig(enabled=False))
+
+    [check] = doctor.check_backlog(config)
+
+    assert check.verdict == "absent"
+
+
+def test_backlogs_that_broke(config: Config) -> None:
+    keep(config, 3)
+    (config.state_dir / "backlog.db").write_bytes(b"\xff" * 8192)
+    (config.state_dir / "backlog.db.damaged").write_bytes(b"\xff" * 8192)
+
+    aside, now = doctor.check_backlog(config)
+
+    assert (aside.verdict, now.verdict) == ("bad", "bad")
+    assert str(config.state_dir / "backlog.db.damaged") in aside.detail
+    assert "backlog.db: file is not a database" in now.detail
+
+
+def test_a_disk_without_room(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(config, 3)
+    monkeypatch.setattr(doctor, "SPACE_NEEDED", 1e18)
+
+    full, _ = doctor.check_backlog(config)
+
+    assert full.verdict == "bad"
+    assert str(config.state_dir) in full.detail
 
 
 def test_the_whole_host(

@@ -1,0 +1,230 @@
+"""A backlog, turned by hand: its wire, its clocks, and the Home Assistants that fetch it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from companion_agent.backlog.backlog import Backlog
+from companion_agent.backlog.clock import Clocks
+from companion_agent.backlog.settings import FILE, BacklogConfig
+from companion_agent.presence import Standing
+from companion_agent.protocol import Topics
+from companion_agent.trust.acknowledge import Acknowledgement
+
+from ..bench import HOST, PATIENCE, PREFIX  # noqa: TID252
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from companion_agent.collectors.base import Value
+    from companion_agent.transport import Message
+
+NOW = 1793952000.0
+BIRTH = "homeassistant/status"
+HOME, COTTAGE = "4f1d2c3b5a697887", "0123456789abcdef"
+SESSION = "5e551017aaaaaaaa"
+
+Points = list[tuple[float, float | None]]
+
+
+class Times:
+    """The three clocks, which a test turns."""
+
+    def __init__(self) -> None:
+        self.wall = NOW
+        self.boot = 5000.0
+        self.monotonic = 100.0
+        self.confirmed = False
+        self.boot_id = "first boot"
+
+    def clocks(self, session: str) -> Clocks:
+        return Clocks(
+            session,
+            lambda: self.boot_id,
+            lambda: self.confirmed,
+            lambda: self.wall,
+            lambda: self.boot,
+        )
+
+
+class Wire:
+    """A broker that is a list, and a Home Assistant that is believed at its word."""
+
+    def __init__(self) -> None:
+        self.said: list[Message] = []
+        self.last_heard = 0.0
+        self.ids: list[str] = []
+
+    def publish(self, message: Message) -> bool:
+        self.said.append(message)
+        return True
+
+    def seal(self, _: str, body: bytes) -> bytes:
+        return body
+
+    def acknowledgement(
+        self, topic: str, payload: bytes, *, retained: bool
+    ) -> Acknowledgement | None:
+        assert topic == f"{PREFIX}/acknowledge"
+        content = json.loads(payload)
+        return Acknowledgement(content["chunk"], content["controller"] if self.ids else "")
+
+
+class Home:
+    """A Home Assistant that takes every chunk once."""
+
+    def __init__(self, controller: str = HOME) -> None:
+        self.id = controller
+        self.chunks: list[str] = []
+        self.values: dict[str, Points] = {}
+
+    def take(self, payload: bytes) -> str:
+        chunk = json.loads(payload)
+        if chunk["chunk"] not in self.chunks:
+            self.chunks.append(chunk["chunk"])
+            for key, points in chunk["values"].items():
+                self.values.setdefault(key, []).extend(tuple(point) for point in points)
+        return str(chunk["chunk"])
+
+
+class Scene:
+    """A backlog on a host that a test plays.
+
+    Args:
+        folder: The state folder.
+        config: How long and how much is kept.
+        controllers: Who is paired with the host.
+        standing: Whether it is heard at its start.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: BacklogConfig | None = None,
+        controllers: tuple[str, ...] = (HOME,),
+        standing: Standing = Standing.UNHEARD,
+    ) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.config = config or BacklogConfig()
+        self.times = Times()
+        self.wire = Wire()
+        self.wire.ids = list(controllers)
+        self.starts = 0
+        self.dead = False  # connected, as far as the host knows
+        self.start(standing)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / FILE
+
+    # --- The host ------------------------------------------------------------------------
+
+    def start(self, standing: Standing = Standing.UNHEARD) -> None:
+        """Start the agent."""
+        self.starts += 1
+        session = f"{SESSION[:-2]}{self.starts:02d}"
+        self.woken = threading.Event()
+        self.standing = standing
+        self.backlog = Backlog(
+            self.config,
+            self.folder,
+            Topics("pilot/v2", HOST),
+            BIRTH,
+            session,
+            self.wire,
+            self.wire,
+            self.woken.set,
+            self.times.clocks(session),
+            lambda: self.times.monotonic,
+        )
+        self.backlog.start()
+        self.turn()
+
+    def stop(self) -> None:
+        """End the agent in an orderly way."""
+        self.backlog.close()
+        until = time.monotonic() + PATIENCE
+        while not self.backlog.settled:
+            assert time.monotonic() < until
+            self.woken.wait(0.01)
+        self.backlog.stop()
+
+    def kill(self) -> None:
+        """End the agent without a word; what it was writing is written, or it is not."""
+        self.backlog._worker.stop()
+        self._wait_for_the_disk()
+        if store := self.backlog._store:
+            store.close()
+
+    def turn(self) -> None:
+        """Do what the loop does until nothing is left to do."""
+        for _ in range(100):
+            self._wait_for_the_disk()
+            before = len(self.wire.said)
+            self.backlog.step(self.standing)
+            if not self.backlog._tasks and len(self.wire.said) == before:
+                return
+        raise AssertionError("it does not come to rest")
+
+    def _wait_for_the_disk(self) -> None:
+        backlog = self.backlog
+        until = time.monotonic() + PATIENCE
+        while backlog._tasks and not backlog._worker._results:
+            assert time.monotonic() < until
+            self.woken.wait(0.01)
+            self.woken.clear()
+
+    def pass_time(self, seconds: float, *, sleep: bool = False) -> None:
+        self.times.wall += seconds
+        self.times.boot += seconds
+        if not sleep:
+            self.times.monotonic += seconds
+        if self.standing is Standing.HEARD and not self.dead:
+            self.wire.last_heard = self.times.monotonic
+        self.turn()
+
+    def read(self, collector: str = "cpu", **values: Value) -> None:
+        """Let a collector report, and ten seconds pass."""
+        self.backlog.note(collector, self.times.wall, values)
+        self.turn()
+        self.pass_time(10)
+
+    def stand(self, standing: Standing) -> None:
+        self.standing = standing
+        self.turn()
+
+    def connect(self) -> None:
+        self.dead = False
+        self.wire.last_heard = self.times.monotonic
+        self.stand(Standing.HEARD)
+
+    def lose(self) -> None:
+        self.stand(Standing.UNHEARD)
+
+    # --- Home Assistant ------------------------------------------------------------------
+
+    def say_birth(self, payload: bytes, *, retained: bool = False) -> None:
+        self.backlog.received(BIRTH, payload, retained=retained)
+        self.turn()
+
+    def chunks(self) -> list[dict[str, Any]]:
+        """Take what was sent."""
+        said, self.wire.said = self.wire.said, []
+        return [json.loads(message.payload) for message in said]
+
+    def acknowledge(self, chunk: str, controller: str = HOME) -> None:
+        payload = json.dumps({"chunk": chunk, "controller": controller}).encode()
+        self.backlog.received(f"{PREFIX}/acknowledge", payload, retained=False)
+        self.turn()
+
+    def fetch(self, *homes: Home) -> None:
+        """Let Home Assistants take and acknowledge until nothing comes any more."""
+        while self.wire.said:
+            said, self.wire.said = self.wire.said, []
+            for message in said:
+                for home in homes:
+                    self.acknowledge(home.take(message.payload), home.id)
