@@ -21,7 +21,7 @@ class Audience:
         clock: Monotonic seconds.
 
     Attributes:
-        known: Home Assistant has come or gone since this was made.
+        known: It is known from this start of the agent whether Home Assistant is away.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -44,6 +44,7 @@ class Audience:
     def goes(self) -> None:
         """Take note that Home Assistant has gone."""
         self.known = True
+        self._answered.clear()
         self._away_ends = math.inf
 
     def comes(self) -> None:
@@ -69,9 +70,16 @@ class Audience:
         self._answered.add(reader)
 
     def expect(self, readers: Iterable[str]) -> None:
-        """Doubt no longer when all of these have answered."""
-        if self._answered.issuperset(readers):
-            self._doubt_ends = -math.inf
+        """Take them for being there when all of these have answered, whatever was said before.
+
+        Anybody may say on the birth topic that Home Assistant is away.
+        """
+        if not self.in_doubt or not self._answered.issuperset(readers):
+            return
+        self._doubt_ends = -math.inf
+        if self.away:
+            self.known = True
+            self._away_ends = self._clock()
 
     def deadline(self) -> float:
         """Return when `step()` is due; infinity for never."""

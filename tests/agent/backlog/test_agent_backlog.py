@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 import json
+from pathlib import Path
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,6 @@ from ..bench import (  # noqa: TID252
 from ..trust.peer import Controller  # noqa: TID252
 
 if TYPE_CHECKING:
-    from pathlib import Path
     import subprocess
 
 RunAgent = Callable[..., RunningAgent]
@@ -111,6 +112,24 @@ def test_a_broker_that_was_down_makes_no_hole(
 
     chunks = acknowledge_all(house, file, bare)
     assert [value for chunk in chunks for value in values(chunk)][-4:] == [1, 2, 3, 4]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process has loaded")
+def test_while_all_is_well_sqlite_is_not_even_loaded(
+    run_command: Callable[..., subprocess.Popen[str]],
+    mosquitto: Mosquitto,
+    house: House,
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "host-id").write_text(HOST)
+    agent = run_command("run", PILOT_CONFIG="", PILOT_BROKER=f"127.0.0.1:{mosquitto.port}")
+
+    house.wait_for("state/cpu", count=2)
+
+    assert "sqlite" not in Path(f"/proc/{agent.pid}/maps").read_text("utf-8")
+    assert not (state / FILE).exists()
 
 
 def test_a_broker_that_froze_has_not_heard_the_end(

@@ -247,16 +247,24 @@ def test_while_home_assistant_is_away_everything_is_kept(online: Scene, home: Ho
 def test_it_listens_half_a_minute_after_it_has_said_so(online: Scene, home: Home) -> None:
     online.say_birth(b"offline")
     online.say_birth(b"online")
-    online.fetch(home)
-    assert online.path.exists()
-
     online.read(percent=2)
-    online.pass_time(30)
+    online.pass_time(20)
 
     online.read(percent=3)
     online.fetch(home)
     assert numbers(home.values["cpu.percent"]) == [1, 2]
     assert not online.path.exists()
+
+
+def test_who_acknowledges_is_not_away_whoever_says_so(online: Scene, home: Home) -> None:
+    online.say_birth(b"offline")
+
+    online.fetch(home)
+
+    assert not online.path.exists()
+    assert not online.backlog._recorder.recording
+    online.read(percent=2)
+    assert online.backlog.deadline() == math.inf
 
 
 def test_what_was_said_before_its_will_may_not_have_been_heard(online: Scene, home: Home) -> None:
@@ -276,7 +284,7 @@ def test_that_it_is_away_outlives_a_restart(online: Scene, home: Home) -> None:
     online.chunks()
 
     online.start(Standing.HEARD)
-    online.fetch(home)  # from another Home Assistant's mouth
+    online.pass_time(3600)  # longer than it is doubted anyway
     for value in range(5, 15):
         online.read(percent=value)
 

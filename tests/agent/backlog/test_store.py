@@ -96,6 +96,16 @@ def test_a_process_that_is_killed_while_it_writes_loses_nothing_it_had_written(
     assert len(values) in (written, written + 50)
 
 
+def test_every_write_is_on_the_disk_when_it_is_done(tmp_path: Path) -> None:
+    """What only a power cut would show, which no test can make."""
+    store = open_store(tmp_path)
+    store.work(task())
+
+    assert store._db
+    assert store._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._db.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
 def test_values_of_a_killed_agent_end_with_its_last_write(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     store.work(task(deliver=False))
