@@ -21,8 +21,6 @@ MOST_POINTS = 20_000
 # keep-alives, which are 60 s.
 TAIL = 120.0
 _MOST_TAIL = 10_000
-# A read takes less; a difference that is greater comes from a clock that was set meanwhile.
-_LONGEST_READ = 600.0
 
 
 class Point(NamedTuple):
@@ -54,6 +52,7 @@ class Recorder:
         self._read: dict[str, Moment] = {}
         self._kept: deque[Point] = deque()
         self._tail: deque[tuple[float, Point]] = deque(maxlen=_MOST_TAIL)
+        self._offset = clocks.moment().offset
         self._woke = 0.0
         self._asleep: set[str] = set()  # not read since
 
@@ -209,12 +208,14 @@ class Recorder:
         now = self._clocks.moment()
         if self.recording and self._clocks.confirmed():
             now = now._replace(sure=True)
+        was_set = abs(now.offset - self._offset) > JUMP
+        self._offset = now.offset
         if read_at is None:
             return now
-        ago = now.wall - read_at
-        if not -JUMP <= ago <= _LONGEST_READ:
+        if was_set:
+            # Perhaps since it was read: how long ago that was is not known, but it was just now.
             return Moment(read_at, now.boot)
-        return Moment(read_at, now.boot - max(ago, 0.0), now.sure)
+        return Moment(read_at, now.boot - max(now.wall - read_at, 0.0), now.sure)
 
 
 def _just_after(said: Moment) -> Moment:

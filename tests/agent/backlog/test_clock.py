@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.backlog.clock import Moment, corrected
+from companion_agent.backlog.clock import Clocks, Moment, corrected
 
 from .played import NOW, Home, Scene
 
@@ -55,6 +55,32 @@ def test_what_waits_in_memory_is_moved_as_well(unset: Scene, home: Home) -> None
 
     unset.fetch(home)
     assert home.values["cpu.percent"] == [(NOW - 10, 1), (NOW, 2)]
+
+
+def test_a_clock_that_is_set_while_something_is_read(unset: Scene, home: Home) -> None:
+    unset.read(percent=1)
+    unset.times.wall = NOW
+    unset.backlog.note("cpu", YEAR_1970 + 10, {"percent": 2})
+    unset.read(percent=3)
+
+    unset.connect()
+
+    unset.fetch(home)
+    # Of two at the same moment the later one counts.
+    assert home.values["cpu.percent"] == [(NOW - 10, 1), (NOW, 3)]
+
+
+def test_a_machine_that_sleeps_while_something_is_read(online: Scene, home: Home) -> None:
+    online.lose()
+    read_at = online.times.wall
+    online.pass_time(7200, sleep=True)
+    online.backlog.note("cpu", read_at, {"percent": 2})
+    online.pass_time(20)
+
+    online.connect()
+
+    online.fetch(home)
+    assert home.values["cpu.percent"][-1] == (read_at, 2)
 
 
 def test_nothing_is_delivered_before_the_clock_is_set(
@@ -154,6 +180,21 @@ def test_age_goes_by_the_clock_that_does_not_jump(unset: Scene, home: Home) -> N
 
     unset.fetch(home)
     assert len(home.values["cpu.percent"]) == 1
+
+
+def test_a_machine_that_sleeps_between_a_look_at_one_clock_and_the_other() -> None:
+    walls = iter([NOW, NOW + 3600])
+    boots = iter([50.0, 50.0 + 3600, 50.0 + 3600])
+    clocks = Clocks("session", wall=lambda: next(walls), boot=lambda: next(boots))
+
+    assert clocks.moment() == Moment(NOW + 3600, 50.0 + 3600)
+
+
+def test_a_machine_that_never_comes_to_rest_gets_an_answer_too() -> None:
+    boots = iter(range(0, 1000, 10))
+    clocks = Clocks("session", wall=lambda: NOW, boot=lambda: next(boots))
+
+    assert clocks.moment().wall == NOW
 
 
 @pytest.mark.parametrize(
