@@ -255,6 +255,20 @@ def test_split_and_delete_change_what_they_say(timeline: Timeline, at: float, ar
 
 
 @patient
+@given(timelines(), areas, areas)
+def test_rooms_that_become_one(timeline: Timeline, area: str, into: str) -> None:
+    """Whoever stood in one stood in the other, and nowhere else than before."""
+    if timeline.current is not None and timeline.current.area == area:
+        assert faults(lambda: timeline.merge(area, into)) is Fault.OCCUPIED
+        return
+    merged = timeline.merge(area, into)
+    for minute in range(START, END, 7 * MINUTE):
+        was = area_at(timeline, minute)
+        assert area_at(merged, minute) == (into if was == area else was)
+    assert merged.merge(area, into) == merged
+
+
+@patient
 @given(timelines(), timelines())
 def test_affected_is_what_differs(old: Timeline, new: Timeline) -> None:
     """From the first to the last minute in which an area's guests differ."""

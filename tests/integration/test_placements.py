@@ -409,6 +409,38 @@ async def test_a_removed_room_that_nothing_stood_in_any_more(house: House) -> No
     assert set(house.tracker.state.rooms) == {"attic"}
 
 
+@pytest.mark.parametrize("removed_first", [False, True])
+async def test_rooms_that_become_one(house: House, removed_first: bool) -> None:
+    """The past of one is the other's, before or after Home Assistant has it no more."""
+    await house.measured({0: 20.0, 1: 21.0, 2: 22.0})
+    await house.at(2)
+    await house.carry("kitchen")
+    if removed_first:
+        house.areas.async_delete("dining_room")
+    await house.at(3)
+
+    merged = await house.do("merge_rooms", area_id="dining_room", into="kitchen")
+
+    assert [one["area"] for one in merged["placements"]] == ["Kitchen"]
+    assert await house.placements() == [("AHT20", "kitchen", 0, None)]
+    assert await house.room("pilot:kitchen_temperature") == {0: 20, 1: 21, 2: 22}
+    assert set(await house.known()) == {"pilot:kitchen_temperature"}
+
+
+async def test_rooms_that_cannot_become_one(house: House) -> None:
+    """Something stands there, it is the same, or there is none such."""
+    for area_id, into, key in (
+        ("dining_room", "kitchen", "area_is_occupied"),
+        ("kitchen", "kitchen", "same_area"),
+        ("kitchen", "nowhere", "unknown_area"),
+        ("nowhere", "kitchen", "unknown_area"),
+    ):
+        with pytest.raises(ServiceValidationError) as error:
+            await house.do("merge_rooms", area_id=area_id, into=into)
+        assert error.value.translation_key == key
+    assert await house.placements() == [("AHT20", "dining_room", 0, None)]
+
+
 @pytest.mark.parametrize(
     ("area_id", "statistic_id"),
     [
@@ -530,6 +562,7 @@ async def test_what_cannot_be_corrected(
     [
         "add_placement",
         "delete_placement",
+        "merge_rooms",
         "move_placement",
         "split_placement",
         "track_device",
@@ -543,6 +576,8 @@ async def test_corrections_are_for_administrators(
     data: dict[str, Any] = {"device_id": house.device()}
     if action.endswith("placement"):
         data |= {"area_id": "attic", "start": NOW} if action == "add_placement" else {"at": NOW}
+    if action == "merge_rooms":
+        data = {"area_id": "attic", "into": "kitchen"}
     with pytest.raises(Unauthorized):
         await hass.services.async_call(
             "pilot", action, data, blocking=True, context=Context(user_id=hass_read_only_user.id)

@@ -19,6 +19,8 @@ class Fault(StrEnum):
     FUTURE = "placement_in_future"
     NONE = "no_placement_then"
     NO_END = "placement_without_end"
+    OCCUPIED = "area_is_occupied"
+    """Where a device stands now is in no room that is to be no more."""
     ORDER = "placement_ends_before_start"
     OVERLAPS = "placement_overlaps"
     TOO_MANY = "too_many_placements"
@@ -192,6 +194,20 @@ class Timeline:
         if self.placements[index].end is None:
             raise PlacementError(Fault.CURRENT)
         return self._with((*self.placements[:index], *self.placements[index + 1 :]))
+
+    def merge(self, area: str, into: str) -> Timeline:
+        """Make one room of two: to go from one to the other was not to move."""
+        if any(p.area == area and p.end is None for p in self.placements):
+            raise PlacementError(Fault.OCCUPIED)
+        placements: list[Placement] = []
+        for old in self.placements:
+            new = replace(old, area=into) if old.area == area else old
+            last = placements[-1] if placements else None
+            if last is not None and last.area == new.area == into and last.end == new.start:
+                placements[-1] = replace(last, end=new.end)
+            else:
+                placements.append(new)
+        return Timeline(tuple(placements))
 
     # --- Inside ------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ ATTR_AFTER: Final = "area_after"
 ATTR_AT: Final = "at"
 ATTR_BEFORE: Final = "area_before"
 ATTR_END: Final = "end"
+ATTR_INTO: Final = "into"
 ATTR_QUANTITY: Final = "quantity"
 ATTR_START: Final = "start"
 
@@ -41,6 +42,7 @@ SERVICE_ADD: Final = "add_placement"
 SERVICE_DELETE: Final = "delete_placement"
 SERVICE_GET: Final = "get_placements"
 SERVICE_HISTORY: Final = "get_room_history"
+SERVICE_MERGE: Final = "merge_rooms"
 SERVICE_MOVE: Final = "move_placement"
 SERVICE_SPLIT: Final = "split_placement"
 SERVICE_TRACK: Final = "track_device"
@@ -51,6 +53,7 @@ SERVICES: Final = (
     SERVICE_DELETE,
     SERVICE_GET,
     SERVICE_HISTORY,
+    SERVICE_MERGE,
     SERVICE_MOVE,
     SERVICE_SPLIT,
     SERVICE_TRACK,
@@ -119,6 +122,16 @@ def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
             probatio.Schema(_DEVICE),
             supports_response=SupportsResponse.OPTIONAL,
         )
+    async_register_admin_service(
+        hass,
+        DOMAIN,
+        SERVICE_MERGE,
+        partial(_async_merge, tracker),
+        probatio.Schema(
+            {probatio.Required(ATTR_AREA_ID): cv.string, probatio.Required(ATTR_INTO): cv.string}
+        ),
+        supports_response=SupportsResponse.OPTIONAL,
+    )
     ids = probatio.All(cv.ensure_list, [cv.string])
     hass.services.async_register(
         DOMAIN,
@@ -164,6 +177,15 @@ async def _async_correct(
     device_id: str = call.data[ATTR_DEVICE_ID]
     await tracker.async_correct(device_id, change(call.data))
     return _placements_of(tracker, device_id)
+
+
+async def _async_merge(tracker: Tracker, call: ServiceCall) -> ServiceResponse:
+    """Give one room's past to another, and return who stood there."""
+    area_id, into = call.data[ATTR_AREA_ID], call.data[ATTR_INTO]
+    for one in (area_id, into):
+        _check_area(tracker, one)
+    await tracker.async_merge(area_id, into)
+    return {"placements": view.placements(tracker, areas=[into])}
 
 
 def _add(data: Mapping[str, Any]) -> Change:

@@ -131,22 +131,26 @@ class Tracker:
     async def async_correct(self, device_id: str, change: Change) -> Record:
         """Correct the placements of a device, and have computed anew what depends on them."""
         record = self.record(device_id)
-        now = dt_util.utcnow().timestamp()
-        try:
-            timeline = change(record.timeline, now)
-        except PlacementError as err:
-            raise ServiceValidationError(
-                translation_domain=DOMAIN,
-                translation_key=err.fault.value,
-                translation_placeholders={"device": record.name},
-            ) from err
-        for placement in timeline.placements:
-            self._know_room(placement.area)
-        self._set(device_id, replace(record, timeline=timeline))
-        for area_id, span in affected(record.timeline, timeline).items():
-            self._recompute(area_id, span)
+        self._correct(device_id, record, _changed(record, change))
         await self._changed()
         return self.record(device_id)
+
+    async def async_merge(self, area_id: str, into: str) -> None:
+        """Give one room's past to another: of all devices, or of none if one stands there now."""
+        if area_id == into:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="same_area",
+                translation_placeholders={"area": self.area_name(area_id)},
+            )
+        merged = {
+            device_id: _changed(record, lambda timeline, _: timeline.merge(area_id, into))
+            for device_id, record in self.state.devices.items()
+            if any(placement.area == area_id for placement in record.timeline.placements)
+        }
+        for device_id, timeline in merged.items():
+            self._correct(device_id, self.state.devices[device_id], timeline)
+        await self._changed()
 
     # --- What the statistics need ------------------------------------------------------------
 
@@ -366,6 +370,13 @@ class Tracker:
             self._recompute(area_id, NOTHING)
         return True
 
+    def _correct(self, device_id: str, record: Record, timeline: Timeline) -> None:
+        for placement in timeline.placements:
+            self._know_room(placement.area)
+        self._set(device_id, replace(record, timeline=timeline))
+        for area_id, span in affected(record.timeline, timeline).items():
+            self._recompute(area_id, span)
+
     def _set(self, device_id: str, record: Record) -> None:
         self.state.devices[device_id] = record
 
@@ -398,6 +409,18 @@ class Tracker:
 
     async def _save(self) -> None:
         await self._store.async_save(to_stored(self.state))
+
+
+def _changed(record: Record, change: Change) -> Timeline:
+    """Return a device's timeline with a change, or tell the user why it cannot be."""
+    try:
+        return change(record.timeline, dt_util.utcnow().timestamp())
+    except PlacementError as err:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key=err.fault.value,
+            translation_placeholders={"device": record.name},
+        ) from err
 
 
 def _name(device: dr.AnyDeviceEntry) -> str:
