@@ -5,6 +5,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
+from .cards import async_setup_cards
 from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, DOMAIN, PLATFORMS
 from .coordinator import PilotConfigEntry, PilotCoordinator
 from .devices import device_is_announced
@@ -19,9 +20,10 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Set up what there is whatever hosts there are: the actions, and where things stand."""
+    """Set up what there is whatever hosts there are: actions, where things stand, cards."""
     async_setup_services(hass)
     await async_setup_placements(hass)
+    await async_setup_cards(hass)
     return True
 
 

@@ -36,7 +36,8 @@ Without a step everything runs that CI runs. Steps:
   types         mypy --strict
   agent         unit tests of the agent, on Python 3.11 and 3.14
   integration   unit tests of the integration, in Home Assistant 2026.10.4
-  unit          agent and integration
+  cards         types and unit tests of the cards, in Node.js
+  unit          agent, integration and cards
   systemd       the agent on hosts that really boot and shut down
   e2e           a real Home Assistant 2026.11.0, Mosquitto and Chromium
 
@@ -202,6 +203,18 @@ def _integration(options: Options) -> Outcome:
     return _pytest("integration", "tests/integration", flags, options, limit=1200)
 
 
+def _cards(_: Options) -> Outcome:
+    node = toolchain.node()
+    tests = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/cards").glob("*.mjs"))
+    # Home Assistant serves the modules as they are: no package says what they are.
+    quiet = "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"
+    checks = [
+        ("tsc", [node, str(toolchain.tsc()), "--project", "tests/cards/tsconfig.json"]),
+        ("node --test", [node, quiet, "--test", "--test-reporter=dot", *tests]),
+    ]
+    return _all_of(checks, limit=300)
+
+
 def _e2e(options: Options) -> Outcome:
     system.require("mosquitto", "chromium", "ip")
     return _pytest(
@@ -235,6 +248,7 @@ STEPS = (
         "integration", ("unit",), "unit tests of the integration, Home Assistant 2026.10.4",
         _integration, "tests/integration",
     ),
+    Step("cards", ("unit",), "types and unit tests of the cards, Node.js", _cards),
     Step(
         "systemd", ("hosts",), "the agent on hosts that really boot", _systemd, "tests/systemd",
     ),

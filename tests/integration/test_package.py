@@ -185,6 +185,22 @@ def test_every_reason_is_told() -> None:
         assert key in texts["config"]["error"]
 
 
+def test_every_text_of_the_card_is_told() -> None:
+    """Nothing that the card says is without words, and no words are left over."""
+    texts = set(load("translations/en.json")["config_panel"]["rooms_card"])
+    source = "\n".join(path.read_text() for path in (PACKAGE / "frontend").glob("*.js"))
+
+    assert set(re.findall(r'\bsay\("(\w+)"', source)) <= texts
+    built = tuple(re.findall(r"`(?:\$\{ROOT\}\.)?(\w+_)\$\{", source))
+    assert set(built) == {"boundary_", "option_", "period_"}
+    for key in texts:
+        assert f'"{key}"' in source or key.startswith(built), key
+    for language in LANGUAGES:
+        # The card picker asks for the name before anything could be loaded.
+        title = load(f"translations/{language}.json")["config_panel"]["rooms_card"]["title"]
+        assert f'name: "{title}"' in source
+
+
 def test_icons_belong_to_entities() -> None:
     """An icon of nothing is a mistake."""
     entities = load("translations/en.json")["entity"]
