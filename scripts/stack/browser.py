@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 import json
 import os
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from playwright.sync_api import Browser as PlaywrightBrowser, Page, Playwright, sync_playwright
 
 from . import system
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -78,18 +78,24 @@ class Browser:
         height: int = 900,
         language: str | None = None,
         dark: bool = False,
+        touch: bool = False,
+        tokens: Mapping[str, Any] | None = None,
     ) -> Iterator[Page]:
-        """Open a page of the front end as the administrator, and wait until it is drawn."""
+        """Open a page of the front end, and wait until it is drawn.
+
+        Whoever ``tokens`` belong to sees it; without them it is the administrator.
+        """
         assert self._browser is not None, "enter the browser first"
         context = self._browser.new_context(
             viewport={"width": width, "height": height},
             locale=language or ha.language,
             color_scheme="dark" if dark else "light",
             reduced_motion="reduce",
+            has_touch=touch,
         )
         context.set_default_timeout(60_000)
         stored = {
-            "hassTokens": json.dumps(ha.tokens),
+            "hassTokens": json.dumps(dict(tokens or ha.tokens)),
             "selectedLanguage": json.dumps(language or ha.language),
         }
         context.add_init_script(

@@ -202,6 +202,38 @@ class HomeAssistant:
             "clientId": self._session["client_id"],
         }
 
+    def add_user(self, username: str) -> dict[str, Any]:
+        """Make a user who is no administrator; return what the front end keeps of the login."""
+        password = secrets.token_hex(5)
+        user = self.ws("config/auth/create", name=username, group_ids=["system-users"])["user"]
+        self.ws(
+            "config/auth_provider/homeassistant/create",
+            user_id=user["id"],
+            username=username,
+            password=password,
+        )
+        client_id = self._session["client_id"]
+        flow = self._http.post(
+            f"{self.url}/auth/login_flow",
+            json={
+                "client_id": client_id,
+                "handler": ["homeassistant", None],
+                "redirect_uri": client_id,
+            },
+        ).json()
+        login = {"client_id": client_id, "username": username, "password": password}
+        done = self._http.post(f"{self.url}/auth/login_flow/{flow['flow_id']}", json=login).json()
+        granted = {"client_id": client_id, "grant_type": "authorization_code"}
+        token = self._http.post(f"{self.url}/auth/token", data={**granted, "code": done["result"]})
+        if token.status_code != 200:
+            raise StackError(f"{username} cannot log in: {token.status_code} {token.text}")
+        return {
+            **token.json(),
+            "expires": int((time.time() + 1800) * 1000),
+            "hassUrl": self.url,
+            "clientId": client_id,
+        }
+
     def start(self) -> None:
         """Start it and wait until it is set up; make the user at the first start."""
         self._prepare()

@@ -1,6 +1,7 @@
 """Small copies of screenshots, for the README.
 
-``python tests/e2e/harness/pictures.py`` renews those in ``docs/images`` from the last test run.
+``python tests/e2e/harness/pictures.py`` renews those in ``docs/images`` from the last test run;
+with names, only these.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from PIL import Image
 WIDTH = 1200
 LIMIT = 200 * 1024
 ROOT = Path(__file__).resolve().parents[3]
-PICTURES = ("discovery", "device")
+PICTURES = ("discovery", "device", "rooms-card", "rooms-form", "rooms-statistics")
 
 
 def shrink(source: Path, target: Path) -> None:
@@ -35,7 +36,7 @@ def shrink(source: Path, target: Path) -> None:
 def main() -> int:
     """Run as a program."""
     artifacts = Path(os.environ.get("PILOT_ARTIFACTS") or ROOT / "tests" / "e2e" / "artifacts")
-    for name in PICTURES:
+    for name in sys.argv[1:] or PICTURES:
         shrink(artifacts / f"{name}.png", ROOT / "docs" / "images" / f"{name}.png")
     return 0
 
