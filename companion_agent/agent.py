@@ -32,12 +32,12 @@ from companion_agent.worker import Job, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from companion_agent.collectors.agent import Counters
     from companion_agent.commands.base import CommandGroup
     from companion_agent.config.model import Config
     from companion_agent.platforms.base import Platform
     from companion_agent.platforms.control import HostWatch, NetworkWatch
     from companion_agent.protocol import Conflict
-    from companion_agent.transport import Counts
     from companion_agent.worker import Result
 
 LOG = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Agent:
         sources: Sequence[Source],
         host_id: str,
         session: str,
-        counts: Counts,
+        counts: Counters,
         clock: Callable[[], float] = time.monotonic,
         groups: Sequence[CommandGroup] = (),
         watch: HostWatch | None = None,
@@ -119,6 +119,7 @@ class Agent:
             session,
             groups,
             self._transport,
+            counts,
             self._waker.wake,
             clock,
             changed=self._read_again,
@@ -146,7 +147,7 @@ class Agent:
             backlog=self._backlog,
         )
         self._happenings = Happenings(
-            watch, network, self._presence, self._transport, self._trust, self._refresh, clock
+            watch, network, self._presence, self._transport, self._trust, self, clock
         )
         self._trust.offer_events(self._happenings.events)
         self._notifier = notifier or Notifier({}, clock)
@@ -155,6 +156,7 @@ class Agent:
         self._announced: tuple[HostInfo, dict[str, Report], dict[str, Any]] | None = None
         self._began = 0.0
         self._due: dict[str, float] = {}
+        self._key_changes = self._trust.key_changes
         self._suspended: float | None = None
         self._complaints: set[str] = set()
         self._stopping = False
@@ -225,6 +227,7 @@ class Agent:
         changed = [self._take(result) for result in self._worker.results()]
         changed += [self._hang(name) for name in self._worker.hung()]
         self._trust.step()
+        self._follow_keys()
         # A new reading is announced before its first value.
         self._announce_changes()
         self._publish([source for source in changed if source])
@@ -330,18 +333,27 @@ class Agent:
             transport.restart("this machine was suspended")
         self._happenings.come_back()
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Have everything read at once."""
         self._due = dict.fromkeys(self._due, self._clock())
 
     def _read_again(self, key: str) -> None:
         """Have what was set just now read at once, so that everybody sees what came of it."""
-        source = self._sources.get(key.partition(".")[0])
+        self.read_soon(key.partition(".")[0])
+
+    def read_soon(self, name: str) -> None:
+        """Have a collector read at once; again, if it is being read just now."""
+        source = self._sources.get(name)
         if source is None:
             return
         # What is being read just now may have looked before.
         source.again = source.running
-        self._due[source.name] = self._clock()
+        self._due[name] = self._clock()
+
+    def awaits(self, name: str) -> bool:
+        """Tell whether a collector is being read, or about to be."""
+        source = self._sources.get(name)
+        return source is not None and (source.running or self._due[name] <= self._clock())
 
     # --- Reading -------------------------------------------------------------------------
 
@@ -398,6 +410,15 @@ class Agent:
 
     # --- Saying --------------------------------------------------------------------------
 
+    def _follow_keys(self) -> None:
+        """Say everything anew for whoever is trusted now."""
+        if self._trust.key_changes == self._key_changes:
+            return
+        self._key_changes = self._trust.key_changes
+        self._presence.sign_anew()
+        for name in protocol.SIGNED_STATES:
+            self.read_soon(name)
+
     def _publish(self, sources: Sequence[Source]) -> None:
         for source in sources:
             if not source.available:
@@ -406,14 +427,16 @@ class Agent:
             if self._mirror:
                 self._mirror.state(source.name, source.values if source.available else {})
         there = [source for source in sources if source.available]
-        self._presence.states(
-            {
-                source.name: protocol.collector_state(source.read_at, source.values)
-                for source in there
-            }
-        )
+        self._presence.states({source.name: self._state(source) for source in there})
         for source in there:
             self._backlog.note(source.name, source.read_at, source.values)
+
+    def _state(self, source: Source) -> bytes:
+        """Return a collector's part of the state."""
+        part = protocol.collector_state(source.read_at, source.values)
+        if source.name in protocol.SIGNED_STATES:
+            return self._trust.state(f"{self._topics.state}/{source.name}", part)
+        return part
 
     def _announce_changes(self) -> None:
         if self._announced is None and not self._first_round_over():

@@ -33,6 +33,11 @@ FAREWELL_LIMIT = 2.0
 # An event that cannot be told for longer than this is no news any more: nobody wants the light
 # switched on now because somebody came home last night.
 NEWS = 60.0
+# News of a session is told after the reading that follows from it, so that who is told finds it,
+# but waits no longer than this for a read that hangs.
+READING_FIRST = 1.0
+# Who reads whether the machine is locked.
+_LOCK = "session"
 _MOST_NEWS = 50
 
 
@@ -47,9 +52,23 @@ class Teller(Protocol):
         """Tell that something happened."""
 
 
-class _News(NamedTuple):
-    """An event to tell, and until when it is worth it."""
+class Reader(Protocol):
+    """Who has things read."""
 
+    def refresh(self) -> None:
+        """Have everything read at once."""
+
+    def read_soon(self, name: str) -> None:
+        """Have a collector read at once."""
+
+    def awaits(self, name: str) -> bool:
+        """Tell whether a collector is being read, or about to be."""
+
+
+class _News(NamedTuple):
+    """An event to tell, since when there is one, and until when it is worth it."""
+
+    since: float
     until: float
     key: str
     happening: Happening
@@ -67,7 +86,7 @@ class Happenings:
         presence: Says whether the host is there.
         transport: The connection.
         teller: Publishes events.
-        refresh: Has everything read at once.
+        reader: Has things read.
         clock: Monotonic seconds.
     """
 
@@ -78,7 +97,7 @@ class Happenings:
         presence: Presence,
         transport: Transport,
         teller: Teller,
-        refresh: Callable[[], None],
+        reader: Reader,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._watch = watch
@@ -86,11 +105,12 @@ class Happenings:
         self._presence = presence
         self._transport = transport
         self._teller = teller
-        self._refresh = refresh
+        self._reader = reader
         self._clock = clock
         self._news: deque[_News] = deque(maxlen=_MOST_NEWS)
         self._farewell_ends = math.inf
         self._falling_asleep = False
+        self._locked: bool | None = None
 
     @property
     def events(self) -> Mapping[str, Sequence[str]]:
@@ -123,7 +143,9 @@ class Happenings:
 
     def deadline(self) -> float:
         """Return when `step()` is due without an event; infinity for never."""
-        return min(self._farewell_ends, self._watch.deadline() if self._watch else math.inf)
+        held = self._news[0].since + READING_FIRST if self._holds_back() else math.inf
+        heard = self._watch.deadline() if self._watch else math.inf
+        return min(self._farewell_ends, held, heard)
 
     def step(self) -> None:
         """Take what happened, and do what is due."""
@@ -131,7 +153,11 @@ class Happenings:
             self._transport.nudge()
         for happening in self._watch.step() if self._watch else []:
             self._take(happening)
-        self._tell_news()
+        if self._watch and self._watch.locked != self._locked:
+            self._locked = self._watch.locked
+            self._reader.read_soon(_LOCK)
+        if not self._holds_back():
+            self._tell_news()
         self._end_farewell()
 
     def come_back(self) -> None:
@@ -140,12 +166,13 @@ class Happenings:
         self._falling_asleep = False
         self._presence.come_back()
         self._transport.hurry()
-        self._refresh()
+        self._reader.refresh()
 
     def _take(self, happening: Happening) -> None:
         key = next((key for key, types in EVENTS.items() if happening.type in types), None)
         if key:
-            self._news.append(_News(self._clock() + NEWS, key, happening))
+            now = self._clock()
+            self._news.append(_News(now, now + NEWS, key, happening))
         if happening.type == "going_to_sleep":
             self._part(Availability.ASLEEP)
         elif happening.type == "shutting_down":
@@ -174,6 +201,14 @@ class Happenings:
             # order, and disconnects then.
             self._transport.close()
         self._watch.let_go()
+
+    def _holds_back(self) -> bool:
+        """Tell whether a reading comes before the news."""
+        if not self._news or not self._presence.arrived:
+            return False
+        first = self._news[0]
+        waited = self._clock() - first.since
+        return first.key == _LOCK and waited < READING_FIRST and self._reader.awaits(_LOCK)
 
     def _tell_news(self) -> None:
         now = self._clock()

@@ -125,7 +125,8 @@ class Mirror:
             own, client_id, _Uncounted(), wake, clock, log=_Labelled(TRANSPORT_LOG, {})
         )
         self.transport.listener = self
-        self.transport.will = self._availability(OFFLINE)
+        will = self._availability(OFFLINE)
+        self.transport.will = (lambda: will) if will else None
 
     # --- What the agent tells ------------------------------------------------------------
 

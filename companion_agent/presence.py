@@ -32,6 +32,9 @@ FORGET_AFTER = 900.0
 LOOK_SPREAD = 0.1
 # How long a look waits for the other's answer. Answers come within a round trip.
 LOOK_LIMIT = 10.0
+# A will is written before its connection is made, and said after everything that is said on it:
+# each connection gets this many numbers, and its will the highest.
+NUMBERS_PER_CONNECTION = 1_000_000
 # What others say is answered at most this often, so that nobody can make the agent and a
 # broker busy with each other.
 ANSWER_GAP = 1.0
@@ -73,6 +76,12 @@ class Trust(Ear, Protocol):
     def unwrap(self, topic: str, payload: bytes) -> tuple[bytes, bool]:
         """Take the envelope off, and tell whether to believe what was in it."""
 
+    def availability(self, topic: str, word: str, number: int) -> bytes:
+        """Write what is said about being there, for whoever has a key."""
+
+    def refuse(self, what: str, reason: str) -> None:
+        """Count what somebody else said in this host's name."""
+
 
 class _Nobody:
     """Nobody is listened to, and everybody is believed."""
@@ -84,6 +93,12 @@ class _Nobody:
 
     def unwrap(self, _: str, payload: bytes) -> tuple[bytes, bool]:
         return payload, True
+
+    def availability(self, _: str, word: str, __: int) -> bytes:
+        return word.encode()
+
+    def refuse(self, what: str, reason: str) -> None:
+        pass
 
 
 class Presence:
@@ -123,6 +138,10 @@ class Presence:
         self._trust = trust or _Nobody()
         self._backlog = backlog or _Nobody()
         self._write_announce: Callable[[Conflict | None], bytes] | None = None
+        self._connection = 0
+        self._number = 0  # of what is said about being there on this connection
+        self._said = b""
+        self._will_outdated = False
         self._states: dict[str, bytes] = {}
         self._unsent: set[str] = set()
         self._no_room: set[str] = set()
@@ -136,7 +155,7 @@ class Presence:
         self._owed: dict[_Answer, float] = {}
         self._nonsense_reported = False
         transport.listener = self
-        transport.will = self._lost
+        transport.will = self._will
 
     @property
     def arrived(self) -> bool:
@@ -198,6 +217,13 @@ class Presence:
         self._arrived = False
         self._left = True
         self._owed.clear()
+
+    def sign_anew(self) -> None:
+        """Say everything for whoever has a key now, and leave a will that they believe.
+
+        A broker takes a will only with a connection, so there has to be a new one.
+        """
+        self._will_outdated = True
 
     def come_back(self) -> None:
         """Appear again after `leave()`, now or with the next connection."""
@@ -269,7 +295,10 @@ class Presence:
             self._looking = False
             self._look_ends = math.inf
             # The connection that looked has no will.
-            self._transport.will = self._lost
+            self._transport.will = self._will
+            self._transport.reconnect()
+        if self._will_outdated and self._arrived and self._transport.settled:
+            LOG.info("Who may command this host has changed: connecting anew, to sign the will")
             self._transport.reconnect()
 
     # --- Hearing -------------------------------------------------------------------------
@@ -282,17 +311,19 @@ class Presence:
         self._backlog.received(self._birth_topic, payload, retained=retained)
 
     def _hear_availability(self, payload: bytes) -> None:
-        try:
-            said = protocol.parse_availability(payload)
-        except ProtocolError as error:
-            self._report_nonsense("availability", error)
+        # Cleared: whoever removes the host here wants nothing of it to be kept.
+        if not payload or payload == self._said:
             return
-        if said is not Availability.ONLINE:
-            LOG.debug("An old or foreign message says that this host is %s: saying online", said)
-            self._owe(_Answer.AVAILABILITY)
+        LOG.debug("An old or foreign message says whether this host is there: saying online")
+        # An own one that comes late is signed; an old will, say.
+        if not self._trust.unwrap(self._topics.availability, payload)[1]:
+            self._trust.refuse("availability", "foreign")
+        self._owe(_Answer.AVAILABILITY)
 
     def _hear_announce(self, payload: bytes) -> None:
         body, believed = self._trust.unwrap(self._topics.announce, payload)
+        if payload and not believed:
+            self._trust.refuse("announce", "foreign")
         try:
             other = protocol.parse_announce(body, self._topics.host)
         except ProtocolError as error:
@@ -351,7 +382,8 @@ class Presence:
 
     def _give(self, answer: _Answer) -> None:
         if answer is _Answer.AVAILABILITY:
-            self._publish_availability(Availability.ONLINE)
+            # The same once more, as its own echo must not be contradicted in turn.
+            self._publish_said()
         elif answer is _Answer.ANNOUNCE:
             self._publish_announce()
         else:
@@ -365,7 +397,13 @@ class Presence:
         self._unsent.clear()
 
     def _publish_availability(self, availability: Availability) -> None:
-        self._transport.publish(self._availability(availability))
+        self._number = min(self._number + 1, NUMBERS_PER_CONNECTION - 2)
+        self._said = self._availability(availability, self._number)
+        self._publish_said()
+
+    def _publish_said(self) -> None:
+        topic = self._topics.availability
+        self._transport.publish(Message(topic, self._said, qos=1))
 
     def _publish_announce(self) -> None:
         if self._write_announce:
@@ -380,9 +418,14 @@ class Presence:
         self._no_room = set(no_room)
         self._transport.publish(Message(self._topics.state, payload))
 
-    @property
-    def _lost(self) -> Message:
-        return self._availability(Availability.LOST)
+    def _will(self) -> Message:
+        """Write the will of the next connection, and begin its numbers."""
+        self._connection += 1
+        self._number = 0
+        self._will_outdated = False
+        lost = self._availability(Availability.LOST, NUMBERS_PER_CONNECTION - 1)
+        return Message(self._topics.availability, lost, qos=1)
 
-    def _availability(self, availability: Availability) -> Message:
-        return Message(self._topics.availability, availability.value.encode(), qos=1)
+    def _availability(self, availability: Availability, number: int) -> bytes:
+        number += self._connection * NUMBERS_PER_CONNECTION
+        return self._trust.availability(self._topics.availability, availability.value, number)

@@ -21,7 +21,6 @@ BIRTH_OFFLINE = b"offline"
 
 MAX_ANNOUNCE_BYTES = 256 * 1024
 MAX_STATE_BYTES = 256 * 1024
-MAX_AVAILABILITY_BYTES = 16
 MAX_BACKLOG_BYTES = 64 * 1024
 MAX_READINGS = 2000
 MAX_COLLECTORS = 200
@@ -38,6 +37,8 @@ SEGMENT = re.compile(r"[a-z0-9_-]+")
 KEY = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
 MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2})+")
 _STATE_START, _STATE_END = b'{"collectors":{', b"}}"
+SIGNED_STATES = ("session",)
+"""Collectors whose values are signed: what they say opens doors."""
 VALUE_TYPES = frozenset({"number", "text", "boolean", "timestamp", "enum"})
 
 
@@ -336,20 +337,6 @@ def _encode(payload: dict[str, Any]) -> bytes:
 
 
 # --- Reading ---------------------------------------------------------------------------------
-
-
-def parse_availability(payload: bytes) -> Availability:
-    """Read an availability.
-
-    Raises:
-        ProtocolError: It is none of the four words.
-    """
-    if len(payload) > MAX_AVAILABILITY_BYTES:
-        raise ProtocolError(f"{len(payload)} bytes are more than {MAX_AVAILABILITY_BYTES}")
-    try:
-        return Availability(payload.decode("ascii"))
-    except ValueError:
-        raise ProtocolError(f"{payload!r} is none of {', '.join(Availability)}") from None
 
 
 def parse_announce(payload: bytes, host: str) -> Announce | None:

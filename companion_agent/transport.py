@@ -112,7 +112,8 @@ class Transport:
     Attributes:
         state: Where the connection stands.
         listener: Who is told; set by its user.
-        will: What the broker says when the connection is lost; for the connections to come.
+        will: Writes what the broker says when the connection is lost, anew for each of those to
+            come.
         trouble: Why the latest attempt failed; empty while online.
         denied: Topics on which the broker refused to take or to deliver messages.
         last_heard: When the broker of this or the last connection last sent something.
@@ -138,7 +139,7 @@ class Transport:
         log: logging.Logger | logging.LoggerAdapter[logging.Logger] = LOG,
     ) -> None:
         self.state = State.IDLE
-        self.will: Message | None = None
+        self.will: Callable[[], Message] | None = None
         self.listener: Listener | None = None
         self.trouble = ""
         self.denied: set[str] = set()
@@ -453,7 +454,8 @@ class Transport:
             # Read anew for every connection: certificates are renewed while the agent runs.
             client.tls_set_context(tls.context(broker.tls))
         if self.will:
-            client.will_set(self.will.topic, self.will.payload, self.will.qos, self.will.retain)
+            will = self.will()
+            client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_connect = self._later(lambda _flags, code, _p: self._answered(code))
         client.on_disconnect = self._later(lambda flags, code, _p: self._ended(flags, code))
         client.on_message = self._later(self._heard_message)

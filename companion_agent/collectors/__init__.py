@@ -18,6 +18,7 @@ from companion_agent.collectors.i2c import I2cCollector
 from companion_agent.collectors.memory import MemoryCollector
 from companion_agent.collectors.network import NetworkCollector
 from companion_agent.collectors.raspberry_pi import RaspberryPiCollector
+from companion_agent.collectors.session import SessionCollector
 from companion_agent.collectors.system import SystemCollector
 from companion_agent.collectors.temperature import TemperatureCollector
 from companion_agent.collectors.wifi import WifiCollector
@@ -40,6 +41,7 @@ COLLECTORS: dict[str, type[Collector]] = {
         FanCollector,
         BatteryCollector,
         SystemCollector,
+        SessionCollector,
         WifiCollector,
         RaspberryPiCollector,
         AgentCollector,

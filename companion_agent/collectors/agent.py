@@ -20,6 +20,7 @@ _READINGS = (
     Reading("cpu_time", resolution=0.01, deadband=0.1),
     Reading("reconnects", resolution=1),
     Reading("dropped_messages", resolution=1),
+    Reading("refused_messages", resolution=1),
 )
 
 
@@ -30,10 +31,12 @@ class Counters:
     Attributes:
         reconnects: Connections lost since the start.
         dropped_messages: Messages that could not be sent since the start.
+        refused_messages: Messages of others that were refused since the start.
     """
 
     reconnects: int = 0
     dropped_messages: int = 0
+    refused_messages: int = 0
 
 
 class AgentCollector(Collector):
@@ -72,4 +75,5 @@ class AgentCollector(Collector):
             "cpu_time": times.user + times.system + times.children_user + times.children_system,
             "reconnects": self.counters.reconnects,
             "dropped_messages": self.counters.dropped_messages,
+            "refused_messages": self.counters.refused_messages,
         }

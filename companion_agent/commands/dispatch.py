@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 REVOKE = "trust.revoke"
+VERIFY = "trust.verify"
 
 REASONS = (
     "retained",
@@ -132,6 +133,8 @@ class Dispatcher:
         revoked: Called when a controller revoked its key; the announce has to change.
         missing: Called when a command lacks a permission that may have been given meanwhile.
         audit: The record.
+        refusals: Returns how many messages this host has refused, by what and why; those that are
+            counted here when left out.
         clock: Returns the time in seconds since 1970.
         monotonic: Returns seconds that never go back.
     """
@@ -148,6 +151,7 @@ class Dispatcher:
         revoked: Callable[[], None],
         missing: Callable[[], None],
         audit: AuditLog,
+        refusals: Callable[[], Mapping[str, int]] | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -160,6 +164,7 @@ class Dispatcher:
         self._revoked = revoked
         self._missing = missing
         self._audit = audit
+        self._refusals = refusals or self._own_refusals
         self._clock = clock
         self._monotonic = monotonic
         self._window = Window(session, clock)
@@ -264,6 +269,11 @@ class Dispatcher:
         """
         if genuine.key == REVOKE:
             self._revoke(genuine)
+            return
+        if genuine.key == VERIFY:
+            check_arguments({}, genuine.request.args)
+            self._record(genuine, None, self._ring.name(genuine.key_id))
+            self._send(genuine, *self._result(genuine, None, refused=self._refusals()))
             return
         found = self._commands.get(genuine.key)
         if found is None:
@@ -372,6 +382,7 @@ class Dispatcher:
         *,
         dry_run: bool = False,
         counter: int | None = None,
+        refused: Mapping[str, int] | None = None,
     ) -> tuple[str, str]:
         """Return topic and sealed payload of a result."""
         topic = self._result_topic(genuine.key)
@@ -389,6 +400,8 @@ class Dispatcher:
         if counter is not None:
             # Lets a controller whose clock was set back go on above it.
             body["counter"] = counter
+        if refused is not None:
+            body["refused"] = dict(refused)
         return topic, self._ring.seal(topic, dump(body))
 
     def _record(
@@ -410,6 +423,9 @@ class Dispatcher:
             detail=error.detail if error else "",
             dry_run=dry_run,
         )
+
+    def _own_refusals(self) -> dict[str, int]:
+        return {f"command.{reason}": count for reason, count in self.refused.items()}
 
     def _result_topic(self, key: str) -> str:
         return f"{self._base}/result/{key}"

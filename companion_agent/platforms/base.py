@@ -239,8 +239,15 @@ class Platform(ABC):
         raise Unavailable("the agent cannot control this operating system yet")
 
     def watch(self) -> HostWatch | None:
-        """Return what hears of sleep, shutdown and sessions; `None` where nothing tells."""
+        """Return what hears of sleep, shutdown and sessions, the same one every time.
+
+        It is `None` where nothing tells.
+        """
         return None
+
+    def session_locked(self) -> bool:
+        """Tell whether whoever comes to this machine has to log in or unlock it first."""
+        not_offered("whether it is locked")
 
     def network_watch(self) -> NetworkWatch | None:
         """Return what hears that the network has changed; `None` where nothing tells."""

@@ -119,6 +119,14 @@ class HostWatch(ABC):
     def step(self) -> list[Happening]:
         """Return what happened since the last call, in order."""
 
+    @property
+    @abstractmethod
+    def locked(self) -> bool | None:
+        """Whether whoever comes to this machine has to log in or unlock it first.
+
+        `None` while that is not known, and where there is no desktop. Safe from any thread.
+        """
+
     @abstractmethod
     def let_go(self) -> None:
         """Let the machine sleep or shut down."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from companion_agent.trust.pairing import attempt_of, elapsed, parse_pair_reques
 from companion_agent.trust.store import StoreError, is_name, parse_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from companion_agent.trust.audit import AuditLog
     from companion_agent.trust.channel import Caller
@@ -37,6 +38,7 @@ class Desk:
         online: Tells whether the broker is connected.
         audit: The record.
         clock: Returns seconds that never go back.
+        refusals: Returns how many messages this host has refused, by what and why.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Desk:
         online: Callable[[], bool],
         audit: AuditLog,
         clock: Callable[[], float] = elapsed,
+        refusals: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._ring = ring
         self._base = base
@@ -55,11 +58,13 @@ class Desk:
         self._changed = changed
         self._online = online
         self._audit = audit
+        self._refusals = refusals
         self._clock = clock
         self._terminal: Caller | None = None
         self._ended = ("no_code", float("-inf"))
         self._messages = TokenBucket(5, 10, clock)
         self._log_lines = TokenBucket(1 / 600, 3, clock)
+        self.refused: Counter[str] = Counter()
 
     @property
     def pairing(self) -> bool:
@@ -77,13 +82,17 @@ class Desk:
             payload: What was published.
             retained: Whether the broker had kept it.
         """
-        if retained or not is_controller(controller) or kind not in ("request", "confirm"):
-            return
-        if not self._messages.take():
-            return
-        if self._terminal is None:
+        if retained:
+            self.refused["retained"] += 1
+        elif not is_controller(controller) or kind not in ("request", "confirm"):
+            self.refused["malformed"] += 1
+        elif not self._messages.take():
+            self.refused["flood"] += 1
+        elif self._terminal is None:
             self._nobody_there(controller, kind, payload)
-        elif len(payload) <= MAX_PAIRING:
+        elif len(payload) > MAX_PAIRING:
+            self.refused["malformed"] += 1
+        else:
             self._terminal.send({kind: controller, "payload": base64.b64encode(payload).decode()})
 
     def _nobody_there(self, controller: str, kind: str, payload: bytes) -> None:
@@ -92,11 +101,13 @@ class Desk:
         try:
             asked = parse_pair_request(payload)
         except MalformedError:
+            self.refused["malformed"] += 1
             self._say(controller, "answer", {"attempt": attempt_of(payload), "error": "malformed"})
             return
         reason, since = self._ended
         recent = self._clock() - since < _REMEMBERED
         error = reason if recent else "no_code"
+        self.refused[error] += 1
         self._say(controller, "answer", {"attempt": asked.attempt, "error": error})
         if self._log_lines.take():
             _LOGGER.warning(
@@ -127,6 +138,8 @@ class Desk:
                 return self._revoke(message.get("ids"))
             case "pair":
                 return self._begin(caller)
+            case "refused":
+                return {"refused": dict(self._refusals())}
             case _:
                 return {"error": "the agent and this command are of different versions"}
 
@@ -171,7 +184,9 @@ class Desk:
             return
         if "secret" in message and not self._keep(caller, controller, message):
             return
-        if kind == "result" and isinstance(error := payload.get("error"), str):
+        if isinstance(error := payload.get("error"), str):
+            self.refused[error] += 1
+        if kind == "result" and isinstance(error, str):
             self._audit.write_stranger("pairing", error, controller=controller)
         self._say(controller, kind, payload)
         if "secret" in message:

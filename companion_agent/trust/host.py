@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 import json
 import logging
@@ -44,6 +45,12 @@ _PATIENCE = 1.0
 _PROBE = "probe "
 
 
+class Counts(Protocol):
+    """Where the messages of others that were refused are counted."""
+
+    refused_messages: int
+
+
 class Wire(Protocol):
     """What publishes."""
 
@@ -66,6 +73,7 @@ class HostTrust:
         session: The session of this start.
         groups: The commands that the platform may offer.
         transport: Publishes.
+        counts: Where refused messages are counted.
         wake: Wakes the loop from another thread.
         clock: Monotonic seconds.
         now: Seconds since 1970.
@@ -79,6 +87,7 @@ class HostTrust:
         session: str,
         groups: Sequence[CommandGroup],
         transport: Wire,
+        counts: Counts,
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -91,6 +100,7 @@ class HostTrust:
         self._session = session
         self._groups = {group.name: group for group in groups}
         self._transport = transport
+        self._counts = counts
         self._clock = clock
         self._now = now
         self._changed = changed
@@ -105,6 +115,8 @@ class HostTrust:
         self._started = 0
         self._announces = 0
         self._events = 0
+        self._states = 0
+        self._foreign: Counter[str] = Counter()
         self._event_types: Mapping[str, Sequence[str]] = {}
         store = TrustStore(folder)
         self._ring = KeyRing(store, config.topic_prefix, host_id, fleet=config.fleet, clock=now)
@@ -119,6 +131,7 @@ class HostTrust:
             revoked=lambda: None,  # the loop looks for changes after every message
             missing=self._probe_soon,
             audit=self._audit,
+            refusals=lambda: self.refused,
             clock=now,
             monotonic=clock,
         )
@@ -129,6 +142,7 @@ class HostTrust:
             lambda: None,
             lambda: transport.online,
             self._audit,
+            refusals=lambda: self.refused,
         )
         self._acknowledgements = Acknowledgements(self._ring, self._audit)
         self._server = LocalServer(folder, self._desk)
@@ -174,9 +188,27 @@ class HostTrust:
             self._take(result)
         for name in self._worker.hung():
             self._hang(name)
+        self._counts.refused_messages = sum(self.refused.values())
         if self._groups and self._clock() >= self._probe_due:
             self._probe_due = self._clock() + PROBE_INTERVAL
             self._probe(self._groups)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many messages were refused since the start, by what they were and why."""
+        counted = Counter(self._foreign)
+        for what, reasons in (
+            ("command", self._dispatcher.refused),
+            ("acknowledge", self._acknowledgements.refused),
+            ("pairing", self._desk.refused),
+        ):
+            for reason, count in reasons.items():
+                counted[f"{what}.{reason}"] = count
+        return dict(sorted(counted.items()))
+
+    def refuse(self, what: str, reason: str) -> None:
+        """Count what somebody else said in this host's name."""
+        self._foreign[f"{what}.{reason}"] += 1
 
     @property
     def busy(self) -> bool:
@@ -256,6 +288,35 @@ class HostTrust:
     def seal(self, topic: str, body: bytes) -> bytes:
         """Sign what this host says for every controller that it is paired with."""
         return self._ring.seal(topic, body.decode()).encode()
+
+    @property
+    def key_changes(self) -> int:
+        """How often it changed who is trusted."""
+        return self._ring.changes
+
+    def availability(self, topic: str, word: str, number: int) -> bytes:
+        """Write what is said about being there: the bare word while nobody could verify more.
+
+        Args:
+            topic: Where it is published.
+            word: What is said.
+            number: Its place among all that is said about it in this start.
+        """
+        if not self._ring.ids:
+            return word.encode()
+        body = {
+            "ts": round(self._now(), 3),
+            "session": self._session,
+            "sequence": [self._started, number],
+            "availability": word,
+        }
+        return self._ring.seal(topic, dump(body)).encode()
+
+    def state(self, topic: str, payload: bytes) -> bytes:
+        """Number a collector's values and sign them."""
+        self._states += 1
+        body = {**json.loads(payload), "sequence": [self._started, self._states]}
+        return self._ring.seal(topic, dump(body)).encode()
 
     def offer_events(self, types: Mapping[str, Sequence[str]]) -> None:
         """Announce which types of which events this host can tell."""

@@ -21,6 +21,9 @@ _LOGGER = logging.getLogger(__name__)
 class KeyRing:
     """The controllers of this host and the keys that belong to them.
 
+    Attributes:
+        changes: How often the keys have changed.
+
     Args:
         store: Where the controllers are kept.
         prefix: The first part of all topics.
@@ -45,6 +48,7 @@ class KeyRing:
         self._fleet = derive(fleet, prefix, host) if fleet else None
         self._controllers: dict[str, Controller] = {}
         self._keys: dict[str, Keys] = {}
+        self.changes = 0
         try:
             self._use(store.load())
         except StoreError as error:
@@ -132,6 +136,7 @@ class KeyRing:
         return [known for known in self.controllers if wanted in (known.id, known.name)]
 
     def _use(self, controllers: list[Controller]) -> None:
+        self.changes += 1
         self._controllers = {known.id: known for known in controllers}
         self._keys = {
             known.id: derive(known.secret, self._prefix, self._host) for known in controllers

@@ -27,7 +27,13 @@ ATTR_STATUS = "status"
 
 @dataclass(frozen=True, kw_only=True)
 class PilotBinarySensorDescription(BinarySensorEntityDescription, KindMixin):
-    """How a kind of the catalogue is drawn; the key is the kind."""
+    """How a kind of the catalogue is drawn; the key is the kind.
+
+    Attributes:
+        on: The value that is shown as on. A lock that is on is open.
+    """
+
+    on: bool = True
 
 
 DESCRIPTIONS = {
@@ -68,6 +74,12 @@ DESCRIPTIONS = {
             translation_key="rpi_soft_temperature_limit",
             device_class=BinarySensorDeviceClass.PROBLEM,
             entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="session.locked",
+            translation_key="session_locked",
+            device_class=BinarySensorDeviceClass.LOCK,
+            on=False,
         ),
         PilotBinarySensorDescription(
             key="system.pending_reboot",
@@ -119,8 +131,10 @@ class ReadingBinarySensor(ReadingEntity, BinarySensorEntity):
 
     @override
     def _take(self, value: NativeValue | None) -> None:
+        description = self.entity_description
+        on = description.on if isinstance(description, PilotBinarySensorDescription) else True
         self._attr_available = value is not None
-        self._attr_is_on = value is True
+        self._attr_is_on = value is on
 
 
 class ConnectivitySensor(StatusEntity, BinarySensorEntity):

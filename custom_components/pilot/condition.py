@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import override
 
-from homeassistant.components.event.const import DOMAIN as EVENT_DOMAIN
+from homeassistant.components.binary_sensor.const import DOMAIN as BINARY_SENSOR_DOMAIN
 from homeassistant.components.sensor.const import DOMAIN as SENSOR_DOMAIN
+from homeassistant.const import STATE_OFF
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.automation import DomainSpec
 from homeassistant.helpers.condition import Condition, EntityStateConditionBase
 
 from .coordinator import Status
-from .targets import SESSION_EVENT, STATUS, entities_of
+from .targets import SESSION_LOCKED, STATUS, entities_of
 
 
 class StatusCondition(EntityStateConditionBase):
@@ -25,15 +26,17 @@ class StatusCondition(EntityStateConditionBase):
         return entities_of(self._hass, super().entity_filter(entities), STATUS)
 
 
-class SessionCondition(EntityStateConditionBase):
-    """The last thing that happened in a session was this."""
+class LockedCondition(EntityStateConditionBase):
+    """Whoever comes to a host has to log in or unlock it first."""
 
-    _domain_specs: Mapping[str, DomainSpec] = {EVENT_DOMAIN: DomainSpec(value_source="event_type")}
+    _domain_specs: Mapping[str, DomainSpec] = {BINARY_SENSOR_DOMAIN: DomainSpec()}
+    # The sensor is on while the host is open, as all locks are.
+    _states = {STATE_OFF}  # noqa: RUF012  (as the base class has it)
 
     @override
     def entity_filter(self, entities: set[str]) -> set[str]:
-        """Leave the session events of hosts, out of all entities of theirs."""
-        return entities_of(self._hass, super().entity_filter(entities), SESSION_EVENT)
+        """Leave what shows whether hosts are locked, out of all entities of theirs."""
+        return entities_of(self._hass, super().entity_filter(entities), SESSION_LOCKED)
 
 
 def _status(status: Status) -> type[Condition]:
@@ -43,16 +46,12 @@ def _status(status: Status) -> type[Condition]:
     return Is
 
 
-class _IsLocked(SessionCondition):
-    _states = {"locked"}  # noqa: RUF012  (as the base class has it)
-
-
 CONDITIONS: dict[str, type[Condition]] = {
     "is_online": _status(Status.ONLINE),
     "is_asleep": _status(Status.ASLEEP),
     "is_off": _status(Status.OFF),
     "is_lost": _status(Status.LOST),
-    "is_locked": _IsLocked,
+    "is_locked": LockedCondition,
 }
 
 

@@ -19,11 +19,19 @@ from .envelope import MAX_EVENT, HostEvent, Result, parse_event
 from .messages import payload_bytes
 from .protocol import (
     MAX_ANNOUNCE,
+    MAX_SAID,
+    MAX_STATE,
     Announce,
+    Availability,
     ProtocolError,
     announce_topic,
     event_topic,
+    load_object,
     parse_announce,
+    parse_said,
+    parse_sequence,
+    read_envelope,
+    state_topic,
 )
 from .trust import HostTrust, async_get_trust
 
@@ -38,8 +46,9 @@ CLOCK_TOLERANCE: Final = 30.0
 DOUBT_DELAY: Final = 3.0
 """How long a host that seems to have lost its keys has to prove the contrary by itself."""
 DOUBT_PATIENCE: Final = 5.0
-DOUBT_COMMAND: Final = "trust.verify"
-"""What no host can do, and every paired host refuses with its signature."""
+VERIFY: Final = "trust.verify"
+"""What every paired host answers with its signature, and with what it has refused."""
+VERIFY_PATIENCE: Final = 2.0
 
 # What makes Home Assistant doubt that the host still has its key, and what the user is told.
 _DOUBTS: Final[Mapping[str, str]] = {
@@ -60,6 +69,7 @@ class Control:
         self._channel: CommandChannel | None = None
         self._event_listeners: dict[str, list[EventListener]] = {}
         self._event_topic_start = len(event_topic(coordinator.prefix, coordinator.host_id, ""))
+        self._opened: dict[str, tuple[object, Mapping[str, Any]]] = {}
         self._doubt: str | None = None
         self._cancel_doubt: CALLBACK_TYPE | None = None
         self.clock_difference: float | None = None
@@ -132,6 +142,43 @@ class Control:
             issues.async_follow_permissions(self._hass, self._entry, announce)
         return announce
 
+    # --- What else is signed -----------------------------------------------------------------
+
+    def read_said(self, topic: str, payload: bytes) -> tuple[Availability, bool]:
+        """Read what the host says about being there, and whether it is news.
+
+        Raises:
+            ProtocolError: It is not to be believed.
+        """
+        if payload[:1] == b"{":
+            payload = self.trust.open(topic, payload, MAX_SAID)
+        word, order = parse_said(payload)
+        return word, self.trust.accept_said(order)
+
+    def open_part(self, collector: str, part: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return what is in the part of a collector that signs; None if it is not believed."""
+        # What was not read anew is said again with everything else.
+        if (known := self._opened.get(collector)) is not None and known[0] == part.get("body"):
+            return known[1]
+        coordinator = self._coordinator
+        topic = state_topic(coordinator.prefix, coordinator.host_id)
+        said = part.get("body")
+        try:
+            if "signatures" in part:
+                envelope = read_envelope(part, MAX_STATE)
+                body = self.trust.believe(f"{topic}/{collector}", envelope)
+                part = load_object(body, MAX_STATE)
+            elif self.paired:
+                raise ProtocolError("unsigned", "it is not signed, and the host is paired")  # noqa: TRY301
+            if self.paired:
+                self.trust.accept_state(collector, parse_sequence(part))
+        except ProtocolError as err:
+            coordinator.async_refuse("state", err)
+            return None
+        if said is not None:
+            self._opened[collector] = (said, part)
+        return part
+
     @callback
     def _enroll(self) -> None:
         """Take note that the host proved the fleet key: from now on it has to."""
@@ -170,6 +217,16 @@ class Control:
         if result.status != "done":
             raise errors.command_error(name, key, result)
         return result
+
+    async def async_refusals(self) -> Mapping[str, int] | None:
+        """Ask the host what it has refused since its start; None where it does not say."""
+        if self._channel is None:
+            return None
+        try:
+            result = await self._channel.async_request(VERIFY, {}, VERIFY_PATIENCE)
+        except HomeAssistantError, NoAnswerError:
+            return None
+        return result.refused
 
     async def async_do(self, key: str, args: Mapping[str, Any] | None = None) -> None:
         """Have the host do something really: a rehearsal is an error too."""
@@ -256,7 +313,7 @@ class Control:
         assert self._channel is not None
         assert reason is not None
         try:
-            await self._channel.async_request(DOUBT_COMMAND, {}, DOUBT_PATIENCE)
+            await self._channel.async_request(VERIFY, {}, DOUBT_PATIENCE)
         except NoAnswerError:
             if self._doubt is not None:
                 self._ask_to_pair(reason)

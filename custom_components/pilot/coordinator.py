@@ -32,7 +32,6 @@ from .protocol import (
     Reading,
     announce_topic,
     availability_topic,
-    parse_availability,
     parse_state,
     state_topic,
 )
@@ -173,12 +172,13 @@ class PilotCoordinator:
     @callback
     def _on_availability(self, message: ReceiveMessage) -> None:
         self.received["availability"] += 1
+        payload = payload_bytes(message.payload)
         try:
-            self._availability = parse_availability(payload_bytes(message.payload))
+            self._availability, news = self.control.read_said(message.topic, payload)
         except ProtocolError as err:
             self.async_refuse("availability", err)
             return
-        if not message.retain:
+        if news and not message.retain:
             self._hear_life()
         self._update_status()
 
@@ -221,7 +221,7 @@ class PilotCoordinator:
     def _on_state(self, message: ReceiveMessage) -> None:
         self.received["state"] += 1
         try:
-            states = parse_state(payload_bytes(message.payload))
+            states = parse_state(payload_bytes(message.payload), self.control.open_part)
         except ProtocolError as err:
             self.async_refuse("state", err)
             return

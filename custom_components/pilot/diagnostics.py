@@ -36,7 +36,11 @@ async def async_get_config_entry_diagnostics(
         "refused": dict(coordinator.refused),
         "announced_at": coordinator.announced_at and coordinator.announced_at.isoformat(),
         "announce": announce and _announce(announce),
-        "trust": _trust(coordinator),
+        "trust": {
+            **_trust(coordinator),
+            # By the host, since its agent's start; by Home Assistant it is further up.
+            "refused_by_host": await coordinator.control.async_refusals(),
+        },
         "collectors": _collectors(coordinator),
         "readings": announce and _readings(coordinator, announce.readings.values()),
     }

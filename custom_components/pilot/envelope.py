@@ -23,6 +23,7 @@ from .protocol import (
 MAX_RESULT: Final = 16 * 1024
 MAX_EVENT: Final = 16 * 1024
 _MAX_EVENT_DATA = 32
+_MAX_COUNTS = 100
 _MAX_NUMBER = 2**53
 
 STATUSES: Final = ("done", "failed", "rejected")
@@ -42,6 +43,7 @@ class Result:
         time: The host's clock.
         dry_run: Whether the host only rehearsed it.
         counter: After `replayed`: the last counter that it accepted.
+        refused: After `trust.verify`: how many messages it has refused, by what and why.
     """
 
     id: str
@@ -53,6 +55,7 @@ class Result:
     time: float
     dry_run: bool = False
     counter: int | None = None
+    refused: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,9 @@ def parse_result(body: bytes) -> Result:
         raise ProtocolError("status", "status is not done, failed or rejected")
     if counter is not None and (type(counter) is not int or not 0 <= counter < _MAX_NUMBER):
         raise ProtocolError("counter", "counter is not a whole number")
+    refused = data.get("refused")
+    if refused is not None:
+        _check_counts(refused)
     return Result(
         id=_text(data, "id"),
         session=_text(data, "session"),
@@ -118,6 +124,7 @@ def parse_result(body: bytes) -> Result:
         time=_number(data, "time"),
         dry_run=data.get("dry_run") is True,
         counter=counter,
+        refused=refused,
     )
 
 
@@ -140,6 +147,14 @@ def parse_event(body: bytes) -> HostEvent:
         type=_text(data, "type"),
         data=details,
     )
+
+
+def _check_counts(counts: object) -> None:
+    if type(counts) is not dict or len(counts) > _MAX_COUNTS:
+        raise ProtocolError("refused", f"refused is not an object of at most {_MAX_COUNTS}")
+    for name, count in counts.items():
+        if len(name) > MAX_TEXT or type(count) is not int or not 0 <= count < _MAX_NUMBER:
+            raise ProtocolError("refused", "refused holds something else than numbers")
 
 
 def _text(data: Mapping[str, Any], field: str) -> str:

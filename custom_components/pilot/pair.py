@@ -15,11 +15,13 @@ from .keys import FLEET
 from .messages import payload_bytes
 from .pairing import ControllerPairing, PairingError, controller_name
 from .protocol import (
+    MAX_SAID,
     Availability,
     ProtocolError,
     availability_topic,
+    open_envelope,
     pairing_topic,
-    parse_availability,
+    parse_said,
 )
 from .trust import async_get_trust
 
@@ -87,7 +89,9 @@ class _Talk:
     def heard_availability(self, message: ReceiveMessage) -> None:
         """Note whether the host is there, to explain its silence."""
         try:
-            self._availability = parse_availability(payload_bytes(message.payload))
+            # Nothing can be verified yet, and nothing depends on it but words.
+            said = open_envelope(payload_bytes(message.payload), MAX_SAID).body
+            self._availability, _ = parse_said(said)
         except ProtocolError:
             return
 

@@ -4,7 +4,7 @@ Nothing of Home Assistant is used here, and nothing here does I/O. What is allow
 written in docs/protocol.md; the vectors in tests/contract hold both halves to it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 import re
@@ -20,6 +20,8 @@ MAX_ENVELOPE: Final = 512 * 1024
 """An announce of the largest size, written as a text in JSON, and its signatures."""
 MAX_STATE: Final = 256 * 1024
 MAX_AVAILABILITY: Final = 16
+MAX_SAID: Final = 1024
+"""An availability as the body of a signed message."""
 MAX_READINGS: Final = 2000
 MAX_COLLECTORS: Final = 200
 MAX_DEVICES: Final = 500
@@ -45,10 +47,14 @@ _KEY = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2})+")
 _KEY_ID = re.compile(r"[0-9a-f]{16}|fleet")
 
+SIGNED_STATES: Final = frozenset({"session"})
+"""Collectors whose values a paired host signs: what they say opens doors."""
+
 type Value = float | bool | str | None
 """What a reading may be. Whole numbers are numbers too; null means not readable now."""
+type OpenPart = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
 type Order = tuple[int, int]
-"""The number of the agent's starts, and that of its announces or events in this one."""
+"""The number of the agent's starts, and that of what it says of a sort in this one."""
 
 
 class ProtocolError(ValueError):
@@ -94,6 +100,7 @@ CATALOGUE: Final[Mapping[str, ReadingType]] = MappingProxyType(
             "agent.dropped_messages",
             "agent.memory",
             "agent.reconnects",
+            "agent.refused_messages",
             "battery.level",
             "battery.power",
             "battery.time_left",
@@ -158,6 +165,7 @@ CATALOGUE: Final[Mapping[str, ReadingType]] = MappingProxyType(
         "rpi.soft_temperature_limit": ReadingType.BOOLEAN,
         "rpi.throttled": ReadingType.BOOLEAN,
         "rpi.under_voltage": ReadingType.BOOLEAN,
+        "session.locked": ReadingType.BOOLEAN,
         "system.kernel": ReadingType.TEXT,
         "system.os": ReadingType.TEXT,
         "system.pending_reboot": ReadingType.BOOLEAN,
@@ -376,6 +384,11 @@ def open_envelope(payload: bytes, limit: int) -> Envelope:
     data = load_object(payload, MAX_ENVELOPE)
     if "signatures" not in data:
         return Envelope(payload, MappingProxyType({}))
+    return read_envelope(data, limit)
+
+
+def read_envelope(data: Mapping[str, Any], limit: int) -> Envelope:
+    """Read an envelope; nothing is verified."""
     _check_protocol(data.get("protocol"))
     signatures = _object(data, "signatures")
     body = data.get("body")
@@ -413,8 +426,17 @@ def parse_announce(payload: bytes, host_id: str) -> Announce | None:
     )
 
 
+def parse_said(payload: bytes) -> tuple[Availability, Order | None]:
+    """Read what a host says of itself, bare or as the body of a signed message."""
+    if payload[:1] != b"{":
+        return parse_availability(payload), None
+    data = load_object(payload, MAX_SAID)
+    word = _required_text(data, "availability")
+    return parse_availability(word.encode()), parse_sequence(data)
+
+
 def parse_availability(payload: bytes) -> Availability:
-    """Read what a host says of itself."""
+    """Read one of the four words."""
     if len(payload) > MAX_AVAILABILITY:
         raise ProtocolError("size", "an availability is at most 16 bytes")
     try:
@@ -423,12 +445,23 @@ def parse_availability(payload: bytes) -> Availability:
         raise ProtocolError("availability", "not an availability") from None
 
 
-def parse_state(payload: bytes) -> dict[str, State]:
-    """Read what collectors read, by collector; none says that the topic was cleared."""
+def parse_state(payload: bytes, open_part: OpenPart = lambda _, part: part) -> dict[str, State]:
+    """Read what collectors read, by collector; none says that the topic was cleared.
+
+    Args:
+        payload: The message.
+        open_part: Takes the envelope off the part of a collector that signs; None leaves it out.
+    """
     if not payload:
         return {}
-    collectors = _object(load_object(payload, MAX_STATE), "collectors")
-    return {name: _state(_as_object(item, "collectors")) for name, item in collectors.items()}
+    states: dict[str, State] = {}
+    for name, item in _object(load_object(payload, MAX_STATE), "collectors").items():
+        part: Mapping[str, Any] | None = _as_object(item, "collectors")
+        if name in SIGNED_STATES:
+            part = open_part(name, _as_object(item, "collectors"))
+        if part is not None:
+            states[name] = _state(part)
+    return states
 
 
 def _state(data: Mapping[str, Any]) -> State:

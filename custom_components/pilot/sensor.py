@@ -443,6 +443,14 @@ DESCRIPTIONS: Final = {
             state_class=SensorStateClass.TOTAL_INCREASING,
             suggested_display_precision=0,
         ),
+        PilotSensorDescription(
+            key="agent.refused_messages",
+            translation_key="agent_refused_messages",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+            state_class=SensorStateClass.TOTAL_INCREASING,
+            suggested_display_precision=0,
+        ),
         # Room sensors
         PilotSensorDescription(
             key="temperature",

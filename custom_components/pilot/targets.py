@@ -9,6 +9,7 @@ from .const import DOMAIN
 
 STATUS: Final = "_status"
 SESSION_EVENT: Final = "_session_event"
+SESSION_LOCKED: Final = "_session.locked"
 
 
 @callback

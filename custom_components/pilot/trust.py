@@ -1,13 +1,14 @@
 """What Home Assistant shares with hosts, and what it therefore believes of what they say."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 import secrets
 from time import time
 from typing import Any, Final
 
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE
+from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers.singleton import singleton
 from homeassistant.helpers.storage import Store
 from homeassistant.util.hass_dict import HassKey
@@ -15,7 +16,7 @@ from homeassistant.util.hass_dict import HassKey
 from .const import DOMAIN
 from .envelope import verified_body
 from .keys import FLEET, Keys, derive, is_controller
-from .protocol import MAX_ANNOUNCE, Announce, Order, ProtocolError, open_envelope
+from .protocol import MAX_ANNOUNCE, Announce, Envelope, Order, ProtocolError, open_envelope
 
 _VERSION: Final = 1
 _SAVE_DELAY: Final = 1
@@ -30,12 +31,16 @@ class HostRecord:
         secret: What only it and this Home Assistant know; None where it is the fleet key.
         announced: The sequence of the last announce that was accepted.
         event: The sequence of the last event that was accepted.
+        said: The sequence of what the host said last about being there.
+        states: The sequences of the last values of collectors that sign them.
         session: The host's session, as it said last.
     """
 
     secret: bytes | None = field(default=None, repr=False)
     announced: Order = _NOTHING
     event: Order = _NOTHING
+    said: Order = _NOTHING
+    states: dict[str, Order] = field(default_factory=dict)
     session: str = ""
 
 
@@ -50,6 +55,7 @@ class TrustStore:
 
     def __init__(self, hass: HomeAssistant) -> None:
         """Prepare to load."""
+        self._hass = hass
         self._store = Store[dict[str, Any]](
             hass, _VERSION, f"{DOMAIN}.trust", private=True, atomic_writes=True
         )
@@ -69,6 +75,7 @@ class TrustStore:
         if not is_controller(self.controller):
             self.controller = secrets.token_hex(8)
             await self._store.async_save(self._data())
+        self._hass.bus.async_listen_once(EVENT_HOMEASSISTANT_FINAL_WRITE, self._save_at_the_end)
 
     # --- Keys --------------------------------------------------------------------------------
 
@@ -136,6 +143,10 @@ class TrustStore:
         """Keep what has changed in a record."""
         self._store.async_delay_save(self._data, _SAVE_DELAY)
 
+    async def _save_at_the_end(self, _: Event) -> None:
+        """Keep what changes every minute: too often to be written each time."""
+        await self._store.async_save(self._data())
+
     def _data(self) -> dict[str, Any]:
         return {
             "controller": self.controller,
@@ -146,6 +157,8 @@ class TrustStore:
                     "secret": _text(record.secret),
                     "announced": list(record.announced),
                     "event": list(record.event),
+                    "said": list(record.said),
+                    "states": {name: list(order) for name, order in record.states.items()},
                     "session": record.session,
                 }
                 for host, record in self._hosts.items()
@@ -196,14 +209,24 @@ class HostTrust:
         """
         envelope = open_envelope(payload, limit)
         if self.keys is not None:
-            if not envelope.signatures:
-                raise ProtocolError("unsigned", "it is not signed, and the host is paired")
-            return verified_body(self.keys, topic, envelope)
+            return self.believe(topic, envelope)
         if FLEET in envelope.signatures and self._store.proves_fleet(
             self._prefix, self._host_id, topic, payload
         ):
             self._enrolled()
         return envelope.body
+
+    def believe(self, topic: str, envelope: Envelope) -> bytes:
+        """Return the body of a message that was opened.
+
+        Raises:
+            ProtocolError: It is not believed.
+        """
+        if self.keys is None:
+            return envelope.body
+        if not envelope.signatures:
+            raise ProtocolError("unsigned", "it is not signed, and the host is paired")
+        return verified_body(self.keys, topic, envelope)
 
     def accept_announce(self, announce: Announce) -> bool:
         """Take an announce in, and say whether it proves that the host has its key now.
@@ -223,6 +246,36 @@ class HostTrust:
         self._store.async_save_later()
         return True
 
+    def accept_said(self, order: Order | None) -> bool:
+        """Take in what the host says about being there, and say whether it is news.
+
+        Raises:
+            ProtocolError: It is older than the last one: an old will, say.
+        """
+        if self.keys is None:
+            return True
+        if order is None:
+            raise ProtocolError("unsigned", "it is not signed, and the host is paired")
+        if order < self._record.said:
+            raise ProtocolError("replayed", "it is older than what the host said before")
+        if order == self._record.said:
+            return False
+        self._record.said = order
+        self._store.async_save_later()
+        return True
+
+    def accept_state(self, collector: str, order: Order) -> None:
+        """Take in the values of a collector that signs them.
+
+        Raises:
+            ProtocolError: They are older than the last ones.
+        """
+        last = self._record.states.get(collector, _NOTHING)
+        if order < max(last, (self._record.announced[0], 0)):
+            raise ProtocolError("replayed", "it is older than what the host said before")
+        if order != last:
+            self._record.states[collector] = order
+
     def accept_event(self, order: Order) -> None:
         """Take an event in; raise `ProtocolError` if it is not newer than the last one."""
         if order <= self._record.event:
@@ -240,11 +293,17 @@ def _secret(text: str | None) -> bytes | None:
     return None if text is None else base64.b64decode(text)
 
 
+def _order(kept: Sequence[int]) -> Order:
+    return kept[0], kept[1]
+
+
 def _record(kept: dict[str, Any]) -> HostRecord:
     return HostRecord(
         secret=_secret(kept["secret"]),
-        announced=(kept["announced"][0], kept["announced"][1]),
-        event=(kept["event"][0], kept["event"][1]),
+        announced=_order(kept["announced"]),
+        event=_order(kept["event"]),
+        said=_order(kept.get("said", _NOTHING)),
+        states={name: _order(order) for name, order in kept.get("states", {}).items()},
         session=kept["session"],
     )
 

@@ -28,7 +28,8 @@ class Wire:
     def __init__(self) -> None:
         self.online = False
         self.listener: Any = None
-        self.will: Message | None = None
+        self.will: Any = None
+        self.settled = True
         self.said: list[str] = []
         self.stays_away: float | None = None
 
@@ -75,10 +76,28 @@ class Ear:
         self.heard.append((topic, payload, retained))
 
 
+class Numbering:
+    """A trust that believes nobody, and whose signature is the number."""
+
+    topics = ()
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    def unwrap(self, _: str, payload: bytes) -> tuple[bytes, bool]:
+        return payload, payload.startswith(b"signed ")
+
+    def availability(self, _: str, word: str, number: int) -> bytes:
+        return f"signed {word} {number}".encode()
+
+    def refuse(self, what: str, reason: str) -> None:
+        self.refused.append(f"{what}.{reason}")
+
+
 class Scene:
     """A presence, its wire and its clock."""
 
-    def __init__(self, clock: StillClock) -> None:
+    def __init__(self, clock: StillClock, trust: Any = None) -> None:
         self.clock = clock
         self.wire = Wire()
         self.counts = Counters()
@@ -91,7 +110,8 @@ class Scene:
             self.counts,
             clock,
             lambda: 0,
-            backlog=self.ear,
+            trust,
+            self.ear,
         )
 
     def announce(self) -> None:
@@ -194,7 +214,7 @@ def test_counts_values_that_nobody_ever_saw(online: Scene) -> None:
 
 
 def test_the_will_is_lost(scene: Scene) -> None:
-    assert scene.wire.will == Message(f"{PREFIX}/availability", b"lost", qos=1, retain=True)
+    assert scene.wire.will() == Message(f"{PREFIX}/availability", b"lost", qos=1, retain=True)
 
 
 @pytest.mark.parametrize("said", [b"lost", b"off", b"asleep"])
@@ -204,8 +224,15 @@ def test_contradicts_a_stale_will(online: Scene, said: bytes) -> None:
     assert online.wire.take() == ["availability online"]
 
 
-@pytest.mark.parametrize("said", [b"online", b"nonsense", b"\xff", b"x" * 100])
-def test_does_not_answer_anything_else_on_availability(online: Scene, said: bytes) -> None:
+@pytest.mark.parametrize("said", [b"nonsense", b"\xff", b"x" * 100])
+def test_contradicts_nonsense(online: Scene, said: bytes) -> None:
+    online.hear(f"{PREFIX}/availability", said)
+
+    assert online.wire.take() == ["availability online"]
+
+
+@pytest.mark.parametrize("said", [b"online", b""])
+def test_does_not_contradict_itself_or_a_removal(online: Scene, said: bytes) -> None:
     online.hear(f"{PREFIX}/availability", said)
 
     assert online.wire.take() == []
@@ -388,3 +415,67 @@ def test_a_removed_host_does_not_insist(online: Scene) -> None:
     online.hear(f"{PREFIX}/announce", b"")
 
     assert online.wire.take() == []
+
+
+# --- What is signed ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def signing(still_clock: StillClock) -> Scene:
+    scene = Scene(still_clock, Numbering())
+    scene.announce()
+    return scene
+
+
+def test_a_will_comes_after_everything_of_its_connection_and_before_the_next(
+    signing: Scene,
+) -> None:
+    numbers = []
+    for _ in range(2):
+        will = signing.wire.will()
+        signing.wire.connect()
+        signing.presence.leave()
+        signing.presence.come_back()
+        said = [line for line in signing.wire.take() if line.startswith("availability")]
+        numbers += [int(line.split()[-1]) for line in said]
+        assert [line.split()[2] for line in said] == ["online", "off", "online"]
+        assert will.payload.startswith(b"signed lost ")
+        numbers.append(int(will.payload.split()[-1]))
+        signing.wire.disconnect()
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_contradiction_is_what_was_said_letter_for_letter(signing: Scene) -> None:
+    """Its own echo, and that of a second one, are then no news."""
+    signing.wire.will()
+    signing.wire.connect()
+    [said] = [line for line in signing.wire.take() if line.startswith("availability")]
+    for payload in (b"off", b"signed lost 1", b"signed online 1"):
+        signing.clock.advance(10)
+        signing.hear(f"{PREFIX}/availability", payload)
+        assert signing.wire.take() == [said]
+    signing.hear(f"{PREFIX}/availability", said.removeprefix("availability ").encode())
+    assert signing.wire.take() == []
+    assert signing.presence._trust.refused == ["availability.foreign"]  # type: ignore[attr-defined]
+
+
+def test_other_keys_want_another_will_once_everything_has_arrived(signing: Scene) -> None:
+    signing.wire.will()
+    signing.wire.connect()
+    signing.wire.settled = False
+    signing.presence.sign_anew()
+    signing.presence.step()
+    assert signing.wire.online
+    signing.wire.settled = True
+    signing.presence.step()
+    assert signing.wire.stays_away == 0
+    signing.wire.will()
+    signing.wire.connect()
+    signing.presence.step()
+    assert signing.wire.online
+
+
+def test_a_foreign_announce_is_counted(signing: Scene) -> None:
+    signing.wire.connect()
+    signing.hear_announce(THEIRS)
+    assert signing.presence._trust.refused == ["announce.foreign"]  # type: ignore[attr-defined]

@@ -34,6 +34,11 @@ class Bench:
         found: dict[str, Any] = self._run(user, "probe")
         return found
 
+    def locked(self, user: str = AGENT) -> bool | str:
+        """Return whether somebody has to log in first, or why that is not known."""
+        found: bool | str = self._run(user, "locked")
+        return found
+
     def power(self, action: str, delay: float = 0, user: str = AGENT) -> dict[str, str]:
         done: dict[str, str] = self._run(user, "power", action, str(delay))
         return done

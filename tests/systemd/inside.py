@@ -28,6 +28,13 @@ def probe() -> dict[str, Any]:
     return found
 
 
+def locked() -> bool | str:
+    try:
+        return LogindControl().locked()
+    except Unavailable as error:
+        return error.reason
+
+
 def act(kind: str, action: str, delay: str = "0") -> dict[str, str]:
     control = LogindControl()
     try:
@@ -66,6 +73,8 @@ if __name__ == "__main__":
     command, *arguments = sys.argv[1:]
     if command == "probe":
         print(json.dumps(probe()))
+    elif command == "locked":
+        print(json.dumps(locked()))
     elif command == "watch":
         watch(*arguments)
     else:

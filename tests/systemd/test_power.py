@@ -12,6 +12,8 @@ from stack.process import wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stack.nspawn import SystemdHost
+
 
 def test_a_container_offers_what_it_can(bench: Bench) -> None:
     assert bench.probe(user="root") == {
@@ -119,6 +121,22 @@ def test_shutdown_waits_for_the_agent(bench: Bench, tmp_path: Path) -> None:
     assert took < 5
 
 
+def say_that_it_is_locked(host: SystemdHost, user: str) -> None:
+    """Do what a desktop does that has locked its screen."""
+    login1 = "org.freedesktop.login1"
+    listed = host.run("loginctl", "list-sessions", "--no-legend").stdout.splitlines()
+    session = next(line.split()[0] for line in listed if user in line)
+    told = host.run(
+        "busctl", "call", login1, "/org/freedesktop/login1", f"{login1}.Manager",
+        "GetSession", "s", session,
+    ).stdout  # fmt: skip
+    path = told.split('"')[1]
+    host.run(
+        "busctl", "call", login1, path, f"{login1}.Session", "SetLockedHint", "b", "true",
+        user=user,
+    )  # fmt: skip
+
+
 def test_sessions(bench: Bench, tmp_path: Path) -> None:
     host = bench.host
     for user in ("anna", "ben"):
@@ -129,6 +147,7 @@ def test_sessions(bench: Bench, tmp_path: Path) -> None:
         host.log_in("ben", kind="tty", seat="")
         watch.wait_for_output('"logged_in".*"ben"')
         assert bench.probe()["session"] == "there is no desktop on this machine"
+        assert bench.locked() == "there is no desktop on this machine"
         host.log_in("anna")
         watch.wait_for_output('"logged_in".*"anna".*"wayland"')
         # anna's desktop needs a permission that the rule did not have before there was one.
@@ -140,6 +159,10 @@ def test_sessions(bench: Bench, tmp_path: Path) -> None:
         assert not any(bench.probe()["power"].values())
         assert bench.session("lock")["reason"] == ""
         watch.wait_for_output('"locked".*"anna"')
+        # Her desktop says nothing itself, and so does logind, until it does.
+        assert bench.locked() is False
+        say_that_it_is_locked(host, "anna")
+        assert bench.locked() is True
         assert bench.session("log_out")["reason"] == ""
         watch.wait_for_output('"logged_out".*"anna"')
         assert types(watch) == ["listening", "logged_in", "logged_in", "locked", "logged_out"]

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     import os
 
-    from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch
+    from companion_agent.platforms.control import HostWatch, NetworkWatch
     from companion_agent.platforms.i2c import I2cBus
+    from companion_agent.platforms.linux.logind import LogindControl
 
 
 class LinuxPlatform(Platform):
@@ -61,7 +62,8 @@ class LinuxPlatform(Platform):
         self._mountinfo = b""
         self._mounts: list[Mount] = []
         self._made: tuple[str, str] | None = None
-        self._control: HostControl | None = None
+        self._control: LogindControl | None = None
+        self._watch: HostWatch | None = None
 
     # Firmware does not change while the system runs; names, releases and network cards do.
     def host_info(self) -> HostInfo:
@@ -99,7 +101,7 @@ class LinuxPlatform(Platform):
         return self._files.exists("run/systemd/timesync/synchronized")
 
     # D-Bus costs two megabytes, which nobody pays who only reads.
-    def control(self) -> HostControl:
+    def control(self) -> LogindControl:
         """Return what ends or pauses this machine's work."""
         from companion_agent.platforms.linux.logind import LogindControl  # noqa: PLC0415
 
@@ -111,7 +113,14 @@ class LinuxPlatform(Platform):
         """Return what hears of sleep, shutdown and sessions."""
         from companion_agent.platforms.linux.watch import LogindWatch  # noqa: PLC0415
 
-        return LogindWatch()
+        if self._watch is None:
+            self._watch = LogindWatch()
+        return self._watch
+
+    def session_locked(self) -> bool:
+        """Ask the watch, which hears of every change, and logind itself where none listens."""
+        locked = self._watch.locked if self._watch else None
+        return self.control().locked() if locked is None else locked
 
     def network_watch(self) -> NetworkWatch | None:
         """Return what hears that the network has changed."""

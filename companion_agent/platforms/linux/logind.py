@@ -90,6 +90,7 @@ class Session(NamedTuple):
         person: Whether a person works in it; login screens and services have sessions as well.
         seat: The seat that it is at; empty for those that come over the network.
         remote: Whether it comes over the network.
+        active: Whether it is the one that its seat shows.
         locked: Whether its screen is locked, as far as its desktop tells.
         closing: Whether it ends.
     """
@@ -101,6 +102,7 @@ class Session(NamedTuple):
     person: bool
     seat: str
     remote: bool
+    active: bool
     locked: bool
     closing: bool
 
@@ -117,6 +119,7 @@ class Session(NamedTuple):
             person=str(properties.get("Class", "")).split("-")[0] == "user",
             seat=seat,
             remote=bool(properties.get("Remote")),
+            active=bool(properties.get("Active")),
             locked=bool(properties.get("LockedHint")),
             closing=properties.get("State") == "closing",
         )
@@ -130,6 +133,11 @@ class Session(NamedTuple):
     def present(self) -> bool:
         """Whether somebody works in it at this machine."""
         return self.person and bool(self.seat) and not self.closing
+
+    @property
+    def open(self) -> bool:
+        """Whether whoever comes to this machine can go on in it."""
+        return self.present and self.active and not self.locked
 
 
 class LogindControl(HostControl):
@@ -205,6 +213,19 @@ class LogindControl(HostControl):
                     # Whoever has just left needs neither.
                     if error.name != _NO_SESSION:
                         raise
+
+    def locked(self) -> bool:
+        """Tell whether whoever comes to this machine has to log in or unlock it first.
+
+        Raises:
+            Unavailable: There is no desktop, or logind cannot be asked.
+        """
+        with _connected() as bus:
+            sessions = _sessions(bus)
+        self._look_for_desktop(sessions)
+        if not self._desktop:
+            raise Unavailable("there is no desktop on this machine")
+        return not any(session.open for session in sessions)
 
     def _find_powers(self, bus: Bus) -> tuple[PowerAction, ...]:
         found = [action for action in _ASKED if _can(bus, _VERBS[action].method)]

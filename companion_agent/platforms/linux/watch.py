@@ -79,8 +79,14 @@ class _Known:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.locked = session.locked
+        self.active = session.active
         # Desktops that never say so themselves are believed to do as they are told.
         self.tells = session.locked
+
+    @property
+    def open(self) -> bool:
+        """Whether whoever comes to this machine can go on in it."""
+        return self.session._replace(locked=self.locked, active=self.active).open
 
     @property
     def data(self) -> dict[str, str | bool]:
@@ -111,6 +117,9 @@ class LogindWatch(HostWatch):
         self._falling_asleep = False
         self._refused = False  # logind gives no inhibitors
         self._sessions: dict[str, _Known] = {}  # by their path
+        self._asked: set[str] | None = None  # sessions still to be looked at; `None`: all
+        self._desktop = False
+        self._locked: bool | None = None
         self._happenings: list[Happening] = []
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -133,8 +142,14 @@ class LogindWatch(HostWatch):
             self._step()
         except BusGoneError as error:
             self._lose(error)
+        self._conclude()
         happenings, self._happenings = self._happenings, []
         return happenings
+
+    @property
+    def locked(self) -> bool | None:
+        """Whether no session is open, once all are known."""
+        return self._locked
 
     def let_go(self) -> None:
         """Close the inhibitors."""
@@ -177,6 +192,7 @@ class LogindWatch(HostWatch):
         self.close()
         self._stay_awake()
         self._owner = ""
+        self._asked = None
         self._due = self._clock() + min(BACKOFF_MOST, BACKOFF_FIRST * 2 ** min(self._failures, 8))
         self._failures += 1
 
@@ -210,6 +226,7 @@ class LogindWatch(HostWatch):
             self._complaint = ""
         self._failures = 0
         self._sessions.clear()
+        self._asked = None
         self._listener.call(self._take_sessions, MANAGER, "ListSessions")
 
     def _complain(self, reason: str) -> None:
@@ -261,6 +278,7 @@ class LogindWatch(HostWatch):
         else:
             # Restarted with an update, most likely; it keeps sessions and inhibitors.
             self._owner = ""
+            self._asked = None
             self._stay_awake()
 
     def _hear_manager(self, signal: Signal) -> None:
@@ -270,10 +288,8 @@ class LogindWatch(HostWatch):
             self._prepare("shutting_down" if signal.body[0] else "carries_on")
         elif signal.member == "SessionNew":
             self._ask_session(signal.body[1], new=True)
-        elif signal.member == "SessionRemoved" and (
-            known := self._sessions.pop(signal.body[1], None)
-        ):
-            self._happenings.append(Happening("logged_out", known.data))
+        elif signal.member == "SessionRemoved":
+            self._forget_session(signal.body[1])
 
     def _prepare(self, what: HappeningType) -> None:
         self._happenings.append(Happening(what))
@@ -294,21 +310,35 @@ class LogindWatch(HostWatch):
 
     def _take_sessions(self, answer: tuple[Any, ...] | BusError) -> None:
         if not isinstance(answer, BusError):
+            self._asked = set()
             for *_, path in answer[0]:
                 self._ask_session(path, new=False)
 
     def _ask_session(self, path: str, *, new: bool) -> None:
         if self._listener:
+            if self._asked is not None:
+                self._asked.add(path)
             target = MANAGER.at(path, SESSION_INTERFACE)
             self._listener.ask_properties(partial(self._take_session, path, new), target)
 
     def _take_session(self, path: str, new: bool, properties: dict[str, Any]) -> None:
+        if self._asked is not None:
+            self._asked.discard(path)
         session = Session.of(properties)
+        # The desktop of a login screen counts as well: it is there, and nobody uses it yet.
+        self._desktop = self._desktop or session.graphical
         if path in self._sessions or not session.person or session.closing:
             return
         known = self._sessions[path] = _Known(session)
         if new:
             self._happenings.append(Happening("logged_in", known.data))
+
+    def _forget_session(self, path: str) -> None:
+        if self._asked is not None:
+            # Nobody answers any more for one that was still to be looked at.
+            self._asked.discard(path)
+        if known := self._sessions.pop(path, None):
+            self._happenings.append(Happening("logged_out", known.data))
 
     def _hear_request(self, signal: Signal) -> None:
         """Take it that a desktop locks when logind tells it to, if it never says so itself."""
@@ -319,6 +349,8 @@ class LogindWatch(HostWatch):
     def _hear_change(self, signal: Signal) -> None:
         known = self._sessions.get(signal.path)
         changed = signal.body[1]
+        if known and "Active" in changed:
+            known.active = bool(changed["Active"][1])
         if known and "LockedHint" in changed:
             known.tells = True
             locked = bool(changed["LockedHint"][1])
@@ -328,3 +360,9 @@ class LogindWatch(HostWatch):
     def _set_locked(self, known: _Known, locked: bool) -> None:
         known.locked = locked
         self._happenings.append(Happening("locked" if locked else "unlocked", known.data))
+
+    def _conclude(self) -> None:
+        """Keep what follows from all sessions, once each was looked at."""
+        complete = self._desktop and self._asked is not None and not self._asked
+        opened = any(known.open for known in self._sessions.values())
+        self._locked = not opened if complete else None

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from screen import MachineOf, ScreenOf
 
 
+@pytest.fixture(autouse=True)
+def _no_system_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is logged in on this machine out of the others."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> MachineOf:
     """Make one of the machines."""

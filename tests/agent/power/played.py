@@ -142,7 +142,8 @@ class Logind:
         (path,) = self.mock(MANAGER_PATH, "AddSession", "ssusb", session, "seat0", uid, user, True)
         types = {str: "s", bool: "b", tuple: "(so)"}
         at = ("seat0", f"{MANAGER_PATH}/seat/seat0") if seat else ("", "/")
-        for name, value in {"Type": "wayland", "Seat": at, **properties}.items():
+        shown = {"Type": "wayland", "Seat": at, "Active": True, **properties}
+        for name, value in shown.items():
             self.bus.call(
                 LOGIND, path, "org.freedesktop.DBus.Properties", "Set",
                 "ssv", SESSION, name, (types[type(value)], value),
@@ -160,6 +161,10 @@ class Logind:
 
     def set_locked(self, path: str, locked: bool) -> None:
         self.bus.call(LOGIND, path, SESSION, "SetLockedHint", "b", locked)
+
+    def set_active(self, path: str, active: bool) -> None:
+        """Bring a session to the front of its seat, or away from there."""
+        self.mock(path, "UpdateProperties", "sa{sv}", SESSION, {"Active": ("b", active)})
 
     def request(self, path: str, what: str) -> None:
         self.bus.call(LOGIND, path, SESSION, what)

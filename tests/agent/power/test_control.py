@@ -7,9 +7,11 @@ import time
 import pytest
 
 from companion_agent.collectors.base import Unavailable
+from companion_agent.collectors.session import SessionCollector
 from companion_agent.commands.base import CommandError, Missing
 from companion_agent.commands.power import PowerCommands
 from companion_agent.commands.session import SessionCommands
+from companion_agent.platforms.generic import GenericPlatform
 from companion_agent.platforms.linux import LinuxPlatform
 from companion_agent.platforms.linux.logind import LogindControl, polkit_actions
 
@@ -306,3 +308,33 @@ def test_a_probe_is_cheap(logind: Logind, polkit: Polkit, control: LogindControl
     for _ in range(10):
         control.power_actions()
     assert (time.process_time() - began) / 10 < 0.05
+
+
+# --- The lock ----------------------------------------------------------------------------
+
+
+def test_the_lock_is_asked_of_logind_where_nobody_listens(logind: Logind) -> None:
+    """As in `pilot-agent read`, and in the first second of the service."""
+    platform = LinuxPlatform()
+    collector = SessionCollector(platform)
+    with pytest.raises(Unavailable, match="no desktop"):
+        collector.probe()
+    greeter = logind.add_session("c1", 120, "gdm", Class="greeter")
+    collector.probe()
+    assert collector.collect() == {"locked": True}
+    logind.log_out("c1", greeter)
+    anna = logind.add_session("1", 1000, "anna")
+    assert collector.collect() == {"locked": False}
+    logind.set_locked(anna, True)
+    assert collector.collect() == {"locked": True}
+    assert [reading.key for reading in collector.readings()] == ["locked"]
+
+
+def test_without_logind_there_is_no_lock(bus: SystemBus) -> None:
+    with pytest.raises(Unavailable, match="logind"):
+        SessionCollector(LinuxPlatform()).probe()
+
+
+def test_elsewhere_there_is_no_lock() -> None:
+    with pytest.raises(Unavailable, match="does not tell whether it is locked"):
+        SessionCollector(GenericPlatform()).probe()

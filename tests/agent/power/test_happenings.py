@@ -48,6 +48,11 @@ class FakeWatch(HostWatch):
         self._lock = threading.Lock()
         self.let_go_at = threading.Event()
         self.started = self.closed = False
+        self.lock: bool | None = None
+
+    def lock_up(self, locked: bool) -> None:
+        self.lock = locked
+        self.happen("locked" if locked else "unlocked", user="anna")
 
     def happen(self, *types: Any, **data: str | bool) -> None:
         with self._lock:
@@ -71,6 +76,10 @@ class FakeWatch(HostWatch):
                 self._near.recv(100)
         return happenings
 
+    @property
+    def locked(self) -> bool | None:
+        return self.lock
+
     def let_go(self) -> None:
         self.let_go_at.set()
 
@@ -88,11 +97,12 @@ class Host:
         self.watch = FakeWatch()
         self.platform = FakePlatform()
         self.collector = FakeCollector()
+        self.session = FakeCollector("session", locked=False)
         self.counts = Counters()
         self.agent = Agent(
             Config(brokers=(mosquitto.broker(),), state_dir=folder),
             self.platform,  # type: ignore[arg-type]
-            [Source(self.collector, 3600)],
+            [Source(self.collector, 3600), Source(self.session, 3600)],
             HOST,
             "5e551017aaaaaaaa",
             self.counts,
@@ -116,7 +126,8 @@ class Host:
 def host(tmp_path: Path, mosquitto: Mosquitto, house: House) -> Iterator[Host]:
     """A host that is online, and whose rates were read."""
     host = Host(tmp_path, mosquitto)
-    house.wait_for("state/fake", count=2)
+    for name in ("fake", "session"):
+        house.wait_for(f"state/{name}", count=2)
     yield host
     host.stop()
 
@@ -256,6 +267,60 @@ def test_sessions(host: Host, house: House) -> None:
     first = event(house, "session", "locked")["sequence"]
     second = event(house, "session", "unlocked")["sequence"]
     assert told["sequence"] < first < second
+
+
+def test_the_reading_comes_before_the_news_of_it(host: Host, house: House) -> None:
+    """Whoever is told that a session was locked finds the machine locked."""
+    for locked, word in ((True, "locked"), (False, "unlocked")):
+        house.forget()
+        host.session.values["locked"] = locked
+        host.watch.lock_up(locked)
+        event(house, "session", word)
+        heard = [
+            (topic.rpartition(f"{HOST}/")[2], payload)
+            for topic, payload in house.heard
+            if topic.endswith("/session")
+        ]
+        assert [topic for topic, _ in heard] == ["state/session", "event/session"]
+        assert (b"true" if locked else b"false") in heard[0][1]
+
+
+def test_a_lock_that_changes_without_news_is_read_at_once(host: Host, house: House) -> None:
+    """Another user's session came to the front."""
+    house.forget()
+    host.session.values["locked"] = True
+    host.watch.lock = True
+    host.agent._waker.wake()
+    house.wait_for("state/session", b"true")
+
+
+def test_a_reading_that_hangs_holds_no_news_up(host: Host, house: House) -> None:
+    host.session.gate = threading.Event()
+    host.watch.lock_up(True)
+    assert host.session.entered.wait(PATIENCE)
+    host.advance(1.1)
+    event(house, "session", "locked")
+    # What changed while it was read is read after that.
+    host.watch.lock_up(False)
+    host.advance(1.1)
+    event(house, "session", "unlocked")
+    house.forget()
+    host.session.values["locked"] = False
+    host.session.gate.set()
+    house.wait_for("state/session", b"false", count=2)
+
+
+def test_a_lock_before_sleep_is_told_before_sleep(host: Host, house: House) -> None:
+    host.session.gate = threading.Event()
+    host.watch.lock = True
+    host.watch.happen("locked", "going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    house.wait_for("availability", b"asleep")
+    assert [topic.rpartition("/")[2] for topic, _ in house.heard if "/event/" in topic] == [
+        "session",
+        "power",
+    ]
+    host.session.gate.set()
 
 
 def test_news_waits_for_the_broker_but_not_for_long(

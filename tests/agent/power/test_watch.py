@@ -313,3 +313,64 @@ def test_nothing_happens_while_nothing_happens(listening: Loop) -> None:
     assert listening.watch.deadline() == float("inf")
     assert listening.watch.socket
     assert select.select([listening.watch.socket], [], [], 0.3)[0] == []
+
+
+# --- The lock ----------------------------------------------------------------------------
+
+
+def test_the_lock_follows_the_session_in_front(listening: Loop, logind: Logind) -> None:
+    watch, anna = listening.watch, "/org/freedesktop/login1/session/1"
+    listening.until(lambda: watch.locked is False)
+    logind.set_locked(anna, True)
+    listening.until(lambda: watch.locked is True)
+    # Another one works at the machine, and hers waits behind it.
+    ben = logind.log_in("2", 1001, "ben", Active=False)
+    logind.set_active(anna, False)
+    logind.set_active(ben, True)
+    listening.until(lambda: watch.locked is False)
+    # The login screen is in front.
+    logind.set_active(ben, False)
+    listening.until(lambda: watch.locked is True)
+    logind.set_active(ben, True)
+    listening.until(lambda: watch.locked is False)
+    logind.log_out("2", ben)
+    listening.until(lambda: watch.locked is True)
+
+
+def test_nobody_is_logged_in(loop: Loop, logind: Logind) -> None:
+    """Whoever comes to the login screen has to log in; who comes over the network is not there."""
+    logind.add_session("c1", 120, "gdm", Class="greeter")
+    logind.add_session("7", 1000, "anna", Type="tty", seat=False, Remote=True)
+    loop.start()
+    loop.until(lambda: loop.watch.locked is True)
+    logind.log_in("2", 1000, "anna")
+    loop.until(lambda: loop.watch.locked is False)
+
+
+def test_a_server_has_no_lock(loop: Loop, logind: Logind) -> None:
+    logind.add_session("7", 1000, "anna", Type="tty")
+    loop.start()
+    loop.until(lambda: logind.inhibitors() == INHIBITORS)
+    loop.hears_nothing()
+    assert loop.watch.locked is None
+
+
+def test_the_lock_is_not_known_while_nobody_tells(
+    listening: Loop, bus: SystemBus, logind: Logind
+) -> None:
+    listening.until(lambda: listening.watch.locked is False)
+    bus.stop_mock(LOGIND)
+    listening.until(lambda: listening.watch.locked is None)
+    bus.play("logind", LOGIND)
+    logind.add_session("1", 1000, "anna", LockedHint=True)
+    listening.until(lambda: listening.watch.locked is True)
+
+
+def test_a_session_that_is_gone_before_it_was_looked_at_is_not_waited_for(
+    listening: Loop, logind: Logind
+) -> None:
+    gone = "/org/freedesktop/login1/session/9"
+    logind.signal("SessionNew", "so", ("s", "9"), ("o", gone))
+    logind.signal("SessionRemoved", "so", ("s", "9"), ("o", gone))
+    logind.set_locked("/org/freedesktop/login1/session/1", True)
+    listening.until(lambda: listening.watch.locked is True)

@@ -240,7 +240,13 @@ def reports() -> Any:
         "commands": [{"key": "power.shutdown", "args": {"delay": "seconds"}}],
         "events": [{"key": "session", "types": ["locked", "unlocked"]}],
     }
+    verified = {**result, "refused": {"command.replayed": 3, "pairing.wrong_code": 1}}
+    off = {"ts": NOW, "session": SESSION, "sequence": [7, 2_000_002], "availability": "off"}
+    locked = {"ts": NOW, "values": {"locked": True}, "sequence": [7, 1]}
     topics = {
+        f"{BASE}/availability": [off],
+        f"{BASE}/state/session": [locked],
+        f"{BASE}/result/trust.verify": [verified],
         f"{BASE}/result/power.shutdown": [result, rejected],
         f"{BASE}/event/session": [event],
         f"{BASE}/announce": [announce],

@@ -15,6 +15,7 @@ from companion_agent.commands.policy import Policy
 from companion_agent.config.model import Config
 from companion_agent.source import Source
 from companion_agent.trust import console
+from companion_agent.trust.channel import LocalClient
 from companion_agent.trust.envelope import seal
 from companion_agent.trust.store import Controller as Known, TrustStore
 
@@ -38,13 +39,14 @@ class Running:
         self.home = Controller(counter=int(time.time() * 1000))
         self.power = Power()
         self.session = session
+        self.counts = Counters()
         self.agent = Agent(
             config,
             FakePlatform(),  # type: ignore[arg-type]
-            [Source(FakeCollector(), 3600)],
+            [Source(FakeCollector(), 3600), Source(FakeCollector("session", locked=True), 3600)],
             HOST,
             session,
-            Counters(),
+            self.counts,
             groups=[self.power],
         )
         self._thread = threading.Thread(target=self.agent.run)
@@ -67,6 +69,19 @@ class Running:
     def result(self, key: str, request: str) -> dict[str, Any]:
         heard = self.house.wait_for(f"result/{key}", request.encode())
         return self.home.read(f"{BASE}/result/{key}", heard.decode())
+
+    def wait_until_it_listens(self) -> None:
+        """Wait until it has connected anew after its keys changed."""
+        presence, transport = self.agent._presence, self.agent._transport
+        deadline = time.monotonic() + 20
+        while presence._will_outdated or not (presence.arrived and transport.settled):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def availability(self, word: bytes = b"online", count: int = 1) -> dict[str, Any]:
+        """Return what is said about being there, verified."""
+        told = self.house.wait_for("availability", b'\\"' + word + b'\\"', count)
+        return self.home.read(f"{BASE}/availability", told.decode())
 
     def announce(self, has: bytes, count: int = 1) -> dict[str, Any]:
         """Return the announce, verified if it is signed."""
@@ -123,12 +138,18 @@ def test_pair_command_and_revoke(
     assert codes == [0]
 
     running.home = Controller(secret=home.secret, counter=int(time.time() * 1000))
+    running.wait_until_it_listens()
+    assert running.availability()["availability"] == "online"
     announce = running.announce(b"signatures")
     assert announce["trust"] == {"controllers": [home.id], "pairing": False}
     assert running.call("power.shutdown", {"delay": 60})["status"] == "done"
     assert running.power.done == [("power.shutdown", {"delay": 60})]
 
+    house.forget()
     assert running.call("trust.revoke")["status"] == "done"
+    # Bare: nobody could verify more.
+    assert house.wait_for("availability") == b"online"
+    running.wait_until_it_listens()
     house.forget()
     house.say(f"{BASE}/command/power.lock", running.command("power.lock"))
     assert b"not_paired" in house.wait_for("result/power.lock")
@@ -141,6 +162,8 @@ def test_a_terminal_revokes_while_the_agent_runs(
     assert running.call("power.lock")["status"] == "done"
     assert console.revoke(running.folder, ["Home"], everybody=False) == 0
     running.announce(b'{"controllers":[],"pairing":false}')
+    house.wait_for("availability", b"online", count=2)
+    running.wait_until_it_listens()
     house.forget()
     house.say(f"{BASE}/command/power.lock", running.command("power.lock"))
     assert b"not_paired" in house.wait_for("result/power.lock")
@@ -234,3 +257,61 @@ def test_a_permission_that_is_given_later_is_noticed(
     deadline = time.monotonic() + 20
     while running.call("power.reboot")["reason"] != "unknown_command":
         assert time.monotonic() < deadline
+
+
+# --- What is signed --------------------------------------------------------------------------
+
+
+def test_the_will_is_signed_and_the_newest_word_of_its_connection(
+    start: Callable[..., Running], house: House, mosquitto: Mosquitto
+) -> None:
+    running = start()
+    online = running.availability()
+    # As when the network is cut: nothing is said.
+    running.agent._transport.restart("the network was cut")
+    running.agent._waker.wake()
+    lost = running.availability(b"lost")
+    assert lost["sequence"] > online["sequence"]
+    assert running.availability(count=2)["sequence"] > lost["sequence"]
+
+
+def test_a_forged_word_is_contradicted_and_counted(
+    start: Callable[..., Running], house: House
+) -> None:
+    running = start()
+    said = house.wait_for("availability", b"signatures")
+    house.forget()
+    house.say(f"{BASE}/availability", b"off", retain=True)
+    assert house.wait_for("availability", b"signatures") == said
+    assert running.call("trust.verify")["refused"] == {"availability.foreign": 1}
+
+
+def test_the_lock_is_signed_and_numbered(start: Callable[..., Running], house: House) -> None:
+    running = start()
+    told = [
+        running.home.read(
+            f"{BASE}/state/session", house.wait_for("state/session", count=count).decode()
+        )
+        for count in (1, 2)
+    ]
+    assert told[0]["values"] == {"locked": True}
+    assert told[0]["sequence"] < told[1]["sequence"]
+    # The others are not: that would cost more than it is worth.
+    assert b"signatures" not in house.wait_for("state/fake")
+
+
+def test_what_was_refused_is_told_to_who_is_paired_and_in_the_terminal(
+    start: Callable[..., Running], house: House
+) -> None:
+    running = start()
+    house.say(f"{BASE}/command/power.lock", b"nonsense")
+    house.wait_for("result/power.lock")
+    house.say(f"{BASE}/pair/{'1' * 16}/request", PairingController(CODE).request())
+    house.wait_for(f"pair/{'1' * 16}/answer")
+    house.say(f"{BASE}/acknowledge", b"nonsense")
+    counted = {"acknowledge.malformed": 1, "command.malformed": 1, "pairing.no_code": 1}
+    assert running.call("trust.verify")["refused"] == counted
+    client = LocalClient(running.folder)
+    assert client.ask({"ask": "refused"}) == {"refused": counted}
+    client.close()
+    assert running.counts.refused_messages == 3

@@ -376,3 +376,17 @@ def test_arguments_are_in_range_or_refused(given_args: dict[str, Any]) -> None:
     assert all(
         expected[name].minimum <= checked[name] <= expected[name].maximum for name in checked
     )
+
+
+# --- What is asked to know who answers -------------------------------------------------------
+
+
+def test_verify_is_answered_by_everybody_who_has_the_key(tmp_path: Path) -> None:
+    """Whatever the configuration allows, and it changes nothing."""
+    world = World(tmp_path, policy=Policy(allow=(), deny=("*",), dry_run=True))
+    world.call("power.lock")
+    world.send("power.lock", b"nonsense")
+    told = world.call("trust.verify")
+    assert (told["status"], told["dry_run"]) == ("done", False)
+    assert told["refused"] == {"command.not_allowed": 1, "command.malformed": 1}
+    assert world.call("trust.verify", {"more": 1})["reason"] == "bad_arguments"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from companion_agent.collectors.agent import Counters
 from companion_agent.config.model import Broker, Config
 from companion_agent.trust.host import COMMAND_LIMIT, HostTrust
 from companion_agent.trust.private import make_private_folder
@@ -56,13 +57,22 @@ class Loop:
         self.clock = Clock(1000)
         self.now = Clock()
         self.wire = Wire()
+        self.counts = Counters()
         self.group = Slow()
         self.home = Controller()
         self.woken = threading.Event()
         TrustStore(folder).save([Known(self.home.id, "Home", self.home.secret, 0)])
         config = Config((Broker("localhost"),), folder)
         self.trust = HostTrust(
-            config, HOST, SESSION, [self.group], self.wire, self.woken.set, self.clock, self.now
+            config,
+            HOST,
+            SESSION,
+            [self.group],
+            self.wire,
+            self.counts,
+            self.woken.set,
+            self.clock,
+            self.now,
         )
         self.trust.start()
         self.until(lambda: self.trust.settled)

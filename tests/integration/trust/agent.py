@@ -1,5 +1,6 @@
 """A host whose trust is the agent's own code, on a bus that attackers can use as well."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 import copy
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ class Bus:
     published: list[tuple[str, bytes]] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
     broken: Exception | None = None
+    confirms: bool = True
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def publish(
         self,
@@ -56,6 +60,16 @@ class Bus:
         self.published.append((topic, data))
         for listener in list(self.listeners):
             listener(topic, data)
+
+    def confirm(
+        self, hass: HomeAssistant, topic: str, qos: int, done: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Take note that somebody waits until the broker has confirmed a subscription."""
+        self.waiting.append(done)
+        self.asked.set()
+        if self.confirms:
+            hass.loop.call_soon(done)
+        return lambda: self.waiting.remove(done)
 
     def fire(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
         """Publish to Home Assistant."""
@@ -113,6 +127,8 @@ class Agent:
         self.fleet = fleet
         self.power = Power()
         self.announced = copy.deepcopy(ANNOUNCE)
+        self.announced["collectors"]["session"] = {"interval": 60}
+        self.announced["readings"].append({"key": "session.locked"})
         self.pairing: HostPairing | None = None
         self.starts = int(time())
         self.silent = False
@@ -124,7 +140,7 @@ class Agent:
         """Start, or start anew."""
         self.session = session
         self.starts += 1
-        self.announces = self.events = 0
+        self.announces = self.events = self.words = self.states = 0
         self.ring = KeyRing(TrustStore(self.folder), PREFIX, HOST_ID, fleet=self.fleet)
         self.dispatcher = Dispatcher(
             ring=self.ring,
@@ -229,9 +245,38 @@ class Agent:
         self.bus.fire(f"{BASE}/event/{key}", payload)
         return payload
 
+    def word(self, word: str) -> str:
+        """Return what is said about being there, as it is published."""
+        if not self.ring.ids:
+            return word
+        self.words += 1
+        return self.sealed("availability", self.words, availability=word)
+
+    def say_that_it_is(self, word: str, *, retain: bool = False) -> str:
+        """Say whether it is there."""
+        payload = self.word(word)
+        self.bus.fire(f"{BASE}/availability", payload, retain=retain)
+        return payload
+
+    def state(self, collector: str, **values: Any) -> str:
+        """Publish what a collector read, signed."""
+        self.states += 1
+        part = self.sealed(f"state/{collector}", self.states, values=values)
+        self.part(collector, part)
+        return part
+
+    def part(self, collector: str, part: str) -> None:
+        """Publish a collector's part of the state."""
+        self.bus.fire(f"{BASE}/state", f'{{"collectors":{{"{collector}":{part}}}}}')
+
+    def sealed(self, topic: str, number: int, **body: Any) -> str:
+        """Return something signed that is numbered."""
+        numbered = {"ts": self.now(), "sequence": [self.starts, number], **body}
+        return self.ring.seal(f"{BASE}/{topic}", dump(numbered))
+
     def come_online(self) -> None:
         """Connect, as an agent does."""
-        self.bus.fire(f"{BASE}/availability", "online", retain=True)
+        self.say_that_it_is("online", retain=True)
         self.announce(retain=True)
 
     def reinstall(self) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from unittest.mock import patch
 
 from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.core import HomeAssistant
@@ -14,7 +15,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from companion_agent.trust.envelope import dump, seal
 from companion_agent.trust.keys import derive
-from custom_components.pilot.coordinator import PilotCoordinator
+from custom_components.pilot.coordinator import PilotCoordinator, Status
 from custom_components.pilot.trust import TrustStore
 
 from ..conftest import HOST_ID  # noqa: TID252
@@ -22,6 +23,7 @@ from .agent import BASE, PREFIX, Agent, Bus
 from .conftest import SECRET
 
 ANNOUNCE_TOPIC = f"{BASE}/announce"
+SCREEN_LOCK = "binary_sensor.office_pc_screen_lock"
 
 
 def everything(hass: HomeAssistant) -> list[Any]:
@@ -168,6 +170,150 @@ async def test_an_empty_announce_is_only_a_question(
     assert everything(hass) == before
     assert coordinator.refused["announce.unsigned"] == 1
     assert issue_registry.async_get_issue("pilot", f"host_removed_{HOST_ID}") is not None
+
+
+# --- Whether it is there ---------------------------------------------------------------------
+
+
+def as_host_said(trust: TrustStore, secret: bytes, topic: str, word: str, **changes: Any) -> str:
+    """Return what somebody with a secret would say about being there."""
+    body = {"ts": 1.0, "sequence": [2**40, 1], "availability": word} | changes
+    return as_host(secret, trust.controller, topic, body)
+
+
+type Said = Callable[[Agent, TrustStore], str]
+AVAILABILITY: Final = f"{BASE}/availability"
+
+SAID: dict[str, tuple[Said, str]] = {
+    "bare": (lambda _a, _t: "off", "unsigned"),
+    "unsigned": (
+        lambda _a, _t: dump({"ts": 1.0, "sequence": [2**40, 1], "availability": "off"}),
+        "unsigned",
+    ),
+    "another secret": (
+        lambda _a, trust: as_host_said(trust, b"x" * 32, AVAILABILITY, "off"),
+        "bad_signature",
+    ),
+    "another topic": (
+        lambda _a, trust: as_host_said(trust, SECRET, f"{BASE}/announce", "off"),
+        "bad_signature",
+    ),
+    "another controller": (
+        lambda _a, _t: as_host(b"x" * 32, "0" * 16, AVAILABILITY, {"availability": "off"}),
+        "not_signed_for_us",
+    ),
+    "no sequence": (
+        lambda _a, trust: as_host_said(trust, SECRET, AVAILABILITY, "off", sequence=1),
+        "sequence",
+    ),
+    "no word": (
+        lambda _a, trust: as_host_said(trust, SECRET, AVAILABILITY, "gone"),
+        "availability",
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", sorted(SAID))
+async def test_spoofed_availability(
+    hass: HomeAssistant,
+    coordinator: PilotCoordinator,
+    agent: Agent,
+    bus: Bus,
+    trust: TrustStore,
+    attack: str,
+) -> None:
+    """The host is what it was, and its power switch still switches it off."""
+    forge, kind = SAID[attack]
+    before = everything(hass)
+    bus.fire(AVAILABILITY, forge(agent, trust))
+    await hass.async_block_till_done()
+
+    assert everything(hass) == before
+    assert coordinator.refused[f"availability.{kind}"] == 1
+    target = {"entity_id": "switch.office_pc_power"}
+    await hass.services.async_call("switch", "turn_off", target, blocking=True)
+    assert agent.done == ["power.shutdown"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_an_old_word_played_again(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus, restarted: bool
+) -> None:
+    """A genuine `off` of yesterday, and a will that the broker sends late."""
+    old = [agent.word("off"), agent.word("lost")]
+    agent.say_that_it_is("online")
+    await hass.async_block_till_done()
+    if restarted:
+        await hass.config_entries.async_reload(paired.entry_id)
+        agent.say_that_it_is("online", retain=True)
+    for payload in old:
+        bus.fire(AVAILABILITY, payload)
+        await hass.async_block_till_done()
+
+    assert paired.runtime_data.status is Status.ONLINE
+    assert paired.runtime_data.refused["availability.replayed"] == 2
+
+
+async def test_the_same_word_again_is_no_sign_of_life(
+    coordinator: PilotCoordinator, agent: Agent, bus: Bus
+) -> None:
+    """Brokers repeat what they keep, and so may anybody: a dead host stays silent."""
+    said = agent.say_that_it_is("online")
+    with patch.object(coordinator, "_hear_life") as heard:
+        bus.fire(AVAILABILITY, said)
+        assert not heard.called
+        agent.say_that_it_is("online")
+        assert heard.called
+
+
+async def test_spoofed_lock(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, trust: TrustStore
+) -> None:
+    """Nobody who may only write to the broker makes a locked host look open."""
+    topic = f"{BASE}/state/session"
+    unlocked = agent.state("session", locked=False)
+    agent.state("session", locked=True)
+    await hass.async_block_till_done()
+    assert hass.states.get(SCREEN_LOCK).state == "off"
+
+    body = {"ts": agent.now(), "sequence": [2**40, 1], "values": {"locked": False}}
+    for payload in (
+        dump(body),
+        as_host(b"x" * 32, trust.controller, topic, body),
+        as_host(SECRET, trust.controller, f"{BASE}/state", body),
+        as_host(SECRET, trust.controller, topic, body | {"sequence": 1}),
+        dump({"protocol": 2, "body": body, "signatures": {}}),
+        unlocked,
+    ):
+        agent.part("session", payload)
+        await hass.async_block_till_done()
+        assert hass.states.get(SCREEN_LOCK).state == "off"
+
+    # The others in the message are as good as ever.
+    cpu = f'"cpu":{{"ts":{agent.now()},"values":{{"percent":12.5,"load_1m":1}}}}'
+    agent.bus.fire(f"{BASE}/state", f'{{"collectors":{{"session":{dump(body)},{cpu}}}}}')
+    await hass.async_block_till_done()
+    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+
+    coordinator = paired.runtime_data
+    assert {name: n for name, n in coordinator.refused.items() if name.startswith("state.")} == {
+        "state.unsigned": 2,
+        "state.bad_signature": 2,
+        "state.sequence": 1,
+        "state.envelope": 1,
+        "state.replayed": 1,
+    }
+
+    await hass.config_entries.async_reload(paired.entry_id)
+    agent.come_online()
+    agent.part("session", unlocked)
+    await hass.async_block_till_done()
+    assert paired.runtime_data.refused["state.replayed"] == 1
+    agent.start("0000111122223333")
+    agent.come_online()
+    agent.part("session", unlocked)
+    await hass.async_block_till_done()
+    assert paired.runtime_data.refused["state.replayed"] == 2
 
 
 # --- Results ---------------------------------------------------------------------------------
@@ -379,7 +525,7 @@ async def test_a_host_that_answers_is_not_doubted(
 
     assert await reauths(hass) == []
     assert agent.audit[-1]["key"] == "trust.verify"
-    assert agent.audit[-1]["status"] == "rejected"
+    assert agent.audit[-1]["status"] == "done"
 
 
 @pytest.mark.parametrize(

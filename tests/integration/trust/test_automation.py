@@ -8,7 +8,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from custom_components.pilot.condition import CONDITIONS
 from custom_components.pilot.trigger import TRIGGERS
 
-from .agent import BASE, Agent, Bus
+from .agent import Agent
 
 EVERYTHING = {"device_id": "all of the host"}
 
@@ -44,17 +44,17 @@ async def automate(hass: HomeAssistant, **automation: object) -> list[ServiceCal
     ],
 )
 async def test_a_status_triggers(
-    hass: HomeAssistant, device: str, bus: Bus, trigger: str, before: str, after: str
+    hass: HomeAssistant, device: str, agent: Agent, trigger: str, before: str, after: str
 ) -> None:
     """Once, and not what happens to the broker."""
-    bus.fire(f"{BASE}/availability", before)
+    agent.say_that_it_is(before)
     await hass.async_block_till_done()
     calls = await automate(
         hass, triggers={"trigger": f"pilot.{trigger}", "target": {"device_id": device}}
     )
     assert len(calls) == 0
     for word in (after, after):
-        bus.fire(f"{BASE}/availability", word)
+        agent.say_that_it_is(word)
         await hass.async_block_till_done()
     assert len(calls) == 1
 
@@ -101,7 +101,7 @@ async def test_an_event_triggers(
     [("is_online", "online"), ("is_asleep", "asleep"), ("is_off", "off"), ("is_lost", "lost")],
 )
 async def test_a_status_is_a_condition(
-    hass: HomeAssistant, device: str, bus: Bus, condition: str, word: str
+    hass: HomeAssistant, device: str, agent: Agent, condition: str, word: str
 ) -> None:
     """It passes in that status only."""
     calls = await automate(
@@ -110,7 +110,7 @@ async def test_a_status_is_a_condition(
         conditions={"condition": f"pilot.{condition}", "target": {"device_id": device}},
     )
     for said in ("online", "asleep", "off", "lost"):
-        bus.fire(f"{BASE}/availability", said)
+        agent.say_that_it_is(said)
         await hass.async_block_till_done()
         hass.bus.async_fire("now")
         await hass.async_block_till_done()
@@ -119,18 +119,19 @@ async def test_a_status_is_a_condition(
 
 
 async def test_being_locked_is_a_condition(hass: HomeAssistant, device: str, agent: Agent) -> None:
-    """As far as the last event tells."""
+    """Whatever happened last."""
     calls = await automate(
         hass,
         triggers={"trigger": "event", "event_type": "now"},
         conditions={"condition": "pilot.is_locked", "target": {"device_id": device}},
     )
-    for kind, passes in (("locked", True), ("unlocked", False)):
-        agent.happens("session", kind)
+    for locked in (True, False):
+        agent.state("session", locked=locked)
+        agent.happens("session", "logged_in")
         await hass.async_block_till_done()
         hass.bus.async_fire("now")
         await hass.async_block_till_done()
-        assert (len(calls) == 1) is passes
+        assert (len(calls) == 1) is locked
         calls.clear()
 
 

@@ -84,7 +84,7 @@ async def test_silence_is_an_error_that_says_what_is_known(
 ) -> None:
     """Nobody is left wondering."""
     agent.silent = True
-    bus.fire(f"{BASE}/availability", status)
+    agent.say_that_it_is(status)
     await hass.async_block_till_done()
 
     with pytest.raises(HomeAssistantError) as error:

@@ -22,14 +22,15 @@ from .agent import BASE, FIX, Agent, Bus
 from .conftest import SECRET
 
 SWITCH = "switch.office_pc_power"
+SCREEN_LOCK = "binary_sensor.office_pc_screen_lock"
 
 
 async def turn(hass: HomeAssistant, way: str) -> None:
     await hass.services.async_call("switch", f"turn_{way}", {"entity_id": SWITCH}, blocking=True)
 
 
-async def say(hass: HomeAssistant, bus: Bus, word: str) -> None:
-    bus.fire(f"{BASE}/availability", word)
+async def say(hass: HomeAssistant, agent: Agent, word: str) -> None:
+    agent.say_that_it_is(word)
     await hass.async_block_till_done()
 
 
@@ -47,7 +48,7 @@ async def test_there_is_a_button_for_what_the_host_can_do(
     assert buttons == {"restart", "suspend", "cancel_shutdown", "lock"}
     assert {state.state for state in hass.states.async_all("button")} == {"unknown"}
 
-    await say(hass, bus, "off")
+    await say(hass, agent, "off")
     assert {state.state for state in hass.states.async_all("button")} == {"unavailable"}
 
 
@@ -154,45 +155,43 @@ async def test_an_unpaired_host_cannot_tell_anybody_what_to_type(
     [("online", "on"), ("asleep", "off"), ("off", "off"), ("lost", "unknown")],
 )
 async def test_the_switch_shows_what_is_known(
-    hass: HomeAssistant, paired: MockConfigEntry, bus: Bus, word: str, state: str
+    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, word: str, state: str
 ) -> None:
     """And can be switched, as the host can be woken."""
-    await say(hass, bus, word)
+    await say(hass, agent, word)
     assert hass.states.get(SWITCH).state == state
 
 
 @pytest.mark.parametrize("macs", [[], ["00:00:00:00:00:00"], ["00:00:5e:00:53:01:02:03"]])
 async def test_a_host_that_cannot_be_woken_has_no_switch_when_it_is_off(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus, macs: list[str]
+    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, macs: list[str]
 ) -> None:
     """There is nothing that switching could do."""
     agent.announce(host=agent.announced["host"] | {"macs": macs})
     await hass.async_block_till_done()
-    await say(hass, bus, "off")
+    await say(hass, agent, "off")
     assert hass.states.get(SWITCH).state == "unavailable"
     with pytest.raises(HomeAssistantError, match="no network card"):
         await wake.async_wake(hass, paired.runtime_data)
 
 
-async def test_off_shuts_down(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus
-) -> None:
+async def test_off_shuts_down(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) -> None:
     """Once: a host that is off is what it shall be."""
     await turn(hass, "off")
     assert agent.done == ["power.shutdown"]
-    await say(hass, bus, "off")
+    await say(hass, agent, "off")
     await turn(hass, "off")
     assert agent.done == ["power.shutdown"]
 
 
-async def test_on_wakes(hass: HomeAssistant, paired: MockConfigEntry, bus: Bus) -> None:
+async def test_on_wakes(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) -> None:
     """By every address, where the options say; a host that is online needs no waking."""
     pytest.importorskip("wakeonlan")
     sent: list[Any] = []
     with patch("wakeonlan.send_magic_packet", lambda *macs, **where: sent.append((macs, where))):
         await turn(hass, "on")
         assert sent == []
-        await say(hass, bus, "off")
+        await say(hass, agent, "off")
         await turn(hass, "on")
         hass.config_entries.async_update_entry(
             paired, options={"wake_address": "192.0.2.255", "wake_port": 7}
@@ -206,11 +205,11 @@ async def test_on_wakes(hass: HomeAssistant, paired: MockConfigEntry, bus: Bus) 
 
 
 async def test_a_network_that_takes_no_packet(
-    hass: HomeAssistant, paired: MockConfigEntry, bus: Bus
+    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent
 ) -> None:
     """The user is told."""
     pytest.importorskip("wakeonlan")
-    await say(hass, bus, "off")
+    await say(hass, agent, "off")
     with (
         patch("wakeonlan.send_magic_packet", side_effect=OSError("unreachable")),
         pytest.raises(HomeAssistantError, match="unreachable"),
@@ -237,6 +236,39 @@ async def test_options(hass: HomeAssistant, paired: MockConfigEntry) -> None:
     given["wake_address"] = "192.0.2.255"
     await hass.config_entries.options.async_configure(form["flow_id"], given)
     assert paired.options == given
+
+
+# --- The lock --------------------------------------------------------------------------------
+
+
+async def test_the_lock_shows_whether_the_host_is_open(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent
+) -> None:
+    """On is open, as with all locks; and while the host is not there, nobody knows."""
+    for locked, state in ((True, "off"), (False, "on")):
+        agent.state("session", locked=locked)
+        await hass.async_block_till_done()
+        assert hass.states.get(SCREEN_LOCK).state == state
+    assert hass.states.get(SCREEN_LOCK).attributes["device_class"] == "lock"
+    await say(hass, agent, "asleep")
+    assert hass.states.get(SCREEN_LOCK).state == "unavailable"
+
+
+async def test_the_lock_of_an_unpaired_host(
+    hass: HomeAssistant, agent: Agent, bus: Bus, trust: TrustStore
+) -> None:
+    """It is a report like any other, signed for others or not at all."""
+    entry = make_entry(hass)
+    await hass.config_entries.async_setup(entry.entry_id)
+    agent.come_online()
+    agent.state("session", locked=True)
+    await hass.async_block_till_done()
+    assert hass.states.get(SCREEN_LOCK).state == "off"
+    agent.ring.add("0" * 16, "Other", b"o" * 32)
+    agent.state("session", locked=False)
+    agent.say_that_it_is("online")
+    await hass.async_block_till_done()
+    assert hass.states.get(SCREEN_LOCK).state == "on"
 
 
 # --- Events ----------------------------------------------------------------------------------
@@ -289,6 +321,7 @@ async def test_diagnostics_tell_no_secret(
 ) -> None:
     """How things stand, and what was refused."""
     await trust.async_set_fleet(bytes(range(100, 132)), add=True)
+    agent.dispatcher.received("session.lock", b"{}", retained=True)
     bus.fire(f"{BASE}/event/session", "{}")
     await hass.async_block_till_done()
     told = await get_diagnostics_for_config_entry(hass, hass_client, paired)
@@ -310,6 +343,7 @@ async def test_diagnostics_tell_no_secret(
             "session": ["locked", "unlocked", "logged_in", "logged_out"],
         },
         "clock_difference": None,
+        "refused_by_host": {"command.retained": 1},
     }
     assert told["refused"] == {"event.unsigned": 1}
     text = str(told)

@@ -18,9 +18,12 @@ from custom_components.pilot.keys import derive, fleet_secret, sign, verify
 from custom_components.pilot.pairing import ControllerPairing
 from custom_components.pilot.protocol import (
     MAX_ANNOUNCE,
+    Availability,
     ProtocolError,
     open_envelope,
     parse_announce,
+    parse_said,
+    parse_state,
 )
 
 from ..conftest import ANNOUNCE, CONTRACT, HOST_ID  # noqa: TID252
@@ -79,6 +82,12 @@ def test_reports(case: dict[str, Any], key_id: str) -> None:
     assert json.loads(body) == case["body"]
     if "/result/" in case["topic"]:
         assert parse_result(body).counter == case["body"].get("counter")
+        assert parse_result(body).refused == case["body"].get("refused")
+    elif case["topic"].endswith("/availability"):
+        assert parse_said(body) == (Availability.OFF, (7, 2_000_002))
+    elif "/state/" in case["topic"]:
+        part = b'{"collectors":{"session":%s}}' % body
+        assert parse_state(part)["session"].values == {"locked": True}
     elif "/event/" in case["topic"]:
         assert parse_event(body).type == "locked"
     else:
