@@ -20,6 +20,8 @@ from companion_agent.protocol import Topics
 from companion_agent.sensors.tuned import Tuned, TunedError, aside, is_aside, peek
 from companion_agent.survey import Survey
 from companion_agent.transport import Message, Transport
+from companion_agent.trust.channel import ChannelError, LocalClient
+from companion_agent.trust.private import check_secret
 from companion_agent.trust.store import StoreError, TrustStore
 from companion_agent.waker import Waker
 
@@ -97,6 +99,8 @@ def examine(path: Path | None) -> Iterator[Check]:
         yield _check_pairing(config)
         yield from _check_tuning(config)
         yield from check_backlog(config)
+        yield from _check_secrets(config)
+        yield _check_refused(config)
         host = identity.known_host_id(config.state_dir, platforms.current())
         for broker in config.brokers:
             yield from check_broker(broker, Topics(config.topic_prefix, host), config.birth_topic)
@@ -210,6 +214,38 @@ def check_backlog(config: Config) -> Iterator[Check]:
     since = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(kept.oldest))
     waiting = f"{kept.rows} reading{'' if kept.rows == 1 else 's'}"
     yield Check("backlog", "ok", f"{waiting} since {since} to be delivered; {size}")
+
+
+def _check_secrets(config: Config) -> Iterator[Check]:
+    """Look at who can read passwords and keys that a person wrote down."""
+    if not config.secret_files:
+        return
+    problems = [
+        problem for path in config.secret_files for problem in check_secret(path, config.state_dir)
+    ]
+    for problem in problems:
+        yield Check("secrets", "bad", problem.text, problem.fix)
+    if not problems:
+        names = ", ".join(str(path) for path in config.secret_files)
+        yield Check("secrets", "ok", f"nobody else can read {names}")
+
+
+def _check_refused(config: Config) -> Check:
+    """Ask the running agent what it has refused; only it knows."""
+    try:
+        client = LocalClient(config.state_dir)
+        try:
+            refused = client.ask({"ask": "refused"})["refused"]
+        finally:
+            client.close()
+    except ChannelError as error:
+        return Check("refused messages", "absent", str(error))
+    if not refused:
+        return Check("refused messages", "ok", "none since the agent's start")
+    counted = ", ".join(f"{name} {count}" for name, count in refused.items())
+    record = config.state_dir / "audit.log"
+    hint = f"{record} says more; docs/protocol.md says what they mean"
+    return Check("refused messages", "ok", f"since the agent's start: {counted}", hint)
 
 
 def _check_clock(now: float) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import os
 from pathlib import Path
 import sys
@@ -99,7 +100,8 @@ def load(
     source.apply_environment(document, environment, _leaves(checked, collectors))
     if not needs_broker:
         document.tree.setdefault("broker", "localhost")
-    return _check(document, checked, environment, path)
+    secrets = source.secret_files(document, path, base)
+    return replace(_check(document, checked, environment, path), secret_files=secrets)
 
 
 def _check(

@@ -128,6 +128,7 @@ class Config:
         fleet: The secret that many hosts share; `None` without one.
         mirror: The first version's topics to publish as well; `None` for not.
         path: The file that it was read from; `None` when it all came from the environment.
+        secret_files: The files that hold a password or a key, this one among them if it does.
     """
 
     brokers: tuple[Broker, ...]
@@ -143,6 +144,7 @@ class Config:
     fleet: bytes | None = field(default=None, repr=False)
     mirror: V1Topics | None = None
     path: Path | None = None
+    secret_files: tuple[Path, ...] = field(default=(), compare=False)
 
     def collector(self, name: str) -> CollectorConfig:
         """Return how a collector works, named in the configuration or not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 import difflib
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -17,8 +18,7 @@ import yaml
 from companion_agent.config.errors import Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Iterator, Mapping
 
 Raw = str | dict[str, "Raw"] | list["Raw"]
 Place = tuple[str | int, ...]
@@ -29,6 +29,8 @@ ENV_OTHER = frozenset({"PILOT_CONFIG"})
 MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000
 
+# Keys that hold a secret; with `_file` behind them they name a file that does.
+_SECRETS = ("password", "key_password", "fleet_key")
 _EXAMPLE = "a file that works has one line: `broker: mqtt.local`"
 
 
@@ -306,9 +308,44 @@ def _put(document: Document, place: Place, value: Raw, where: str) -> None:
         parent[last] = value
         # A secret and the file that holds it are one key said in two ways.
         twin = last.removesuffix("_file") if last.endswith("_file") else f"{last}_file"
-        if last.startswith(("password", "key_password", "fleet_key")):
+        if last.startswith(_SECRETS):
             parent.pop(twin, None)
         document.places[place] = where
+
+
+# --- Secrets ---------------------------------------------------------------------------------
+
+
+def secret_files(document: Document, file: Path | None, base: Path) -> tuple[Path, ...]:
+    """Name the files that hold secrets: the configuration, where it does, and those it names.
+
+    Args:
+        document: What was written.
+        file: The configuration file; `None` where there is none.
+        base: What paths in it start from.
+    """
+    found: dict[Path, None] = {}
+    for place, text in _texts(document.tree, ()):
+        key = str(place[-1])
+        if key in _SECRETS or _has_password(text, place):
+            if file and document.where(place).startswith(f"{file}:"):
+                found[file] = None
+        elif key == "client_key" or key.removesuffix("_file") in _SECRETS:
+            found[base / Path(text).expanduser()] = None
+    return tuple(found)
+
+
+def _texts(tree: Raw, place: Place) -> Iterator[tuple[Place, str]]:
+    if isinstance(tree, str):
+        yield place, tree
+        return
+    for step, below in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from _texts(below, (*place, step))
+
+
+def _has_password(text: str, place: Place) -> bool:
+    expanded = expand_broker(text) if place[0] == "broker" and len(place) <= 2 else None
+    return isinstance(expanded, dict) and "password" in expanded
 
 
 # --- A broker as a text ----------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # SDDL: full access for the system, the administrators and the owner, inherited by what is made
@@ -83,8 +85,22 @@ def append_private(path: Path, line: str) -> None:
 
 def check_private(path: Path) -> list[Problem]:
     """Say what lets others read a file or folder; nothing when it is not there."""
+    return _look(_check, path)
+
+
+def check_secret(path: Path, folder: Path) -> list[Problem]:
+    """Say what lets others than the agent and an administrator read a file of theirs.
+
+    Args:
+        path: A file that a person wrote.
+        folder: The agent's state folder, whose owner the agent runs as.
+    """
+    return _look(partial(_check_secret, folder), path)
+
+
+def _look(check: Callable[[Path], list[Problem]], path: Path) -> list[Problem]:
     try:
-        return _check(path)
+        return check(path)
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -173,6 +189,9 @@ if sys.platform == "win32":
         fix = f'icacls "{path}" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F *S-1-3-4:F'
         return [Problem(f"{path} is open to others ({', '.join(sorted(others))})", fix)]
 
+    def _check_secret(_: Path, path: Path) -> list[Problem]:
+        return _check(path)
+
 else:
     AS_ADMINISTRATOR = "run this as root"
 
@@ -200,6 +219,24 @@ else:
         if user and status.st_uid not in (0, user):
             problems.append(Problem(f"{path} belongs to another user", f"chown {user} {path}"))
         return problems
+
+    def _check_secret(folder: Path, path: Path) -> list[Problem]:
+        status = path.stat()
+        mode = stat.S_IMODE(status.st_mode)
+        try:
+            agent = folder.stat()
+            user, group = agent.st_uid, agent.st_gid
+        except FileNotFoundError:
+            user, group = os.geteuid(), os.getegid()
+        # `setup` gives the file to root and lets the agent's group read it.
+        open_to = mode & (0o037 if status.st_gid in (0, group) else 0o077)
+        if not open_to:
+            return []
+        if status.st_uid == user:
+            fix = f"chmod 600 {path}"
+        else:
+            fix = f"chgrp {group} {path} && chmod 640 {path}"
+        return [Problem(f"{path} holds a secret and is open to others (mode {mode:o})", fix)]
 
 
 def strangers_in(sddl: str) -> set[str]:

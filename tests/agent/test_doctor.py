@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import select
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent import doctor
+from companion_agent import config as configuration, doctor
 from companion_agent.backlog.clock import Moment
 from companion_agent.backlog.recorder import Point
 from companion_agent.backlog.settings import BacklogConfig
@@ -17,6 +21,7 @@ from companion_agent.backlog.task import Task
 from companion_agent.cli import main
 from companion_agent.config import Broker, Config
 from companion_agent.protocol import Topics
+from companion_agent.trust.channel import LocalServer
 
 from .bench import HOST, House, Mosquitto, free_port
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.doctor import Check
+    from companion_agent.trust.channel import Caller
 
 TOPICS = Topics("pilot/v2", HOST)
 BIRTH = "homeassistant/status"
@@ -186,3 +192,91 @@ def test_without_a_configuration_it_still_looks_at_the_host(
     assert code == 1
     assert "there is no such file" in printed
     assert "collector memory" in printed
+
+
+# --- Secrets and refusals --------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no modes")
+@pytest.mark.parametrize(
+    ("content", "open_file"),
+    [
+        ("security: {{fleet_key: {key}}}", "config.yaml"),
+        ("security: {{fleet_key_file: key}}", "key"),
+        ("broker: {{host: h, username: u, password: p}}", "config.yaml"),
+        ("broker: mqtt://u:p@h", "config.yaml"),
+        ("broker: [h, 'mqtt://u:p@h']", "config.yaml"),
+        ("broker: {{host: h, username: u, password_file: key}}", "key"),
+        ("broker: h", ""),
+    ],
+)
+def test_a_secret_that_others_can_read(tmp_path: Path, content: str, open_file: str) -> None:
+    key = base64.b64encode(bytes(range(32))).decode()
+    (tmp_path / "key").write_text(key)
+    file = tmp_path / "config.yaml"
+    file.write_text(f"{content.format(key=key)}\nstate_dir: state\n")
+    environment = {} if "broker" in content else {"PILOT_BROKER": "h"}
+    config = configuration.load(file, environment)
+    for path in (file, tmp_path / "key"):
+        path.chmod(0o644)
+
+    checks = list(doctor._check_secrets(config))
+
+    assert [check.detail for check in checks] == [
+        f"{tmp_path / name} holds a secret and is open to others (mode 644)"
+        for name in ([open_file] if open_file else [])
+    ]
+    if open_file:
+        (tmp_path / open_file).chmod(0o600)
+        [check] = doctor._check_secrets(config)
+        assert check.verdict == "ok"
+
+
+def test_a_secret_in_the_environment_is_in_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("broker: {host: h, username: u, password: p}\n")
+    config = configuration.load(file, {"PILOT_BROKER__PASSWORD": "other"})
+    assert config.secret_files == ()
+
+
+def test_what_was_refused_is_asked_of_the_running_agent(tmp_path: Path) -> None:
+    config = configuration.load(None, {"PILOT_BROKER": "h", "PILOT_STATE_DIR": str(tmp_path)})
+    assert doctor._check_refused(config).verdict == "absent"
+
+    with Answering(tmp_path, {"refused": {}}):
+        assert doctor._check_refused(config).detail == "none since the agent's start"
+    with Answering(tmp_path, {"refused": {"command.replayed": 3}}):
+        check = doctor._check_refused(config)
+    assert check.verdict == "ok"
+    assert "command.replayed 3" in check.detail
+    assert "audit.log" in check.hint
+
+
+class Answering:
+    """A running agent that answers one thing."""
+
+    def __init__(self, folder: Path, answer: dict[str, Any]) -> None:
+        self.answer = answer
+        self.server = LocalServer(folder, self)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._stop = threading.Event()
+
+    def asked(self, caller: Caller, message: dict[str, Any]) -> None:
+        caller.send(self.answer)
+
+    def gone(self, caller: Caller) -> None:
+        pass
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            for ready in select.select(self.server.sockets, [], [], 0.01)[0]:
+                self.server.readable(ready)
+
+    def __enter__(self) -> None:
+        self.server.open()
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.server.close()

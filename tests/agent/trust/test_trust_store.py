@@ -13,6 +13,7 @@ import pytest
 from companion_agent.trust.private import (
     append_private,
     check_private,
+    check_secret,
     make_private_folder,
     strangers_in,
     write_private,
@@ -234,3 +235,28 @@ def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
 )
 def test_windows_rules_are_read(sddl: str, strangers: set[str]) -> None:
     assert strangers_in(sddl) == strangers
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows no modes")
+@pytest.mark.parametrize(
+    ("mode", "group", "complaint"),
+    [
+        (0o600, "own", ""),
+        (0o640, "own", ""),
+        (0o640, "other", "chmod 600"),
+        (0o660, "own", "chmod 600"),
+        (0o644, "own", "chmod 600"),
+    ],
+)
+def test_a_file_that_a_person_wrote(tmp_path: Path, mode: int, group: str, complaint: str) -> None:
+    """The agent's group may read it, as `setup` leaves it; nobody else."""
+    folder, file = tmp_path / "state", tmp_path / "config.yaml"
+    folder.mkdir()
+    file.write_text("broker: {host: h, username: u, password: p}\n")
+    file.chmod(mode)
+    if group == "other":
+        if os.geteuid():
+            pytest.skip("only root can give a file to another group")
+        os.chown(file, -1, 12345)
+    problems = check_secret(file, folder)
+    assert [problem.fix for problem in problems] == ([f"{complaint} {file}"] if complaint else [])
