@@ -1,6 +1,7 @@
 """Pair with a host over MQTT, and part from it."""
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from .trust import async_get_trust
 
 PATIENCE: Final = (1, 2, 3, 4)
 """Seconds to wait for an answer before saying it again; a host answers a repeat alike."""
+SUBSCRIBE_PATIENCE: Final = 2.0
 REVOKE: Final = "trust.revoke"
 REVOKE_PATIENCE: Final = 3.0
 
@@ -111,8 +113,11 @@ async def async_pair(hass: HomeAssistant, prefix: str, host_id: str, code: str) 
     )
     topic = partial(pairing_topic, prefix, host_id, controller)
     talk = _Talk(hass, prefix, host_id, pairing)
+    # The host answers at once, and an answer that nobody listens for yet is lost.
+    listening = asyncio.Event()
     unsubscribe = [
         await mqtt.async_subscribe(hass, topic("+"), talk.heard, qos=1, encoding=None),
+        mqtt.async_on_subscribe_done(hass, topic("+"), 1, listening.set),
         await mqtt.async_subscribe(
             hass,
             availability_topic(prefix, host_id),
@@ -122,6 +127,10 @@ async def async_pair(hass: HomeAssistant, prefix: str, host_id: str, code: str) 
         ),
     ]
     try:
+        with suppress(TimeoutError):
+            # A broker that does not confirm may let us hear all the same; words are repeated.
+            async with asyncio.timeout(SUBSCRIBE_PATIENCE):
+                await listening.wait()
         answer = await talk.async_ask(topic("request"), pairing.request(), "answer")
         confirm = await hass.async_add_executor_job(pairing.confirm, answer)
         return pairing.finish(await talk.async_ask(topic("confirm"), confirm, "result"))

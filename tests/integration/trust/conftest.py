@@ -26,7 +26,10 @@ def bus(
 ) -> Generator[Bus]:
     """Return the broker."""
     bus = Bus(hass)
-    with patch.object(pair.mqtt, "async_publish", bus.publish):
+    with (
+        patch.object(pair.mqtt, "async_publish", bus.publish),
+        patch.object(pair.mqtt, "async_on_subscribe_done", bus.confirm),
+    ):
         yield bus
 
 
@@ -36,6 +39,7 @@ def quick() -> Generator[None]:
     with (
         patch("custom_components.pilot.pair.PATIENCE", (0.05, 0.05)),
         patch("custom_components.pilot.pair.REVOKE_PATIENCE", 0.1),
+        patch("custom_components.pilot.pair.SUBSCRIBE_PATIENCE", 0.05),
         patch("custom_components.pilot.commands.REPEATS", (0.02, 0.05)),
         patch("custom_components.pilot.commands.GIVE_UP", 0.2),
         patch("custom_components.pilot.control.DOUBT_DELAY", 0.05),

@@ -169,6 +169,32 @@ async def test_a_host_that_does_not_answer(
     assert len(bus.published) == 2
 
 
+async def test_nothing_is_asked_before_the_answer_can_be_heard(
+    hass: HomeAssistant, agent: Agent, bus: Bus
+) -> None:
+    """The host answers at once, and a second request would be a second later."""
+    flow_id = await the_card(hass, agent)
+    agent.show_code()
+    bus.confirms = False
+    with patch("custom_components.pilot.pair.SUBSCRIBE_PATIENCE", 60):
+        entering = hass.async_create_task(enter(hass, flow_id))
+        await bus.asked.wait()
+        assert bus.published == []
+        for done in bus.waiting:
+            done()
+        assert (await entering)["type"] == "create_entry"
+    assert len(bus.published) == 2
+    assert bus.waiting == []
+
+
+async def test_a_broker_that_confirms_nothing(hass: HomeAssistant, agent: Agent, bus: Bus) -> None:
+    """It may deliver all the same."""
+    flow_id = await the_card(hass, agent)
+    agent.show_code()
+    bus.confirms = False
+    assert (await enter(hass, flow_id))["type"] == "create_entry"
+
+
 async def test_without_a_broker(hass: HomeAssistant, agent: Agent, bus: Bus) -> None:
     """Known before, or found out on the way."""
     flow_id = await the_card(hass, agent)
