@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 # Opens Pilot's dialog in the user's Home Assistant, by way of the page that knows where that is.
 # The code stands in the fragment, which no browser sends to a server (RFC 3986, section 3.5).
 _LINK = "https://my.home-assistant.io/redirect/config_flow_start/?domain=pilot#code={code}"
+
+# White on black, whatever the terminal's colours are: many cameras do not read the reverse.
+_COLORS, _NO_COLORS = "\x1b[38;5;231;48;5;16m", "\x1b[0m"
 
 _ENDS = {
     Status.EXPIRED: "The code has expired. Call `pilot-agent pair` for a new one.",
@@ -175,7 +179,9 @@ def _draw(text: str) -> str:
         drawn.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return ""
-    return drawn
+    if os.environ.get("TERM", "dumb") == "dumb":
+        return drawn
+    return "".join(f"{_COLORS}{line}{_NO_COLORS}\n" for line in drawn.splitlines())
 
 
 def _wait(terminal: Terminal) -> Status:

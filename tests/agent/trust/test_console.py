@@ -130,11 +130,16 @@ def test_without_a_service_there_is_no_code(
     assert said.out == ""
 
 
-def test_a_terminal_gets_a_qr_code(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("terminal", ["xterm", "dumb"])
+def test_a_terminal_gets_a_qr_code(monkeypatch: pytest.MonkeyPatch, terminal: str) -> None:
+    """In its own colours, so that a camera reads it from a light terminal as well."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", terminal)
     drawn = console._draw(console._LINK.format(code=CODE))
     assert drawn.count("\n") > 10
     assert "▀" in drawn
+    lines = drawn.splitlines()
+    assert all(line.startswith("\x1b[") is (terminal == "xterm") for line in lines if line)
 
 
 @pytest.mark.parametrize("service_runs", [True, False])
