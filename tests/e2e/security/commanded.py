@@ -66,6 +66,12 @@ class Commanded(Host):
         refused: dict[str, int] = self.ha.get(path)["data"]["refused"]
         return refused
 
+    def refused_by_host(self) -> dict[str, int]:
+        """Return what the host itself has refused, as Home Assistant's diagnostics say."""
+        path = f"diagnostics/config_entry/{self.entry['entry_id']}"
+        told: dict[str, int] = self.ha.get(path)["data"]["trust"]["refused_by_host"]
+        return told
+
     def wait_until_refused(self, what: str, times: int = 1) -> None:
         """Wait until Home Assistant has counted a refusal."""
         wait_for(lambda: self.refused().get(what, 0) >= times, f"{times} times {what}")

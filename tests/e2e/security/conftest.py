@@ -20,7 +20,7 @@ from stack.agent import Agent
 from stack.broker import Mosquitto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -42,7 +42,9 @@ class MakeVictim(Protocol):
 class MakeCommanded(Protocol):
     """Makes a host that Home Assistant can command once it is paired."""
 
-    def __call__(self, name: str = ..., **settings: Any) -> Commanded:
+    def __call__(
+        self, name: str = ..., env: Mapping[str, str] | None = ..., **settings: Any
+    ) -> Commanded:
         """Make it; it is not started yet."""
 
 
@@ -87,6 +89,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 def machine(furnished: Machine) -> Machine:
     """Return a machine that nothing was done to yet."""
     furnished.forget()
+    furnished.lock(False)
     return furnished
 
 
@@ -134,12 +137,14 @@ def make_commanded(
     """
     made: list[Commanded] = []
 
-    def make(name: str = "office-pc", **settings: Any) -> Commanded:
+    def make(
+        name: str = "office-pc", env: Mapping[str, str] | None = None, **settings: Any
+    ) -> Commanded:
         agent = Agent(
             tmp_path / f"host-{len(made) + 1}",
             broker,
             settings={"collectors": QUICK, "name": name, **settings},
-            env=machine.env,
+            env={**machine.env, **(env or {})},
         )
         host = Commanded(ha, bus, agent, machine)
         made.append(host)

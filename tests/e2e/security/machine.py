@@ -63,6 +63,14 @@ begins = [dbus.Boolean(sys.argv[1] == "begins")]
 mock.EmitSignal("org.freedesktop.login1.Manager", "PrepareForSleep", "b", begins)
 """
 
+_LOCK = """
+import dbus, sys
+bus = dbus.SystemBus()
+session = bus.get_object("org.freedesktop.login1", "/org/freedesktop/login1/session/c1")
+locked = dbus.Boolean(sys.argv[1] == "locked")
+dbus.Interface(session, "org.freedesktop.login1.Session").SetLockedHint(locked)
+"""
+
 _ORDERS = (
     "PowerOff", "Reboot", "Suspend", "Hibernate", "HybridSleep", "LockSession",
     "TerminateSession", "ScheduleShutdown", "CancelScheduledShutdown",
@@ -131,6 +139,10 @@ class Machine:
     def wake_up(self) -> None:
         """Have logind say that the machine has slept."""
         assert self._debian_python(_SLEEP, "is over")
+
+    def lock(self, locked: bool = True) -> None:
+        """Have the desktop say that its screen is locked, or open."""
+        assert self._debian_python(_LOCK, "locked" if locked else "open")
 
     def _all_orders(self) -> list[str]:
         pattern = rf"(?m)^[\d.]+ ({'|'.join(_ORDERS)})\b"

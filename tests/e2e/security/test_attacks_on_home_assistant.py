@@ -79,7 +79,7 @@ def test_replay_after_the_agent_has_started_again(commanded: Commanded, listener
     begin = time.monotonic()
     commanded.agent.restart()
     listener.wait_for(
-        commanded.topic("availability"), lambda m: m.payload == b"online", since=begin
+        commanded.topic("availability"), lambda m: b"online" in m.payload, since=begin
     )
 
     def refused() -> bool:
@@ -319,6 +319,36 @@ def test_spoofed_events_did_not_happen(commanded: Commanded, listener: Attacker)
 
 
 # -- floods ----------------------------------------------------------------------------------
+
+
+def test_spoofed_good_bye_does_not_disarm_the_power_switch(
+    commanded: Commanded, listener: Attacker
+) -> None:
+    """A host that somebody else says is off is still switched off by who means it."""
+    topic = commanded.topic("availability")
+    genuine = listener.heard(topic)[-1].payload
+    [controller] = commanded.announce()["trust"]["controllers"]
+    body = json.loads(genuine)["body"]
+    listener.say(
+        Said(topic, b"off"),
+        Said(topic, wrap(body.replace("online", "off"), {controller: NO_SIGNATURE})),
+        Said(topic, wrap(body.replace("online", "off"), json.loads(genuine)["signatures"])),
+        retain=True,
+    )
+    commanded.wait_until_refused("availability.bad_signature", 2)
+    commanded.wait_until_refused("availability.unsigned")
+
+    commanded.ha.ws(
+        "call_service",
+        domain="switch",
+        service="turn_off",
+        service_data={"entity_id": commanded.entity("power")["entity_id"]},
+    )
+
+    assert commanded.machine.orders() == ["PowerOff"]
+    assert commanded.state("power")["state"] == "on"
+    told = wait_for(lambda: commanded.refused_by_host().get("availability.foreign"), "its count")
+    assert told >= 1
 
 
 def test_flood_is_counted_and_logged_once(

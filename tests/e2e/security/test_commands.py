@@ -23,6 +23,43 @@ if TYPE_CHECKING:
     from stack.homeassistant import HomeAssistant
 
 
+class PlayedClock:
+    """A clock that a host believes in.
+
+    Args:
+        folder: For what leads its agent there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._ahead = folder / "ahead"
+        modules = folder / "played-clock"
+        modules.mkdir()
+        (modules / "sitecustomize.py").write_text(_PLAYED_CLOCK, encoding="utf-8")
+        self.env = {"PYTHONPATH": str(modules), "PLAYED_CLOCK": str(self._ahead)}
+        self.set(ahead=0)
+
+    def set(self, *, ahead: float) -> None:
+        """Set it before or behind the real one, in seconds."""
+        fresh = self._ahead.with_suffix(".new")
+        fresh.write_text(str(ahead), encoding="ascii")
+        fresh.replace(self._ahead)
+
+
+_PLAYED_CLOCK = """
+import os, time
+
+real = time.time
+
+
+def played():
+    with open(os.environ["PLAYED_CLOCK"]) as file:
+        return real() + float(file.read())
+
+
+time.time = played
+"""
+
+
 def act(host: Commanded, action: str, **data: Any) -> Any:
     """Call an action for a host; an error is raised as the user sees it."""
     domain, _, service = action.partition(".")
@@ -91,6 +128,29 @@ def test_asleep_and_awake_again(commanded: Commanded) -> None:
     commanded.wait_for_status("online")
     commanded.wait_for_fresh_values(since=woke)
     assert commanded.obeys()
+
+
+@pytest.mark.browser
+def test_lock_is_shown_and_survives_a_restart(
+    commanded: Commanded, open_page: OpenPage, artifacts: Path
+) -> None:
+    """It follows the desktop at once, and is asked for where nobody has heard of it."""
+    commanded.wait_for_state("session.locked", "on")
+
+    commanded.machine.lock()
+
+    commanded.wait_for_state("session.locked", "off")
+    assert commanded.state("session_event")["attributes"]["event_type"] == "locked"
+    commanded.agent.restart()
+    commanded.wait_for_status("online")
+    commanded.wait_for_state("session.locked", "off")
+    commanded.ha.reload_entry(commanded.entry["entry_id"])
+    commanded.wait_for_state("session.locked", "off")
+    with open_page(f"/config/devices/device/{commanded.device['id']}", height=1600) as page:
+        page.get_by_text("Screen lock", exact=True).first.wait_for()
+        screenshot(page, artifacts / "locked.png")
+    commanded.machine.lock(False)
+    commanded.wait_for_state("session.locked", "on")
 
 
 # -- what goes wrong is said -------------------------------------------------------------------
@@ -170,6 +230,37 @@ def test_agent_that_just_started_obeys_at_once(commanded: Commanded, listener: A
     listener.wait_for(commanded.topic("announce"), since=begin)
 
     assert commanded.obeys()
+
+
+@pytest.mark.browser
+def test_clocks_that_differ_are_a_repair_that_heals(
+    make_commanded: MakeCommanded, tmp_path: Path, open_page: OpenPage, artifacts: Path
+) -> None:
+    """Nobody is locked out of their machine silently: it says by how much the clocks differ."""
+    clock = PlayedClock(tmp_path)
+    host = make_commanded(env=clock.env).start().add_with_code()
+    clock.set(ahead=2 * 3600 + 60)
+
+    with pytest.raises(StackError, match="clock"):
+        host.press(LOCK)
+
+    def repair() -> dict[str, Any] | None:
+        issues = host.ha.ws("repairs/list_issues")["issues"]
+        return next((i for i in issues if i["translation_key"] == "clock_ahead"), None)
+
+    told = wait_for(repair, "the repair")["translation_placeholders"]
+    assert told["name"] == "office-pc"
+    assert told["difference"].startswith("2 h")
+    with open_page("/config/repairs", height=1100) as page:
+        page.get_by_text("office-pc").first.click()
+        page.get_by_text("2 h").first.wait_for()
+        screenshot(page, artifacts / "repair-clock.png")
+
+    clock.set(ahead=0)
+
+    # By the next reading, without anybody pressing anything.
+    wait_for(lambda: repair() is None, "the end of the repair")
+    assert host.obeys()
 
 
 @pytest.mark.slow

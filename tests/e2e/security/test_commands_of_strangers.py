@@ -393,7 +393,7 @@ def test_nobody_sends_a_host_away_by_a_conflict(victim: Victim, attacker: Attack
     attacker.say(Said(victim.topic("announce"), json.dumps(pretended).encode()))
 
     assert victim.did_nothing()
-    assert attacker.heard(victim.topic("availability"))[-1].payload == b"online"
+    assert victim.says(attacker.heard(victim.topic("availability"))[-1]) == "online"
 
 
 def test_spoofed_good_bye_is_contradicted(victim: Victim, attacker: Attacker) -> None:
@@ -401,9 +401,11 @@ def test_spoofed_good_bye_is_contradicted(victim: Victim, attacker: Attacker) ->
     attacker.say(Said(victim.topic("availability"), b"off"), retain=True)
 
     attacker.wait_for(
-        victim.topic("availability"), lambda heard: heard.payload == b"online", since=begin
+        victim.topic("availability"), lambda heard: victim.says(heard) == "online", since=begin
     )
     assert victim.did_nothing()
+    told = victim.ask("trust.verify")["refused"]
+    assert told["availability.foreign"] == 1
 
 
 # -- what is heard ----------------------------------------------------------------------------

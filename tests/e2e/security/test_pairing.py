@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
 from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
@@ -14,6 +16,7 @@ from stack.console import StackError
 from stack.process import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Locator, Page
@@ -164,6 +167,22 @@ def test_no_code_is_shown(
     host.agent.process.wait_for_output("sudo pilot-agent pair")
 
 
+def test_expired_code(make_commanded: MakeCommanded, open_page: OpenPage, artifacts: Path) -> None:
+    host = make_commanded().start()
+    code = Code.on(host.agent, lifetime=1)
+    host.wait_until_offered()
+    assert "The code has expired" in code.end()
+
+    with open_page(INTEGRATIONS) as page:
+        dialog = open_card(page, "office-pc")
+        type_code(dialog, code.digits)
+        expect(dialog.locator("ha-alert")).to_contain_text("This code has expired")
+        screenshot(page, artifacts / "pair-expired.png")
+
+        type_code(dialog, Code.on(host.agent).digits)
+        dialog.get_by_role("button", name="Finish").wait_for()
+
+
 def test_host_is_off(make_commanded: MakeCommanded, ha: HomeAssistant) -> None:
     host = make_commanded().start()
     flow_id = host.wait_until_offered()["flow_id"]
@@ -237,26 +256,65 @@ def test_reinstalled_host_is_paired_again(commanded: Commanded, ha: HomeAssistan
 # -- several -----------------------------------------------------------------------------------
 
 
+def fleet_key() -> str:
+    """Return a key as `openssl rand -base64 32` makes it."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+@pytest.fixture
+def _fleet_is_forgotten(ha: HomeAssistant) -> Iterator[None]:
+    """Leave Home Assistant without a fleet key."""
+    yield
+    step = ha.start_flow("pilot")
+    chosen = {"advanced": {"prefix": "pilot/v2"}, "fleet": {"fleet_mode": "forget"}}
+    ha.confirm(step["flow_id"], chosen)
+
+
+@pytest.mark.usefixtures("_fleet_is_forgotten")
 def test_fleet_key_needs_no_code(make_commanded: MakeCommanded, ha: HomeAssistant) -> None:
     """Hosts that prove it are added without a question; the key is nowhere to be read."""
-    import base64
-    import secrets
-
-    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    key = fleet_key()
     step = ha.start_flow("pilot")
     chosen = {"advanced": {"prefix": "pilot/v2"}, "fleet": {"fleet_key": key, "fleet_mode": "add"}}
     assert ha.confirm(step["flow_id"], chosen)["reason"] == "fleet_saved"
-    try:
-        host = make_commanded(security={"fleet_key": key}).start()
 
-        host.wait_for_status("online")
-        host.wait_for_entity("session_lock")
-        assert host.obeys()
-        told = str(ha.get(f"diagnostics/config_entry/{host.entry['entry_id']}"))
-        assert key not in told
-        assert key not in ha.log()
-        assert key not in str(host.entry)
-    finally:
-        step = ha.start_flow("pilot")
-        chosen["fleet"] = {"fleet_mode": "forget"}
-        ha.confirm(step["flow_id"], chosen)
+    host = make_commanded(security={"fleet_key": key}).start()
+
+    host.wait_for_status("online")
+    host.wait_for_entity("session_lock")
+    assert host.obeys()
+    told = str(ha.get(f"diagnostics/config_entry/{host.entry['entry_id']}"))
+    assert key not in told
+    assert key not in ha.log()
+    assert key not in str(host.entry)
+
+
+@pytest.mark.usefixtures("_fleet_is_forgotten")
+def test_fleet_hosts_wait_as_cards_if_the_user_prefers_that(
+    make_commanded: MakeCommanded, open_page: OpenPage, artifacts: Path
+) -> None:
+    """The key and the choice are entered where hosts are added, and cards then ask for no code."""
+    key = fleet_key()
+    with open_page(f"{INTEGRATIONS}/add?domain=pilot", height=1100) as page:
+        page.get_by_role("button", name="OK").click()
+        dialog = page.locator("dialog-data-entry-flow")
+        dialog.get_by_text("Fleet key", exact=True).first.click()
+        dialog.locator("input[type=password]").fill(key)
+        dialog.get_by_text("Offer them, and let me confirm each").click()
+        screenshot(page, artifacts / "fleet-key.png")
+        dialog.get_by_role("button", name="Submit").click()
+        dialog.get_by_text("The fleet key is saved").wait_for()
+
+    host = make_commanded(security={"fleet_key": key}).start()
+
+    host.wait_until_offered()
+    with open_page(INTEGRATIONS) as page:
+        dialog = open_card(page, "office-pc")
+        expect(dialog.locator("input")).to_have_count(0)
+        screenshot(page, artifacts / "fleet-card.png")
+        dialog.get_by_role("button", name="Submit").click()
+        dialog.get_by_role("button", name="Finish").click()
+
+    host.wait_for_status("online")
+    host.wait_for_entity("session_lock")
+    assert host.obeys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 import json
+from pathlib import Path
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -13,12 +14,20 @@ from stack.process import Process, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-    from security.attacker import Attacker
+    from security.attacker import Attacker, Heard
     from security.machine import Machine
 
     from stack.agent import Agent
+
+# How long a code lives is no setting: nobody needs another than the ten minutes.
+_SHORT_LIVED = """
+import sys
+from companion_agent.trust import pairing
+pairing.LIFETIME = {lifetime}
+from companion_agent.cli import main
+sys.exit(main())
+"""
 
 LOCK = "session.lock"
 SHUTDOWN = "power.shutdown"
@@ -76,6 +85,11 @@ class Victim:
         genuine = [body for m in heard if (body := self.home.read(m.topic, m.payload))]
         return genuine[-1] if genuine else heard[-1].body
 
+    def says(self, heard: Heard) -> str:
+        """Return what a message says about being there, as its own Home Assistant believes it."""
+        body = self.home.read(heard.topic, heard.payload)
+        return str(body["availability"]) if body else ""
+
     @property
     def session(self) -> str:
         """The session of its agent's last start."""
@@ -103,6 +117,10 @@ class Victim:
 
     def obeys(self, key: str = LOCK) -> bool:
         """Tell whether it still does what its own Home Assistant asks of it."""
+        return bool(self.ask(key)["status"] == "done")
+
+    def ask(self, key: str) -> dict[str, Any]:
+        """Have its own Home Assistant ask something of it, and return the verified result."""
         command = self.command(key)
         wanted = json.loads(json.loads(command.payload)["body"])["id"]
         self.attacker.say(command)
@@ -110,7 +128,7 @@ class Victim:
         heard = self.attacker.wait_for(topic, lambda m: m.body["id"] == wanted)
         body = self.home.read(heard.topic, heard.payload)
         assert body is not None, "the result is not signed for the Home Assistant that asked"
-        return bool(body["status"] == "done")
+        return body
 
     def did_nothing(self) -> bool:
         """Tell whether its machine was left alone, while its own Home Assistant can command it."""
@@ -163,9 +181,17 @@ class Code:
         self.digits = found[1] + found[2]
 
     @classmethod
-    def on(cls, agent: Agent) -> Self:
-        """Show one on a host whose agent runs."""
+    def on(cls, agent: Agent, lifetime: float | None = None) -> Self:
+        """Show one on a host whose agent runs.
+
+        Args:
+            agent: The agent.
+            lifetime: Seconds until it expires, instead of ten minutes.
+        """
         program = agent.process.command[:-3]
+        if lifetime is not None:
+            python = str(Path(program[-1]).with_name("python"))
+            program = [*program[:-1], python, "-c", _SHORT_LIVED.format(lifetime=lifetime)]
         command = [*program, "pair", "--no-qr", "--config", str(agent.config)]
         return cls(command, agent.folder / f"pair-{time.monotonic_ns()}.log")
 
