@@ -4,7 +4,7 @@ Needs atheris beside the agent, on Python 3.11 and Linux:
 
     uv venv fuzz-3.11 --python 3.11
     uv pip install --python fuzz-3.11/bin/python atheris -e .
-    fuzz-3.11/bin/python tests/fuzz/agent.py -max_total_time=1800 corpus/
+    fuzz-3.11/bin/python tests/fuzz/agent.py -max_total_time=3600 corpus/
 
 Everything behind the script's name goes to libFuzzer. It is run by hand, not in CI.
 """

@@ -5,7 +5,7 @@ messages knows of it:
 
     uv venv fuzz-3.14 --python 3.14
     uv pip install --python fuzz-3.14/bin/python atheris orjson spake2
-    fuzz-3.14/bin/python tests/fuzz/integration.py -max_total_time=1800 corpus/
+    fuzz-3.14/bin/python tests/fuzz/integration.py -max_total_time=3600 corpus/
 
 Everything behind the script's name goes to libFuzzer. It is run by hand, not in CI.
 """
@@ -79,6 +79,13 @@ EVENT = {
     "type": "locked",
     "data": {"user": "anna", "uid": 1000},
 }
+SAID = {
+    "ts": 1793952000.25,
+    "session": "5f1c0a9be3d24c77",
+    "sequence": [1793952000, 2_000_002],
+    "availability": "asleep",
+}
+VERIFIED = json.loads(BODY) | {"refused": {"command.replayed": 3, "pairing.wrong_code": 1}}
 ODD = (
     None, True, False, 0, -1, 2, 2**53, 10**400, -0.0, 1e308, "", "\0", "x" * 70_000, "9c3f",
     "ünï.cödé", "\u202e", [], {}, [[]], [None] * 3000, {"": {}}, {"key": "cpu.percent"},
@@ -108,6 +115,7 @@ def _reports(data: bytes) -> None:
         envelope.parse_event,
         protocol.parse_state,
         protocol.parse_availability,
+        protocol.parse_said,
     ):
         try:
             read(data)
@@ -184,6 +192,8 @@ def main() -> None:
     attempt.confirm({"message": base64.b64encode(b"B" + point[1:]).decode()})
     assert protocol.parse_announce(json.dumps(ANNOUNCE).encode(), HOST)
     assert envelope.parse_event(json.dumps(EVENT).encode())
+    assert protocol.parse_said(json.dumps(SAID).encode())[1] == (1793952000, 2_000_002)
+    assert envelope.parse_result(json.dumps(VERIFIED).encode()).refused == VERIFIED["refused"]
     assert envelope.verified(KEYS, RESULT, GENUINE, envelope.MAX_RESULT) == BODY.encode()
 
     def one(data: bytes) -> None:
@@ -205,7 +215,7 @@ def main() -> None:
             case 6:
                 _announce(json.dumps(_with_odd_parts(provider, ANNOUNCE)).encode())
             case 7:
-                whole = json.loads(BODY) if provider.ConsumeBool() else EVENT
+                whole = provider.PickValueInList([json.loads(BODY), EVENT, SAID, VERIFIED])
                 _reports(json.dumps(_with_odd_parts(provider, whole)).encode())
             case _:
                 text = provider.ConsumeUnicodeNoSurrogates(4096)
