@@ -33,6 +33,9 @@ CONF_WAKE_PORT: Final = "wake_port"
 STALE_AFTER: Final = 3
 """Intervals without a word after which a collector's readings are not believed any more."""
 
+MISSED_AFTER: Final = 1.5
+"""Intervals after which something must have been missed of a host that is heard again."""
+
 DOCUMENTATION_URL: Final = "https://github.com/pilot-home/pilot#when-something-is-wrong"
 
 SEARCH_TIME: Final = timedelta(seconds=3)

@@ -293,6 +293,8 @@ class PilotCoordinator:
         was, self.status = self.status, status
         self.since = self._host_since if status is self._host_status else dt_util.utcnow()
         LOGGER.info("%s is %s", self.entry.title, status.replace("_", " "))
+        if status is Status.ONLINE:
+            self.readings.doubt(monotonic())
         self._tell_status()
         if Status.ONLINE in (was, status):
             for cell, listener in self.readings.shown():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from .const import STALE_AFTER
+from .const import MISSED_AFTER, STALE_AFTER
 from .protocol import Announce, ProtocolError, Reading, ReadingType, Value
 
 type NativeValue = float | bool | str | datetime
@@ -222,6 +222,16 @@ class Readings:
         for collector in expired:
             collector.fresh = False
         return expired
+
+    def doubt(self, now: float) -> None:
+        """Do not believe values that have had a successor which was not heard.
+
+        They would be shown, and recorded, for the moment until a host that is there again has
+        said all that it has to say.
+        """
+        for collector in self.collectors.values():
+            if collector.measured + MISSED_AFTER * collector.interval < now:
+                collector.fresh = False
 
     def silent(self, now: float) -> bool:
         """Say whether nothing at all comes any more, although something should."""

@@ -103,6 +103,20 @@ async def test_readings_wait_for_new_values_if_they_are_old(
     assert hass.states.get(PROCESSOR).state == "3"
 
 
+async def test_readings_wait_for_new_values_if_there_must_have_been_some(
+    hass: HomeAssistant, online: FakeHost, freezer: FrozenDateTimeFactory
+) -> None:
+    """Values that were overtaken unheard are not shown, and recorded, for a moment."""
+    await online.availability("lost")
+    freezer.tick(timedelta(seconds=16))  # The interval is 10 s; silence counts from 30 s on.
+
+    await online.availability("online")
+    assert hass.states.get(PROCESSOR).state == "unavailable"
+
+    await online.state("cpu", percent=3, load_1m=0.1)
+    assert hass.states.get(PROCESSOR).state == "3"
+
+
 async def test_values_that_come_while_it_is_away_are_shown_when_it_is_back(
     hass: HomeAssistant, online: FakeHost, freezer: FrozenDateTimeFactory
 ) -> None:
