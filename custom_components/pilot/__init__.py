@@ -5,6 +5,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 from homeassistant.helpers.typing import ConfigType
 
+from .backlog import async_setup_backlog
+from .backlog.runtime import BACKLOG
 from .cards import async_setup_cards
 from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, DOMAIN, PLATFORMS
 from .coordinator import PilotConfigEntry, PilotCoordinator
@@ -23,6 +25,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Set up what there is whatever hosts there are: actions, where things stand, cards."""
     async_setup_services(hass)
     await async_setup_placements(hass)
+    await async_setup_backlog(hass)
     await async_setup_cards(hass)
     return True
 
@@ -46,6 +49,8 @@ async def async_remove_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> No
     """Remember that the user does not want this host, and clean up if asked to."""
     assert entry.unique_id is not None
     async_forget_issues(hass, entry.unique_id)
+    if (importer := hass.data.get(BACKLOG)) is not None:
+        await importer.async_forget(entry.unique_id)
     await async_part(hass, entry.data[CONF_PREFIX], entry.unique_id, entry.title)
     (await async_get_removed_hosts(hass)).async_add(entry.unique_id)
     if entry.options.get(CONF_CLEAR_ON_REMOVE):

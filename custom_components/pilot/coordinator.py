@@ -21,6 +21,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
 from . import issues
+from .backlog.receiver import BacklogReceiver
 from .const import CONF_PREFIX, DOMAIN, LOGGER
 from .control import Control
 from .devices import async_follow_host, async_forget_unannounced
@@ -70,6 +71,7 @@ class PilotCoordinator:
         self.refused: Counter[str] = Counter()
         self.readings = Readings()
         self.control = Control(self)
+        self.backlog = BacklogReceiver(self)
         self.status = Status.UNKNOWN
         self.since = dt_util.utcnow()
 
@@ -95,6 +97,7 @@ class PilotCoordinator:
         entry.async_on_unload(self._stop)
         try:
             await self.control.async_start()
+            await self.backlog.async_start()
             for topic, handler in (
                 (availability_topic(self.prefix, self.host_id), self._on_availability),
                 (announce_topic(self.prefix, self.host_id), self._on_announce),

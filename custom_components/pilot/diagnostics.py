@@ -10,6 +10,7 @@ from homeassistant.components.diagnostics import REDACTED, async_redact_data
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr
 
+from .backlog.runtime import BACKLOG
 from .const import CONF_AUTO_TITLE, CONF_HOST_NAME
 from .coordinator import PilotConfigEntry, PilotCoordinator
 from .devices import child_identifier
@@ -24,7 +25,7 @@ async def async_get_config_entry_diagnostics(
 ) -> dict[str, Any]:
     """Return what is known of a host, and how that came about."""
     coordinator = entry.runtime_data
-    announce = coordinator.announce
+    announce, backlog = coordinator.announce, hass.data.get(BACKLOG)
     return {
         "entry": {
             "data": async_redact_data(dict(entry.data), TO_REDACT),
@@ -43,6 +44,7 @@ async def async_get_config_entry_diagnostics(
         },
         "collectors": _collectors(coordinator),
         "readings": announce and _readings(coordinator, announce.readings.values()),
+        "backlog": None if backlog is None else backlog.async_diagnostics(coordinator.host_id),
     }
 
 

@@ -354,6 +354,16 @@ def event_topic(prefix: str, host: str, key: str) -> str:
     return f"{prefix}/{host}/event/{key}"
 
 
+def backlog_topic(prefix: str, host: str) -> str:
+    """Return where a host delivers what it measured while nobody heard it."""
+    return f"{prefix}/{host}/backlog"
+
+
+def acknowledge_topic(prefix: str, host: str) -> str:
+    """Return where a host is told that what it delivered is kept."""
+    return f"{prefix}/{host}/acknowledge"
+
+
 def pairing_topic(prefix: str, host: str, controller: str, kind: str) -> str:
     """Return where a host and a controller pair; `+` stands for any kind of message."""
     return f"{prefix}/{host}/pair/{controller}/{kind}"
@@ -362,6 +372,11 @@ def pairing_topic(prefix: str, host: str, controller: str, kind: str) -> str:
 def is_key(text: str) -> bool:
     """Say whether something can be the key of a reading or a command."""
     return len(text) <= MAX_KEY and _KEY.fullmatch(text) is not None
+
+
+def is_session(value: object) -> bool:
+    """Say whether something can be a host's session."""
+    return isinstance(value, str) and _SESSION.fullmatch(value) is not None
 
 
 def split_announce_topic(topic: str) -> tuple[str, str]:

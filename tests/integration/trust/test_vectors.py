@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given, settings, strategies as st
 import pytest
 
+from custom_components.pilot.backlog.chunk import MAX_CHUNK, parse_chunk
 from custom_components.pilot.envelope import (
     MAX_RESULT,
     parse_event,
@@ -246,3 +247,67 @@ def test_nothing_breaks_the_reader_of_announces(data: dict[str, Any]) -> None:
     data.pop("protocol", None)
     with suppress(ProtocolError):
         parse_announce(json.dumps(ANNOUNCE | data).encode(), HOST_ID)
+
+
+BACKLOG = load("backlog")
+ACKNOWLEDGEMENTS = load("acknowledgements")
+
+
+def chunk_keys(key_id: str) -> Any:
+    """Return the keys between the vectors' host and a controller."""
+    secret = bytes.fromhex(BACKLOG["secrets"][key_id])
+    return derive(key_id, secret, BACKLOG["prefix"], BACKLOG["host"])
+
+
+@pytest.mark.parametrize("key_id", list(BACKLOG["secrets"]))
+@pytest.mark.parametrize("case", BACKLOG["valid"], ids=lambda case: case["name"])
+def test_chunks(case: dict[str, Any], key_id: str) -> None:
+    """Each controller believes what the host signed for it."""
+    payload = case["payload"].encode()
+    body = verified(chunk_keys(key_id), BACKLOG["topic"], payload, MAX_CHUNK)
+
+    chunk = parse_chunk(body)
+
+    assert json.loads(body) == case["body"]
+    assert (chunk.id, chunk.more) == (case["body"]["chunk"], case["body"]["more"])
+    assert {key: [list(point) for point in points] for key, points in chunk.values.items()} == (
+        case["body"]["values"]
+    )
+
+
+@pytest.mark.parametrize("case", BACKLOG["malformed"], ids=lambda case: case["name"])
+def test_malformed_chunks(case: dict[str, Any]) -> None:
+    """A signature makes nothing right; nor does its absence."""
+    [key_id, _] = BACKLOG["secrets"]
+    body = verified(chunk_keys(key_id), BACKLOG["topic"], case["payload"].encode(), MAX_CHUNK)
+
+    for text in (body, json.dumps(case["body"]).encode()):
+        with pytest.raises(ProtocolError):
+            parse_chunk(text)
+
+
+@pytest.mark.parametrize("case", BACKLOG["not_believed"], ids=lambda case: case["name"])
+def test_chunks_that_are_not_believed(case: dict[str, Any]) -> None:
+    """Somebody else wrote them, or for somebody else."""
+    [key_id, _] = BACKLOG["secrets"]
+
+    with pytest.raises(ProtocolError):
+        verified(chunk_keys(key_id), BACKLOG["topic"], case["payload"].encode(), MAX_CHUNK)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in ACKNOWLEDGEMENTS["cases"] if case["reason"] == ""],
+    ids=lambda case: case["name"],
+)
+def test_acknowledgements(case: dict[str, Any]) -> None:
+    """What Home Assistant would sign is what the agent accepts."""
+    envelope = json.loads(case["payload"])
+    [(key_id, signature)] = envelope["signatures"].items()
+
+    sealed = json.loads(
+        seal(chunk_keys(key_id), ACKNOWLEDGEMENTS["topic"], json.loads(envelope["body"]))
+    )
+
+    assert sealed == envelope
+    assert sealed["signatures"] == {key_id: signature}

@@ -1,0 +1,23 @@
+"""Nothing lost: what hosts measured while nobody heard them, in the recorder's statistics."""
+
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import UnsupportedStorageVersionError
+from homeassistant.helpers.recorder import DATA_INSTANCE
+
+from ..const import LOGGER
+from .importer import Importer
+from .runtime import BACKLOG
+
+
+async def async_setup_backlog(hass: HomeAssistant) -> None:
+    """Take up what waits, if there is a recorder."""
+    if DATA_INSTANCE not in hass.data:
+        return
+    importer = Importer(hass)
+    try:
+        await importer.async_start()
+    except UnsupportedStorageVersionError as err:
+        # Hosts keep what they have; what is stored is not touched.
+        LOGGER.error("What was measured during outages waits until Pilot is updated: %s", err)
+        return
+    hass.data[BACKLOG] = importer

@@ -1,0 +1,275 @@
+"""Puts backlogs into the recorder's long-term statistics, hour by hour.
+
+Hours are written over, never added to, and what they were made of is kept until they are
+seen in the database: whatever happens in between, doing it again ends in the same.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from math import inf
+from typing import Any, Final
+
+from homeassistant.components.recorder.statistics import async_import_statistics
+from homeassistant.components.recorder.tasks import SynchronizeTask
+from homeassistant.components.sensor import DOMAIN as SENSOR
+from homeassistant.const import EVENT_RECORDER_5MIN_STATISTICS_GENERATED
+from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.recorder import get_instance
+from homeassistant.helpers.start import async_at_started
+from homeassistant.util import dt as dt_util
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..const import DOMAIN, LOGGER
+from ..devices import unique_id
+from ..placement.rooms import HOUR, hour_of
+from ..placement.runtime import PLACEMENTS
+from .chunk import Chunk
+from .compute import Job, Work, compiled_to, compute, is_written
+from .store import MAX_POINTS, BacklogStore, HostBacklog, Kept, from_stored, to_stored
+
+AT_ONCE: Final = 20
+"""Statistics that are computed before any of them is written."""
+
+
+class Importer:
+    """The backlogs of all hosts, and their way into the recorder."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Prepare to load what waits."""
+        self.hass = hass
+        self.hosts: dict[str, HostBacklog] = {}
+        self._store = BacklogStore(hass)
+        self._entities = er.async_get(hass)
+        self._writing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+        self._full = False
+
+    async def async_start(self) -> None:
+        """Load what waits, and go on once Home Assistant has started."""
+        if (stored := await self._store.async_load()) is not None:
+            self.hosts = from_stored(stored)
+        self.hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._on_compiled)
+        async_at_started(self.hass, self._on_started)
+
+    # --- What hosts deliver ------------------------------------------------------------------
+
+    async def async_take(self, host_id: str, chunk: Chunk, units: Mapping[str, str | None]) -> bool:
+        """Keep a chunk, and say whether its host may forget it.
+
+        Args:
+            host_id: Whose.
+            chunk: What it measured.
+            units: The units of its numeric readings.
+        """
+        async with self._writing:
+            host = self.hosts.setdefault(host_id, HostBacklog())
+            if chunk.id in host.chunks:
+                return True
+            if self._is_full():
+                return False
+            host.take(chunk, units, dt_util.utcnow().timestamp())
+            await self._save()
+        self._wake()
+        return True
+
+    async def async_forget(self, host_id: str) -> None:
+        """Forget what a host delivered: it is not in Home Assistant any more."""
+        async with self._writing:
+            if self.hosts.pop(host_id, None) is not None:
+                await self._save()
+
+    def _is_full(self) -> bool:
+        kept = sum(len(k.points) for host in self.hosts.values() for k in host.readings.values())
+        full = kept >= MAX_POINTS
+        if full and not self._full:
+            LOGGER.warning(
+                "%s values of outages wait to become statistics; no more are taken from hosts, "
+                "which keep them, until the recorder has caught up",
+                kept,
+            )
+        self._full = full
+        return full
+
+    @callback
+    def async_diagnostics(self, host_id: str) -> dict[str, Any]:
+        """Return what waits of a host."""
+        host = self.hosts.get(host_id) or HostBacklog()
+        todo = [kept.todo_from for kept in host.readings.values() if kept.todo_from is not None]
+        return {
+            "chunks": len(host.chunks),
+            "more_to_come": host.open_to is not None,
+            "waiting": {key: kept.waiting for key, kept in host.readings.items() if kept.waiting},
+            "waiting_from": dt_util.utc_from_timestamp(min(todo)).isoformat() if todo else None,
+            "kept": sum(len(kept.points) for kept in host.readings.values()),
+            "dropped": {reason: count for reason, count in host.dropped.items() if count},
+        }
+
+    # --- Work --------------------------------------------------------------------------------
+
+    @callback
+    def _on_started(self, hass: HomeAssistant) -> None:
+        self._wake()
+
+    @callback
+    def _on_compiled(self, event: Event) -> None:
+        self._wake()
+
+    @callback
+    def _wake(self) -> None:
+        """Compute what can be, now or once that which goes on is done."""
+        if not self.hass.is_running or not self._todo():
+            return
+        if self._task is not None:
+            self._again = True
+            return
+        self._task = self.hass.async_create_background_task(self._work(), "Pilot backlog")
+
+    def _todo(self) -> bool:
+        now = hour_of(dt_util.utcnow().timestamp())
+        return any(
+            kept.todo_from is not None and kept.todo_from < now
+            for host in self.hosts.values()
+            for kept in host.readings.values()
+        )
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                self._again = False
+                await self._import()
+                if not self._again:
+                    break
+        except HomeAssistantError, SQLAlchemyError:
+            LOGGER.exception(
+                "What was measured during an outage cannot be imported now; "
+                "it is kept, and tried again after the next statistics"
+            )
+        finally:
+            self._task = None
+
+    async def _import(self) -> None:
+        # The recorder tells of new statistics just before it has committed them.
+        await self._recorder_done()
+        recorder = get_instance(self.hass)
+        compiled = await recorder.async_add_executor_job(compiled_to, self.hass)
+        jobs = self._jobs(compiled)
+        for first in range(0, len(jobs), AT_ONCE):
+            works = [
+                work
+                for job in jobs[first : first + AT_ONCE]
+                if (work := await recorder.async_add_executor_job(compute, self.hass, job))
+            ]
+            await self._write(works)
+
+    async def _recorder_done(self) -> None:
+        """Wait until the recorder has committed all that it was given."""
+        done: asyncio.Future[None] = self.hass.loop.create_future()
+        get_instance(self.hass).queue_task(SynchronizeTask(done))
+        await done
+
+    def _jobs(self, compiled: int) -> list[Job]:
+        """Return what can be computed now."""
+        jobs: list[Job] = []
+        now = dt_util.utcnow().timestamp()
+        for host_id, host in self.hosts.items():
+            complete_to = host.complete_to(now)
+            for key in list(host.readings):
+                if (entity := self._entity(host_id, key)) is None:
+                    host.drop(key, "removed")
+                    continue
+                host.forget_old(key, now)
+                kept = host.readings[key]
+                end = compiled
+                if complete_to < inf:
+                    # A counter is computed as a whole, or it could not be known what it
+                    # counted by the end.
+                    end = min(end, 0 if self._counts(entity) else hour_of(complete_to))
+                if kept.todo_from is not None and kept.todo_from < end:
+                    state = self.hass.states.get(entity.entity_id)
+                    jobs.append(
+                        Job(host_id, key, kept, entity.entity_id, entity.device_id, end, state)
+                    )
+        return jobs
+
+    def _entity(self, host_id: str, key: str) -> er.RegistryEntry | None:
+        """Return the entity of a reading, whatever it is called now, disabled or not."""
+        entity_id = self._entities.async_get_entity_id(SENSOR, DOMAIN, unique_id(host_id, key))
+        return None if entity_id is None else self._entities.async_get(entity_id)
+
+    @staticmethod
+    def _counts(entity: er.RegistryEntry) -> bool:
+        return str((entity.capabilities or {}).get("state_class", "")).startswith("total")
+
+    async def _write(self, works: list[Work]) -> None:
+        """Have hours written, and forget what they were made of once they are."""
+        if not works:
+            return
+        await self._keep_bases(works)
+        for work in works:
+            # Its statistic is called otherwise when the entity has got another id meanwhile.
+            if work.rows and self._is_current(work):
+                async_import_statistics(self.hass, work.metadata, work.rows)
+        await self._recorder_done()
+        recorder = get_instance(self.hass)
+        written = [
+            work
+            for work in works
+            if self._is_current(work)
+            and await recorder.async_add_executor_job(is_written, self.hass, work)
+        ]
+        async with self._writing:
+            for work in written:
+                self._finish(work)
+            await self._save()
+        await self._tell_rooms(written)
+
+    async def _keep_bases(self, works: list[Work]) -> None:
+        """Write down what hours were before they are written over, where they depend on it."""
+        changed = False
+        async with self._writing:
+            for work in works:
+                kept = self._kept(work)
+                if kept is not None and work.bases and kept.bases != work.bases:
+                    with_bases = replace(kept, bases={**kept.bases, **work.bases})
+                    self.hosts[work.job.host_id].readings[work.job.key] = with_bases
+                    changed = True
+            if changed:
+                await self._save()
+
+    def _kept(self, work: Work) -> Kept | None:
+        host = self.hosts.get(work.job.host_id)
+        return None if host is None else host.readings.get(work.job.key)
+
+    def _is_current(self, work: Work) -> bool:
+        entity = self._entity(work.job.host_id, work.job.key)
+        return entity is not None and entity.entity_id == work.job.entity_id
+
+    def _finish(self, work: Work) -> None:
+        job, kept = work.job, self._kept(work)
+        if kept is None:
+            return
+        if kept.points != job.kept.points:
+            # More came meanwhile: it is computed again, with that.
+            self._again = True
+            return
+        now = dt_util.utcnow().timestamp()
+        self.hosts[job.host_id].readings[job.key] = job.kept.done(work.series, job.end, now)
+
+    async def _tell_rooms(self, works: list[Work]) -> None:
+        """Have the rooms computed anew where the sensors stood."""
+        placements = self.hass.data.get(PLACEMENTS)
+        if placements is None:
+            return
+        for work in works:
+            if work.rows and work.job.device_id is not None:
+                starts = [row["start"].timestamp() for row in work.rows]
+                await placements.tracker.async_statistics_changed(
+                    work.job.device_id, min(starts), max(starts) + HOUR
+                )
+
+    async def _save(self) -> None:
+        await self._store.async_save(to_stored(self.hosts))

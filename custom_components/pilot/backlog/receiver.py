@@ -1,0 +1,102 @@
+"""Takes what one host delivers of the time in which it was not heard."""
+
+from typing import TYPE_CHECKING
+
+from homeassistant.components import mqtt
+from homeassistant.components.mqtt import ReceiveMessage
+from homeassistant.core import callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.json import json_bytes
+
+from ..const import LOGGER
+from ..envelope import seal
+from ..messages import payload_bytes
+from ..protocol import ProtocolError, ReadingType, acknowledge_topic, backlog_topic
+from ..trust import async_get_trust
+from .chunk import MAX_CHUNK, MAX_CHUNK_ENVELOPE, Chunk, parse_chunk
+from .runtime import BACKLOG
+
+if TYPE_CHECKING:
+    from ..coordinator import PilotCoordinator
+
+
+class BacklogReceiver:
+    """Chunks of one host, and their acknowledgement."""
+
+    def __init__(self, coordinator: PilotCoordinator) -> None:
+        """Prepare to listen."""
+        self._coordinator = coordinator
+        self._hass = coordinator.hass
+        self._told = False
+
+    async def async_start(self) -> None:
+        """Begin to listen; it ends when the config entry is unloaded."""
+        coordinator = self._coordinator
+        topic = backlog_topic(coordinator.prefix, coordinator.host_id)
+        coordinator.entry.async_on_unload(
+            await mqtt.async_subscribe(self._hass, topic, self._on_chunk, qos=1, encoding=None)
+        )
+
+    @callback
+    def _on_chunk(self, message: ReceiveMessage) -> None:
+        coordinator = self._coordinator
+        coordinator.received["backlog"] += 1
+        payload = payload_bytes(message.payload)
+        try:
+            if message.retain:
+                raise ProtocolError("retained", "a backlog is never kept by the broker")  # noqa: TRY301
+            if len(payload) > MAX_CHUNK_ENVELOPE:
+                raise ProtocolError("size", f"larger than {MAX_CHUNK_ENVELOPE} bytes")  # noqa: TRY301
+            body = coordinator.control.trust.open(message.topic, payload, MAX_CHUNK)
+            chunk = parse_chunk(body)
+        except ProtocolError as err:
+            coordinator.async_refuse("backlog", err)
+            return
+        coordinator.entry.async_create_task(self._hass, self._take(chunk), "Pilot backlog")
+
+    async def _take(self, chunk: Chunk) -> None:
+        """Keep a chunk, and tell the host that it may forget it.
+
+        It is not told so while the chunk cannot be kept: then it delivers it again.
+        """
+        units = self._units()
+        if units is None:
+            return  # Only the announce tells what the values are of.
+        importer = self._hass.data.get(BACKLOG)
+        if importer is None:
+            if not self._told:
+                LOGGER.warning(
+                    "%s delivers what it measured during an outage, but there is no recorder to "
+                    "keep it: the host keeps it, as long as it can",
+                    self._coordinator.entry.title,
+                )
+            self._told = True
+            return
+        if await importer.async_take(self._coordinator.host_id, chunk, units):
+            await self._acknowledge(chunk)
+
+    def _units(self) -> dict[str, str | None] | None:
+        """Return the units of the numeric readings that the host has."""
+        # Imported late: the platform imports the coordinator, which imports this.
+        from ..sensor import describe  # noqa: PLC0415
+
+        if (announce := self._coordinator.announce) is None:
+            return None
+        return {
+            reading.key: describe(reading).native_unit_of_measurement
+            for reading in announce.readings.values()
+            if reading.type is ReadingType.NUMBER
+        }
+
+    async def _acknowledge(self, chunk: Chunk) -> None:
+        coordinator = self._coordinator
+        topic = acknowledge_topic(coordinator.prefix, coordinator.host_id)
+        trust = await async_get_trust(self._hass)
+        body = {"chunk": chunk.id, "controller": trust.controller}
+        keys = coordinator.control.trust.keys
+        payload = json_bytes(body) if keys is None else seal(keys, topic, body)
+        try:
+            await mqtt.async_publish(self._hass, topic, payload, qos=1)
+        except HomeAssistantError as err:
+            # The host delivers it again, and is answered then.
+            LOGGER.debug("A chunk of %s is not acknowledged: %s", coordinator.entry.title, err)

@@ -1,0 +1,332 @@
+"""What waits to become statistics, and how it is kept in Home Assistant's storage.
+
+A chunk is acknowledged once it is written, as a whole, to a new file that replaces the old
+one: what a host was told it may forget is there after any crash.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any, Final, TypedDict, override
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.storage import Store
+
+from ..const import DOMAIN
+from ..placement.rooms import HOUR, Hour, hour_of
+from .chunk import Chunk, Point
+from .hours import Series, combine
+
+VERSION: Final = 1
+MINOR_VERSION: Final = 1
+KEY: Final = f"{DOMAIN}.backlog"
+
+REMEMBERED: Final = 512
+"""Chunks of each host that are known again when they are repeated."""
+MAX_POINTS: Final = 500_000
+"""Points that are kept of all hosts. While there are so many no chunk is taken."""
+MAX_AGE: Final = 60 * 24 * HOUR
+MAX_AHEAD: Final = HOUR
+PATIENCE: Final = 24 * HOUR
+"""How long further chunks are waited for before hours are computed without them."""
+KEEP_EDGES: Final = 8 * 24 * HOUR
+"""How long the points of an hour are kept of which a host may have another part: longer than
+an agent keeps its backlog unless it is told to."""
+
+type Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The backlog of one reading. It is replaced, never changed: whoever computes has a copy.
+
+    Attributes:
+        unit: What the values are measured in.
+        points: In order of time; those of hours that are done are kept while more may come.
+        todo_from: The first hour that is to be computed; None if there is none.
+        holds: When those of the points are that hold at the beginning of an hour which may be
+            computed again.
+        gone: Hours that are done and whose points are not kept any more.
+        bases: What the recorder had for hours that can only be computed from that.
+    """
+
+    unit: str | None
+    points: tuple[Point, ...] = ()
+    todo_from: int | None = None
+    holds: frozenset[float] = frozenset()
+    gone: tuple[Span, ...] = ()
+    bases: Mapping[int, Hour | None] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """How many points are yet to be computed."""
+        if self.todo_from is None:
+            return 0
+        return sum(point.at >= self.todo_from for point in self.points)
+
+    def add(self, points: Iterable[Point], unit: str | None) -> Kept:
+        """Keep more points."""
+        new = tuple(points)
+        if not new:
+            return self
+        first = hour_of(new[0].at)
+        todo_from = first if self.todo_from is None else min(first, self.todo_from)
+        # Other units are other values; what is known in the old one stays as it is.
+        before = self.points if unit == self.unit else ()
+        return replace(
+            self,
+            unit=unit,
+            points=tuple(combine(before, new)),
+            todo_from=todo_from,
+            # What is delivered again is no remainder any more.
+            holds=self.holds - {point.at for point in new},
+        )
+
+    def without(self, oldest: float) -> Kept:
+        """Forget what has waited for too long."""
+        if self.todo_from is None or self.todo_from >= oldest:
+            return self
+        points = tuple(point for point in self.points if point.at >= oldest)
+        todo_from = hour_of(max(oldest, points[0].at)) if points else None
+        return replace(self, points=points, todo_from=todo_from)
+
+    def is_gone(self, hour: int) -> bool:
+        """Say whether an hour was computed from points that are not kept any more."""
+        return any(start <= hour < end for start, end in self.gone)
+
+    @property
+    def start(self) -> int:
+        """The first hour that has to be looked at: that of what holds when the first one begins."""
+        assert self.todo_from is not None
+        before = [point.at for point in self.points if point.at < self.todo_from]
+        return hour_of(before[-1]) if before and before[-1] in self.holds else self.todo_from
+
+    def done(self, series: Series, done_to: int, now: float) -> Kept:
+        """Forget what nothing can be added to, now that all hours up to here are computed.
+
+        Of an hour that the backlog made only a part of the host may have another part.
+        """
+        assert self.todo_from is not None
+        start, oldest = self.start, now - KEEP_EDGES
+        hours = {hour for hour in range(start, done_to, HOUR) if series.touched(hour)}
+        edges = {hour for hour in hours if hour >= oldest and not series.whole(hour)}
+        # The value at the beginning of an hour is a point of an hour before it.
+        held = {
+            mark.at
+            for hour in (*edges, done_to)
+            if series.held_by_backlog(hour) and (mark := series.before(hour)) is not None
+        }
+        early = {hour_of(point.at) for point in self.points if point.at < min(start, oldest)}
+        points = tuple(
+            point
+            for point in self.points
+            if point.at >= done_to
+            or point.at in held
+            or hour_of(point.at) in edges
+            or oldest <= point.at < start
+        )
+        waits = series.held_by_backlog(done_to) or any(p.at >= done_to for p in points)
+        gone = ((hour, hour + HOUR) for hour in (hours - edges) | early)
+        return Kept(
+            self.unit,
+            points,
+            done_to if waits else None,
+            (self.holds | held) & {point.at for point in points},
+            _joined((*self.gone, *gone), now - MAX_AGE),
+        )
+
+
+@dataclass(slots=True)
+class HostBacklog:
+    """The backlog of one host.
+
+    Attributes:
+        chunks: The ids of those that were taken last.
+        open_to: The newest point of the last chunk, while further ones wait behind it.
+        taken_at: When that was taken.
+        readings: What is kept of its readings.
+        dropped: How many points were not kept or not used, by the reason; since the start.
+    """
+
+    chunks: list[str] = field(default_factory=list)
+    open_to: float | None = None
+    taken_at: float = 0.0
+    readings: dict[str, Kept] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def take(self, chunk: Chunk, units: Mapping[str, str | None], now: float) -> None:
+        """Keep the points of a chunk, of readings whose unit is known."""
+        for key, points in chunk.values.items():
+            if key not in units:
+                self.dropped["not_announced"] += len(points)
+                continue
+            taken = [p for p in points if now - MAX_AGE <= p.at <= now + MAX_AHEAD]
+            self.dropped["future"] += sum(p.at > now + MAX_AHEAD for p in points)
+            self.dropped["too_old"] += sum(p.at < now - MAX_AGE for p in points)
+            kept = self.readings.get(key) or Kept(units[key])
+            self.readings[key] = kept.add(taken, units[key])
+        self.chunks = [*self.chunks, chunk.id][-REMEMBERED:]
+        self.taken_at = now
+        newest = chunk.newest
+        if not chunk.more:
+            self.open_to = None
+        elif newest is not None:
+            self.open_to = newest
+
+    def complete_to(self, now: float) -> float:
+        """Return the moment before which nothing more is expected."""
+        if self.open_to is None or now > self.taken_at + PATIENCE:
+            return inf
+        return self.open_to
+
+    def forget_old(self, key: str, now: float) -> None:
+        """Forget what has waited for too long to become a statistic."""
+        waited = self.readings[key]
+        left = self.readings[key] = waited.without(now - MAX_AGE)
+        self.dropped["too_old"] += len(waited.points) - len(left.points)
+
+    def drop(self, key: str, reason: str) -> None:
+        """Forget a reading that cannot have statistics any more."""
+        self.dropped[reason] += self.readings.pop(key).waiting
+
+
+def _joined(spans: Iterable[Span], oldest: float) -> tuple[Span, ...]:
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if end <= oldest:
+            continue
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+# --- Storage -------------------------------------------------------------------------------------
+
+
+class _StoredReading(TypedDict):
+    unit: str | None
+    points: list[tuple[float, float | None]]
+    todo_from: int | None
+    holds: list[float]
+    gone: list[Span]
+    bases: list[tuple[int, tuple[float, float, float] | None]]
+
+
+class _StoredHost(TypedDict):
+    chunks: list[str]
+    open_to: float | None
+    taken_at: float
+    readings: dict[str, _StoredReading]
+
+
+class Stored(TypedDict):
+    """What is kept as JSON has it."""
+
+    hosts: dict[str, _StoredHost]
+
+
+def to_stored(hosts: Mapping[str, HostBacklog]) -> Stored:
+    """Return a copy for the storage, which shares nothing with what may change."""
+    return {
+        "hosts": {
+            host_id: {
+                "chunks": list(host.chunks),
+                "open_to": host.open_to,
+                "taken_at": host.taken_at,
+                "readings": {
+                    key: {
+                        "unit": kept.unit,
+                        "points": [(at, value) for at, value in kept.points],
+                        "todo_from": kept.todo_from,
+                        "holds": sorted(kept.holds),
+                        "gone": list(kept.gone),
+                        "bases": [
+                            (hour, None if base is None else (base.mean, base.min, base.max))
+                            for hour, base in kept.bases.items()
+                        ],
+                    }
+                    for key, kept in host.readings.items()
+                },
+            }
+            for host_id, host in hosts.items()
+        }
+    }
+
+
+def from_stored(stored: Stored) -> dict[str, HostBacklog]:
+    """Return what was kept."""
+    return {
+        host_id: HostBacklog(
+            chunks=list(host["chunks"]),
+            open_to=host["open_to"],
+            taken_at=host["taken_at"],
+            readings={
+                key: Kept(
+                    unit=kept["unit"],
+                    points=tuple(Point(at, value) for at, value in kept["points"]),
+                    todo_from=kept["todo_from"],
+                    holds=frozenset(kept["holds"]),
+                    gone=tuple((start, end) for start, end in kept["gone"]),
+                    bases={
+                        hour: None if base is None else Hour(*base) for hour, base in kept["bases"]
+                    },
+                )
+                for key, kept in host["readings"].items()
+            },
+        )
+        for host_id, host in stored["hosts"].items()
+    }
+
+
+def migrate(data: dict[str, Any]) -> dict[str, Any]:
+    """Return what another minor version kept, as this version has it.
+
+    Within a major version fields are only added: what a newer one adds is left out, what an
+    older one lacks gets the value that says "nothing known".
+    """
+    return {
+        "hosts": {
+            host_id: {
+                "chunks": host["chunks"],
+                "open_to": host.get("open_to"),
+                "taken_at": host.get("taken_at", 0.0),
+                "readings": {
+                    key: {
+                        "unit": kept["unit"],
+                        "points": kept["points"],
+                        "todo_from": kept["todo_from"],
+                        "holds": kept.get("holds", []),
+                        "gone": kept.get("gone", []),
+                        "bases": kept.get("bases", []),
+                    }
+                    for key, kept in host["readings"].items()
+                },
+            }
+            for host_id, host in data["hosts"].items()
+        }
+    }
+
+
+class BacklogStore(Store[Stored]):
+    """Backlogs in Home Assistant's storage, which its backups have in them."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        """Prepare to load them."""
+        super().__init__(
+            hass,
+            VERSION,
+            KEY,
+            atomic_writes=True,
+            minor_version=MINOR_VERSION,
+            serialize_in_event_loop=False,
+        )
+
+    @override
+    async def _async_migrate_func(
+        self, old_major_version: int, old_minor_version: int, old_data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Take up what another version of Pilot kept."""
+        return migrate(old_data)
