@@ -197,6 +197,9 @@ def _agent(version: str, *, coverage: bool) -> Callable[[Options], Outcome]:
 
 
 def _integration(options: Options) -> Outcome:
+    # Elsewhere the tests that need these say so and skip.
+    if system.can_apt_install():
+        system.require("postgresql", "mariadb")
     flags = ["--timeout=120", "-o", "asyncio_mode=auto", *_AGAIN]
     if options.everything:
         flags += _coverage("custom_components.pilot", _INTEGRATION_FLOOR)
@@ -217,6 +220,9 @@ def _cards(_: Options) -> Outcome:
 
 def _e2e(options: Options) -> Outcome:
     system.require("mosquitto", "chromium", "ip")
+    # Elsewhere the test that needs it says so and skips.
+    if system.can_apt_install():
+        system.require("faketime")
     return _pytest(
         "homeassistant",
         "tests/e2e",

@@ -53,8 +53,12 @@ PROGRAMS: Mapping[str, Program] = {
         "python3-dbusmock",
         files=("/usr/lib/python3/dist-packages/dbusmock/__init__.py",),
     ),
+    # Debian keeps its servers' own programs off the PATH.
+    "postgresql": Program(("pg_ctlcluster", "postgres"), ("postgresql",), "postgresql-server"),
+    "mariadb": Program(("mariadbd",), ("mariadb-server",), "mariadb-server", "mariadb"),
     "debootstrap": Program(("debootstrap",), ("debootstrap",), "debootstrap"),
     "systemd-nspawn": Program(("systemd-nspawn",), ("systemd-container",), "systemd-container"),
+    "faketime": Program(("faketime",), ("faketime",), "libfaketime", "libfaketime"),
     "cc": Program(("gcc", "clang"), ("gcc", "g++", "libc6-dev"), "gcc gcc-c++", "llvm"),
 }
 
