@@ -1,0 +1,72 @@
+"""``pilot-agent`` on a machine with an AHT20 on its bus, and with a clock that the test sets.
+
+``python in_a_room.py FOLDER PROGRAM ARGUMENT...``; FOLDER holds the files ``clock`` (seconds that
+the machine's clocks are ahead of this one's) and ``celsius`` (how warm it is). That the clock
+of the wall and the one since the start of the system go together is what tells hours that pass
+from a clock that is set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+import sys
+import time
+
+FOLDER = Path(sys.argv[1])
+ROOT = Path(__file__).resolve().parents[3]
+
+_time, _gettime, _monotonic = time.time, time.clock_gettime, time.monotonic
+_MOVED = {time.CLOCK_REALTIME, time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC}
+
+
+def ahead() -> float:
+    """Return by how much the machine's clocks are ahead."""
+    return float((FOLDER / "clock").read_text(encoding="ascii"))
+
+
+def set_clocks() -> None:
+    """Have everything that is imported from now on see them."""
+    time.time = lambda: _time() + ahead()
+    time.clock_gettime = lambda clock: _gettime(clock) + (ahead() if clock in _MOVED else 0.0)
+
+
+def plug_in() -> None:
+    """Have a simulated bus in place of the kernel's."""
+    sys.path.insert(0, str(ROOT / "tests" / "agent" / "i2c"))
+    import simulated  # type: ignore[import-not-found]
+    import smbus2  # type: ignore[import-not-found]
+
+    from companion_agent.platforms.linux import i2c
+
+    class Now(simulated.Clock):  # type: ignore[misc]
+        """Time that passes by itself."""
+
+        now = property(lambda _: _monotonic(), lambda _, __: None)
+
+    class Aht20(simulated.Aht20):  # type: ignore[misc]
+        """One that measures what the test says."""
+
+        celsius = property(
+            lambda _: float((FOLDER / "celsius").read_text(encoding="ascii")), lambda _, __: None
+        )
+
+    clock = Now()
+    kernel = simulated.Kernel(clock)
+    kernel.wires["/dev/i2c-1"] = simulated.Wire(clock)
+    kernel.wires["/dev/i2c-1"].devices[0x38] = Aht20(clock)
+    smbus2.SMBus = kernel.smbus()
+    i2c.numbers = lambda _: [1]
+
+
+def main() -> int:
+    """Run as a program."""
+    set_clocks()
+    plug_in()
+    from companion_agent.cli import main as agent
+
+    sys.argv = sys.argv[2:]
+    return agent() or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
