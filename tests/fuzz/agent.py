@@ -68,6 +68,13 @@ class _Power(CommandGroup):
         raise AssertionError("nothing is carried out here")
 
 
+class _Unwritten(AuditLog):
+    """No record: writing one of every refusal to a disk would be all that is measured."""
+
+    def write(self, event: str, **details: object) -> None:
+        """Write nothing."""
+
+
 class _Bench:
     """A host that is paired with one controller, rebuilt for every input from the same keys."""
 
@@ -75,8 +82,7 @@ class _Bench:
         self.folder = folder
         self.ring = KeyRing(TrustStore(folder), "pilot/v2", HOST, clock=lambda: NOW)
         self.ring.add(CONTROLLER, "Home", SECRET)
-        # Writing a record of every refusal to a disk would be all that is measured.
-        self.audit = AuditLog(Path("/dev/null"), lambda: NOW, lambda: 0.0)
+        self.audit = _Unwritten(folder / "audit.log", lambda: NOW, lambda: 0.0)
         self.power = _Power(platform=None)  # type: ignore[arg-type]
 
     def receive(self, key: str, payload: bytes, *, retained: bool) -> tuple[list[Job], list[str]]:
