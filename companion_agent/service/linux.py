@@ -14,9 +14,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from companion_agent.platforms.control import DELAYED
 from companion_agent.platforms.linux import polkit
-from companion_agent.platforms.linux.logind import _OF_SESSIONS, _VERBS, _WALL
+from companion_agent.platforms.linux.logind import (
+    POWER_ACTIONS,
+    SESSION_ACTIONS,
+    Action,
+    polkit_actions,
+)
 from companion_agent.service import unit
 
 if TYPE_CHECKING:
@@ -99,14 +103,10 @@ def permissions(policy: Policy, *, desktop: bool) -> frozenset[str]:
         policy: What it allows.
         desktop: Whether people work at this machine; only then there are sessions to end.
     """
-    wanted: frozenset[str] = frozenset()
-    for action, verb in _VERBS.items():
-        of_sessions = action in _OF_SESSIONS
-        if policy.allows(f"{'session' if of_sessions else 'power'}.{action}"):
-            wanted |= verb.polkit if desktop or not of_sessions else frozenset()
-    # Whoever is logged in is told of a planned shutdown.
-    planned = any(policy.allows(f"power.{action}") for action in DELAYED)
-    return wanted | {_WALL} if planned else wanted
+    allowed: list[Action] = [one for one in POWER_ACTIONS if policy.allows(f"power.{one}")]
+    if desktop:
+        allowed += [one for one in SESSION_ACTIONS if policy.allows(f"session.{one}")]
+    return polkit_actions(allowed)
 
 
 class Service:

@@ -75,7 +75,9 @@ _VERBS: dict[Action, _Verb] = {
     "log_out": _Verb("TerminateSession", frozenset({f"{SERVICE}.manage"})),
 }
 _ASKED: tuple[PowerAction, ...] = ("shutdown", "reboot", "suspend", "hibernate", "hybrid_sleep")
-_OF_SESSIONS: tuple[SessionAction, ...] = ("lock", "log_out")
+POWER_ACTIONS: tuple[PowerAction, ...] = (*_ASKED, "cancel")
+SESSION_ACTIONS: tuple[SessionAction, ...] = ("lock", "log_out")
+"""What logind can be asked for, on one machine or another."""
 _SCHEDULED: dict[PowerAction, str] = {"shutdown": "poweroff", "reboot": "reboot"}
 
 
@@ -183,8 +185,8 @@ class LogindControl(HostControl):
             present = [session for session in sessions if session.present]
             if present and all(session.uid == self._uid for session in present):
                 # To their own sessions everybody may do everything.
-                return dict.fromkeys(_OF_SESSIONS)
-            return self._missing(bus, _OF_SESSIONS)
+                return dict.fromkeys(SESSION_ACTIONS)
+            return self._missing(bus, SESSION_ACTIONS)
 
     def power(self, action: PowerAction, delay: float = 0) -> None:
         """Have logind do it."""
@@ -244,7 +246,7 @@ class LogindControl(HostControl):
             return dict.fromkeys(actions)
         offered: list[Action] = [*(self._powers or ())]
         if self._desktop:
-            offered += _OF_SESSIONS
+            offered += SESSION_ACTIONS
         # One rule for everything: whoever writes a second file over the first loses nothing.
         rule = polkit_actions(offered)
         needed = {action: _VERBS[action].polkit for action in actions}
