@@ -128,6 +128,18 @@ def _add_setup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--untested", action="store_true", help="go on although the broker does not answer"
     )
     setup.add_argument("--name", help="what this host is shown as (default: its host name)")
+    setup.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="YAML whose top-level keys replace those of the configuration",
+    )
+    setup.add_argument(
+        "--fleet-key-file", type=Path, metavar="FILE", help="trust whoever has the key in this file"
+    )
+    setup.add_argument(
+        "--check", action="store_true", help="ask and change nothing; say what would be changed"
+    )
     setup.add_argument("--yes", action="store_true", help="ask nothing; take what is found")
     setup.add_argument(
         "--no-service", action="store_true", help="only write the configuration, for this user"
@@ -267,9 +279,10 @@ def _setup(parsed: argparse.Namespace) -> int:
         return NOT_WELL
     from companion_agent.setup import ask, run
 
-    asker = ask.Asker(interactive=not parsed.yes and ask.somebody_there())
+    quiet = parsed.yes or parsed.check
+    asker = ask.Asker(interactive=not quiet and ask.somebody_there())
     if parsed.remove:
-        return run.remove(asker, purge=parsed.purge)
+        return run.remove(asker, purge=parsed.purge, check=parsed.check)
     wishes = run.Wishes(
         config=parsed.config,
         broker=parsed.broker or "",
@@ -280,6 +293,9 @@ def _setup(parsed: argparse.Namespace) -> int:
         client_cert=parsed.client_cert,
         client_key=parsed.client_key,
         name=parsed.name or "",
+        settings=parsed.settings,
+        fleet_key_file=parsed.fleet_key_file,
+        check=parsed.check,
         untested=parsed.untested,
         service=not parsed.no_service,
         pair=parsed.pair,

@@ -115,15 +115,22 @@ class Service:
     Args:
         root: Where the system's files are; another than `/` in tests.
         run: Runs commands.
+        check: Whether everything is only looked at: what would be changed is told as well.
+
+    Attributes:
+        changes: What was changed, or would be.
     """
 
     def __init__(
         self,
         root: Path = Path("/"),
         run: Callable[[Sequence[str]], subprocess.CompletedProcess[str]] = run_command,
+        *,
+        check: bool = False,
     ) -> None:
         self._root = root
         self._run = run
+        self.check = check
         self.changes: list[str] = []
 
     # --- Looking -------------------------------------------------------------------------
@@ -229,9 +236,8 @@ class Service:
         if running and not restart:
             return
         # One that gave up earlier may try again.
-        self._run(["systemctl", "reset-failed", unit.SERVICE])
-        done = self._run(["systemctl", "restart", unit.SERVICE])
-        if done.returncode:
+        self._may("systemctl", "reset-failed", unit.SERVICE)
+        if not self._may("systemctl", "restart", unit.SERVICE):
             raise ServiceError(f"the service does not start:\n{self.last_words()}")
         self.changes.append("service restarted" if running else "service started")
 
@@ -246,8 +252,8 @@ class Service:
         for path in (_UNIT, _UDEV, _SYSUSERS, _POLKIT):
             self.drop(path)
         self.drop(_DROP_INS)
-        self._run(["systemctl", "daemon-reload"])
-        self._run(["systemctl", "reset-failed", unit.SERVICE])
+        self._may("systemctl", "daemon-reload")
+        self._may("systemctl", "reset-failed", unit.SERVICE)
         self._reload_udev()
 
     def purge(self, *folders: PurePosixPath) -> None:
@@ -266,7 +272,9 @@ class Service:
         """Remove a file or a folder with all that is in it."""
         place = self._at(path)
         try:
-            if place.is_dir() and not place.is_symlink():
+            if self.check:
+                place.lstat()
+            elif place.is_dir() and not place.is_symlink():
                 shutil.rmtree(place)
             else:
                 place.unlink()
@@ -289,8 +297,10 @@ class Service:
         place = self._at(path)
         try:
             if not place.is_dir():
-                place.mkdir(parents=True)
                 self.changes.append(str(path))
+            if self.check:
+                return
+            place.mkdir(parents=True, exist_ok=True)
             place.chmod(mode)
             self._give(place, owner, group)
         except OSError as error:
@@ -315,7 +325,7 @@ class Service:
             group: Its group.
 
         Returns:
-            Whether it was written.
+            Whether it was written, or would be.
 
         Raises:
             ServiceError: That did not work; what was there before still is.
@@ -325,9 +335,13 @@ class Service:
         fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         try:
             if place.is_file() and not place.is_symlink() and place.read_bytes() == data:
-                place.chmod(mode)
-                self._give(place, owner, group)
+                if not self.check:
+                    place.chmod(mode)
+                    self._give(place, owner, group)
                 return False
+            if self.check:
+                self.changes.append(str(path))
+                return True
             place.parent.mkdir(parents=True, exist_ok=True)
             fresh.touch(mode=0o600, exist_ok=False)
             fresh.write_bytes(data)
@@ -354,12 +368,18 @@ class Service:
     def _at(self, path: PurePosixPath) -> Path:
         return self._root / path.relative_to("/")
 
+    def _may(self, *command: str) -> bool:
+        """Run a command that changes something, and tell whether it succeeded."""
+        return self.check or self._run(command).returncode == 0
+
     def must(self, *command: str) -> None:
         """Run a command that has to succeed.
 
         Raises:
             ServiceError: It did not; what it said is in the text.
         """
+        if self.check:
+            return
         done = self._run(command)
         if done.returncode:
             said = (done.stderr or done.stdout).strip()
@@ -372,10 +392,12 @@ class Service:
             ["udevadm", "trigger", "--subsystem-match=i2c-dev", "--subsystem-match=backlight"],
         ):
             with suppress(ServiceError):
-                self._run(command)
+                self._may(*command)
 
 
-def describe(changes: Iterable[str]) -> str:
-    """Say what was changed, on one line that scripts can look for."""
+def describe(changes: Iterable[str], *, check: bool = False) -> str:
+    """Say what was changed, or would be, on one line that scripts can look for."""
     told = ", ".join(dict.fromkeys(changes))
+    if check:
+        return f"Would be changed: {told}." if told else "Nothing would be changed."
     return f"Changed: {told}." if told else "Nothing had to be changed."

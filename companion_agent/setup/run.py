@@ -9,18 +9,23 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.config import Broker, ConfigError, Tls, load, search_path
+from companion_agent.config import Broker, Config, ConfigError, Tls, load, search_path
 from companion_agent.config.source import parse_broker
 from companion_agent.config.values import read_secret
 from companion_agent.service import unit
 from companion_agent.service.linux import Service, ServiceError, describe, this_program
 from companion_agent.setup import find, trial
 from companion_agent.setup.ask import Asker, NobodyThereError
-from companion_agent.setup.write import Place, WriteError, write
+from companion_agent.setup.write import (
+    Place,
+    WriteError,
+    foresee,
+    read_settings,
+    write,
+)
 from companion_agent.trust.store import StoreError, TrustStore
 
 if TYPE_CHECKING:
-    from companion_agent.config import Config
     from companion_agent.service.unit import Program
     from companion_agent.setup.trial import Trial
 
@@ -48,6 +53,9 @@ class Wishes:
         client_cert: The agent's own certificate.
         client_key: Its key.
         name: What the host is shown as.
+        settings: A file with more of the configuration.
+        fleet_key_file: A file with the fleet key.
+        check: Whether to say only what would be changed.
         untested: Whether to go on although the broker does not answer.
         service: Whether to install and start the service.
         pair: Whether to show a code; by default where somebody sits and none is paired.
@@ -62,6 +70,9 @@ class Wishes:
     client_cert: Path | None = None
     client_key: Path | None = None
     name: str = ""
+    settings: Path | None = None
+    fleet_key_file: Path | None = None
+    check: bool = False
     untested: bool = False
     service: bool = True
     pair: bool | None = None
@@ -79,7 +90,7 @@ def setup(wishes: Wishes, asker: Asker, service: Service | None = None) -> int:
         The exit code.
     """
     try:
-        return _Setup(wishes, asker, service or Service()).run()
+        return _Setup(wishes, asker, service or Service(check=wishes.check)).run()
     except (NobodyThereError, WriteError, ServiceError) as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, NobodyThereError) else NOT_WELL
@@ -103,16 +114,22 @@ class _Setup:
             return BAD_INPUT
         try:
             broker = self._wanted(before)
+            settings = read_settings(self._wishes.settings, self._wishes.fleet_key_file)
         except ValueError as error:
             print(f"pilot-agent: {error}", file=sys.stderr)
             return BAD_INPUT
         tried, keep = self._try(broker, before)
-        if tried.problems and not (keep or self._wishes.untested or _is(before, tried.broker)):
+        keep = keep or self._wishes.untested or self._wishes.check or _is(before, tried.broker)
+        if tried.problems and not keep:
             print("Nothing was changed. --untested writes it all the same.", file=sys.stderr)
             return NOT_WELL
         if program:
             self._service.add_user(packaged=self._service.packaged(program))
-        written = write(self._service, place, before, tried.broker, self._wishes.name)
+        count = len(self._service.changes)
+        written = write(self._service, place, before, tried.broker, self._wishes.name, settings)
+        if self._wishes.check:
+            known = before or Config((tried.broker,), Path())
+            return self._foresee(program, foresee(known, settings), count)
         print(f"Configuration: {place.path}" + ("" if written else " (as it was)"))
         after = load(place.path, {})
         code = self._serve(program, after, written=written) if program else OK
@@ -252,6 +269,15 @@ class _Setup:
 
     # --- The service ---------------------------------------------------------------------
 
+    def _foresee(self, program: Program | None, config: Config, count: int) -> int:
+        """Say what would be changed."""
+        service = self._service
+        if program:
+            service.install(program, config.commands, i2c=config.collector("i2c").enabled)
+            service.start(restart=len(service.changes) > count)
+        print(describe(service.changes, check=True))
+        return OK
+
     def _serve(self, program: Program, config: Config, *, written: bool) -> int:
         service = self._service
         count = len(service.changes)
@@ -285,18 +311,25 @@ class _Setup:
         return console.pair(config.state_dir, qr=True)
 
 
-def remove(asker: Asker, service: Service | None = None, *, purge: bool | None = None) -> int:
+def remove(
+    asker: Asker,
+    service: Service | None = None,
+    *,
+    purge: bool | None = None,
+    check: bool = False,
+) -> int:
     """Take the service away, and what it kept if that is wanted.
 
     Args:
         asker: Asks whether keys and history go too.
         service: The system's service.
         purge: The answer; asked for when `None`, and no where nobody sits.
+        check: Whether to say only what would be changed.
 
     Returns:
         The exit code.
     """
-    service = service or Service()
+    service = service or Service(check=check)
     if not is_administrator():
         text = "pilot-agent: a service is removed by root: sudo pilot-agent setup --remove"
         print(text, file=sys.stderr)
@@ -311,7 +344,7 @@ def remove(asker: Asker, service: Service | None = None, *, purge: bool | None =
             service.purge(*folders)
         else:
             print(f"Kept: {unit.CONFIG_FOLDER}, {unit.STATE_FOLDER} and the user {unit.USER}.")
-        print(describe(service.changes))
+        print(describe(service.changes, check=service.check))
     except (NobodyThereError, ServiceError) as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
         return NOT_WELL

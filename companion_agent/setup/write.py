@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 import re
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from companion_agent.config import Broker, ConfigError, Tls, load
+from companion_agent.config.values import read_secret
+from companion_agent.trust.keys import fleet_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +27,7 @@ _HEAD = """\
 """
 _PASSWORD = "broker-password"  # noqa: S105  (a file's name)
 _KEY_PASSWORD = "client-key-password"  # noqa: S105
+_FLEET_KEY = "fleet-key"
 _CERTIFICATES = {"ca_cert": "ca.pem", "client_cert": "client.pem", "client_key": "client.key"}
 _MODES = {
     "ca.pem": 0o644,
@@ -31,6 +35,7 @@ _MODES = {
     "client.key": 0o600,
     _PASSWORD: 0o600,
     _KEY_PASSWORD: 0o600,
+    _FLEET_KEY: 0o600,
 }
 # Where a key at the top is not the name of what it says.
 _FIELDS = {"broker": "brokers", "home_assistant": "birth_topic", "security": "fleet"}
@@ -97,7 +102,55 @@ class Draft:
     files: tuple[File, ...]
 
 
-def write(service: Service, place: Place, before: Config | None, broker: Broker, name: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What else the configuration is to say, given as a whole by whoever rolls hosts out.
+
+    Attributes:
+        blocks: Top-level keys and what is below them; they replace what is there.
+        fleet_key: The fleet key, as people write it; empty to leave that as it is.
+    """
+
+    blocks: Mapping[str, Any] = field(default_factory=dict)
+    fleet_key: str = field(default="", repr=False)
+
+
+def read_settings(file: Path | None, fleet_key_file: Path | None) -> Settings:
+    """Read the files that the command line names.
+
+    Raises:
+        ValueError: They cannot be used; the text says why.
+    """
+    blocks: Any = {}
+    if file:
+        try:
+            blocks = yaml.safe_load(file.read_text("utf-8")) or {}
+        except OSError as error:
+            raise ValueError(f"{file} cannot be read: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{file} is no YAML: {error}") from error
+        if not isinstance(blocks, dict):
+            raise ValueError(f"{file} has no keys at its top, such as commands:")
+        if own := [f"--{key}" for key in ("broker", "name") if key in blocks]:
+            raise ValueError(f"{file} sets what has an option of its own: {', '.join(own)}")
+    if not fleet_key_file:
+        return Settings(blocks)
+    try:
+        key = read_secret(fleet_key_file)
+        fleet_secret(key)
+    except ValueError as error:
+        raise ValueError(f"{fleet_key_file}: {error}") from None
+    return Settings(blocks, key)
+
+
+def write(
+    service: Service,
+    place: Place,
+    before: Config | None,
+    broker: Broker,
+    name: str,
+    settings: Settings | None = None,
+) -> bool:
     """Write what differs.
 
     Args:
@@ -106,16 +159,33 @@ def write(service: Service, place: Place, before: Config | None, broker: Broker,
         before: The configuration that is there.
         broker: The broker; files that it names outside the folder are copied into it.
         name: What the host is shown as; empty to leave that as it is.
+        settings: What else it is to say.
 
     Returns:
-        Whether anything was written.
+        Whether anything was written, or would be.
 
     Raises:
         WriteError: That would change what somebody wrote.
         ServiceError: It cannot be written.
     """
     named = name and (before is None or before.name != name)
-    return put(service, place, draft(place, before, broker, {"name": name} if named else {}))
+    blocks: dict[str, Any] = {"name": name} if named else {}
+    files: list[File] = []
+    if settings:
+        blocks |= _others(place, settings, files)
+    drafted = draft(place, before, broker, blocks)
+    return put(service, place, replace(drafted, files=(*drafted.files, *files)))
+
+
+def _others(place: Place, settings: Settings, files: list[File]) -> dict[str, Any]:
+    """Return the blocks that differ from what the file says."""
+    wanted = dict(settings.blocks)
+    if settings.fleet_key:
+        kept = _secret(_FLEET_KEY, settings.fleet_key, files)
+        wanted["security"] = {**(wanted.get("security") or {}), "fleet_key_file": kept}
+    text = place.path.read_text("utf-8-sig") if place.path.exists() else ""
+    there = yaml.safe_load(text) or {}
+    return {key: value for key, value in wanted.items() if there.get(key) != value}
 
 
 def draft(place: Place, before: Config | None, broker: Broker, blocks: Mapping[str, Any]) -> Draft:
@@ -178,8 +248,10 @@ def put(service: Service, place: Place, drafted: Draft) -> bool:
     }
     path = PurePosixPath(place.path)
     if drafted.new != drafted.old and drafted.blocks:
-        _check(service, place, drafted, access)
-        if drafted.before:
+        # Where nothing is written, the files that it names are not there yet.
+        if not service.check:
+            _check(service, place, drafted, access)
+        if drafted.before and not service.check:
             service.put(path.with_name(f"{path.name}.old"), drafted.old, **access)
         service.put(path, drafted.new, **access)
     elif drafted.before:
@@ -274,6 +346,27 @@ def _check(service: Service, place: Place, drafted: Draft, access: dict[str, Any
         expected = replace(drafted.before, brokers=(drafted.broker,), path=read.path, **more)
         if read != expected or read.name != drafted.blocks.get("name", read.name):
             raise WriteError(f"{path} cannot be changed without changing more; do it by hand")
+
+
+def foresee(config: Config, settings: Settings) -> Config:
+    """Return what a configuration would say with more settings, as far as the service is concerned.
+
+    Raises:
+        WriteError: The settings have mistakes.
+    """
+    # The files of this one are not there yet.
+    wanted = {key: value for key, value in settings.blocks.items() if key != "security"}
+    with tempfile.TemporaryDirectory(prefix="pilot-agent-") as folder:
+        candidate = Path(folder, "settings.yaml")
+        candidate.write_text(yaml.safe_dump(wanted, allow_unicode=True), "utf-8")
+        try:
+            read = load(candidate, {}, needs_broker=False)
+        except ConfigError as error:
+            raise WriteError(f"the settings have mistakes: {error}") from None
+    changed: dict[str, Any] = {
+        key: getattr(read, key) for key in ("commands", "collectors") if key in wanted
+    }
+    return replace(config, **changed)
 
 
 def put_block(text: str, key: str, block: str) -> str:

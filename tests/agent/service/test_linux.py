@@ -77,6 +77,26 @@ def test_installs_once(service: Service, system: System, tmp_path: Path) -> None
     assert again.changes == ["/etc/systemd/system/pilot-agent.service"]
 
 
+def test_a_look_tells_the_same_and_changes_nothing(
+    service: Service, system: System, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    look = Service(tmp_path, system.run, check=True)
+    for one in (look, service):
+        one.add_user(packaged=False)
+        one.install(PROGRAM, Policy(), i2c=True)
+        one.start(restart=True)
+        if one is look:
+            assert sorted(tmp_path.rglob("*")) == before
+            assert not system.user
+            assert not system.did("systemctl", "restart")
+    assert look.changes == service.changes
+    look = Service(tmp_path, system.run, check=True)
+    look.remove()
+    assert f"{PurePosixPath('/etc/systemd/system/pilot-agent.service')} removed" in look.changes
+    assert (tmp_path / "etc/systemd/system/pilot-agent.service").exists()
+
+
 def test_a_package_has_brought_most_of_it(service: Service, tmp_path: Path) -> None:
     unit = tmp_path / "usr/lib/systemd/system/pilot-agent.service"
     unit.parent.mkdir(parents=True)

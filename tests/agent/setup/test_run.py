@@ -196,6 +196,88 @@ def test_the_password_comes_from_a_file_the_input_or_the_environment(
     assert run.setup(bad, NOBODY) == run.BAD_INPUT
 
 
+FLEET_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+
+def test_more_of_the_configuration_from_a_file(
+    path: Path, mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, key = tmp_path / "settings.yaml", tmp_path / "key"
+    settings.write_text("commands: {allow: [power.*]}\nlog: {level: debug}\n")
+    key.write_text(f"{FLEET_KEY}\n")
+    wishes = wish(path, broker=f"127.0.0.1:{mosquitto.port}", settings=settings, fleet_key_file=key)
+    assert run.setup(wishes, NOBODY) == 0
+    config = load(path, {})
+    assert config.fleet == bytes(range(32))
+    assert (list(config.commands.allow), config.log.level) == (["power.*"], "debug")
+    assert FLEET_KEY not in path.read_text()
+    assert path.with_name("fleet-key").stat().st_mode & 0o777 == 0o600
+    # A second time there is nothing to change, and what is not named stays.
+    path.write_text(path.read_text() + "topic_prefix: home/pilot # mine\n")
+    assert run.setup(wishes, NOBODY) == 0
+    assert "Nothing had to be changed." in capsys.readouterr().out
+    settings.write_text("commands: {allow: []}\n")
+    assert run.setup(wishes, NOBODY) == 0
+    assert "topic_prefix: home/pilot # mine" in path.read_text()
+    assert list(load(path, {}).commands.allow) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("broker: x\n", "--broker"),
+        ("- a\n", "no keys at its top"),
+        ("a: [\n", "is no YAML"),
+        (None, "cannot be read"),
+    ],
+)
+def test_settings_that_cannot_be_used(
+    path: Path,
+    tmp_path: Path,
+    settings: str | None,
+    problem: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "settings.yaml"
+    if settings is not None:
+        file.write_text(settings)
+    assert run.setup(wish(path, broker="a.local", settings=file), NOBODY) == run.BAD_INPUT
+    assert problem in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_a_fleet_key_that_is_none(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key").write_text("a sentence\n")
+    wishes = wish(path, broker="a.local", fleet_key_file=tmp_path / "key")
+    assert run.setup(wishes, NOBODY) == run.BAD_INPUT
+    assert "openssl rand" in capsys.readouterr().err
+
+
+def test_a_look_changes_nothing(
+    path: Path, mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = f"127.0.0.1:{mosquitto.port}"
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("commands: {allow: [power.*]}\n")
+    look = wish(path, broker=address, settings=settings, check=True)
+    assert run.setup(look, NOBODY) == 0
+    assert f"Would be changed: {path}." in capsys.readouterr().out
+    assert not path.exists()
+    assert run.setup(wish(path, broker=address, settings=settings), NOBODY) == 0
+    text = path.read_text()
+    assert run.setup(look, NOBODY) == 0
+    assert "Nothing would be changed." in capsys.readouterr().out
+    settings.write_text("commands: {allow: [session.*]}\n")
+    assert run.setup(look, NOBODY) == 0
+    assert "Would be changed" in capsys.readouterr().out
+    settings.write_text("commands: {alow: []}\n")
+    assert run.setup(look, NOBODY) == run.NOT_WELL
+    assert "did you mean allow?" in capsys.readouterr().err
+    assert path.read_text() == text
+
+
 # --- With a service ----------------------------------------------------------------------------
 
 
