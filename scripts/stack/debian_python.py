@@ -51,7 +51,9 @@ def install(version: str, prefix: Path, patchelf: str) -> Path:
     for suite in _SUITES:
         shutil.rmtree(work, ignore_errors=True)
         try:
-            packages = _download(version, mirror, suite, work / "apt")
+            say(f"downloading Python {version} from Debian {suite}")
+            wanted = [f"python{version}", f"libpython{version}-dev", "libstdc++6"]
+            packages = download(wanted, mirror, suite, work / "apt")
             say(f"unpacking Python {version} from Debian {suite} ({len(packages)} packages)")
             root = work / "root"
             root.mkdir()
@@ -68,8 +70,8 @@ def install(version: str, prefix: Path, patchelf: str) -> Path:
     raise StackError(f"no Python {version} from Debian:\n" + "\n".join(errors))
 
 
-def _download(version: str, mirror: str, suite: str, state: Path) -> list[Path]:
-    """Fetch the packages and all that they depend on with an apt state of our own."""
+def download(names: list[str], mirror: str, suite: str, state: Path) -> list[Path]:
+    """Fetch packages and all that they depend on with an apt state of our own."""
     keyring = next(path for path in _KEYRINGS if Path(path).exists())
     for folder in ("lists/partial", "cache/archives/partial", "sources.d"):
         (state / folder).mkdir(parents=True, exist_ok=True)
@@ -107,19 +109,8 @@ def _download(version: str, mirror: str, suite: str, state: Path) -> list[Path]:
         "-o",
         "Acquire::Retries=3",
     ]
-    say(f"downloading Python {version} from Debian {suite}")
     _run([*apt, "update"])
-    _run(
-        [
-            *apt,
-            "-y",
-            "--download-only",
-            "install",
-            f"python{version}",
-            f"libpython{version}-dev",
-            "libstdc++6",
-        ]
-    )
+    _run([*apt, "-y", "--download-only", "install", *names])
     packages = sorted((state / "cache" / "archives").glob("*.deb"))
     if not packages:
         raise StackError(f"apt downloaded nothing from {suite}")
