@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import hashlib
 import os
 from pathlib import Path
+import re
 import shutil
 import signal
 import subprocess
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from .netns import Network
 
-SUITE = "bookworm"
+SUITES = ("bookworm", "trixie")
+"""Debian 12 and 13."""
 PACKAGES = (
     "systemd",
     "systemd-sysv",
@@ -41,12 +43,28 @@ PACKAGES = (
     "python3-venv",
 )
 """What every host has installed, besides the essential packages."""
+STOCK = ("openssh-server", "mosquitto", "rpm", "pipx", "python3-apt")
+"""What every host can install with apt although it has no network."""
 
 _TOOLS = {
     "systemd-nspawn": "systemd-container",
     "debootstrap": "debootstrap",
     "nsenter": "util-linux",
 }
+
+# Without a console the first process of Debian 13 takes /dev/null for it, and for itself alone.
+_NULL = """\
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/chmod 0666 /dev/null
+
+[Install]
+WantedBy=sysinit.target
+"""
 
 # How systemd-nspawn ends when whoever started it is to boot the container again.
 _REBOOTS = 133
@@ -68,8 +86,11 @@ def why_not() -> str:
     return ""
 
 
-def base_root() -> Path:
-    """Return a Debian to boot; the first call downloads it (a minute, 340 MB).
+def base_root(suite: str = SUITES[0]) -> Path:
+    """Return a Debian to boot; the first call downloads it (a minute, 400 MB).
+
+    Args:
+        suite: Which Debian, by its code name.
 
     Raises:
         StackError: It cannot be had here.
@@ -78,11 +99,11 @@ def base_root() -> Path:
     if reason := why_not():
         raise StackError(reason)
     _install_tools()
-    digest = hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:8]
-    root = cache_dir() / "roots" / f"debian-{SUITE}-{digest}"
-    with file_lock(cache_dir() / "locks" / root.name, "a Debian to boot"):
+    digest = hashlib.sha256(" ".join((suite, *PACKAGES, *STOCK)).encode()).hexdigest()[:8]
+    root = cache_dir() / "roots" / f"debian-{suite}-{digest}"
+    with file_lock(cache_dir() / "locks" / root.name, f"a Debian {suite} to boot"):
         if not root.exists():
-            _build(root)
+            _build(root, suite)
     return root
 
 
@@ -92,8 +113,8 @@ def _install_tools() -> None:
         system.apt_install(missing)
 
 
-def _build(root: Path) -> None:
-    say(f"building a Debian {SUITE} to boot, once (a minute)")
+def _build(root: Path, suite: str) -> None:
+    say(f"building a Debian {suite} to boot, once (a minute)")
     part = root.with_name(root.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -105,21 +126,50 @@ def _build(root: Path) -> None:
         "debootstrap",
         "--variant=minbase",
         f"--include={include}",
-        SUITE,
+        suite,
         str(part),
         mirror,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        shutil.rmtree(part, ignore_errors=True)
-        tail = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
-        raise StackError(f"debootstrap failed:\n{tail}")
+    _run_or_clear(command, part)
+    shutil.rmtree(part / "var" / "cache" / "apt" / "archives", ignore_errors=True)
+    for arguments in (("update",), ("-y", "--download-only", "install", *STOCK)):
+        _run_or_clear([*_apt(part), *arguments], part)
     # Every host draws its own identity at its first boot.
     (part / "etc" / "machine-id").write_text("", encoding="utf-8")
     (part / "var" / "lib" / "dbus" / "machine-id").unlink(missing_ok=True)
     (part / "var" / "log" / "journal").mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(part / "var" / "cache" / "apt" / "archives", ignore_errors=True)
     part.rename(root)
+
+
+def _apt(root: Path) -> list[str]:
+    """Return this machine's apt, with its own way to the mirror, at work for another root."""
+    keyring = root / "usr/share/keyrings/debian-archive-keyring.gpg"
+    settings = {
+        "Dir::State": root / "var/lib/apt",
+        "Dir::State::status": root / "var/lib/dpkg/status",
+        "Dir::Cache": root / "var/cache/apt",
+        "Dir::Etc::SourceList": root / "etc/apt/sources.list",
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::Etc::Trusted": keyring,
+        "Dir::Etc::TrustedParts": root / "etc/apt/trusted.gpg.d",
+        "APT::Sandbox::User": "root",
+        "APT::Install-Recommends": "false",
+        "Acquire::Languages": "none",
+        "Acquire::Retries": 3,
+    }
+    (root / "var/cache/apt/archives/partial").mkdir(parents=True, exist_ok=True)
+    options = [f"{name}={value}" for name, value in settings.items()]
+    return ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
+
+
+def _run_or_clear(command: list[str], part: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        shutil.rmtree(part, ignore_errors=True)
+        tail = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
+        # Credentials that a mirror's address may hold stay out of the log.
+        tail = re.sub(r"://[^/@\s]+@", "://…@", tail)
+        raise StackError(f"no Debian to boot: {command[0]} failed:\n{tail}")
 
 
 @dataclass(frozen=True)
@@ -143,6 +193,7 @@ class SystemdHost:
         folder: For its disk and its log. It must lie on a file system that an overlay can
             write to, which temporary folders on a disk or in memory do.
         name: Its host name.
+        suite: Which Debian, by its code name.
         network: Its network; that of this machine when it is not given.
         libraries: The ``site-packages`` of an environment for Python 3.11 that has the agent's
             libraries; mounted at :data:`LIBRARIES`.
@@ -155,11 +206,13 @@ class SystemdHost:
         folder: Path,
         name: str = "office-pc",
         *,
+        suite: str = SUITES[0],
         network: Network | None = None,
         libraries: Path | None = None,
         binds: Mapping[Path, Path] | None = None,
     ) -> None:
         self.name = name
+        self.suite = suite
         self.folder = folder
         self.root = folder / "root"
         self.network = network
@@ -380,7 +433,7 @@ class SystemdHost:
         return self._leader
 
     def _make_disk(self) -> None:
-        base = base_root()
+        base = base_root(self.suite)
         for name in ("root", "changes", "work"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         layers = f"lowerdir={base},upperdir={self.folder}/changes,workdir={self.folder}/work"
@@ -393,6 +446,11 @@ class SystemdHost:
         if done.returncode:
             raise StackError(f"no overlay on {self.folder}: {done.stderr.strip()}")
         (self.root / "etc" / "hostname").write_text(f"{self.name}\n", encoding="utf-8")
+        units = self.root / "etc" / "systemd" / "system"
+        (units / "null.service").write_text(_NULL, encoding="utf-8")
+        wanted = units / "sysinit.target.wants" / "null.service"
+        wanted.parent.mkdir(exist_ok=True)
+        wanted.symlink_to("../null.service")
 
     def _command(self) -> Sequence[str]:
         network = (

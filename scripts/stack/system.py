@@ -46,6 +46,7 @@ PROGRAMS: Mapping[str, Program] = {
         "--cask chromium",
     ),
     "ip": Program(("ip",), ("iproute2",), "iproute"),
+    "ssh": Program(("ssh",), ("openssh-client",), "openssh-clients", "openssh"),
     "dbus-daemon": Program(("dbus-daemon",), ("dbus",), "dbus-daemon", "dbus"),
     "dbusmock": Program(
         ("/usr/bin/python3",),
@@ -57,6 +58,7 @@ PROGRAMS: Mapping[str, Program] = {
     "postgresql": Program(("pg_ctlcluster", "postgres"), ("postgresql",), "postgresql-server"),
     "mariadb": Program(("mariadbd",), ("mariadb-server",), "mariadb-server", "mariadb"),
     "debootstrap": Program(("debootstrap",), ("debootstrap",), "debootstrap"),
+    "rpmbuild": Program(("rpmbuild",), ("rpm",), "rpm-build", "rpm"),
     "systemd-nspawn": Program(("systemd-nspawn",), ("systemd-container",), "systemd-container"),
     "faketime": Program(("faketime",), ("faketime",), "libfaketime", "libfaketime"),
     "cc": Program(("gcc", "clang"), ("gcc", "g++", "libc6-dev"), "gcc gcc-c++", "llvm"),

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+import shutil
+import subprocess
 import sys
 import sysconfig
 from typing import TYPE_CHECKING, Any
 
+from installing import NEWER, Ear
 import pytest
 
-from stack.nspawn import SOURCE, SystemdHost, why_not
+from stack import system, toolchain
+from stack.broker import Mosquitto
+from stack.nspawn import SOURCE, SUITES, SystemdHost, why_not
+from stack.paths import ROOT
 from stack.process import Process, wait_for
 
 if TYPE_CHECKING:
@@ -75,21 +82,25 @@ def types(watch: Process) -> list[str]:
 
 
 @pytest.fixture
-def make_host(tmp_path: Path) -> Iterator[Callable[..., SystemdHost]]:
-    """Make hosts that have booted; they are gone after the test."""
+def suite(request: pytest.FixtureRequest) -> str:
+    """The Debian of the hosts; `both` runs a test on each."""
+    return str(getattr(request, "param", SUITES[0]))
+
+
+both = pytest.mark.parametrize("suite", SUITES, indirect=True)
+
+
+@pytest.fixture
+def make_host(tmp_path: Path, suite: str) -> Iterator[Callable[..., SystemdHost]]:
+    """Make hosts that have booted, with nothing of the agent's; they are gone after the test."""
     if reason := why_not():
         pytest.skip(reason)
-    if sys.version_info[:2] != (3, 11):
-        pytest.skip("the hosts have Python 3.11 and borrow the libraries of this environment")
     made: list[SystemdHost] = []
 
     def make(name: str = "office-pc", **options: Any) -> SystemdHost:
-        libraries = Path(sysconfig.get_path("purelib"))
-        host = SystemdHost(tmp_path / name, name, libraries=libraries, **options)
+        host = SystemdHost(tmp_path / f"host{len(made)}", name, **{"suite": suite, **options})
         made.append(host)
-        host.__enter__()
-        host.add_user(AGENT, system_user=True)
-        return host
+        return host.__enter__()
 
     yield make
     for host in made:
@@ -97,6 +108,101 @@ def make_host(tmp_path: Path) -> Iterator[Callable[..., SystemdHost]]:
 
 
 @pytest.fixture
-def bench(make_host: Callable[..., SystemdHost]) -> Bench:
+def make_agent_host(make_host: Callable[..., SystemdHost]) -> Callable[..., SystemdHost]:
+    """Make hosts that can run the agent from this checkout."""
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("the hosts borrow the libraries of this environment, made for Python 3.11")
+
+    def make(**options: Any) -> SystemdHost:
+        host = make_host(libraries=Path(sysconfig.get_path("purelib")), **options)
+        host.add_user(AGENT, system_user=True)
+        return host
+
+    return make
+
+
+@pytest.fixture
+def bench(make_agent_host: Callable[..., SystemdHost]) -> Bench:
     """A host on which the agent's user may do nothing yet."""
-    return Bench(make_host())
+    return Bench(make_agent_host())
+
+
+# --- Installing ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packages of this version and of a newer one, and the first a second time."""
+    if reason := why_not():
+        pytest.skip(reason)
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("once is enough")
+    folder = tmp_path_factory.mktemp("dist")
+    kinds = ["deb", *(["rpm"] if shutil.which("rpmbuild") else [])]
+    builds = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                str(ROOT / "deploy/packages.py"),
+                "--fast",
+                *wanted,
+                "--output",
+                str(output),
+            ],
+            env={**toolchain.clean_env(), "UV": toolchain.uv()},
+        )
+        for wanted, output in (
+            (kinds, folder),
+            (kinds, folder / "again"),
+            ([*kinds, "--version", NEWER], folder),
+        )
+    ]
+    assert [build.wait(200) for build in builds] == [0, 0, 0]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a host without a network is installed from."""
+    if why_not() or sys.version_info[:2] != (3, 11):
+        pytest.skip("no systemd hosts here, or another Python has done it")
+    folder = tmp_path_factory.mktemp("wheels")
+    uv = toolchain.uv()
+    env = toolchain.clean_env()
+    subprocess.run(
+        [uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)],
+        check=True,
+        env=env,
+    )
+    (folder / ".gitignore").unlink(missing_ok=True)
+    (agent,) = folder.glob("*.whl")
+    pip = (uv, "tool", "run", "--quiet", "pip", "download", "--quiet", "--dest", str(folder))
+    for python in ("3.11", "3.13"):
+        subprocess.run(
+            [
+                *pip,
+                *("--only-binary", ":all:", "--python-version", python),
+                *(f"--platform=manylinux_2_{minor}_{os.uname().machine}" for minor in (17, 28, 34)),
+                f"--platform=manylinux2014_{os.uname().machine}",
+                *("--constraint", str(ROOT / "requirements/agent.txt"), f"{agent}[i2c,setup]"),
+                # pipx wants one of its own.
+                "pip",
+            ],
+            check=True,
+            env=env,
+        )
+    return folder
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    system.require("mosquitto")
+    with Mosquitto(tmp_path / "broker") as broker:
+        yield broker
+
+
+@pytest.fixture
+def ear(broker: Mosquitto) -> Iterator[Ear]:
+    ear = Ear(broker)
+    yield ear
+    ear.leave()

@@ -10,21 +10,20 @@ import time
 from typing import TYPE_CHECKING, Any
 import uuid
 
-from conftest import AGENT, Bench
+from conftest import AGENT, Bench, both
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 import pytest
 
 from companion_agent.trust.envelope import dump, seal
 from companion_agent.trust.keys import FLEET, derive
-from stack import system
-from stack.broker import Mosquitto
 from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
 from stack.process import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from stack.broker import Mosquitto
 
 PREFIX = "pilot/v2"
 FLEET_KEY = bytes(range(32))
@@ -109,13 +108,6 @@ class House:
         self._client.loop_stop()
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    system.require("mosquitto")
-    with Mosquitto(tmp_path / "broker") as broker:
-        yield broker
-
-
 @contextmanager
 def visiting(broker: Mosquitto) -> Iterator[House]:
     house = House(broker)
@@ -132,9 +124,9 @@ def house(broker: Mosquitto) -> Iterator[House]:
 
 
 @pytest.fixture
-def bench(make_host: Callable[..., SystemdHost], broker: Mosquitto, house: House) -> Bench:
+def bench(make_agent_host: Callable[..., SystemdHost], broker: Mosquitto, house: House) -> Bench:
     """A host whose agent runs as a service and is online."""
-    host = make_host()
+    host = make_agent_host()
     config = {
         "broker": {"host": broker.host, "port": broker.port},
         "security": {"fleet_key": base64.b64encode(FLEET_KEY).decode()},
@@ -164,6 +156,7 @@ def test_the_rule_is_missed_and_seen_when_it_is_there(bench: Bench, house: House
     wait_for(lambda: "missing" not in house.commands()["power.shutdown"], "the rule to be seen")
 
 
+@both
 def test_shutdown_by_command_and_up_again(bench: Bench, house: House) -> None:
     permit(bench, house)
     before = house.body("announce")

@@ -12,13 +12,27 @@ from pathlib import Path
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from conftest import both
+from installing import (
+    CONFIG,
+    DEPLOY,
+    DIST,
+    NEWER,
+    STATE,
+    UV,
+    WHEELS,
+    Ear,
+    add,
+    address,
+    drop_in,
+    install,
+    left_behind,
+    show,
+)
 import pytest
 
 from companion_agent import __version__
@@ -26,144 +40,12 @@ from stack import system, toolchain
 from stack.broker import Mosquitto
 from stack.console import StackError
 from stack.netns import Network
-from stack.nspawn import SystemdHost, why_not
-from stack.paths import ROOT
 from stack.process import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-NEWER = "99.0.0"
-DIST = Path("/opt/pilot/dist")
-WHEELS = Path("/opt/pilot/wheels")
-DEPLOY = "/opt/pilot/source/deploy"
-CONFIG = "/etc/pilot-agent/config.yaml"
-STATE = "/var/lib/pilot-agent"
-
-
-class Ear:
-    """Hears what hosts say to a broker."""
-
-    def __init__(self, broker: Mosquitto) -> None:
-        self._heard: dict[str, bytes] = {}
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        self._client.on_connect = lambda client, *_: client.subscribe("pilot/v2/#", qos=1)
-        self._client.on_message = self._on_message
-        self._client.connect(broker.host, broker.port)
-        self._client.loop_start()
-
-    def _on_message(self, _client: object, _data: object, message: Any) -> None:
-        self._heard[message.topic.split("/", 3)[3]] = message.payload
-
-    def forget(self) -> None:
-        self._heard.clear()
-
-    def wait(self, availability: str = "online", timeout: float = 40) -> None:
-        wait_for(
-            lambda: self._heard.get("availability") == availability.encode(),
-            f"a host that is {availability}",
-            timeout=timeout,
-        )
-
-    def announce(self, wanted: Callable[[dict[str, Any]], Any] = bool) -> dict[str, Any]:
-        def found() -> dict[str, Any] | None:
-            payload = self._heard.get("announce")
-            body: dict[str, Any] = json.loads(payload) if payload else {}
-            return body if body and wanted(body) else None
-
-        return wait_for(found, "such an announce", timeout=40)
-
-    def leave(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Packages of this version and of a newer one, and the first a second time."""
-    if reason := why_not():
-        pytest.skip(reason)
-    if sys.version_info[:2] != (3, 11):
-        pytest.skip("once is enough")
-    folder = tmp_path_factory.mktemp("dist")
-    kinds = ["deb", *(["rpm"] if shutil.which("rpmbuild") else [])]
-    builds = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                str(ROOT / "deploy/packages.py"),
-                "--fast",
-                *wanted,
-                "--output",
-                str(output),
-            ],
-            env={**toolchain.clean_env(), "UV": toolchain.uv()},
-        )
-        for wanted, output in (
-            (kinds, folder),
-            (kinds, folder / "again"),
-            (["deb", "--version", NEWER], folder),
-        )
-    ]
-    assert [build.wait(200) for build in builds] == [0, 0, 0]
-    return folder
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a host without a network is installed from."""
-    if why_not() or sys.version_info[:2] != (3, 11):
-        pytest.skip("no systemd hosts here, or another Python has done it")
-    folder = tmp_path_factory.mktemp("wheels")
-    uv = toolchain.uv()
-    env = toolchain.clean_env()
-    subprocess.run(
-        [uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)],
-        check=True,
-        env=env,
-    )
-    (folder / ".gitignore").unlink(missing_ok=True)
-    (agent,) = folder.glob("*.whl")
-    subprocess.run(
-        [
-            *(uv, "tool", "run", "--quiet", "pip", "download", "--quiet", "--dest", str(folder)),
-            *("--only-binary", ":all:", "--python-version", "3.11"),
-            *(f"--platform=manylinux_2_{minor}_{os.uname().machine}" for minor in (17, 28, 34)),
-            f"--platform=manylinux2014_{os.uname().machine}",
-            *("--constraint", str(ROOT / "requirements/agent.txt"), f"{agent}[i2c,setup]"),
-        ],
-        check=True,
-        env=env,
-    )
-    return folder
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    system.require("mosquitto")
-    with Mosquitto(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
-def ear(broker: Mosquitto) -> Iterator[Ear]:
-    ear = Ear(broker)
-    yield ear
-    ear.leave()
-
-
-@pytest.fixture
-def make_host(tmp_path: Path) -> Iterator[Callable[..., SystemdHost]]:
-    made: list[SystemdHost] = []
-
-    def make(**options: Any) -> SystemdHost:
-        host = SystemdHost(tmp_path / f"host{len(made)}", **options)
-        made.append(host)
-        return host.__enter__()
-
-    yield make
-    for host in made:
-        host.remove()
+    from stack.nspawn import SystemdHost
 
 
 @pytest.fixture
@@ -176,37 +58,6 @@ def installed(
     host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
     ear.wait()
     return host
-
-
-def address(broker: Mosquitto, host: str = "") -> str:
-    return f"{host or broker.host}:{broker.port}"
-
-
-def install(host: SystemdHost, version: str) -> str:
-    machine = host.run("dpkg", "--print-architecture").stdout.strip()
-    return host.run("dpkg", "--install", f"{DIST}/pilot-agent_{version}_{machine}.deb").stdout
-
-
-def show(host: SystemdHost, name: str) -> str:
-    return host.run(
-        "systemctl", "show", "--property", name, "--value", "pilot-agent"
-    ).stdout.strip()
-
-
-def drop_in(host: SystemdHost, text: str) -> None:
-    folder = "/etc/systemd/system/pilot-agent.service.d"
-    host.run("mkdir", "-p", folder)
-    host.write(f"{folder}/test.conf", text)
-    host.run("systemctl", "daemon-reload")
-
-
-def left_behind(host: SystemdHost) -> list[str]:
-    """Find files that are named after the agent; logs may go on telling of it."""
-    found = host.run(
-        *("find", "/", "-xdev", "(", "-path", "/opt/pilot", "-o", "-path", "/proc", ")", "-prune"),
-        *("-o", "-name", "*pilot-agent*", "-print"),
-    ).stdout.split()
-    return [path for path in found if not path.startswith(("/var/log/", "/var/lib/systemd/"))]
 
 
 # --- Building ------------------------------------------------------------------------------
@@ -232,9 +83,20 @@ def test_lintian_finds_no_error(dist: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_rpmlint_misses_the_signature_alone(dist: Path) -> None:
+    if not shutil.which("rpmlint") or not list(dist.glob("*.rpm")):
+        pytest.skip("rpmlint or rpmbuild is not installed")
+    (package,) = dist.glob(f"*-{__version__}-1.*.rpm")
+    done = subprocess.run(["rpmlint", str(package)], capture_output=True, text=True, check=False)
+    found = re.findall(r": E: (\S+)", done.stdout)
+    # Packages are signed when they are released.
+    assert found == ["no-signature"]
+
+
 # --- The package, from nothing to nothing ----------------------------------------------------
 
 
+@both
 def test_life_of_a_package(
     make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, ear: Ear
 ) -> None:
@@ -371,23 +233,72 @@ def test_life_of_a_scripted_installation(
     assert left_behind(host) == before
 
 
-def test_a_program_in_a_home(
-    make_host: Callable[..., SystemdHost], wheels: Path, broker: Mosquitto, ear: Ear
+@pytest.mark.parametrize(
+    ("suite", "way"), [("bookworm", "uv"), ("trixie", "pipx")], indirect=["suite"]
+)
+def test_a_tool_in_an_environment_of_its_own(
+    make_host: Callable[..., SystemdHost], wheels: Path, broker: Mosquitto, ear: Ear, way: str
 ) -> None:
-    """As pipx and uv install it for root: the service sees it, and nothing else there."""
-    host = make_host(binds={WHEELS: wheels})
-    home = "/root/.local/share/venvs/pilot-agent"
-    host.run("python3", "-m", "venv", home)
-    pip = ("-m", "pip", "install", "--quiet", "--no-index", f"--find-links={WHEELS}")
-    host.run(f"{home}/bin/python", *pip, "pilot-agent")
+    host = make_host(binds={WHEELS: wheels, UV: Path(toolchain.uv()).parent})
+    before = left_behind(host)
+    program = "pilot-agent[i2c,setup]"
+    if way == "uv":
+        # In root's home: the service sees the program there, and nothing else.
+        offline = ("--offline", "--no-cache", "--no-index", "--find-links", str(WHEELS))
+        python = ("--python", "/usr/bin/python3")
+        host.run(f"{UV}/uv", "tool", "install", *offline, *python, program)
+        called = "/root/.local/bin/pilot-agent"
+    else:
+        add(host, "pipx")
+        index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
+        host.run("pipx", "install", "--global", program, env=index, timeout=120)
+        called = "pilot-agent"
     host.write("/root/secret", "for nobody else", mode=0o644)
-    host.run(f"{home}/bin/pilot-agent", "setup", "--yes", "--broker", address(broker))
+    host.run(called, "setup", "--yes", "--broker", address(broker))
     ear.wait()
     pid = show(host, "MainPID")
     seen = host.run("nsenter", "--target", pid, "--mount", "ls", "-A", "/root").stdout.split()
-    assert seen == [".local"]
-    host.run(f"{home}/bin/pilot-agent", "setup", "--remove", "--purge")
-    assert [path for path in left_behind(host) if not path.startswith("/root")] == []
+    assert way == "pipx" or seen == [".local"]
+    host.run(called, "setup", "--remove", "--purge")
+    if way == "uv":
+        host.run(f"{UV}/uv", "tool", "uninstall", "pilot-agent")
+    else:
+        host.run("pipx", "uninstall", "--global", "pilot-agent")
+    assert left_behind(host) == before
+
+
+# --- The other package -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suite", ["trixie"], indirect=True)
+def test_life_of_an_rpm(
+    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, ear: Ear
+) -> None:
+    """On a Debian, whose rpm knows no dependencies; files, scriptlets and service are the same."""
+    if not list(dist.glob("*.rpm")):
+        pytest.skip("rpmbuild is not installed")
+    host = make_host(binds={DIST: dist})
+    add(host, "rpm")
+    before = left_behind(host)
+    machine = os.uname().machine
+    rpm = ("rpm", "--nodeps", "--quiet")
+    host.run(*rpm, "--install", f"{DIST}/pilot-agent-{__version__}-1.{machine}.rpm")
+    assert show(host, "ActiveState") == "inactive"
+    host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
+    ear.wait()
+    identity = ear.announce()["host"]["id"]
+    host.run("sh", "-c", f"echo '# mine' >> {CONFIG}")
+    ear.forget()
+    host.run(*rpm, "--upgrade", f"{DIST}/pilot-agent-{NEWER}-1.{machine}.rpm")
+    assert ear.announce()["agent"]["version"] == NEWER
+    assert ear.announce()["host"]["id"] == identity
+    assert "# mine" in host.run("cat", CONFIG).stdout
+    host.run("rpm", "--erase", "pilot-agent")
+    ear.wait("off")
+    host.run("test", "-e", CONFIG)
+    host.run("rm", "-r", "/etc/pilot-agent", STATE, "/etc/polkit-1/rules.d/50-pilot-agent.rules")
+    assert left_behind(host) == before
+    assert host.run("systemctl", "--failed", "--no-legend").stdout == ""
 
 
 # --- Setup says what is wrong ------------------------------------------------------------------
@@ -460,6 +371,7 @@ def test_broken_configuration_and_hanging_agent(installed: SystemdHost, ear: Ear
     assert "watchdog" in host.journal("-u", "pilot-agent").lower()
 
 
+@both
 def test_disk_full_and_root_read_only(installed: SystemdHost, ear: Ear) -> None:
     host = installed
     # The state on a small disk of its own, which fills up under a running agent.
@@ -494,6 +406,7 @@ def test_disk_full_and_root_read_only(installed: SystemdHost, ear: Ear) -> None:
     assert "Read-only file system" in refused.stderr
 
 
+@both
 def test_power_cut_while_it_writes(installed: SystemdHost, ear: Ear) -> None:
     host = installed
     before = ear.announce()
@@ -521,6 +434,7 @@ def restart_forever(host: SystemdHost, stop: threading.Event) -> None:
             host.run("systemctl", "restart", "pilot-agent", check=False)
 
 
+@both
 def test_boots_without_network_and_without_broker(
     make_host: Callable[..., SystemdHost], dist: Path, tmp_path: Path
 ) -> None:

@@ -83,9 +83,9 @@ def state(host: SystemdHost, unit: str) -> list[str]:
 
 
 def test_from_v1_and_back(
-    make_host: Callable[..., SystemdHost], broker: Mosquitto, dashboard: Dashboard
+    make_agent_host: Callable[..., SystemdHost], broker: Mosquitto, dashboard: Dashboard
 ) -> None:
-    host = make_host()
+    host = make_agent_host()
     host.write("/etc/pilot-v1.env", V1.format(host=broker.host, port=broker.port), mode=0o600)
     host.write("/etc/systemd/system/pilot-v1.service", V1_UNIT)
     host.write("/etc/systemd/system/pilot-agent.service", UNIT)

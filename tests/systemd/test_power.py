@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from conftest import RULE, Bench, types
+from conftest import RULE, Bench, both, types
 
 from stack.process import wait_for
 
@@ -22,6 +22,7 @@ def test_a_container_offers_what_it_can(bench: Bench) -> None:
     }
 
 
+@both
 def test_the_missing_rule_once_written_permits_everything(bench: Bench) -> None:
     missing = bench.probe()["power"]
     assert {found["reason"] for found in missing.values()} == {"polkit"}
@@ -62,6 +63,7 @@ def test_without_polkit_the_package_is_missing(bench: Bench) -> None:
     assert {found["reason"] for found in missing.values()} == {"package"}
 
 
+@both
 def test_reboot(bench: Bench) -> None:
     bench.permit()
     assert bench.power("reboot")["reason"] == ""
