@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.bus import Bus
-from harness.host import Host
+from harness.host import Host, Shown
 from harness.logs import Logs, tracebacks
 from harness.settings import KEEP_ALIVE, QUICK
 import pytest
@@ -165,7 +165,7 @@ def host(make_host: MakeHost) -> Host:
     return make_host("office-pc", broker={"keepalive": KEEP_ALIVE}).start().add()
 
 
-def forget(host: Host) -> None:
+def forget(host: Shown) -> None:
     """Remove every trace of a host from Home Assistant and the broker."""
     host.bus.forget(host.id)
     host.remove()
