@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs the Pilot agent on a Linux with systemd, a blank Raspberry Pi too:
 #
-#   sudo sh install.sh [--from SOURCE] [--no-setup] [-- SETUP-ARGUMENT ...]
+#   sudo sh install.sh [--from SOURCE] [--version VERSION] [--no-setup] [-- SETUP-ARGUMENT ...]
 #   sudo sh install.sh --uninstall [--purge | --no-purge]
 #
 #   --from SOURCE   a folder of wheels, a wheel, or what pip understands (default: pilot-agent, from
 #                   the package index that pip is configured for)
+#   --version       this version of it, and not the newest
 #   --no-setup      only the program: no configuration, no service
 #   --update        only where it is installed already (as update.sh calls it)
 #   --uninstall     takes everything away; asks before keys and history go
@@ -22,6 +23,7 @@ LOG=/var/log/pilot-agent-install.log
 NEEDED_MB=150
 
 source_=pilot-agent
+version_=
 action=install
 run_setup=yes
 purge=
@@ -138,9 +140,9 @@ install_release() {
     say "Installing into $release"
     python3 -m venv "$release" >>"$LOG" 2>&1 || fail "no virtual environment; see $LOG"
     if [ -d "$source_" ]; then
-        set -- --no-index --find-links "$source_" 'pilot-agent[i2c,setup]'
+        set -- --no-index --find-links "$source_" "pilot-agent[i2c,setup]$version_"
     else
-        set -- "${source_}[i2c,setup]"
+        set -- "${source_}[i2c,setup]$version_"
     fi
     "$release/bin/python" -m pip install --disable-pip-version-check --no-input "$@" \
         >>"$LOG" 2>&1 || fail "the agent cannot be installed; pip says why in $LOG"
@@ -188,6 +190,7 @@ uninstall() {
 while [ $# -gt 0 ]; do
     case $1 in
         --from) [ $# -ge 2 ] || fail '--from needs a source'; source_=$2; shift ;;
+        --version) [ $# -ge 2 ] || fail '--version needs a version'; version_="==$2"; shift ;;
         --no-setup) run_setup= ;;
         --update) action=update ;;
         --uninstall) action=uninstall ;;

@@ -53,7 +53,7 @@ _LEFT_OUT = ("bluetooth",)
 
 def lock() -> None:
     """Write every locked file."""
-    for name in ("lint", "integration"):
+    for name in ("ansible", "lint", "integration"):
         _compile(name, [])
     _compile(
         "agent",

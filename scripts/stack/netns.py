@@ -24,6 +24,9 @@ class Network:
     ...     agent = Agent(folder, broker, host=network.gateway, prefix=network.prefix)
     ...     network.cut()
 
+    Args:
+        lan: A network that several namespaces are in; one of its own when it is not given.
+
     Attributes:
         gateway: This machine's address, as the namespace sees it.
         address: The namespace's own address.
@@ -31,12 +34,12 @@ class Network:
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lan: Lan | None = None) -> None:
         number = next(_numbers)
-        # The process id keeps two test runs on one machine apart.
-        subnet = f"10.{200 + number % 50}.{os.getpid() % 256}"
+        self._lan = lan
+        subnet = lan.subnet if lan else _subnet(number)
         self.gateway = f"{subnet}.1"
-        self.address = f"{subnet}.2"
+        self.address = f"{subnet}.{lan.next_address() if lan else 2}"
         self.name = f"pilot-{os.getpid()}-{number}"
         self.prefix = (system.require("ip")["ip"], "netns", "exec", self.name)
         # Named as containers' cables are, which agents on this machine leave out.
@@ -66,7 +69,10 @@ class Network:
                 "link", "add", self._outer, "type", "veth",
                 "peer", "name", self._inner, "netns", self.name,
             )  # fmt: skip
-            self._ip("addr", "add", f"{self.gateway}/24", "dev", self._outer)
+            if self._lan:
+                self._ip("link", "set", self._outer, "master", self._lan.name)
+            else:
+                self._ip("addr", "add", f"{self.gateway}/24", "dev", self._outer)
             self._ip("link", "set", self._outer, "up")
             self._inside("addr", "add", f"{self.address}/24", "dev", self._inner)
             self._inside("link", "set", self._inner, "up")
@@ -102,8 +108,59 @@ class Network:
         self._ip("-n", self.name, *arguments)
 
     def _ip(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [self.prefix[0], *arguments], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise StackError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        _ip(*arguments)
+
+
+class Lan:
+    """A switch that this machine and several namespaces are plugged into.
+
+    >>> with Lan() as lan, Network(lan) as one, Network(lan) as other:  # doctest: +SKIP
+    ...     host = SystemdHost(folder, network=one)
+
+    Attributes:
+        subnet: The first three numbers of its addresses; this machine's ends in 1.
+        name: The switch's name on this machine.
+
+    """
+
+    def __init__(self) -> None:
+        number = next(_numbers)
+        self.subnet = _subnet(number)
+        # Agents leave bridges of this kind out, as they do Docker's.
+        self.name = f"br-{os.getpid() % 10**7}n{number}"
+        self._addresses = itertools.count(11)
+
+    def next_address(self) -> int:
+        """Return the last number of an address that nobody has yet."""
+        return next(self._addresses)
+
+    def __enter__(self) -> Self:
+        try:
+            _ip("link", "add", self.name, "type", "bridge")
+            _ip("addr", "add", f"{self.subnet}.1/24", "dev", self.name)
+            _ip("link", "set", self.name, "up")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        command = [system.require("ip")["ip"], "link", "del", self.name]
+        subprocess.run(command, capture_output=True, check=False)
+
+
+def _subnet(number: int) -> str:
+    # The process id keeps two test runs on one machine apart.
+    return f"10.{200 + number % 50}.{os.getpid() % 256}"
+
+
+def _ip(*arguments: str) -> None:
+    command = [system.require("ip")["ip"], *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StackError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from . import system, toolchain
+from . import ansible, system, toolchain
 from .console import StackError, fail, paint
 from .paths import ROOT, cache_dir
 
@@ -32,7 +32,7 @@ HELP = """\
 usage: scripts/test [STEP ...] [PYTEST-ARGUMENT ...]
 
 Without a step everything runs that CI runs. Steps:
-  lint          ruff (rules and format), shellcheck
+  lint          ruff (rules and format), shellcheck, ansible-lint
   types         mypy --strict
   agent         unit tests of the agent, on Python 3.11 and 3.14
   integration   unit tests of the integration, in Home Assistant 2026.10.4
@@ -122,7 +122,13 @@ def _lint(_: Options) -> Outcome:
         ("ruff format", [str(folder / "ruff"), "format", "--check", "."]),
         ("shellcheck", [str(folder / "shellcheck"), *_shell_scripts()]),
     ]
-    return _all_of(checks, limit=300)
+    first = _all_of(checks, limit=300)
+    command = [ansible.program("ansible-lint"), "--offline", "--project-dir", "."]
+    second = _all_of(
+        [("ansible-lint", command)], limit=300, cwd=ansible.COLLECTION, **ansible.env()
+    )
+    notes = [one.note for one in (first, second) if one.note]
+    return Outcome(ok=first.ok and second.ok, note=", ".join(notes))
 
 
 def _shell_scripts() -> list[str]:
@@ -235,8 +241,8 @@ def _e2e(options: Options) -> Outcome:
 
 def _systemd(options: Options) -> Outcome:
     if system.can_apt_install():
-        system.require("mosquitto", "systemd-nspawn", "debootstrap")
-    return _pytest("agent-3.11", "tests/systemd", [*_AGAIN], options, limit=1200)
+        system.require("mosquitto", "systemd-nspawn", "debootstrap", "rpmbuild", "ssh")
+    return _pytest("agent-3.11", "tests/systemd", [*_AGAIN], options, limit=2400)
 
 
 STEPS = (
@@ -289,7 +295,7 @@ def _pytest(
         # Beside the reports of the other steps, not over them.
         env["COVERAGE_FILE"] = str(Path(scratch) / "coverage")
         command = [python, "-m", "pytest", *flags, f"--junitxml={report}", *options.pytest, *paths]
-        code = _call(command, limit=limit, **env)
+        code = _call(command, limit=limit, cwd=ROOT, **env)
         counts = _read_report(report)
     if code == _NO_TESTS_COLLECTED:
         return Outcome(ok=True, counts=counts, note="no test was asked for")
@@ -317,20 +323,22 @@ def _read_report(report: Path) -> Counts:
     return counts
 
 
-def _all_of(checks: Sequence[tuple[str, list[str]]], *, limit: float, **env: str) -> Outcome:
+def _all_of(
+    checks: Sequence[tuple[str, list[str]]], *, limit: float, cwd: Path = ROOT, **env: str
+) -> Outcome:
     """Run commands, all of them, whatever becomes of the first."""
     failed = []
     for name, command in checks:
         print(f"{paint('$', '36')} {name}", flush=True)
-        if _call(command, limit=limit, **env):
+        if _call(command, limit=limit, cwd=cwd, **env):
             failed.append(name)
     return Outcome(ok=not failed, note=", ".join(failed))
 
 
-def _call(command: Sequence[str], *, limit: float, **env: str) -> int:
+def _call(command: Sequence[str], *, limit: float, cwd: Path = ROOT, **env: str) -> int:
     """Run a command in a process group of its own, which is ended as a whole."""
     with subprocess.Popen(
-        command, cwd=ROOT, env=toolchain.clean_env(**env), process_group=0
+        command, cwd=cwd, env=toolchain.clean_env(**env), process_group=0
     ) as process:
         try:
             return process.wait(limit)

@@ -46,6 +46,7 @@ PROGRAMS: Mapping[str, Program] = {
         "--cask chromium",
     ),
     "ip": Program(("ip",), ("iproute2",), "iproute"),
+    "openssl": Program(("openssl",), ("openssl",), "openssl", "openssl"),
     "ssh": Program(("ssh",), ("openssh-client",), "openssh-clients", "openssh"),
     "dbus-daemon": Program(("dbus-daemon",), ("dbus",), "dbus-daemon", "dbus"),
     "dbusmock": Program(

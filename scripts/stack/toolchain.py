@@ -59,6 +59,7 @@ ENVIRONMENTS: Mapping[str, Environment] = {
     environment.name: environment
     for environment in (
         Environment("lint", "3.14", "lint.txt"),
+        Environment("ansible", "3.14", "ansible.txt"),
         Environment("agent-3.11", "3.11", "agent.txt", editable=True),
         Environment("agent-3.14", "3.14", "agent.txt", editable=True),
         Environment("integration", "3.14", "integration.txt"),
