@@ -70,7 +70,7 @@ class House:
             return [payload for topic, payload in self._heard if topic.endswith(f"/{below}")]
 
     def availability(self) -> list[str]:
-        return [payload.decode() for payload in self.heard("availability")]
+        return [word(payload) for payload in self.heard("availability")]
 
     def body(self, below: str) -> dict[str, Any]:
         """Wait for something that the host says, and take off its envelope."""
@@ -106,6 +106,12 @@ class House:
     def leave(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+
+def word(payload: bytes) -> str:
+    """Return what an availability says, signed or not."""
+    text = payload.decode()
+    return str(json.loads(json.loads(text)["body"])["availability"]) if text[:1] == "{" else text
 
 
 @contextmanager
