@@ -27,7 +27,7 @@ class Nothing(CommandGroup):
         """Do nothing."""
 
 
-def _create(platform: Platform) -> list[CommandGroup]:
+def _create(platform: Platform, *_: object) -> list[CommandGroup]:
     return [Nothing(platform)]
 
 

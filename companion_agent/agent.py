@@ -26,6 +26,8 @@ from companion_agent.service.notify import Notifier
 from companion_agent.source import PROBE_INTERVAL, Source
 from companion_agent.transport import Transport
 from companion_agent.trust.host import HostTrust
+from companion_agent.update.launch import Launched
+from companion_agent.update.updater import Updater
 from companion_agent.waker import Waker
 from companion_agent.worker import Job, Worker
 
@@ -78,6 +80,7 @@ class Agent:
         network: Hears that the network has changed; `None` where nothing tells.
         notifier: Tells the service manager how the agent is; `None` where nobody asks.
         clocks: The host's clocks; the real ones when `None`.
+        updater: Fetches new versions; `None` where nobody wants them.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class Agent:
         network: NetworkWatch | None = None,
         notifier: Notifier | None = None,
         clocks: Clocks | None = None,
+        updater: Updater | None = None,
     ) -> None:
         self._config = config
         self._platform = platform
@@ -113,6 +117,7 @@ class Agent:
             name = f"pilot-{host_id}-{session[:8]}-v1"
             self._mirror = Mirror(config.mirror, config.brokers, name, self._waker.wake, clock)
             self._transports.append(self._mirror.transport)
+        self._updater = updater or Updater(config.update, config.state_dir, Launched(), clock)
         self._trust = HostTrust(
             config,
             host_id,
@@ -123,6 +128,7 @@ class Agent:
             self._waker.wake,
             clock,
             changed=self._read_again,
+            update=self._updater.asked,
         )
         self._backlog = Backlog(
             config.backlog,
@@ -149,7 +155,6 @@ class Agent:
         self._happenings = Happenings(
             watch, network, self._presence, self._transport, self._trust, self, clock
         )
-        self._trust.offer_events(self._happenings.events)
         self._notifier = notifier or Notifier({}, clock)
         self._selector = selectors.DefaultSelector()
         self._info: HostInfo | None = None
@@ -193,6 +198,8 @@ class Agent:
     # --- The loop ------------------------------------------------------------------------
 
     def _start(self) -> None:
+        self._updater.start(self._waker.wake, self._trust.event)
+        self._trust.offer_events({**self._happenings.events, **self._updater.events})
         self._began = self._clock()
         self._suspended = self._platform.suspended_time()
         self._due = dict.fromkeys((_HOST_JOB, *self._sources), self._began)
@@ -228,6 +235,9 @@ class Agent:
         changed += [self._hang(name) for name in self._worker.hung()]
         self._trust.step()
         self._follow_keys()
+        self._updater.step(online=self._presence.arrived and self._transport.settled)
+        if self._updater.restart:
+            self._stopping = True
         # A new reading is announced before its first value.
         self._announce_changes()
         self._publish([source for source in changed if source])
@@ -264,6 +274,7 @@ class Agent:
             *(transport.deadline() for transport in self._transports),
             self._presence.deadline(),
             self._trust.deadline(),
+            self._updater.deadline(),
             self._happenings.deadline(),
             self._backlog.deadline(),
             self._notifier.deadline(),
@@ -272,12 +283,16 @@ class Agent:
         )
 
     def _end(self) -> None:
-        self._notifier.stopping()
+        if self._updater.restart:
+            self._notifier.status("Starting another version")
+        else:
+            self._notifier.stopping()
         self._backlog.close()
         self._presence.leave()
         self._step_mirror()
         self._happenings.close()
         self._trust.close()
+        self._updater.close()
         self._linger(lambda: not self._is_talking(), FAREWELL_LIMIT)
         for transport in self._transports:
             transport.close()
@@ -445,7 +460,7 @@ class Agent:
             name: source.report for name, source in self._sources.items() if source.available
         }
         info = self._info or HostInfo(socket.gethostname(), "", python_platform.machine())
-        offer = self._trust.offer
+        offer = {**self._trust.offer, **self._updater.offer}
         if (info, reports, offer) == self._announced:
             return
         if self._announced is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
@@ -78,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_setup(commands)
     _add_migrate(commands)
+    _add_update(commands)
 
     config = _add(commands, "config", lambda _: _usage(config), "check or show the configuration")
     actions = config.add_subparsers(title="commands", metavar="COMMAND")
@@ -175,6 +177,15 @@ def _add_migrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     migrate.add_argument("--undo", action="store_true", help="put back what was there before")
 
 
+def _add_update(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    update = _add(commands, "update", _update, "install the newest version of the agent")
+    _add_config(update)
+    wanted = update.add_mutually_exclusive_group()
+    wanted.add_argument("--check", action="store_true", help="only show what there is")
+    wanted.add_argument("--to", metavar="VERSION", help="this version, also an older one")
+    wanted.add_argument("--back", action="store_true", help="the version before this one")
+
+
 def _add(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
@@ -215,7 +226,9 @@ def _load(parsed: argparse.Namespace, *, needs_broker: bool = True) -> Config | 
 
 def _run(parsed: argparse.Namespace) -> int:
     from companion_agent.service.notify import Notifier
+    from companion_agent.update import launch
 
+    launched = launch.launch(parsed.config)
     config = _load(parsed)
     if config is None:
         Notifier().status("The configuration has mistakes: pilot-agent config check")
@@ -224,11 +237,13 @@ def _run(parsed: argparse.Namespace) -> int:
 
     logs.set_up(config.log)
     try:
-        run.run(config)
+        another = run.run(config, launched)
     except identity.IdentityError as error:
         Notifier().status(str(error))
         print(f"pilot-agent: {error}", file=sys.stderr)
         return NOT_WELL
+    if another:
+        os.execv(launched.command[0], launched.command)  # noqa: S606  (no shell is wanted)
     return OK
 
 
@@ -414,6 +429,19 @@ def _id(parsed: argparse.Namespace) -> int:
         print(f"pilot-agent: {error}", file=sys.stderr)
         return NOT_WELL
     return OK
+
+
+def _update(parsed: argparse.Namespace) -> int:
+    config = _load(parsed, needs_broker=False)
+    if config is None:
+        return BAD_INPUT
+    from companion_agent.update import console
+
+    if parsed.check:
+        return console.show(config.state_dir)
+    if parsed.back:
+        return console.back(config.state_dir, config.update.trial)
+    return console.install(config.state_dir, parsed.to or "", config.update.trial)
 
 
 def _completion(parsed: argparse.Namespace) -> int:

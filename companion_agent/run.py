@@ -12,22 +12,32 @@ from companion_agent.collectors.agent import Counters
 from companion_agent.sensors.tuned import Tuned
 from companion_agent.service.notify import Notifier
 from companion_agent.source import Source
+from companion_agent.update.updater import Updater
 
 if TYPE_CHECKING:
     from companion_agent.config import Config
     from companion_agent.platforms.base import Platform
+    from companion_agent.update.launch import Launched
 
 LOG = logging.getLogger("companion_agent.agent")
 
 
-def run(config: Config) -> None:
+def run(config: Config, launched: Launched) -> bool:
     """Report this host until the process is asked to end.
+
+    Args:
+        config: The configuration.
+        launched: How this agent was started.
+
+    Returns:
+        Whether another version is to be started now.
 
     Raises:
         identity.IdentityError: The state folder cannot be used, or another agent uses it.
     """
     platform = platforms.current()
     counters = Counters()
+    updater = Updater(config.update, config.state_dir, launched)
     with identity.only_agent(config.state_dir):
         host_id = identity.host_id(config.state_dir, platform)
         session = identity.new_session()
@@ -40,13 +50,15 @@ def run(config: Config) -> None:
             host_id,
             session,
             counters,
-            groups=commands.create(platform, [source.collector for source in at_work]),
+            groups=commands.create(platform, updater, [source.collector for source in at_work]),
             watch=platform.watch(),
             network=platform.network_watch(),
             notifier=Notifier(),
+            updater=updater,
         )
         with agent.stopped_by_signals():
             agent.run()
+    return updater.restart
 
 
 def sources(config: Config, platform: Platform, counters: Counters) -> list[Source]:

@@ -59,6 +59,21 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
+class TextArgument:
+    """An argument of a command that is a text: printable ASCII without spaces.
+
+    Attributes:
+        longest: Characters that are accepted.
+        default: Value when the caller leaves it out.
+        unit: What the announce says of it.
+    """
+
+    longest: int
+    default: str
+    unit: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """One thing that Home Assistant can ask of this host.
 
@@ -76,7 +91,7 @@ class Command:
     """
 
     key: str
-    args: Mapping[str, Argument] = field(default_factory=dict)
+    args: Mapping[str, Argument | TextArgument] = field(default_factory=dict)
     missing: Missing | None = None
     cooldown: float = 0
     kind: str = ""

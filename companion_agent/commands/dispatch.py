@@ -10,7 +10,13 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.commands.base import Argument, Command, CommandError, CommandGroup
+from companion_agent.commands.base import (
+    Argument,
+    Command,
+    CommandError,
+    CommandGroup,
+    TextArgument,
+)
 from companion_agent.trust.envelope import (
     Envelope,
     MalformedError,
@@ -57,6 +63,8 @@ _STRANGERS = {
     "bad_signature": "not signed with the key of the pairing",
 }
 _KEY = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
+# Texts in arguments: ASCII from ! to ~.
+_PLAIN = re.compile(r"[!-~]*")
 _MAX_KEY = 128
 _MAX_DETAIL = 255
 
@@ -439,7 +447,13 @@ def describe(command: Command) -> dict[str, Any]:
             described[name] = value
     if command.args:
         described["args"] = {name: argument.unit for name, argument in command.args.items()}
-        described["limits"] = {name: _limits(argument) for name, argument in command.args.items()}
+        numbers = {
+            name: _limits(argument)
+            for name, argument in command.args.items()
+            if isinstance(argument, Argument)
+        }
+        if numbers:
+            described["limits"] = numbers
     if command.missing:
         described["missing"] = {"reason": command.missing.reason, "fix": command.missing.fix}
     return described
@@ -450,7 +464,9 @@ def _limits(argument: Argument) -> dict[str, float]:
     return limits | {"step": argument.step} if argument.step else limits
 
 
-def check_arguments(expected: Mapping[str, Argument], given: Mapping[str, Any]) -> dict[str, float]:
+def check_arguments(
+    expected: Mapping[str, Argument | TextArgument], given: Mapping[str, Any]
+) -> dict[str, Any]:
     """Check the arguments of a call and complete them with defaults.
 
     Raises:
@@ -459,9 +475,12 @@ def check_arguments(expected: Mapping[str, Argument], given: Mapping[str, Any]) 
     for name in given:
         if name not in expected:
             raise CommandError("bad_arguments", f"there is no argument {name}")
-    checked = {}
+    checked: dict[str, Any] = {}
     for name, argument in expected.items():
         value = given.get(name, argument.default)
+        if isinstance(argument, TextArgument):
+            checked[name] = _check_text(name, argument, value)
+            continue
         if value is None and name not in given:
             raise CommandError("bad_arguments", f"{name} is missing")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -471,6 +490,13 @@ def check_arguments(expected: Mapping[str, Argument], given: Mapping[str, Any]) 
             raise CommandError("bad_arguments", f"{name} is not {allowed.rstrip()}")
         checked[name] = value
     return checked
+
+
+def _check_text(name: str, argument: TextArgument, value: object) -> str:
+    if not isinstance(value, str) or len(value) > argument.longest or not _PLAIN.fullmatch(value):
+        detail = f"{name} is not a text of up to {argument.longest} letters and signs"
+        raise CommandError("bad_arguments", detail)
+    return value
 
 
 def outcome(error: CommandError | None) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from companion_agent.backlog.settings import BacklogConfig
 from companion_agent.collectors.base import Selection
 from companion_agent.commands.policy import Policy
 from companion_agent.sensors.settings import I2cConfig
+from companion_agent.update.settings import UpdateConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,6 +126,7 @@ class Config:
         i2c: The sensors on the I²C buses.
         backlog: What is kept of what nobody hears.
         commands: What paired controllers may do.
+        update: Where new versions come from.
         fleet: The secret that many hosts share; `None` without one.
         mirror: The first version's topics to publish as well; `None` for not.
         path: The file that it was read from; `None` when it all came from the environment.
@@ -141,6 +143,7 @@ class Config:
     i2c: I2cConfig = field(default_factory=I2cConfig)
     backlog: BacklogConfig = field(default_factory=BacklogConfig)
     commands: Policy = field(default_factory=Policy)
+    update: UpdateConfig = field(default_factory=UpdateConfig)
     fleet: bytes | None = field(default=None, repr=False)
     mirror: V1Topics | None = None
     path: Path | None = None

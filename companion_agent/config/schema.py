@@ -21,6 +21,7 @@ from companion_agent.config.i2c import (
 )
 from companion_agent.config.model import Broker, CollectorConfig, LogConfig, Tls, V1Topics
 from companion_agent.config.source import Raw, parse_broker
+from companion_agent.config.update import PublicKey, UpdateSource, update_rules
 from companion_agent.config.values import (
     Choice,
     Cooldowns,
@@ -46,6 +47,7 @@ from companion_agent.config.values import (
     shown,
 )
 from companion_agent.sensors import QUANTITIES
+from companion_agent.update.settings import UpdateConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -357,6 +359,7 @@ def build(base: Path, collectors: Mapping[str, Known]) -> Section[dict[str, Any]
             key("commands", "", ""): _commands(),
             key("security", "", ""): _security(base),
             key("mirror", "", ""): _mirror(),
+            key("update", "", ""): _update(base),
         },
         dict,
     )
@@ -407,6 +410,25 @@ def _commands() -> Section[Policy]:
             ),
         },
         lambda values: Policy(**values),
+    )
+
+
+def _update(base: Path) -> Section[UpdateConfig]:
+    return Section(
+        {
+            key("source", "homeassistant", "Where new versions of the agent come from."): (
+                UpdateSource(base)
+            ),
+            key("keys", "", "Whose signature they need: public keys (Ed25519) in base64."): (
+                ListOf(PublicKey(), "public keys")
+            ),
+            key("automatic", "false", "Install what is there without being asked."): Switch(),
+            key("trial", "120", "Time in which a new version has to be online."): (
+                Seconds(5, 3600)
+            ),
+        },
+        lambda values: UpdateConfig(**values),
+        update_rules,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import yaml
 from companion_agent.backlog.settings import DAY, MIB, BacklogConfig
 from companion_agent.commands.policy import Policy
 from companion_agent.sensors.settings import I2cConfig
+from companion_agent.update.settings import UpdateConfig
 
 if TYPE_CHECKING:
     from companion_agent.config.model import Broker, CollectorConfig, Config, Tls
@@ -40,6 +42,8 @@ def show(config: Config) -> str:
         tree["backlog"] = _backlog(config.backlog)
     if config.commands != Policy():
         tree["commands"] = _commands(config.commands)
+    if config.update != UpdateConfig():
+        tree["update"] = _update(config.update)
     if config.fleet:
         tree["security"] = {"fleet_key": HIDDEN}
     if config.mirror:
@@ -128,4 +132,13 @@ def _commands(policy: Policy) -> dict[str, Any]:
         "deny": list(policy.deny),
         "cooldown": dict(policy.cooldown),
         "dry_run": policy.dry_run,
+    }
+
+
+def _update(update: UpdateConfig) -> dict[str, Any]:
+    return {
+        "source": update.source,
+        "keys": [b64encode(key).decode() for key in update.keys],
+        "automatic": update.automatic,
+        "trial": update.trial,
     }

@@ -27,6 +27,11 @@ _REMEMBERED = 600.0
 _ENDS = ("expired", "burned")
 
 
+def no_update(_caller: Caller, _message: dict[str, Any]) -> dict[str, Any]:
+    """Answer for an agent that cannot be updated."""
+    return {"error": "this agent cannot be updated"}
+
+
 class Desk:
     """Connects a terminal that shows a code with the controllers that ask to pair.
 
@@ -39,6 +44,7 @@ class Desk:
         audit: The record.
         clock: Returns seconds that never go back.
         refusals: Returns how many messages this host has refused, by what and why.
+        update: Answers `pilot-agent update`.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Desk:
         audit: AuditLog,
         clock: Callable[[], float] = elapsed,
         refusals: Callable[[], Mapping[str, int]] = dict,
+        update: Callable[[Caller, dict[str, Any]], dict[str, Any]] = no_update,
     ) -> None:
         self._ring = ring
         self._base = base
@@ -59,6 +66,7 @@ class Desk:
         self._online = online
         self._audit = audit
         self._refusals = refusals
+        self._update = update
         self._clock = clock
         self._terminal: Caller | None = None
         self._ended = ("no_code", float("-inf"))
@@ -140,6 +148,8 @@ class Desk:
                 return self._begin(caller)
             case "refused":
                 return {"refused": dict(self._refusals())}
+            case "update":
+                return self._update(caller, message)
             case _:
                 return {"error": "the agent and this command are of different versions"}
 

@@ -17,7 +17,7 @@ from companion_agent.transport import Message
 from companion_agent.trust.acknowledge import Acknowledgements
 from companion_agent.trust.audit import AuditLog
 from companion_agent.trust.channel import LocalServer
-from companion_agent.trust.desk import Desk
+from companion_agent.trust.desk import Desk, no_update
 from companion_agent.trust.envelope import dump
 from companion_agent.trust.private import make_private_folder
 from companion_agent.trust.ring import KeyRing
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from companion_agent.config.model import Config
     from companion_agent.trust.acknowledge import Acknowledgement
+    from companion_agent.trust.channel import Caller
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class HostTrust:
         clock: Monotonic seconds.
         now: Seconds since 1970.
         changed: Called with the key of a reading that a command has set.
+        update: Answers `pilot-agent update`.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class HostTrust:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         changed: Callable[[str], None] = lambda _: None,
+        update: Callable[[Caller, dict[str, Any]], dict[str, Any]] = no_update,
     ) -> None:
         base = f"{config.topic_prefix}/{host_id}"
         folder = config.state_dir
@@ -143,6 +146,7 @@ class HostTrust:
             lambda: transport.online,
             self._audit,
             refusals=lambda: self.refused,
+            update=update,
         )
         self._acknowledgements = Acknowledgements(self._ring, self._audit)
         self._server = LocalServer(folder, self._desk)

@@ -184,7 +184,11 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 *("--only-binary", ":all:", "--python-version", python),
                 *(f"--platform=manylinux_2_{minor}_{os.uname().machine}" for minor in (17, 28, 34)),
                 f"--platform=manylinux2014_{os.uname().machine}",
-                *("--constraint", str(ROOT / "requirements/agent.txt"), f"{agent}[i2c,setup]"),
+                *(
+                    "--constraint",
+                    str(ROOT / "requirements/agent.txt"),
+                    f"{agent}[i2c,setup,update]",
+                ),
                 # pipx wants one of its own.
                 "pip",
             ],

@@ -1,0 +1,1 @@
+"""New versions of the agent: found, checked, tried, and left again when they do not work."""

@@ -1,0 +1,48 @@
+"""Runs a release: `enter.py WHEEL ARGUMENT …`. Part of the base, and called by nothing else.
+
+A script of its own and not `-m`, because the first `companion_agent` that is imported here must
+be that of the release.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+import sys
+
+# As in `companion_agent.service.unit`: after this the service manager does not start it again.
+_BAD_CONFIGURATION = 2
+
+
+def main() -> int:
+    """Run the agent that is in the wheel."""
+    wheel = Path(sys.argv.pop(1))
+    sys.argv[0] = "pilot-agent"
+    # As in `launch.py`, which cannot be imported here. The base's libraries come after the wheel.
+    told = json.loads(os.environ["_PILOT_AGENT_LAUNCHED"])
+    sys.path[:] = [str(wheel), *told["path"]]
+    code: object
+    try:
+        from companion_agent.cli import main as run  # noqa: PLC0415  (of the release)
+
+        code = run()
+    except SystemExit as ended:
+        code = ended.code or 0
+    if code in (0, _BAD_CONFIGURATION) and _on_trial(wheel):
+        # A release that ends before it was online has failed, whatever it says: the service
+        # manager has to start the base again, which goes back.
+        return 1
+    return code if isinstance(code, int) else 1
+
+
+def _on_trial(wheel: Path) -> bool:
+    try:
+        state = json.loads((wheel.parents[1] / "state.json").read_text("utf-8"))
+        return bool(state["trial"])
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

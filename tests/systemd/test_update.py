@@ -1,0 +1,135 @@
+"""A host that updates itself inside its cage, and goes back when that does not work."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import functools
+import http.server
+from pathlib import Path
+import threading
+from typing import TYPE_CHECKING
+
+from installing import CONFIG, Ear, address, drop_in, show
+
+from stack import releases as broken
+from stack.nspawn import LIBRARIES, SOURCE
+from stack.releases import Maker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stack.broker import Mosquitto
+    from stack.nspawn import SystemdHost
+
+SHARE = Path("/srv/pilot")
+TRIAL = 12
+# As the package's, with the checkout in the place of the installed files.
+PROGRAM = f"""\
+#!/usr/bin/python3 -I
+import sys
+
+sys.path[:0] = ["{SOURCE}", "{LIBRARIES}"]
+
+from companion_agent.cli import main
+
+sys.exit(main())
+"""
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder as an index, with the releases below the project's name."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def install(host: SystemdHost, program: str) -> None:
+    """Put the program where people's installations have it."""
+    host.write("/usr/local/bin/pilot-agent", program)
+    host.run("chmod", "755", "/usr/local/bin/pilot-agent")
+
+
+def configure(host: SystemdHost, maker: Maker, source: str) -> None:
+    """Say in the configuration where releases come from, and whose signature counts."""
+    update = f"update: {{source: {source}, keys: ['{maker.key}'], trial: {TRIAL}}}"
+    host.run("sed", "-i", "/^update:/d", CONFIG)
+    host.run("sh", "-c", f'echo "{update}" >> {CONFIG}')
+    host.run("systemctl", "restart", "pilot-agent")
+
+
+def update(host: SystemdHost, *arguments: str) -> str:
+    """Update, and return what went wrong."""
+    return host.run("pilot-agent", "update", *arguments, check=False, timeout=100).stderr
+
+
+def test_a_host_updates_itself_and_goes_back(
+    make_host: Callable[..., SystemdHost],
+    broker: Mosquitto,
+    ear: Ear,
+    tmp_path: Path,
+) -> None:
+    maker = Maker(tmp_path / "index" / "pilot-agent")
+    host = make_host(binds={SHARE: maker.folder})
+    install(host, PROGRAM)
+    host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
+    drop_in(host, "[Service]\nRestartSec=1\n")
+    ear.wait()
+    assert "trusts no key" in ear.announce(lambda said: "update" in said)["update"]["cannot"]
+
+    # From a file share, without root and without a new process.
+    configure(host, maker, str(SHARE))
+    ear.announce(lambda said: "cannot" not in said["update"])
+    pid = show(host, "MainPID")
+    maker.make("99.0.0")
+    assert update(host) == ""
+    ear.announce(lambda said: said["agent"]["version"] == "99.0.0")
+    assert show(host, "MainPID") == pid
+    assert show(host, "StatusText") == f"Connected to {address(broker)}"
+    owner = host.run("stat", "-c", "%U", "/var/lib/pilot-agent/releases/99.0.0").stdout.strip()
+    assert owner == "pilot-agent"
+
+    # What crashes and what hangs is left again, and said.
+    for version, modules, why in (
+        ("99.1.0", broken.CRASHES, "it ended 2 times before it was online"),
+        ("99.2.0", broken.HANGS, f"it was not online within {TRIAL} s"),
+    ):
+        maker.make(version, modules)
+        assert f"version {version} was left again: {why}; 99.0.0 runs" in update(host)
+        said = ear.announce(lambda said: "failed" in said["update"])
+        assert said["agent"]["version"] == "99.0.0"
+        assert said["update"]["failed"] == {"version": version, "reason": why}
+    assert show(host, "ActiveState") == "active"
+
+    # From an index; a damaged wheel there changes nothing.
+    with served(tmp_path / "index") as index:
+        configure(host, maker, index)
+        ear.announce(lambda said: said["update"]["source"] == "index")
+        wheel = maker.make("99.3.0")
+        good = wheel.read_bytes()
+        wheel.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        assert "its hash differs" in update(host)
+        wheel.write_bytes(good)
+        assert update(host) == ""
+    said = ear.announce(lambda said: said["agent"]["version"] == "99.3.0")
+    assert "failed" not in said["update"]
+
+    # A power cut: it comes back as what it was.
+    host.kill()
+    ear.forget()
+    host.boot()
+    ear.wait()
+    assert ear.announce()["agent"]["version"] == "99.3.0"
+
+    assert update(host, "--back") == ""
+    ear.announce(lambda said: said["agent"]["version"] == "99.0.0")
+
+    # A package that brings something newer takes over.
+    packaged = 'import companion_agent\ncompanion_agent.__version__ = "99.9.0"\n'
+    install(host, PROGRAM.replace("from", f"{packaged}from", 1))
+    host.run("systemctl", "restart", "pilot-agent")
+    ear.announce(lambda said: said["agent"]["version"] == "99.9.0")
