@@ -17,6 +17,7 @@ from .placement import async_setup_placements
 from .removed import async_get_removed_hosts
 from .search import async_clear_retained
 from .services import async_setup_services
+from .shipped import async_setup_shipped
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -24,6 +25,7 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Set up what there is whatever hosts there are: actions, where things stand, cards."""
     async_setup_services(hass)
+    await async_setup_shipped(hass)
     await async_setup_placements(hass)
     await async_setup_backlog(hass)
     await async_setup_cards(hass)

@@ -15,6 +15,7 @@ PLATFORMS: Final = (
     Platform.NUMBER,
     Platform.SENSOR,
     Platform.SWITCH,
+    Platform.UPDATE,
 )
 
 DEFAULT_PREFIX: Final = "pilot/v2"

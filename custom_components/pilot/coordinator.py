@@ -200,6 +200,7 @@ class PilotCoordinator:
         self.announced_at = dt_util.utcnow()
         previous, self.announce = self.announce, announce
         issues.async_follow_announce(self.hass, self.entry, announce)
+        issues.async_follow_update(self.hass, self.entry, announce)
         async_follow_host(self.hass, self.entry, announce, previous)
         if previous is None:
             self.entry.async_create_task(self.hass, self._subscribe_state())

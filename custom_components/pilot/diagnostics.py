@@ -71,6 +71,7 @@ def _announce(announce: Announce) -> dict[str, Any]:
             "agent": asdict(announce.agent),
             "devices": [asdict(device) for device in announce.devices.values()],
             "conflict": announce.conflict and asdict(announce.conflict),
+            "update": announce.update and asdict(announce.update),
         },
         TO_REDACT,
     )

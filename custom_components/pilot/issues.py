@@ -21,6 +21,7 @@ AGENT_NEWER = "agent_newer"
 AGENT_OLDER = "agent_older"
 CONFLICT = "conflict"
 HOST_REMOVED = "host_removed"
+UPDATE_FAILED = "update_failed"
 
 _BY_ERROR = {"protocol_newer": AGENT_NEWER, "protocol_older": AGENT_OLDER}
 
@@ -90,6 +91,30 @@ def async_follow_announce(hass: HomeAssistant, entry: PilotConfigEntry, announce
             "host": announce.host.name,
             "other": announce.conflict.name,
             "command": "pilot-agent id --new",
+        },
+    )
+
+
+@callback
+def async_follow_update(hass: HomeAssistant, entry: PilotConfigEntry, announce: Announce) -> None:
+    """Say that the host has left a new version of its agent again, until one works."""
+    failed = announce.update and announce.update.failed
+    if not failed:
+        ir.async_delete_issue(hass, DOMAIN, issue_id(UPDATE_FAILED, announce.host.id))
+        return
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        issue_id(UPDATE_FAILED, announce.host.id),
+        is_fixable=False,
+        severity=ir.IssueSeverity.ERROR,
+        learn_more_url=DOCUMENTATION_URL,
+        translation_key=UPDATE_FAILED,
+        translation_placeholders={
+            "name": entry.title,
+            "version": failed[0],
+            "reason": failed[1],
+            "running": announce.agent.version,
         },
     )
 
@@ -174,6 +199,6 @@ def _duration(seconds: float) -> str:
 @callback
 def async_forget_issues(hass: HomeAssistant, host_id: str) -> None:
     """Withdraw all issues of a host that is not followed any more."""
-    for issue in (AGENT_NEWER, AGENT_OLDER, CLOCK, CONFLICT, HOST_REMOVED):
+    for issue in (AGENT_NEWER, AGENT_OLDER, CLOCK, CONFLICT, HOST_REMOVED, UPDATE_FAILED):
         ir.async_delete_issue(hass, DOMAIN, issue_id(issue, host_id))
     _forget_permissions(hass, host_id)

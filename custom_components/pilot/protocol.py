@@ -32,6 +32,7 @@ MAX_EVENTS: Final = 200
 MAX_ARGUMENTS: Final = 32
 MAX_CONTROLLERS: Final = 64
 MAX_FIX: Final = 8 * 1024
+MAX_NOTES: Final = 4096
 MAX_SEQUENCE: Final = 2**53
 MAX_KEY: Final = 128
 MAX_OF: Final = 128
@@ -289,6 +290,27 @@ class Trust:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """How the agent is updated.
+
+    Attributes:
+        source: Where new versions come from: `homeassistant`, `folder` or `index`.
+        cannot: Why it cannot be updated by itself.
+        trouble: Why it does not know what its source has.
+        newest: Version and notes of the newest release there.
+        failed: The version that it has left again, and why.
+        trial: Whether this version may still be left again.
+    """
+
+    source: str
+    cannot: str | None = None
+    trouble: str | None = None
+    newest: tuple[str, str] | None = None
+    failed: tuple[str, str] | None = None
+    trial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """What a host is and can do.
 
@@ -306,6 +328,7 @@ class Announce:
     trust: Trust | None = None
     commands: Mapping[str, Command] = field(default_factory=lambda: MappingProxyType({}))
     events: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    update: Update | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +461,7 @@ def parse_announce(payload: bytes, host_id: str) -> Announce | None:
         trust=_trust(_object(data, "trust")) if "trust" in data else None,
         commands=MappingProxyType(_commands(data.get("commands", []))),
         events=MappingProxyType(_events(data.get("events", []))),
+        update=_update(_object(data, "update")) if "update" in data else None,
     )
 
 
@@ -665,6 +689,26 @@ def _events(data: object) -> dict[str, tuple[str, ...]]:
         key = _announced_key(fields, events, dotted=False)
         events[key] = tuple(_options(fields.get("types", [])))
     return events
+
+
+def _update(data: Mapping[str, Any]) -> Update:
+    newest = _object(data, "newest") if "newest" in data else None
+    failed = _object(data, "failed") if "failed" in data else None
+    return Update(
+        source=_required_text(data, "source"),
+        cannot=_text(data, "cannot"),
+        trouble=_text(data, "trouble"),
+        newest=None
+        if newest is None
+        else (
+            _required_text(newest, "version"),
+            _required_text(newest, "notes", MAX_NOTES) if newest.get("notes") else "",
+        ),
+        failed=None
+        if failed is None
+        else (_required_text(failed, "version"), _required_text(failed, "reason")),
+        trial=data.get("trial") is True,
+    )
 
 
 def _announced_key(data: Mapping[str, Any], known: Mapping[str, object], *, dotted: bool) -> str:

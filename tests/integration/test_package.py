@@ -25,6 +25,7 @@ from custom_components.pilot import (
     services,
     switch,
     trigger,
+    update,
 )
 from custom_components.pilot.coordinator import Status
 from custom_components.pilot.kinds import Of, translation_key
@@ -88,6 +89,7 @@ def test_every_entity_has_a_name(language: str) -> None:
         "number": {translation_key(kind): set() for kind in number.DESCRIPTIONS},
         "sensor": {"room": set(), "status": set()},
         "switch": {switch.POWER.key: set()},
+        "update": {update.DESCRIPTION.translation_key: set()},
     }
     for platform, module in (("binary_sensor", binary_sensor), ("sensor", sensor)):
         for kind, description in module.DESCRIPTIONS.items():
@@ -134,13 +136,14 @@ def test_every_issue_and_error_is_told() -> None:
         issues.CONFLICT,
         issues.HOST_REMOVED,
         issues.PERMISSION,
+        issues.UPDATE_FAILED,
     }
     for group in ("abort", "error"):
         for key in set(texts["config"][group]) - from_home_assistant:
             assert f'"{key}"' in source, key
     for key in texts["exceptions"]:
         assert f'translation_key="{key}"' in source or f'"{key}"' in "".join(
-            inspect.getsource(module) for module in (errors, control, placement)
+            inspect.getsource(module) for module in (errors, control, placement, update)
         )
     assert {fault.value for fault in placement.Fault} <= set(texts["exceptions"])
     steps = set(texts["config"]["step"])

@@ -24,7 +24,7 @@ State: TypeAlias = dict[str, Any]
 
 STATUS = "connectivity"
 """The key of the entity that tells whether the host is there."""
-OF_THE_HOST = {STATUS, "status", "paired", "power_event", "session_event"}
+OF_THE_HOST = {STATUS, "status", "paired", "power_event", "session_event", "agent"}
 """The keys of entities that show no reading."""
 
 NO_VALUE = {"unavailable", "unknown"}

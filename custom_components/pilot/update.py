@@ -1,0 +1,233 @@
+"""The version of a host's agent, the newest one, and how to get from one to the other."""
+
+import asyncio
+from datetime import datetime
+from typing import Any, Final, override
+
+from awesomeversion import AwesomeVersionCompareException
+from homeassistant.components.update import (
+    UpdateEntity,
+    UpdateEntityDescription,
+    UpdateEntityFeature,
+)
+from homeassistant.const import EntityCategory, Platform
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_call_later
+from homeassistant.helpers.network import NoURLAvailableError
+
+from .const import DOMAIN
+from .coordinator import PilotConfigEntry
+from .envelope import HostEvent
+from .offered import OfferedEntity, async_add_offered, entity_key
+from .protocol import Announce, Update
+from .shipped import SHIPPED
+
+# A host refuses a second update while one is under way; different hosts do not mind each other.
+PARALLEL_UPDATES = 0
+
+COMMAND: Final = "agent.update"
+EVENT: Final = "update"
+SILENCE: Final = 60.0
+"""How long a host that fetches a release may say nothing, in seconds, unless it says so itself."""
+MAX_SILENCE: Final = 4000.0
+
+DESCRIPTION: Final = UpdateEntityDescription(
+    key="agent", translation_key="agent", entity_category=EntityCategory.CONFIG
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: PilotConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Set up the agent of a host."""
+    async_add_offered(
+        entry,
+        Platform.UPDATE,
+        async_add_entities,
+        lambda _: {DESCRIPTION.key: DESCRIPTION},
+        lambda coordinator, description, device: AgentUpdate(
+            coordinator, description, entity_key(description), device
+        ),
+    )
+
+
+class AgentUpdate(OfferedEntity, UpdateEntity):
+    """The agent of a host.
+
+    It is told by events how an update goes, and by announces what came of it, whoever began it.
+    """
+
+    _attr_title = "Pilot agent"
+    _cancel_silence: CALLBACK_TYPE | None = None
+    _outcome: asyncio.Future[str | None] | None = None
+    """Why it was not installed; empty when it was, None when nothing is known."""
+    _began_in: str | None = None
+    """The host's session in which the update that is under way was begun."""
+    _target: str | None = None
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Begin to listen."""
+        coordinator = self.coordinator
+        self.async_on_remove(coordinator.control.async_listen_event(EVENT, self._happened))
+        self.async_on_remove(coordinator.async_listen_announce(self._announced))
+        self.async_on_remove(lambda: self._end(None))
+        await super().async_added_to_hass()
+
+    @override
+    def _take(self) -> None:
+        super()._take()
+        # While another version starts it is away for a moment.
+        self._attr_available = self._attr_available or self.in_progress is True
+
+    # --- What there is -----------------------------------------------------------------------
+
+    @property
+    def _offer(self) -> Update | None:
+        return self.coordinator.announce.update if self.coordinator.announce else None
+
+    @property
+    def _newest(self) -> tuple[str, str] | None:
+        """Version and notes of the newest release that this host can have."""
+        offer = self._offer
+        if offer is None or offer.source == "homeassistant":
+            shipped = self.hass.data[SHIPPED]
+            return None if shipped is None else (shipped.version, shipped.notes)
+        return offer.newest
+
+    @callback
+    def _announced(self, announce: Announce) -> None:
+        offer, newest, installed = announce.update, self._newest, announce.agent.version
+        features = UpdateEntityFeature.PROGRESS
+        if self.coordinator.control.paired and COMMAND in announce.commands and newest:
+            features |= UpdateEntityFeature.INSTALL
+        if newest and newest[1]:
+            features |= UpdateEntityFeature.RELEASE_NOTES
+        self._attr_supported_features = features
+        self._attr_installed_version = installed
+        self._attr_latest_version = self._later(newest[0] if newest else None, installed)
+        why = offer and (offer.cannot or offer.trouble)
+        self._attr_release_summary = f"{why[0].upper()}{why[1:]}." if isinstance(why, str) else None
+        self._conclude(announce)
+        self._take()
+        self.async_write_ha_state()
+
+    def _later(self, newest: str | None, installed: str) -> str:
+        try:
+            return newest if newest and self.version_is_newer(newest, installed) else installed
+        except AwesomeVersionCompareException:
+            return installed
+
+    @override
+    async def async_release_notes(self) -> str | None:
+        """Return what is new."""
+        return self._newest[1] if self._newest else None
+
+    # --- Installing --------------------------------------------------------------------------
+
+    @override
+    async def async_install(self, version: str | None, backup: bool, **kwargs: Any) -> None:
+        """Have the host install the newest release, and wait until it is online with it.
+
+        Raises:
+            HomeAssistantError: It did not, and why.
+        """
+        coordinator, target = self.coordinator, self.latest_version
+        assert target is not None
+        args = {"version": target}
+        shipped = self.hass.data[SHIPPED]
+        if shipped is not None and (self._offer is None or self._offer.source == "homeassistant"):
+            try:
+                args["url"] = shipped.address(self.hass)
+            except NoURLAvailableError as err:
+                raise self._error("update_no_address") from err
+        outcome = self._outcome = self.hass.loop.create_future()
+        self._begin(target)
+        try:
+            await coordinator.control.async_do(COMMAND, args)
+            reason = await outcome
+        finally:
+            self._outcome = None
+            self._end()
+        if reason is None:
+            raise self._error("update_silent")
+        if reason:
+            raise self._error("update_failed", version=target, reason=reason)
+
+    def _error(self, key: str, **placeholders: str) -> HomeAssistantError:
+        return HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key=key,
+            translation_placeholders={"name": self.coordinator.entry.title, **placeholders},
+        )
+
+    @callback
+    def _happened(self, event: HostEvent) -> None:
+        version = event.data.get("version")
+        if event.type == "progress":
+            if self._target is None:
+                self._begin(str(version or self.latest_version))
+            elif version:
+                self._target = str(version)
+            percent, within = event.data.get("percent"), event.data.get("within")
+            downloading = event.data.get("step") == "downloading"
+            # What comes after the download takes its time without any measure of it.
+            self._attr_update_percentage = (
+                percent if downloading and isinstance(percent, int) else None
+            )
+            self._wait(within if isinstance(within, int | float) else SILENCE)
+        elif event.type == "failed":
+            self._end(str(event.data.get("reason")))
+        self._take()
+        self.async_write_ha_state()
+
+    def _begin(self, target: str) -> None:
+        announce = self.coordinator.announce
+        self._target, self._began_in = target, announce.session if announce else None
+        self._attr_in_progress = True
+        self._attr_update_percentage = None
+        self._wait(SILENCE)
+        self._take()
+        self.async_write_ha_state()
+
+    def _conclude(self, announce: Announce) -> None:
+        """See what came of the update that is under way."""
+        offer = announce.update
+        if self._target is None or announce.session == self._began_in:
+            return
+        if announce.agent.version == self._target and not (offer and offer.trial):
+            self._end("")
+        elif offer and offer.failed and offer.failed[0] == self._target:
+            self._end(offer.failed[1])
+
+    def _end(self, reason: str | None = "") -> None:
+        self._stop_waiting()
+        self._target = self._began_in = None
+        self._attr_in_progress = False
+        self._attr_update_percentage = None
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_result(reason)
+
+    # --- Waiting -----------------------------------------------------------------------------
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        self._cancel_silence = async_call_later(
+            self.hass, max(1.0, min(seconds, MAX_SILENCE)), self._nothing_heard
+        )
+
+    def _stop_waiting(self) -> None:
+        if self._cancel_silence is not None:
+            self._cancel_silence()
+            self._cancel_silence = None
+
+    @callback
+    def _nothing_heard(self, _: datetime) -> None:
+        self._cancel_silence = None
+        self._end(None)
+        self._take()
+        self.async_write_ha_state()
