@@ -230,6 +230,7 @@ class PilotCoordinator:
             self.async_refuse("state", err)
             return
         heard: list[tuple[Collector, Changes]] = []
+        read_at: float | None = None
         now = monotonic()
         for name, state in states.items():
             if (collector := self.readings.collectors.get(name)) is None:
@@ -241,11 +242,12 @@ class PilotCoordinator:
                 self.async_refuse("state", err)
                 continue
             age = max(0.0, time() - state.ts) if message.retain else 0.0
-            collector.hear(state.ts, now, age)
+            if collector.hear(state.ts, now, age):
+                read_at = state.ts
         if not heard:
             return
-        if not message.retain and self.control.clock_difference is not None:
-            self.control.hear_clock(max(state.ts for state in states.values()))
+        if read_at is not None and not message.retain and self.control.clock_difference is not None:
+            self.control.hear_clock(read_at)
         if self._silent:
             self._silent = False
             self._update_status()

@@ -132,14 +132,16 @@ class Collector:
             if cell.differs(raw := get(name))
         ]
 
-    def hear(self, ts: float, now: float, age: float) -> None:
-        """Note that values of this age arrived."""
+    def hear(self, ts: float, now: float, age: float) -> bool:
+        """Note that values of this age arrived; say whether they were read anew."""
         self.heard = now
         # The broker repeats what it retained, and the host what it did not read anew: that
         # makes values neither older nor younger.
-        if ts != self.ts:
-            self.ts = ts
-            self.measured = now - age
+        if ts == self.ts:
+            return False
+        self.ts = ts
+        self.measured = now - age
+        return True
 
     def shown(self) -> Iterator[tuple[Cell, Listener]]:
         """Return the readings that have an entity."""

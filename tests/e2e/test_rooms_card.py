@@ -338,7 +338,7 @@ def test_a_placement_is_split_deleted_and_added(open_card: OpenCard, house: Hous
         ]
 
         page.get_by_role("button", name="Add a placement").click()
-        form.get_by_label("Sensor").select_option(label="AHT20")
+        form.get_by_label("Sensor").select_option(house.device("AHT20"))
         form.get_by_label("Room").select_option(label="Study")
         form.get_by_label("From").fill(_field(hours_ago(40)))
         form.get_by_role("button", name="Add").click()

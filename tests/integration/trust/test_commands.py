@@ -1,5 +1,6 @@
 """Having a host do something, and learning what became of it."""
 
+import json
 from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
@@ -272,13 +273,18 @@ async def test_a_state_with_the_right_time_heals_too(
     bus: Bus,
     issue_registry: ir.IssueRegistry,
 ) -> None:
-    """Nobody has to press anything for it."""
+    """Nobody has to press anything for it; what was not read anew still has the wrong time."""
     real = agent.clock
+    wrong = real() + 3600
     agent.clock = lambda: real() + 3600
     with pytest.raises(HomeAssistantError):
         await coordinator.control.async_do("session.lock")
-    for ts, healed in ((real() + 3600, False), (real(), True)):
-        bus.fire(f"{BASE}/state", f'{{"collectors": {{"cpu": {{"ts": {ts}, "values": {{}}}}}}}}')
+    for ts, healed in ((wrong, False), (real(), True)):
+        collectors = {
+            "cpu": {"ts": ts, "values": {}},
+            "disk": {"ts": wrong, "values": {}},
+        }
+        bus.fire(f"{BASE}/state", json.dumps({"collectors": collectors}))
         await hass.async_block_till_done()
         assert (issue_registry.async_get_issue("pilot", f"clock_{HOST_ID}") is None) is healed
 
