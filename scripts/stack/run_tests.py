@@ -241,7 +241,8 @@ def _e2e(options: Options) -> Outcome:
 
 def _systemd(options: Options) -> Outcome:
     if system.can_apt_install():
-        system.require("mosquitto", "systemd-nspawn", "debootstrap", "rpmbuild", "ssh")
+        system.require("mosquitto", "systemd-nspawn", "debootstrap", "ssh")
+        system.require("rpmbuild", "lintian", "rpmlint")
     return _pytest("agent-3.11", "tests/systemd", [*_AGAIN], options, limit=2400)
 
 

@@ -59,6 +59,8 @@ PROGRAMS: Mapping[str, Program] = {
     "postgresql": Program(("pg_ctlcluster", "postgres"), ("postgresql",), "postgresql-server"),
     "mariadb": Program(("mariadbd",), ("mariadb-server",), "mariadb-server", "mariadb"),
     "debootstrap": Program(("debootstrap",), ("debootstrap",), "debootstrap"),
+    "lintian": Program(("lintian",), ("lintian",)),
+    "rpmlint": Program(("rpmlint",), ("rpmlint",), "rpmlint"),
     "rpmbuild": Program(("rpmbuild",), ("rpm",), "rpm-build", "rpm"),
     "systemd-nspawn": Program(("systemd-nspawn",), ("systemd-container",), "systemd-container"),
     "faketime": Program(("faketime",), ("faketime",), "libfaketime", "libfaketime"),
