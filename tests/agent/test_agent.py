@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import itertools
 import json
 import signal
 import threading
@@ -24,7 +25,10 @@ from .bench import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     import subprocess
+
+    from companion_agent.collectors.base import Value
 
 RunAgent = Callable[..., RunningAgent]
 
@@ -64,7 +68,15 @@ def test_reads_twice_at_the_start_so_that_rates_come_soon(
 def test_what_is_set_while_it_is_being_read_is_read_again(
     run_agent: RunAgent, mosquitto: Mosquitto, house: House
 ) -> None:
-    collector = FakeCollector("cpu")
+    class Counting(FakeCollector):
+        count = itertools.count()
+
+        def collect(self) -> Mapping[str, Value]:
+            # Else two reads within a millisecond would be one.
+            self.values["percent"] = next(self.count)
+            return super().collect()
+
+    collector = Counting("cpu", percent=0)
     collector.gate = threading.Event()
     running = run_agent(mosquitto.broker(), collectors=[collector], interval=3600)
     assert collector.entered.wait(20)

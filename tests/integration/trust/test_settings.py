@@ -192,10 +192,10 @@ async def test_a_host_that_does_not_answer(
 
 
 async def test_they_are_available_as_long_as_the_host_is(
-    hass: HomeAssistant, tuning: Tuning, bus: Bus
+    hass: HomeAssistant, tuning: Tuning, agent: Agent
 ) -> None:
     """Like everything that it reports."""
-    bus.fire(f"{BASE}/availability", "off")
+    agent.say_that_it_is("off")
     await hass.async_block_till_done()
     assert {state_of(hass, entity_id) for entity_id in (INTERVAL, OFFSET, RESET)} == {"unavailable"}
 
