@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from companion_agent.config.model import LogConfig
 
@@ -29,16 +30,24 @@ def set_up(
     stream: TextIO | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> None:
-    """Send the agent's log messages to a stream; what was set up before is replaced.
+    """Send the agent's log messages to the file that is configured, else to a stream.
+
+    What was set up before is replaced. A file that cannot be written does not stop the agent.
 
     Args:
         config: What to log.
-        stream: Where to; standard error when `None`.
+        stream: Where to without a file; standard error when `None`.
         environment: Tells whether the journal listens.
     """
     stream = stream or sys.stderr
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_formatter(config, stream, environment))
+    handler: logging.Handler = logging.StreamHandler(stream)
+    handler.setFormatter(_formatter(config, journal=_is_journal(stream, environment)))
+    trouble = ""
+    if config.file:
+        try:
+            handler = _file(config, config.file)
+        except OSError as error:
+            trouble = f"The log cannot be written to {config.file}: {error.strerror}"
     handler.addFilter(_name_part)
     root = logging.getLogger(ROOT)
     root.handlers = [handler]
@@ -46,11 +55,22 @@ def set_up(
     root.setLevel(config.level.upper())
     for part, level in config.parts.items():
         logging.getLogger(f"{ROOT}.{part}").setLevel(level.upper())
+    if trouble:
+        logging.getLogger(f"{ROOT}.config").error("%s; it is written to standard error", trouble)
 
 
-def _formatter(
-    config: LogConfig, stream: TextIO, environment: Mapping[str, str]
-) -> logging.Formatter:
+def _file(config: LogConfig, path: Path) -> logging.Handler:
+    from logging.handlers import RotatingFileHandler  # noqa: PLC0415  (seldom wanted)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(
+        path, maxBytes=config.max_size, backupCount=config.keep, encoding="utf-8"
+    )
+    handler.setFormatter(_formatter(config, journal=False))
+    return handler
+
+
+def _formatter(config: LogConfig, *, journal: bool) -> logging.Formatter:
     if config.format == "json":
         from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415  (seldom wanted)
 
@@ -60,7 +80,7 @@ def _formatter(
             timestamp="time",
             json_ensure_ascii=False,
         )
-    if _is_journal(stream, environment):
+    if journal:
         return _JournalFormatter("%(part)s: %(message)s")
     return logging.Formatter(
         "%(asctime)s %(levelname)-7s %(part)s: %(message)s", "%Y-%m-%d %H:%M:%S"

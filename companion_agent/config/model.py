@@ -73,11 +73,17 @@ class LogConfig:
         level: The least important level that is shown.
         format: Text for people or JSON lines for machines.
         parts: Levels of single parts of the agent, by the part's name.
+        file: Where it is written; standard error when `None`.
+        max_size: Bytes after which a new file is begun.
+        keep: How many full files are kept.
     """
 
     level: str = "info"
     format: LogFormat = "text"
     parts: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None
+    max_size: int = 5 * 1024 * 1024
+    keep: int = 3
 
 
 @dataclass(frozen=True, slots=True)

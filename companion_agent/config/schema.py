@@ -34,6 +34,7 @@ from companion_agent.config.values import (
     Leaf,
     ListOf,
     MqttVersion,
+    NewFile,
     NothingToChoose,
     Number,
     Patterns,
@@ -346,8 +347,15 @@ def build(base: Path, collectors: Mapping[str, Known]) -> Section[dict[str, Any]
                     key("parts", "", f"Another level for one part: {', '.join(PARTS)}."): ByName(
                         "part", dict.fromkeys(PARTS, Choice(*LEVELS)), Choice(*LEVELS)
                     ),
+                    key("file", "standard error", "Where they are written instead."): (
+                        NewFile(base)
+                    ),
+                    key("max_size", "5", "Begin a new file when this one is larger."): (
+                        Integer(1, 1000, "MiB")
+                    ),
+                    key("keep", "3", "How many full files are kept beside it."): Integer(0, 100),
                 },
-                lambda values: LogConfig(**values),
+                _make_log,
             ),
             key("collectors", "", ""): ByName(
                 "collector",
@@ -363,6 +371,12 @@ def build(base: Path, collectors: Mapping[str, Known]) -> Section[dict[str, Any]
         },
         dict,
     )
+
+
+def _make_log(values: dict[str, Any]) -> LogConfig:
+    if "max_size" in values:
+        values["max_size"] *= MIB
+    return LogConfig(**values)
 
 
 def _backlog() -> Section[BacklogConfig]:

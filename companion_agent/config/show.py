@@ -34,6 +34,9 @@ def show(config: Config) -> str:
         tree["name"] = config.name
     if config.log.parts:
         tree["log"]["parts"] = dict(config.log.parts)
+    if config.log.file:
+        size = config.log.max_size // MIB
+        tree["log"] |= {"file": str(config.log.file), "max_size": size, "keep": config.log.keep}
     if config.collectors:
         tree["collectors"] = {name: _collector(c) for name, c in config.collectors.items()}
     if config.i2c != I2cConfig():

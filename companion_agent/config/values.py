@@ -297,6 +297,23 @@ class Folder(Leaf[Path]):
         return path
 
 
+class NewFile(Leaf[Path]):
+    """A file that is written; it need not be there yet."""
+
+    expected = "the path of a file"
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+
+    def _read(self, text: str) -> Path:
+        if not text or "\0" in text:
+            raise ValueError
+        path = self.base / Path(text).expanduser()
+        if path.is_dir():
+            raise ValueError("it is a folder")
+        return path
+
+
 class Patterns(Leaf[tuple[str, ...]]):
     """Names with `*` and `?` in them: a list, or one text with commas."""
 

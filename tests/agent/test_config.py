@@ -357,7 +357,7 @@ name: b
         ("broker: []", "line 1: broker: expected a broker or a list of them; the list is empty"),
         ("broker:\n- a\n- {port: 3}", "line 3: broker[2].host: is missing"),
         ("broker: {host: [a]}", "line 1: broker.host: expected a host name or an address, not a list"),
-        ("broker: a\nlog: loud", 'line 2: log: expected keys below it (level, format, parts), not "loud"'),
+        ("broker: a\nlog: loud", 'line 2: log: expected keys below it (level, format, parts, file, max_size, keep), not "loud"'),
         ("broker: a\ncollectors: [cpu]", "line 2: collectors: expected keys below it (cpu, disk)"),
         ("broker: a\nname: {a: b}", "line 2: name: expected a text of 1 to 255 characters, not keys"),
         ("- broker", "line 1: is not a mapping of keys to values; a file that works has one line: `broker: mqtt.local`"),

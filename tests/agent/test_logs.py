@@ -91,3 +91,31 @@ def test_setting_up_twice_does_not_double_lines() -> None:
     TRANSPORT.info("once")
 
     assert stream.getvalue().count("once") == 1
+
+
+def test_a_file_is_rotated_and_the_oldest_goes(tmp_path: Path) -> None:
+    file = tmp_path / "new folder" / "agent.log"
+    logs.set_up(LogConfig(format="json", file=file, max_size=200, keep=2), io.StringIO(), {})
+
+    for number in range(20):
+        TRANSPORT.warning("message %d", number)
+
+    kept = [file.with_name("agent.log.2"), file.with_name("agent.log.1"), file]
+    assert sorted(file.parent.iterdir()) == sorted(kept)
+    lines = [json.loads(line) for path in kept for line in path.read_text("utf-8").splitlines()]
+    assert [line["message"] for line in lines] == [
+        f"message {number}" for number in range(20 - len(lines), 20)
+    ]
+    assert all(path.stat().st_size <= 200 for path in kept)
+
+
+def test_a_file_that_cannot_be_written_does_not_stop_the_agent(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    stream = io.StringIO()
+    logs.set_up(LogConfig(file=tmp_path / "file" / "agent.log"), stream, {})
+
+    TRANSPORT.warning("Lost the connection")
+
+    first, second = stream.getvalue().splitlines()
+    assert f"The log cannot be written to {tmp_path}/file/agent.log: " in first
+    assert second.endswith("transport: Lost the connection")
