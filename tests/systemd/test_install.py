@@ -448,7 +448,9 @@ def test_boots_without_network_and_without_broker(
             host = make_host(binds={DIST: dist}, network=network)
             install(host, __version__)
             there = address(broker, network.gateway)
-            host.run("pilot-agent", "setup", "--yes", "--broker", there)
+            host.write("/root/more.yaml", "backlog: {write_interval: 1}\n")
+            more = ("--settings", "/root/more.yaml")
+            host.run("pilot-agent", "setup", "--yes", "--broker", there, *more)
             ear.wait()
             host.power_off()
             ear.forget()
@@ -465,6 +467,9 @@ def test_boots_without_network_and_without_broker(
             wait_for(
                 lambda: "nothing listens on port" in show(host, "StatusText"), "the trouble told"
             )
+            kept = ("test", "-s", f"{STATE}/backlog.db")
+            wait_for(lambda: host.run(*kept, check=False).returncode == 0, "readings on the disk")
             broker.start()
             wait_for(lambda: "Connected to" in show(host, "StatusText"), "the broker", timeout=60)
+            assert ear.backlog()["values"]
             ear.leave()
