@@ -11,7 +11,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 from homeassistant.util import dt as dt_util
 
-from .coordinator import PilotConfigEntry, PilotCoordinator, Status
+from .coordinator import PilotConfigEntry, PilotCoordinator, ReadingsListener, Status
 from .devices import async_get_device, unique_id
 from .kinds import KindMixin, Of, announced_name, platform_of, translation_key
 from .protocol import Announce, Reading
@@ -145,40 +145,60 @@ def async_add_announced(
     entry, before this is called.
     """
     coordinator = entry.runtime_data
-    known: dict[str, Reading] = {}
 
-    def made(readings: list[Reading]) -> list[ReadingEntity]:
-        devices = {
-            device: async_get_device(coordinator.hass, entry, device)
-            for device in {reading.device for reading in readings}
-        }
-        return [make(coordinator, reading, devices[reading.device]) for reading in readings]
-
-    async def replace(entity: Entity, reading: Reading) -> None:
-        await entity.async_remove()
-        async_add_entities(made([reading]))
-
-    @callback
-    def follow(announce: Announce) -> None:
-        readings = {
+    def shown(announce: Announce) -> dict[str, Reading]:
+        return {
             key: reading
             for key, reading in announce.readings.items()
             if platform_of(reading) is platform
         }
-        new: list[Reading] = []
-        for key, reading in readings.items():
-            if known.get(key) == reading:
+
+    def made(reading: Reading) -> ReadingEntity:
+        device = async_get_device(coordinator.hass, entry, reading.device)
+        return make(coordinator, reading, device)
+
+    follow = drawer(entry, async_add_entities, shown, made)
+    entry.async_on_unload(coordinator.async_listen_readings(follow))
+
+
+def drawer[T](
+    entry: PilotConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    shown: Callable[[Announce], dict[str, T]],
+    made: Callable[[T], ReadingEntity],
+) -> ReadingsListener:
+    """Return what makes an entity of everything that an announce has to show.
+
+    Args:
+        entry: The host's.
+        async_add_entities: Adds to the platform.
+        shown: Finds what is to be shown, by the key of its reading.
+        made: Makes its entity.
+    """
+    coordinator = entry.runtime_data
+    known: dict[str, T] = {}
+
+    async def replace(entity: Entity, item: T) -> None:
+        await entity.async_remove()
+        async_add_entities([made(item)])
+
+    @callback
+    def follow(announce: Announce) -> None:
+        found = shown(announce)
+        new: list[T] = []
+        for key, item in found.items():
+            if known.get(key) == item:
                 continue
             shown_by = coordinator.readings.listener(key)
             if key in known and isinstance(shown_by, ReadingEntity):
-                # The same key with another name, unit or device: the entity stays the same
-                # to its user, and is drawn anew.
-                entry.async_create_task(coordinator.hass, replace(shown_by, reading))
+                # The same key with another name, unit, device or limit: the entity stays the
+                # same to its user, and is drawn anew.
+                entry.async_create_task(coordinator.hass, replace(shown_by, item))
             else:
-                new.append(reading)
+                new.append(item)
         known.clear()
-        known.update(readings)
+        known.update(found)
         if new:
-            async_add_entities(made(new))
+            async_add_entities([made(item) for item in new])
 
-    entry.async_on_unload(coordinator.async_listen_readings(follow))
+    return follow

@@ -7,12 +7,11 @@ from typing import Final
 from homeassistant.const import Platform
 from homeassistant.core import callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
-from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import PilotConfigEntry, PilotCoordinator
 from .devices import async_get_device, unique_id
-from .entity import ReadingEntity
+from .entity import ReadingEntity, drawer
 from .protocol import Announce, Command, Reading
 
 ARGUMENT: Final = "value"
@@ -59,43 +58,19 @@ def async_add_settings(
     any more is gone before this is called.
     """
     coordinator = entry.runtime_data
-    known: dict[str, Setting] = {}
 
-    def made(new: list[Setting]) -> list[ReadingEntity]:
-        return [
-            make(
-                coordinator,
-                setting,
-                async_get_device(coordinator.hass, entry, setting.reading.device),
-            )
-            for setting in new
-        ]
-
-    async def replace(entity: Entity, setting: Setting) -> None:
-        await entity.async_remove()
-        async_add_entities(made([setting]))
-
-    @callback
-    def follow(announce: Announce) -> None:
+    def shown(announce: Announce) -> dict[str, Setting]:
         found = settings(announce, kinds) if coordinator.control.paired else {}
         registry = er.async_get(coordinator.hass)
         wanted = {unique_id(coordinator.host_id, key) for key in found}
         for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
             if entity.domain == platform and entity.unique_id not in wanted:
                 registry.async_remove(entity.entity_id)
-        new: list[Setting] = []
-        for key, setting in found.items():
-            if known.get(key) == setting:
-                continue
-            shown_by = coordinator.readings.listener(key)
-            if key in known and isinstance(shown_by, ReadingEntity):
-                # The same setting with other limits, or another name: it is drawn anew.
-                entry.async_create_task(coordinator.hass, replace(shown_by, setting))
-            else:
-                new.append(setting)
-        known.clear()
-        known.update(found)
-        if new:
-            async_add_entities(made(new))
+        return found
 
+    def made(setting: Setting) -> ReadingEntity:
+        device = async_get_device(coordinator.hass, entry, setting.reading.device)
+        return make(coordinator, setting, device)
+
+    follow = drawer(entry, async_add_entities, shown, made)
     entry.async_on_unload(coordinator.async_listen_announce(follow))

@@ -10,14 +10,13 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 import pytest
 
-from stack import system
-from stack.broker import Mosquitto
 from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
 from stack.process import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from stack.broker import Mosquitto
 
 # What v1 did is of no interest here; that it runs is.
 V1_UNIT = """\
@@ -61,13 +60,6 @@ class Dashboard:
     def leave(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    system.require("mosquitto")
-    with Mosquitto(tmp_path / "broker") as broker:
-        yield broker
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, Final, TypedDict, override
+from typing import Any, Final, TypedDict
 
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.storage import Store
 
 from ..const import DOMAIN
 from ..placement.rooms import HOUR, Hour, hour_of
+from ..storage import AtomicStore
 from .chunk import Chunk, Point
 from .hours import Series, combine
 
@@ -310,23 +310,9 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class BacklogStore(Store[Stored]):
-    """Backlogs in Home Assistant's storage, which its backups have in them."""
+class BacklogStore(AtomicStore[Stored]):
+    """The file of backlogs."""
 
     def __init__(self, hass: HomeAssistant) -> None:
         """Prepare to load them."""
-        super().__init__(
-            hass,
-            VERSION,
-            KEY,
-            atomic_writes=True,
-            minor_version=MINOR_VERSION,
-            serialize_in_event_loop=False,
-        )
-
-    @override
-    async def _async_migrate_func(
-        self, old_major_version: int, old_minor_version: int, old_data: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Take up what another version of Pilot kept."""
-        return migrate(old_data)
+        super().__init__(hass, KEY, VERSION, MINOR_VERSION, migrate)

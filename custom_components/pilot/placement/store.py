@@ -8,12 +8,12 @@ room statistics to compute anew, is part of the same state.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Final, TypedDict, override
+from typing import Any, Final, TypedDict
 
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers.storage import Store
 
 from ..const import DOMAIN
+from ..storage import AtomicStore
 from .model import Placement, Span, Timeline
 
 VERSION: Final = 1
@@ -196,23 +196,9 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class PlacementStore(Store[Stored]):
-    """Placements in Home Assistant's storage, which its backups have in them."""
+class PlacementStore(AtomicStore[Stored]):
+    """The file of placements."""
 
     def __init__(self, hass: HomeAssistant) -> None:
         """Prepare to load them."""
-        super().__init__(
-            hass,
-            VERSION,
-            KEY,
-            atomic_writes=True,
-            minor_version=MINOR_VERSION,
-            serialize_in_event_loop=False,
-        )
-
-    @override
-    async def _async_migrate_func(
-        self, old_major_version: int, old_minor_version: int, old_data: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Take up what another version of Pilot kept."""
-        return migrate(old_data)
+        super().__init__(hass, KEY, VERSION, MINOR_VERSION, migrate)
