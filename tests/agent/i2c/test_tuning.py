@@ -13,7 +13,6 @@ from companion_agent import doctor
 from companion_agent.agent import Agent
 from companion_agent.cli import main
 from companion_agent.collectors.agent import Counters
-from companion_agent.commands import create
 from companion_agent.commands.base import CommandError
 from companion_agent.commands.dispatch import check_arguments, describe
 from companion_agent.commands.i2c import I2cCommands
@@ -77,7 +76,8 @@ def settings(machine: Machine, collector: I2cCollector) -> dict[str, Value]:
 
 
 def test_a_setting_is_a_command_with_a_reading(make: Callable[..., I2cCollector]) -> None:
-    [_, _, group] = create(make().platform, [make()])
+    collector = make()
+    group = I2cCommands(collector.platform, collector)
 
     described = {command.key: describe(command) for command in group.probe()}
 
