@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from statistics import fmean
+from math import fsum
 import time
 from typing import TYPE_CHECKING, ClassVar
 
@@ -379,7 +379,7 @@ class _Sensor:
         # Of fewer than there are, once that was changed.
         last = list(self._last)[-tuning.average :]
         for quantity in values if last else ():
-            mean = fmean(measured[quantity] for measured in last)
+            mean = fsum(measured[quantity] for measured in last) / len(last)
             least, most = _BOUNDS.get(quantity, (float("-inf"), float("inf")))
             corrected = mean + tuning.offsets.get(quantity, 0.0)
             values[quantity] = min(max(corrected, least), most)
