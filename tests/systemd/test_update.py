@@ -68,13 +68,13 @@ def update(host: SystemdHost, *arguments: str) -> str:
 
 
 def test_a_host_updates_itself_and_goes_back(
-    make_host: Callable[..., SystemdHost],
+    make_agent_host: Callable[..., SystemdHost],
     broker: Mosquitto,
     ear: Ear,
     tmp_path: Path,
 ) -> None:
     maker = Maker(tmp_path / "index" / "pilot-agent")
-    host = make_host(binds={SHARE: maker.folder})
+    host = make_agent_host(binds={SHARE: maker.folder})
     install(host, PROGRAM)
     host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
     drop_in(host, "[Service]\nRestartSec=1\n")
