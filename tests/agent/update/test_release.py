@@ -7,8 +7,6 @@ import subprocess
 import sys
 import zipfile
 
-import pytest
-
 from companion_agent import __version__
 from companion_agent.update.artifact import check_wheel, key_id, open_signed, parse_key
 from companion_agent.update.sources import Folder
@@ -26,7 +24,6 @@ def release(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="once is enough")
 def test_a_release(tmp_path: Path) -> None:
     key = str(tmp_path / "release.key")
     told = release("new-key", key)
