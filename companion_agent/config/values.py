@@ -280,10 +280,8 @@ class FleetKeyFile(Leaf[bytes]):
         return fleet_secret(read_secret(self.base / Path(text).expanduser()))
 
 
-class Folder(Leaf[Path]):
-    """A folder; it need not be there yet."""
-
-    expected = "the path of a folder"
+class _Place(Leaf[Path]):
+    """A path where something is or will be. A relative one starts at the configuration's folder."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -291,24 +289,28 @@ class Folder(Leaf[Path]):
     def _read(self, text: str) -> Path:
         if not text or "\0" in text:
             raise ValueError
-        path = self.base / Path(text).expanduser()
+        return self.base / Path(text).expanduser()
+
+
+class Folder(_Place):
+    """A folder; it need not be there yet."""
+
+    expected = "the path of a folder"
+
+    def _read(self, text: str) -> Path:
+        path = super()._read(text)
         if path.exists() and not path.is_dir():
             raise ValueError("it is a file")
         return path
 
 
-class NewFile(Leaf[Path]):
+class NewFile(_Place):
     """A file that is written; it need not be there yet."""
 
     expected = "the path of a file"
 
-    def __init__(self, base: Path) -> None:
-        self.base = base
-
     def _read(self, text: str) -> Path:
-        if not text or "\0" in text:
-            raise ValueError
-        path = self.base / Path(text).expanduser()
+        path = super()._read(text)
         if path.is_dir():
             raise ValueError("it is a folder")
         return path

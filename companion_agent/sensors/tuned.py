@@ -15,7 +15,12 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from companion_agent.sensors.settings import Tuning
-from companion_agent.trust.private import AS_ADMINISTRATOR, make_private_folder, write_private
+from companion_agent.trust.private import (
+    AS_ADMINISTRATOR,
+    make_private_folder,
+    read_versioned,
+    write_private,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -220,13 +225,7 @@ def parse(content: bytes) -> dict[str, Change]:
     Raises:
         ValueError: It is something else; the text says where.
     """
-    try:
-        data = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise ValueError("not JSON") from None
-    if not isinstance(data, dict) or data.get("version") != _VERSION:
-        raise ValueError("not a file of this version")
-    sensors = data.get("sensors")
+    sensors = read_versioned(content, _VERSION).get("sensors")
     if not isinstance(sensors, dict) or len(sensors) > MAX_SENSORS:
         raise ValueError(f"sensors is not an object of at most {MAX_SENSORS}")
     return {sensor: _parse_change(sensor, said) for sensor, said in sensors.items()}

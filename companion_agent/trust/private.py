@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from functools import partial
+import json
 import os
 import re
 import secrets
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +69,21 @@ def write_private(path: Path, content: str) -> None:
             fresh.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def read_versioned(content: bytes, version: int) -> dict[str, Any]:
+    """Read the JSON of a file that says which version of it this is.
+
+    Raises:
+        ValueError: It is something else; the text says what.
+    """
+    try:
+        data = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+    if not isinstance(data, dict) or data.get("version") != version:
+        raise ValueError("not a file of this version")
+    return data
 
 
 def append_private(path: Path, line: str) -> None:

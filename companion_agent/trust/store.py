@@ -14,6 +14,7 @@ from companion_agent.trust.private import (
     Problem,
     check_private,
     make_private_folder,
+    read_versioned,
     write_private,
 )
 
@@ -162,13 +163,7 @@ def parse(content: bytes) -> list[Controller]:
     Raises:
         ValueError: It is something else; the text says where.
     """
-    try:
-        data = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise ValueError("not JSON") from None
-    if not isinstance(data, dict) or data.get("version") != _VERSION:
-        raise ValueError("not a file of this version")
-    entries = data.get("controllers")
+    entries = read_versioned(content, _VERSION).get("controllers")
     if not isinstance(entries, list):
         raise ValueError("controllers is not a list")  # noqa: TRY004  (one error for all)
     controllers = [_parse_controller(entry) for entry in entries]
