@@ -495,11 +495,10 @@ def parse_state(payload: bytes, open_part: OpenPart = lambda _, part: part) -> d
         return {}
     states: dict[str, State] = {}
     for name, item in _object(load_object(payload, MAX_STATE), "collectors").items():
-        part: Mapping[str, Any] | None = _as_object(item, "collectors")
-        if name in SIGNED_STATES:
-            part = open_part(name, _as_object(item, "collectors"))
-        if part is not None:
-            states[name] = _state(part)
+        part = _as_object(item, "collectors")
+        opened = open_part(name, part) if name in SIGNED_STATES else part
+        if opened is not None:
+            states[name] = _state(opened)
     return states
 
 
