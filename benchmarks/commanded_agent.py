@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from companion_agent import cli, commands
-from companion_agent.commands.base import Command, CommandGroup
+from companion_agent import cli
+from companion_agent.models import Command
+from companion_agent.plugins import command_registry
+from companion_agent.plugins.base import CommandGroup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,5 +34,5 @@ def _create(platform: Platform, *_: object) -> list[CommandGroup]:
 
 
 if __name__ == "__main__":
-    commands.create = _create
+    command_registry.create = _create
     sys.exit(cli.main())

@@ -15,30 +15,35 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from companion_agent import __version__, protocol
-from companion_agent.backlog.backlog import Backlog
-from companion_agent.backlog.clock import Clocks
-from companion_agent.happenings import Happenings
-from companion_agent.mirror import Mirror
+from companion_agent.buffer.buffer import Backlog
+from companion_agent.clock import Clocks
+from companion_agent.host_events import Happenings
+from companion_agent.mqtt.connection import Transport
+from companion_agent.mqtt.legacy_v1 import Mirror
+from companion_agent.mqtt.publisher import Presence
 from companion_agent.platforms.base import HostInfo
-from companion_agent.presence import Presence
-from companion_agent.protocol import Host, ProtocolError, Report, Topics
-from companion_agent.service.notify import Notifier
-from companion_agent.source import PROBE_INTERVAL, Source
-from companion_agent.transport import Transport
-from companion_agent.trust.host import HostTrust
-from companion_agent.update.launch import Launched
-from companion_agent.update.updater import Updater
-from companion_agent.waker import Waker
+from companion_agent.plugins.runner import PROBE_INTERVAL, Source
+from companion_agent.protocol import (
+    Host,
+    ProtocolError,
+    Report,
+    Topics,
+)
+from companion_agent.security.host_trust import HostTrust
+from companion_agent.service.sd_notify import Notifier
+from companion_agent.updates.launcher import Launched
+from companion_agent.updates.updater import Updater
+from companion_agent.wakeup import Waker
 from companion_agent.worker import Job, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from companion_agent.collectors.agent import Counters
-    from companion_agent.commands.base import CommandGroup
     from companion_agent.config.model import Config
     from companion_agent.platforms.base import Platform
     from companion_agent.platforms.control import HostWatch, NetworkWatch
+    from companion_agent.plugins.agent import Counters
+    from companion_agent.plugins.base import CommandGroup
     from companion_agent.protocol import Conflict
     from companion_agent.worker import Result
 

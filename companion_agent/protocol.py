@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from companion_agent.collectors.base import Reading, Value
+    from companion_agent.models import Reading, Value
     from companion_agent.platforms.base import HostInfo
 
 PROTOCOL = 2

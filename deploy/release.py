@@ -38,7 +38,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from companion_agent.update import artifact  # noqa: E402  (of this tree, not an installed one)
+from companion_agent.updates import release  # noqa: E402  (of this tree, not an installed one)
 
 INTEGRATION = ROOT / "custom_components/pilot"
 SHIPPED = "agent"
@@ -97,8 +97,8 @@ def read_key(path: Path) -> Ed25519PrivateKey:
 
 def _make(wanted: argparse.Namespace) -> None:
     notes = wanted.notes.read_text(encoding="utf-8") if wanted.notes else ""
-    if len(notes) > artifact.MAX_NOTES:
-        sys.exit(f"{wanted.notes} has more than {artifact.MAX_NOTES} characters")
+    if len(notes) > release.MAX_NOTES:
+        sys.exit(f"{wanted.notes} has more than {release.MAX_NOTES} characters")
     key = read_key(wanted.key)
     wanted.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pilot-release-") as folder:
@@ -130,13 +130,13 @@ def build(folder: Path) -> Path:
 def sign(wheel: Path, key: Ed25519PrivateKey, notes: str = "") -> Path:
     """Write what is signed about a wheel beside it."""
     content = wheel.read_bytes()
-    version = artifact.version_of(wheel.name)
+    version = release.version_of(wheel.name)
     with zipfile.ZipFile(wheel) as opened:
         said = opened.read(f"pilot_agent-{version}.dist-info/METADATA")
     metadata = BytesParser().parsebytes(said)
     body = json.dumps(
         {
-            "name": artifact.PROJECT,
+            "name": release.PROJECT,
             "version": version,
             "size": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
@@ -147,17 +147,17 @@ def sign(wheel: Path, key: Ed25519PrivateKey, notes: str = "") -> Path:
         ensure_ascii=False,
     )
     public = key.public_key().public_bytes_raw()
-    signature = base64.b64encode(key.sign(artifact.CONTEXT + body.encode())).decode()
+    signature = base64.b64encode(key.sign(release.CONTEXT + body.encode())).decode()
     signed = {
-        "pilot_release": artifact.FORMAT,
+        "pilot_release": release.FORMAT,
         "body": body,
-        "signatures": {artifact.key_id(public): signature},
+        "signatures": {release.key_id(public): signature},
     }
-    path = wheel.with_name(wheel.name + artifact.SUFFIX)
+    path = wheel.with_name(wheel.name + release.SUFFIX)
     path.write_text(json.dumps(signed, indent=1) + "\n", encoding="utf-8")
     # What no host would take is not to be published.
-    manifest = artifact.open_signed(path.read_bytes(), {artifact.key_id(public): public})
-    artifact.check_wheel(wheel, manifest)
+    manifest = release.open_signed(path.read_bytes(), {release.key_id(public): public})
+    release.check_wheel(wheel, manifest)
     return path
 
 

@@ -12,13 +12,19 @@ import voluptuous as vol
 
 from companion_agent.config import schema, source, values
 from companion_agent.config.errors import ConfigError, Mistake
-from companion_agent.config.model import Broker, CollectorConfig, Config, LogConfig, Tls
+from companion_agent.config.model import (
+    Broker,
+    CollectorConfig,
+    Config,
+    LogConfig,
+    Tls,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from companion_agent.collectors.base import Collector
     from companion_agent.config.source import Document, Place
+    from companion_agent.plugins.base import Collector
 
 __all__ = [
     "Broker",
@@ -149,7 +155,7 @@ def default_state_dir(environment: Mapping[str, str] = os.environ) -> Path:
 
 def _known(collectors: Mapping[str, type[Collector]] | None) -> dict[str, schema.Known]:
     if collectors is None:
-        from companion_agent.collectors import COLLECTORS  # noqa: PLC0415  (tests bring their own)
+        from companion_agent.plugins import COLLECTORS  # noqa: PLC0415  (tests bring their own)
 
         collectors = COLLECTORS
     return {

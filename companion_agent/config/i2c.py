@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import voluptuous as vol
 
 from companion_agent.config.values import Choice, Leaf
-from companion_agent.sensors import DRIVERS, FAMILIES
-from companion_agent.sensors.settings import (
+from companion_agent.plugins.i2c.drivers import DRIVERS, FAMILIES
+from companion_agent.plugins.i2c.settings import (
     DEFAULT_BUS,
     I2cConfig,
     Place,

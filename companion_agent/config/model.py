@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from companion_agent.backlog.settings import BacklogConfig
-from companion_agent.collectors.base import Selection
-from companion_agent.commands.policy import Policy
-from companion_agent.sensors.settings import I2cConfig
-from companion_agent.update.settings import UpdateConfig
+from companion_agent.buffer.settings import BacklogConfig
+from companion_agent.models import Selection
+from companion_agent.plugins.i2c.settings import I2cConfig
+from companion_agent.security.policy import Policy
+from companion_agent.updates.settings import UpdateConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

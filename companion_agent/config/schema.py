@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import voluptuous as vol
 
 from companion_agent import protocol
-from companion_agent.backlog.settings import DAY, MIB, BacklogConfig
-from companion_agent.collectors.base import Selection
-from companion_agent.commands.policy import Policy
+from companion_agent.buffer.settings import DAY, MIB, BacklogConfig
 from companion_agent.config.i2c import (
     Address,
     MultiplexerAddress,
@@ -19,7 +17,13 @@ from companion_agent.config.i2c import (
     make_sensor,
     sensor_rules,
 )
-from companion_agent.config.model import Broker, CollectorConfig, LogConfig, Tls, V1Topics
+from companion_agent.config.model import (
+    Broker,
+    CollectorConfig,
+    LogConfig,
+    Tls,
+    V1Topics,
+)
 from companion_agent.config.source import Raw, parse_broker
 from companion_agent.config.update import PublicKey, UpdateSource, update_rules
 from companion_agent.config.values import (
@@ -47,14 +51,16 @@ from companion_agent.config.values import (
     hint,
     shown,
 )
-from companion_agent.sensors import QUANTITIES
-from companion_agent.update.settings import UpdateConfig
+from companion_agent.models import Selection
+from companion_agent.plugins.i2c.drivers import QUANTITIES
+from companion_agent.security.policy import Policy
+from companion_agent.updates.settings import UpdateConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
-    from companion_agent.sensors.settings import I2cConfig, SensorConfig
+    from companion_agent.plugins.i2c.settings import I2cConfig, SensorConfig
 
 T = TypeVar("T")
 

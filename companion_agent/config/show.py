@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from companion_agent.backlog.settings import DAY, MIB, BacklogConfig
-from companion_agent.commands.policy import Policy
-from companion_agent.sensors.settings import I2cConfig
-from companion_agent.update.settings import UpdateConfig
+from companion_agent.buffer.settings import DAY, MIB, BacklogConfig
+from companion_agent.plugins.i2c.settings import I2cConfig
+from companion_agent.security.policy import Policy
+from companion_agent.updates.settings import UpdateConfig
 
 if TYPE_CHECKING:
-    from companion_agent.config.model import Broker, CollectorConfig, Config, Tls
-    from companion_agent.sensors.settings import SensorConfig
+    from companion_agent.config.model import (
+        Broker,
+        CollectorConfig,
+        Config,
+        Tls,
+    )
+    from companion_agent.plugins.i2c.settings import SensorConfig
 
 HIDDEN = "(hidden)"
 

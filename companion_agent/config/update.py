@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import voluptuous as vol
 
 from companion_agent.config.values import Leaf
-from companion_agent.update.artifact import parse_key
-from companion_agent.update.settings import HOME_ASSISTANT, is_address
+from companion_agent.updates.release import parse_key
+from companion_agent.updates.settings import HOME_ASSISTANT, is_address
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

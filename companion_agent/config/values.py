@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import voluptuous as vol
 
-from companion_agent.trust.keys import fleet_secret
+from companion_agent.security.keys import fleet_secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

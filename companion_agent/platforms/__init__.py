@@ -12,15 +12,9 @@ if TYPE_CHECKING:
 def current() -> Platform:
     """Return the platform that this process runs on; only its own module is imported."""
     if sys.platform == "linux":
-        from companion_agent.platforms.linux import (  # noqa: PLC0415 - see above
-            LinuxPlatform as Found,
-        )
+        from companion_agent.platforms.linux import LinuxPlatform as Found  # noqa: PLC0415 - see above
     elif sys.platform == "win32":
-        from companion_agent.platforms.windows import (  # noqa: PLC0415
-            WindowsPlatform as Found,
-        )
+        from companion_agent.platforms.windows import WindowsPlatform as Found  # noqa: PLC0415
     else:
-        from companion_agent.platforms.generic import (  # noqa: PLC0415
-            GenericPlatform as Found,
-        )
+        from companion_agent.platforms.psutil import GenericPlatform as Found  # noqa: PLC0415
     return Found()

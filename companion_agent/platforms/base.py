@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
-from companion_agent.collectors.base import Unavailable
+from companion_agent.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     import socket
 
-    from companion_agent.commands.base import Missing
+    from companion_agent.models import Missing
 
 PowerAction = Literal["shutdown", "reboot", "cancel", "suspend", "hibernate", "hybrid_sleep"]
 SessionAction = Literal["lock", "log_out"]

@@ -1,9 +1,9 @@
 """Pilot: the computers of a house, as their agents report them over MQTT."""
 
+from typing import TYPE_CHECKING
+
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv, device_registry as dr
-from homeassistant.helpers.typing import ConfigType
 
 from .backlog import async_setup_backlog
 from .backlog.runtime import BACKLOG
@@ -18,6 +18,10 @@ from .removed import async_get_removed_hosts
 from .search import async_clear_retained
 from .services import async_setup_services
 from .shipped import async_setup_shipped
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers.typing import ConfigType
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 

@@ -1,7 +1,7 @@
 """Binary sensors of Pilot: what is either so or not, and whether the host is there."""
 
 from dataclasses import dataclass
-from typing import override
+from typing import TYPE_CHECKING, override
 
 from homeassistant.components.binary_sensor import (
     BinarySensorEntity,
@@ -9,16 +9,19 @@ from homeassistant.components.binary_sensor import (
 )
 from homeassistant.components.binary_sensor.const import BinarySensorDeviceClass
 from homeassistant.const import EntityCategory, Platform
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import PilotConfigEntry, PilotCoordinator, Status
 from .devices import async_get_device
 from .entity import PilotEntity, ReadingEntity, StatusEntity, async_add_announced
 from .kinds import KindMixin, Of
-from .protocol import Reading
-from .readings import NativeValue
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import device_registry as dr
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .protocol import Reading
+    from .readings import NativeValue
 
 PARALLEL_UPDATES = 0
 

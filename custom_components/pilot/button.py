@@ -1,17 +1,20 @@
 """Buttons of Pilot: what a host can be asked to do."""
 
 from dataclasses import replace
-from typing import Final, override
+from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
 from homeassistant.components.button.const import ButtonDeviceClass
 from homeassistant.const import EntityCategory, Platform
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import PilotConfigEntry
 from .offered import OfferedEntity, async_add_offered, entity_key
-from .protocol import Announce
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .coordinator import PilotConfigEntry
+    from .protocol import Announce
 
 # Every press is a request of its own; hosts answer several at once.
 PARALLEL_UPDATES = 0

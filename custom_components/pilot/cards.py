@@ -2,13 +2,15 @@
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from homeassistant.components.frontend import DOMAIN as FRONTEND_DOMAIN, add_extra_js_url
 from homeassistant.components.http.server import StaticPathConfig
-from homeassistant.core import HomeAssistant
 
 from .const import DOMAIN
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
 
 FOLDER: Final = Path(__file__).parent / "frontend"
 

@@ -6,21 +6,25 @@ the very request, ends the wait.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
 import secrets
 from time import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.components import mqtt
-from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
 from .envelope import MAX_RESULT, Result, parse_result, seal, verified
-from .keys import Keys
 from .messages import payload_bytes
 from .protocol import ProtocolError, command_topic, open_envelope, result_topic
-from .trust import TrustStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from homeassistant.components.mqtt import ReceiveMessage
+
+    from .keys import Keys
+    from .trust import TrustStore
 
 REPEATS: Final = (0.3, 1.0, 2.0, 4.0)
 """When a request is said again, in seconds after it was said first."""

@@ -1,17 +1,20 @@
 """Conditions of Pilot: whether hosts are there, and whether somebody can use them."""
 
-from collections.abc import Mapping
-from typing import override
+from typing import TYPE_CHECKING, override
 
 from homeassistant.components.binary_sensor.const import DOMAIN as BINARY_SENSOR_DOMAIN
 from homeassistant.components.sensor.const import DOMAIN as SENSOR_DOMAIN
 from homeassistant.const import STATE_OFF
-from homeassistant.core import HomeAssistant
 from homeassistant.helpers.automation import DomainSpec
 from homeassistant.helpers.condition import Condition, EntityStateConditionBase
 
 from .coordinator import Status
 from .targets import SESSION_LOCKED, STATUS, entities_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from homeassistant.core import HomeAssistant
 
 
 class StatusCondition(EntityStateConditionBase):

@@ -1,9 +1,8 @@
 """Set up hosts: found by discovery, or by a search that the user starts."""
 
-from collections.abc import Mapping
 from ipaddress import ip_address
 from time import monotonic
-from typing import Any, override
+from typing import TYPE_CHECKING, Any, override
 
 from homeassistant.components import mqtt
 from homeassistant.config_entries import (
@@ -45,7 +44,6 @@ from .const import (
     DOMAIN,
     LOGGER,
 )
-from .coordinator import PilotConfigEntry
 from .devices import host_title, model_of
 from .keys import fleet_secret
 from .messages import payload_bytes
@@ -64,6 +62,11 @@ from .removed import async_get_removed_hosts
 from .search import Found, async_search
 from .trust import TrustStore, async_get_trust
 from .wake import DEFAULT_ADDRESS, DEFAULT_PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .coordinator import PilotConfigEntry
 
 CONF_CODE = "code"
 CONF_FLEET_KEY = "fleet_key"

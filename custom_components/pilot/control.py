@@ -1,12 +1,10 @@
 """What Home Assistant asks of a host, and what it believes of it."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.components import mqtt
-from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
@@ -36,6 +34,10 @@ from .protocol import (
 from .trust import HostTrust, async_get_trust
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from homeassistant.components.mqtt import ReceiveMessage
+
     from .coordinator import PilotCoordinator
 
 type EventListener = Callable[[HostEvent], None]

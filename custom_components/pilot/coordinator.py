@@ -8,12 +8,11 @@ sleep on, which is what makes a hundred hosts affordable.
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
 from enum import StrEnum
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from homeassistant.components import mqtt
-from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady, HomeAssistantError
@@ -37,6 +36,11 @@ from .protocol import (
     state_topic,
 )
 from .readings import Changes, Collector, Listener, NativeValue, Readings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from homeassistant.components.mqtt import ReceiveMessage
 
 type PilotConfigEntry = ConfigEntry[PilotCoordinator]
 type ReadingsListener = Callable[[Announce], None]

@@ -7,10 +7,10 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 
 from .const import CONF_AUTO_TITLE, CONF_HOST_NAME, DOMAIN
 from .kinds import platform_of
-from .protocol import Announce, Host
 
 if TYPE_CHECKING:
     from .coordinator import PilotConfigEntry
+    from .protocol import Announce, Host
 
 _MAC_LENGTH = len("00:00:00:00:00:00")
 

@@ -1,20 +1,24 @@
 """Diagnostics: what to send along with a bug report, without what is nobody's business."""
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homeassistant.components.diagnostics import REDACTED, async_redact_data
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
 
 from .backlog.runtime import BACKLOG
 from .const import CONF_AUTO_TITLE, CONF_HOST_NAME
-from .coordinator import PilotConfigEntry, PilotCoordinator
 from .devices import child_identifier
-from .protocol import Announce, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import device_registry as dr
+
+    from .coordinator import PilotConfigEntry, PilotCoordinator
+    from .protocol import Announce, Reading
 
 TO_REDACT = {CONF_AUTO_TITLE, CONF_HOST_NAME, "id", "macs", "name", "session"}
 KINDS_TO_REDACT = {"network.ipv4", "network.ipv6", "wifi.ssid"}

@@ -1,21 +1,25 @@
 """What all entities of Pilot have in common."""
 
-from collections.abc import Callable
-from typing import Any, override
+from typing import TYPE_CHECKING, Any, override
 
-from homeassistant.const import Platform
 from homeassistant.core import callback
-from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.entity import Entity, EntityDescription
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 from homeassistant.util import dt as dt_util
 
 from .coordinator import PilotConfigEntry, PilotCoordinator, ReadingsListener, Status
 from .devices import async_get_device, unique_id
 from .kinds import KindMixin, Of, announced_name, platform_of, translation_key
-from .protocol import Announce, Reading
-from .readings import NativeValue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from homeassistant.const import Platform
+    from homeassistant.helpers import device_registry as dr
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .protocol import Announce, Reading
+    from .readings import NativeValue
 
 ATTR_SINCE = "since"
 

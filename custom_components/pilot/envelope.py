@@ -1,9 +1,8 @@
 """Signed messages: opening those of hosts, sealing those for them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -19,6 +18,9 @@ from .protocol import (
     open_envelope,
     parse_sequence,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_RESULT: Final = 16 * 1024
 MAX_EVENT: Final = 16 * 1024

@@ -1,12 +1,15 @@
 """Why a command was not carried out, in words of the user."""
 
-from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
 from .const import DOMAIN
-from .envelope import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .envelope import Result
 
 # What the user asked for cannot be; everything else is a matter of the host.
 _USERS_FAULT: Final = frozenset({"bad_arguments", "cooling_down", "not_allowed", "unknown_command"})

@@ -1,17 +1,20 @@
 """Events of Pilot: what happened on a host."""
 
-from typing import Final, override
+from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.event import EventEntity, EventEntityDescription
 from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import PilotConfigEntry
 from .entity import PilotEntity
-from .envelope import HostEvent
 from .offered import async_add_offered
-from .protocol import Announce
+
+if TYPE_CHECKING:
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .coordinator import PilotConfigEntry
+    from .envelope import HostEvent
+    from .protocol import Announce
 
 PARALLEL_UPDATES = 0
 

@@ -1,6 +1,5 @@
 """What the user has to put right, as entries in Home Assistant's repairs."""
 
-from collections.abc import Collection
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from .const import DOCUMENTATION_URL, DOMAIN
 from .protocol import PROTOCOL, Announce, Missing, ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .coordinator import PilotConfigEntry
 
 CLOCK = "clock"

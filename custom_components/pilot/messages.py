@@ -1,6 +1,9 @@
 """What Home Assistant's MQTT integration hands over."""
 
-from homeassistant.helpers.service_info.mqtt import ReceivePayloadType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from homeassistant.helpers.service_info.mqtt import ReceivePayloadType
 
 
 def payload_bytes(payload: ReceivePayloadType) -> bytes:

@@ -1,14 +1,18 @@
 """Move an entry to another host: the same computer, installed anew."""
 
+from typing import TYPE_CHECKING
+
 from homeassistant.config_entries import SOURCE_IGNORE
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
 from .const import DOMAIN
-from .coordinator import PilotConfigEntry
 from .devices import unique_id
 from .issues import async_forget_issues
 from .removed import async_get_removed_hosts
+
+if TYPE_CHECKING:
+    from .coordinator import PilotConfigEntry
 
 
 async def async_move_to(hass: HomeAssistant, entry: PilotConfigEntry, new_id: str) -> None:

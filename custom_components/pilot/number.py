@@ -5,7 +5,7 @@ the host says, never what somebody wishes.
 """
 
 from dataclasses import dataclass
-from typing import Final, override
+from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.number import NumberEntity, NumberEntityDescription, NumberMode
 from homeassistant.components.number.const import NumberDeviceClass
@@ -21,16 +21,19 @@ from homeassistant.const import (
     UnitOfTemperature,
     UnitOfTime,
 )
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import PilotConfigEntry, PilotCoordinator
 from .entity import ReadingEntity
 from .kinds import KindMixin
-from .protocol import Limits
-from .readings import NativeValue
 from .setting import ARGUMENT, Setting, async_add_settings
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import device_registry as dr
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .coordinator import PilotConfigEntry, PilotCoordinator
+    from .protocol import Limits
+    from .readings import NativeValue
 
 # Hosts carry out what they are asked in their own order.
 PARALLEL_UPDATES = 0

@@ -1,18 +1,22 @@
 """Entities of what a host offers: its commands and events."""
 
-from collections.abc import Callable, Mapping
-from typing import override
+from typing import TYPE_CHECKING, override
 
-from homeassistant.const import Platform
 from homeassistant.core import callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.entity import EntityDescription
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import PilotConfigEntry, PilotCoordinator, Status
 from .devices import async_get_device, unique_id
 from .entity import PilotEntity
-from .protocol import Announce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from homeassistant.const import Platform
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .protocol import Announce
 
 
 class OfferedEntity(PilotEntity):

@@ -3,10 +3,9 @@
 import asyncio
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.components import mqtt
-from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
@@ -25,6 +24,9 @@ from .protocol import (
     parse_said,
 )
 from .trust import async_get_trust
+
+if TYPE_CHECKING:
+    from homeassistant.components.mqtt import ReceiveMessage
 
 PATIENCE: Final = (1, 2, 3, 4)
 """Seconds to wait for an answer before saying it again; a host answers a repeat alike."""

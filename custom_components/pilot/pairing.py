@@ -6,19 +6,21 @@ messages in, messages out.
 """
 
 import base64
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 import hmac
 import os
 import re
 import secrets
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
 from .keys import hkdf
 from .protocol import PROTOCOL, ProtocolError, load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 MAX_PAIRING: Final = 4 * 1024
 CODE_DIGITS: Final = 8

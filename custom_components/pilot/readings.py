@@ -1,11 +1,13 @@
 """What a host's readings are right now: values, their age, and who shows them."""
 
-from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .const import MISSED_AFTER, STALE_AFTER
 from .protocol import Announce, ProtocolError, Reading, ReadingType, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
 
 type NativeValue = float | bool | str | datetime
 

@@ -1,11 +1,13 @@
 """Repairs that Pilot can do when the user agrees."""
 
-from typing import override
+from typing import TYPE_CHECKING, override
 
 from homeassistant.components.repairs import ConfirmRepairFlow, RepairsFlow, RepairsFlowResult
-from homeassistant.core import HomeAssistant
 
 from .removed import async_get_removed_hosts
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
 
 
 class HostRemovedRepairFlow(ConfirmRepairFlow):

@@ -1,11 +1,10 @@
 """Look around on the broker: which hosts announce themselves, and what is kept of one."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from homeassistant.components import mqtt
-from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
@@ -18,6 +17,11 @@ from .protocol import (
     parse_announce,
     split_announce_topic,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from homeassistant.components.mqtt import ReceiveMessage
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """Sensors of Pilot: what the host reports, and what has become of it."""
 
 from dataclasses import dataclass
-from typing import Final, override
+from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.sensor import (
     SensorDeviceClass,
@@ -26,9 +26,6 @@ from homeassistant.const import (
     UnitOfTemperature,
     UnitOfTime,
 )
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import PilotConfigEntry, PilotCoordinator, Status
 from .devices import async_get_device
@@ -36,7 +33,13 @@ from .entity import ReadingEntity, StatusEntity, async_add_announced
 from .kinds import KindMixin, Of
 from .placement.sensor import async_add_rooms
 from .protocol import CATALOGUE_OPTIONS, Reading, ReadingType
-from .readings import NativeValue
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import device_registry as dr
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .readings import NativeValue
 
 PARALLEL_UPDATES = 0
 

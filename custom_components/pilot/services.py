@@ -1,9 +1,7 @@
 """The actions of Pilot."""
 
 import asyncio
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import (
@@ -24,9 +22,14 @@ from homeassistant.helpers.target import TargetSelection, async_extract_referenc
 import probatio
 
 from .const import DOMAIN
-from .coordinator import PilotConfigEntry
 from .devices import host_identifier
 from .protocol import is_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from .coordinator import PilotConfigEntry
 
 ATTR_ARGS: Final = "args"
 ATTR_COMMAND: Final = "command"

@@ -1,18 +1,22 @@
 """Settings: commands with a reading that says what is set now."""
 
-from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from homeassistant.const import Platform
 from homeassistant.core import callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import PilotConfigEntry, PilotCoordinator
 from .devices import async_get_device, unique_id
 from .entity import ReadingEntity, drawer
-from .protocol import Announce, Command, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+
+    from homeassistant.const import Platform
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .coordinator import PilotConfigEntry, PilotCoordinator
+    from .protocol import Announce, Command, Reading
 
 ARGUMENT: Final = "value"
 """The argument of a command that sets something."""

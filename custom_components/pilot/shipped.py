@@ -10,16 +10,18 @@ from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
-from homeassistant.core import HomeAssistant
 from homeassistant.helpers.http import HomeAssistantView
 from homeassistant.helpers.network import get_url
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN, LOGGER
 from .protocol import MAX_NOTES, ProtocolError, load_object
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
 
 FOLDER: Final = Path(__file__).parent / "agent"
 SUFFIX: Final = ".json"

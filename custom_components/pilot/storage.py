@@ -1,10 +1,12 @@
 """What Pilot keeps in Home Assistant's storage, which its backups have in them."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, override
+from typing import TYPE_CHECKING, Any, override
 
-from homeassistant.core import HomeAssistant
 from homeassistant.helpers.storage import Store
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
 
 type Migrate = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -1,16 +1,19 @@
 """The switch of Pilot: a host's power."""
 
-from typing import Any, Final, override
+from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
 from homeassistant.const import Platform
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import PilotConfigEntry, Status
 from .offered import OfferedEntity, async_add_offered, entity_key
-from .protocol import Announce
 from .wake import async_wake, wakeable
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .protocol import Announce
 
 # Hosts are independent of each other.
 PARALLEL_UPDATES = 0

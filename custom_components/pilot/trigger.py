@@ -1,11 +1,9 @@
 """Triggers of Pilot: what happens to hosts."""
 
-from collections.abc import Mapping
-from typing import ClassVar, override
+from typing import TYPE_CHECKING, ClassVar, override
 
 from homeassistant.components.event.const import DOMAIN as EVENT_DOMAIN
 from homeassistant.components.sensor.const import DOMAIN as SENSOR_DOMAIN
-from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers.automation import DomainSpec
 from homeassistant.helpers.trigger import (
     EntityTargetStateTriggerBase,
@@ -16,6 +14,11 @@ from homeassistant.helpers.trigger import (
 
 from .coordinator import Status
 from .targets import SESSION_EVENT, STATUS, entities_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from homeassistant.core import HomeAssistant, State
 
 _EVENT_TYPE = "event_type"
 

@@ -1,11 +1,10 @@
 """What Home Assistant shares with hosts, and what it therefore believes of what they say."""
 
 import base64
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 import secrets
 from time import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE
 from homeassistant.core import Event, HomeAssistant, callback
@@ -17,6 +16,9 @@ from .const import DOMAIN
 from .envelope import verified_body
 from .keys import FLEET, Keys, derive, is_controller
 from .protocol import MAX_ANNOUNCE, Announce, Envelope, Order, ProtocolError, open_envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _VERSION: Final = 1
 _SAVE_DELAY: Final = 1

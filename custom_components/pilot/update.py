@@ -1,8 +1,6 @@
 """The version of a host's agent, the newest one, and how to get from one to the other."""
 
-import asyncio
-from datetime import datetime
-from typing import Any, Final, override
+from typing import TYPE_CHECKING, Any, Final, override
 
 from awesomeversion import AwesomeVersionCompareException
 from homeassistant.components.update import (
@@ -13,16 +11,22 @@ from homeassistant.components.update import (
 from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.network import NoURLAvailableError
 
 from .const import DOMAIN
-from .coordinator import PilotConfigEntry
-from .envelope import HostEvent
 from .offered import OfferedEntity, async_add_offered, entity_key
-from .protocol import Announce, Update
 from .shipped import SHIPPED
+
+if TYPE_CHECKING:
+    import asyncio
+    from datetime import datetime
+
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .coordinator import PilotConfigEntry
+    from .envelope import HostEvent
+    from .protocol import Announce, Update
 
 # A host refuses a second update while one is under way; different hosts do not mind each other.
 PARALLEL_UPDATES = 0

@@ -1,14 +1,16 @@
 """Wake a host over the network."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 
 from .const import CONF_WAKE_ADDRESS, CONF_WAKE_PORT, DOMAIN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from homeassistant.core import HomeAssistant
+
     from .coordinator import PilotCoordinator
 
 DEFAULT_ADDRESS: Final = "255.255.255.255"

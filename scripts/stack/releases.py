@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-CRASHES = {"companion_agent/cli.py": "raise RuntimeError('this version does not even start')\n"}
-HANGS = {"companion_agent/run.py": "import time\ntime.sleep(3600)\n"}
+CRASHES = {
+    "companion_agent/cli/__init__.py": "raise RuntimeError('this version does not even start')\n"
+}
+HANGS = {"companion_agent/cli/run.py": "import time\ntime.sleep(3600)\n"}
 # It runs and never connects.
 DEAF = {
-    "companion_agent/run.py": (
+    "companion_agent/cli/run.py": (
         "import time\n\ndef run(config, launched):\n"
-        "    from companion_agent.service.notify import Notifier\n"
+        "    from companion_agent.service.sd_notify import Notifier\n"
         "    Notifier().ready()\n    time.sleep(3600)\n"
     )
 }
-ENDS = {"companion_agent/run.py": "def run(config, launched):\n    raise SystemExit(2)\n"}
+ENDS = {"companion_agent/cli/run.py": "def run(config, launched):\n    raise SystemExit(2)\n"}
 
 
 class Maker:

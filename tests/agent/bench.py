@@ -18,13 +18,14 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 import pytest
 
 from companion_agent.agent import Agent
-from companion_agent.collectors.agent import Counters
-from companion_agent.collectors.base import Collector, Reading, Value
 from companion_agent.config.model import Broker, Config, Tls
+from companion_agent.models import Reading, Value
+from companion_agent.mqtt.connection import Transport
 from companion_agent.platforms.base import HostInfo
-from companion_agent.source import Source
-from companion_agent.transport import Transport
-from companion_agent.waker import Waker
+from companion_agent.plugins.agent import Counters
+from companion_agent.plugins.base import Collector
+from companion_agent.plugins.runner import Source
+from companion_agent.wakeup import Waker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

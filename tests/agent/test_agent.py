@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.collectors.base import Reading, Unavailable
+from companion_agent.errors import Unavailable
+from companion_agent.models import Reading
 from companion_agent.platforms.base import HostInfo
 
 from .bench import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     import subprocess
 
-    from companion_agent.collectors.base import Value
+    from companion_agent.models import Value
 
 RunAgent = Callable[..., RunningAgent]
 

@@ -24,7 +24,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PILOT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("PILOT_CONFIG", str(tmp_path / "config.yaml"))
     monkeypatch.delenv("PILOT_BROKER", raising=False)
-    monkeypatch.setattr("companion_agent.survey.GAP", 0.0)
+    monkeypatch.setattr("companion_agent.cli.snapshot.GAP", 0.0)
 
 
 @pytest.fixture
@@ -150,7 +150,9 @@ def test_importing_the_command_line_imports_little() -> None:
 
 
 def test_running_imports_only_what_it_needs() -> None:
-    program = "import sys, companion_agent.config, companion_agent.run; print(*sorted(sys.modules))"
+    program = (
+        "import sys, companion_agent.config, companion_agent.cli.run; print(*sorted(sys.modules))"
+    )
 
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

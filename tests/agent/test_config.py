@@ -11,11 +11,19 @@ from pathlib import Path
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.backlog.settings import BacklogConfig
-from companion_agent.collectors.base import Collector, Selection
-from companion_agent.config import Broker, Config, ConfigError, LogConfig, Tls, load
+from companion_agent.buffer.settings import BacklogConfig
+from companion_agent.config import (
+    Broker,
+    Config,
+    ConfigError,
+    LogConfig,
+    Tls,
+    load,
+)
 from companion_agent.config.model import CollectorConfig
 from companion_agent.config.source import ENV_PREFIX, parse_broker
+from companion_agent.models import Selection
+from companion_agent.plugins.base import Collector
 
 
 class Cpu(Collector):

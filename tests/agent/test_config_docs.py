@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from companion_agent.collectors import COLLECTORS
 from companion_agent.config import ConfigError, load, schema
 from companion_agent.config.source import variable
+from companion_agent.plugins import COLLECTORS
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent import config as configuration, doctor
-from companion_agent.backlog.clock import Moment
-from companion_agent.backlog.recorder import Point
-from companion_agent.backlog.settings import BacklogConfig
-from companion_agent.backlog.store import Store
-from companion_agent.backlog.task import Task
-from companion_agent.cli import main
+from companion_agent import config as configuration
+from companion_agent.buffer.record import Point
+from companion_agent.buffer.settings import BacklogConfig
+from companion_agent.buffer.store import Store
+from companion_agent.buffer.task import Task
+from companion_agent.cli import doctor, main
+from companion_agent.clock import Moment
 from companion_agent.config import Broker, Config
+from companion_agent.ipc.server import LocalServer
 from companion_agent.protocol import Topics
-from companion_agent.trust.channel import LocalServer
 
 from .bench import HOST, House, Mosquitto, free_port
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from companion_agent.doctor import Check
-    from companion_agent.trust.channel import Caller
+    from companion_agent.cli.doctor import Check
+    from companion_agent.ipc.server import Caller
 
 TOPICS = Topics("pilot/v2", HOST)
 BIRTH = "homeassistant/status"
@@ -167,7 +167,7 @@ def test_the_whole_host(
         f"broker: [127.0.0.1:{mosquitto.port}, 127.0.0.1:{free_port()}]\n"
         "collectors: {wifi: {enabled: no}}\n"
     )
-    monkeypatch.setattr("companion_agent.survey.GAP", 0.0)
+    monkeypatch.setattr("companion_agent.cli.snapshot.GAP", 0.0)
 
     code = main(["doctor", "--json", "--config", str(tmp_path / "config.yaml")])
 
@@ -184,7 +184,7 @@ def test_the_whole_host(
 def test_without_a_configuration_it_still_looks_at_the_host(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:
-    monkeypatch.setattr("companion_agent.survey.GAP", 0.0)
+    monkeypatch.setattr("companion_agent.cli.snapshot.GAP", 0.0)
 
     code = main(["doctor", "--config", str(tmp_path / "nowhere.yaml")])
 

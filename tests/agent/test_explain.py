@@ -9,8 +9,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 import pytest
 
-from companion_agent import explain
 from companion_agent.config import Broker, Tls
+from companion_agent.mqtt import errors
 
 PLAIN = Broker("mqtt.local")
 LOGIN = Broker("mqtt.local", username="pilot", password="x")
@@ -32,7 +32,7 @@ CLIENT = Broker("mqtt.local", tls=Tls(client_cert=Path("client.pem")))
     ],
 )
 def test_refusals(name: str, broker: Broker, words: str) -> None:
-    assert words in explain.refusal(ReasonCode(PacketTypes.CONNACK, name), broker)
+    assert words in errors.refusal(ReasonCode(PacketTypes.CONNACK, name), broker)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_refusals(name: str, broker: Broker, words: str) -> None:
     ],
 )
 def test_disconnections(name: str, words: str) -> None:
-    assert explain.disconnect(ReasonCode(PacketTypes.DISCONNECT, name)) == words
+    assert errors.disconnect(ReasonCode(PacketTypes.DISCONNECT, name)) == words
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_disconnections(name: str, words: str) -> None:
     ],
 )
 def test_connections_that_do_not_open(error: Exception, broker: Broker, words: str) -> None:
-    assert words in explain.opening(error, broker)
+    assert words in errors.opening(error, broker)
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_connections_that_do_not_open(error: Exception, broker: Broker, words: s
 def test_connections_that_end_during_the_greeting(broker: Broker, words: str) -> None:
     error = "failed to receive on socket: [Errno 104] Connection reset by peer"
 
-    said = explain.closing(broker, error, greeting=True)
+    said = errors.closing(broker, error, greeting=True)
 
     assert said.startswith("Connection reset by peer without saying why")
     assert words in said
 
 
 def test_a_connection_that_ends_later() -> None:
-    assert explain.closing(PLAIN, "", greeting=False) == "the broker closed the connection"
+    assert errors.closing(PLAIN, "", greeting=False) == "the broker closed the connection"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TRANSPORT = logging.getLogger("companion_agent.transport")
+TRANSPORT = logging.getLogger("companion_agent.mqtt.connection")
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.collectors.base import Unavailable
 from companion_agent.config import load
 from companion_agent.config.model import Config, V1Topics
 from companion_agent.config.show import show
-from companion_agent.mirror import TABLE, flatten
+from companion_agent.errors import Unavailable
+from companion_agent.mqtt.legacy_v1 import TABLE, flatten
 
 from .bench import (
     HOST,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.collectors.agent import Counters
-from companion_agent.presence import Presence, Standing
+from companion_agent.mqtt.connection import Message
+from companion_agent.mqtt.publisher import Presence, Standing
+from companion_agent.plugins.agent import Counters
 from companion_agent.protocol import Conflict, Topics
-from companion_agent.transport import Message
 
 from .bench import HOST, PREFIX, StillClock
 

@@ -11,9 +11,16 @@ from hypothesis import given, strategies as st
 import pytest
 
 from companion_agent import protocol
-from companion_agent.collectors.base import Device, Reading
+from companion_agent.models import Device, Reading
 from companion_agent.platforms.base import HostInfo
-from companion_agent.protocol import Availability, Conflict, Host, ProtocolError, Report, Topics
+from companion_agent.protocol import (
+    Availability,
+    Conflict,
+    Host,
+    ProtocolError,
+    Report,
+    Topics,
+)
 from companion_agent.units import UNITS
 
 CONTRACT = Path(__file__).parents[1] / "contract"

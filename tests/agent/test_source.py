@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.collectors.base import Reading, Unavailable
-from companion_agent.source import Source
+from companion_agent.errors import Unavailable
+from companion_agent.models import Reading
+from companion_agent.plugins.runner import Source
 from companion_agent.worker import Result
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def source(collector: FakeCollector) -> Source:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, "companion_agent.collectors")
+    caplog.set_level(logging.INFO, "companion_agent.plugins")
     return caplog
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent import tls
 from companion_agent.config.model import Tls
+from companion_agent.mqtt import tls
 
 from .bench import Certificates, Driver, Mosquitto
 

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from companion_agent.config.model import Broker
-from companion_agent.transport import BACKOFF_MOST, GREETING_LIMIT, OPEN_LIMIT, Message, State
+from companion_agent.mqtt.connection import (
+    BACKOFF_MOST,
+    GREETING_LIMIT,
+    OPEN_LIMIT,
+    Message,
+    State,
+)
 
 from .bench import PATIENCE, Clock, Driver, House, Mosquitto, free_port
 

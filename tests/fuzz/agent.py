@@ -18,22 +18,23 @@ import tempfile
 import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["companion_agent", "json"]):
-    from companion_agent.commands.base import Argument, Command, CommandGroup
-    from companion_agent.commands.dispatch import REASONS, Dispatcher, Job
-    from companion_agent.commands.policy import Policy
-    from companion_agent.trust.audit import AuditLog
-    from companion_agent.trust.channel import Lines
-    from companion_agent.trust.envelope import (
+    from companion_agent.ipc.server import Lines
+    from companion_agent.models import Argument, Command
+    from companion_agent.plugins.base import CommandGroup
+    from companion_agent.security.audit import AuditLog
+    from companion_agent.security.authorizer import REASONS, Dispatcher, Job
+    from companion_agent.security.envelope import (
         MalformedError,
         dump,
         parse_envelope,
         parse_request,
         seal,
     )
-    from companion_agent.trust.keys import derive
-    from companion_agent.trust.pairing import parse_pair_confirm, parse_pair_request
-    from companion_agent.trust.ring import KeyRing
-    from companion_agent.trust.store import TrustStore
+    from companion_agent.security.key_store import TrustStore
+    from companion_agent.security.keyring import KeyRing
+    from companion_agent.security.keys import derive
+    from companion_agent.security.pairing import parse_pair_confirm, parse_pair_request
+    from companion_agent.security.policy import Policy
 
 HOST = "9c3f6f0e3a5b4d21"
 BASE = f"pilot/v2/{HOST}"

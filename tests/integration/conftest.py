@@ -1,29 +1,32 @@
 """Fixtures: a Home Assistant with a broker, and hosts that speak on it."""
 
-from collections.abc import Generator
 import copy
 from datetime import timedelta
 import json
 from pathlib import Path
 import sys
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import PropertyMock, patch
 
 from freezegun import freeze_time
-from freezegun.api import FrozenDateTimeFactory
-from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
-from pytest_homeassistant_custom_component.typing import MqttMockHAClient
-from syrupy.assertion import SnapshotAssertion
 
 ROOT = Path(__file__).parents[2]
 
 # The test plug-in has a `custom_components` of its own: ours is to be the one.
 sys.path.insert(0, str(ROOT))
 import custom_components.pilot  # noqa: E402, F401
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from freezegun.api import FrozenDateTimeFactory
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.typing import MqttMockHAClient
+    from syrupy.assertion import SnapshotAssertion
 
 CONTRACT = ROOT / "tests" / "contract"
 HOST_ID = "9c3f6f0e3a5b4d21"

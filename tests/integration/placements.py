@@ -1,10 +1,13 @@
 """Slow, obvious references for placements and rooms, and a month to try them on."""
 
-from collections.abc import Mapping
-from random import Random
+from typing import TYPE_CHECKING
 
 from custom_components.pilot.placement.model import Placement, Timeline
 from custom_components.pilot.placement.rooms import HOUR, Hour
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
 
 MINUTE = 60
 START = 1_790_812_800

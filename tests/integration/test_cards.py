@@ -1,16 +1,19 @@
 """The cards, as Home Assistant gives them to browsers."""
 
 import re
+from typing import TYPE_CHECKING
 
 from homeassistant.components.frontend import DATA_EXTRA_MODULE_URL, UrlManager
-from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.pilot import cards
 
 from .conftest import make_entry
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "mqtt_mock")
 

@@ -3,15 +3,17 @@
 import copy
 import dataclasses
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
-from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
 
 from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
 
 DISK = "sensor.office_pc_disk_use"
 ROOM = "sensor.aht20_temperature"

@@ -1,21 +1,24 @@
 """Adding hosts: offered by discovery, or found by a search."""
 
-from collections.abc import Callable, Generator
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from homeassistant.config_entries import SOURCE_IGNORE, SOURCE_USER
-from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
-from pytest_homeassistant_custom_component.typing import MqttMockHAClient
 
 from custom_components.pilot import search
 
 from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from pytest_homeassistant_custom_component.typing import MqttMockHAClient
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick_search", "mqtt_mock")
 

@@ -1,14 +1,10 @@
 """What a bug report says, and what it does not."""
 
 import json
+from typing import TYPE_CHECKING
 
-from homeassistant.core import HomeAssistant
-from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
-from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
-from syrupy.assertion import SnapshotAssertion
 
 from custom_components.pilot.diagnostics import (
     async_get_config_entry_diagnostics,
@@ -17,6 +13,13 @@ from custom_components.pilot.diagnostics import (
 
 from .conftest import HOST_ID, FakeHost
 from .kinds import all_kinds, all_values
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import device_registry as dr
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+    from syrupy.assertion import SnapshotAssertion
 
 pytestmark = pytest.mark.usefixtures("freezer")
 

@@ -1,18 +1,20 @@
 """What a host's readings look like in Home Assistant."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
-from syrupy.assertion import SnapshotAssertion
 
 from custom_components.pilot import binary_sensor, number, sensor
 from custom_components.pilot.protocol import CATALOGUE, CATALOGUE_OPTIONS
 
 from .conftest import HOST_ID, FakeHost
 from .kinds import KINDS, all_kinds, all_values
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from syrupy.assertion import SnapshotAssertion
 
 DESCRIPTIONS = {
     **binary_sensor.DESCRIPTIONS,

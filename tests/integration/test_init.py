@@ -1,23 +1,25 @@
 """Setting hosts up, and removing them."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import call, patch
 
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
-from pytest_homeassistant_custom_component.typing import (
-    MqttMockHAClient,
-    WebSocketGenerator,
-)
 
 from custom_components.pilot import search
 
 from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from pytest_homeassistant_custom_component.typing import (
+        MqttMockHAClient,
+        WebSocketGenerator,
+    )
 
 
 async def test_sets_up_and_unloads(

@@ -1,7 +1,7 @@
 """Placements and rooms as such, compared with slow and obvious references."""
 
-from collections.abc import Callable
 from random import Random
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings, strategies as st
 import pytest
@@ -27,6 +27,9 @@ from custom_components.pilot.placement.rooms import (
 )
 
 from .placements import MINUTE, START, a_month, area_at, minutes, room_by_minutes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 END = START + 48 * HOUR
 AREAS = ("attic", "dining_room", "kitchen")

@@ -1,14 +1,12 @@
 """Sensors that are carried about, in a Home Assistant with a real recorder."""
 
-from collections.abc import Callable, Mapping
 import copy
 from datetime import UTC, datetime, timedelta
 import logging
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.models import StatisticMeanType
 from homeassistant.components.recorder.statistics import (
@@ -29,7 +27,6 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUs
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
-from pytest_homeassistant_custom_component.typing import MqttMockHAClient, WebSocketGenerator
 
 from custom_components.pilot.placement import store, tracker as tracker_module
 from custom_components.pilot.placement.model import Placement, Span, Timeline
@@ -37,10 +34,17 @@ from custom_components.pilot.placement.quantities import QUANTITIES
 from custom_components.pilot.placement.rooms import HOUR, Hour
 from custom_components.pilot.placement.runtime import PLACEMENTS
 from custom_components.pilot.placement.statistics import statistic_id_of
-from custom_components.pilot.placement.tracker import Tracker
 
 from .conftest import ANNOUNCE, HOST_ID, NOW, FakeHost, make_entry
 from .placements import MINUTE, minutes, room_by_minutes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from freezegun.api import FrozenDateTimeFactory
+    from pytest_homeassistant_custom_component.typing import MqttMockHAClient, WebSocketGenerator
+
+    from custom_components.pilot.placement.tracker import Tracker
 
 NOON = int(datetime.fromisoformat(NOW).timestamp())
 """When the tests begin."""

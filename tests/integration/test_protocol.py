@@ -1,11 +1,10 @@
 """The reader's half of the protocol: any bytes give a value or the one documented error."""
 
 import base64
-from collections.abc import Callable
 import contextlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 import orjson
@@ -25,6 +24,9 @@ from custom_components.pilot.protocol import (
 )
 
 from .conftest import ANNOUNCE, CONTRACT, HOST_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 quick = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -1,9 +1,8 @@
 """Whether a host is there: the two entities that always have a state."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.mqtt.const import MQTT_CONNECTION_STATE
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers.dispatcher import async_dispatcher_send
@@ -13,11 +12,14 @@ from pytest_homeassistant_custom_component.common import (
     async_fire_time_changed,
     mock_restore_cache_with_extra_data,
 )
-from pytest_homeassistant_custom_component.typing import MqttMockHAClient
 
 from custom_components.pilot.coordinator import Status
 
-from .conftest import FakeHost
+if TYPE_CHECKING:
+    from freezegun.api import FrozenDateTimeFactory
+    from pytest_homeassistant_custom_component.typing import MqttMockHAClient
+
+    from .conftest import FakeHost
 
 pytestmark = pytest.mark.usefixtures("freezer")
 

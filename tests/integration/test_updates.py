@@ -1,7 +1,6 @@
 """Values that come, and payloads that should not have."""
 
-from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from homeassistant.components import mqtt
@@ -11,6 +10,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
 
 from .conftest import ANNOUNCE, HOST_ID, FakeHost
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 PROCESSOR = "sensor.office_pc_processor_use"
 LOAD = "sensor.office_pc_load_1_min"

@@ -9,8 +9,7 @@ import sys
 import threading
 from typing import Any
 
-from companion_agent.collectors.base import Unavailable
-from companion_agent.commands.base import CommandError
+from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.linux.logind import LogindControl
 from companion_agent.platforms.linux.watch import LogindWatch
 

@@ -15,8 +15,8 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 import pytest
 
-from companion_agent.trust.envelope import dump, seal
-from companion_agent.trust.keys import FLEET, derive
+from companion_agent.security.envelope import dump, seal
+from companion_agent.security.keys import FLEET, derive
 from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
 from stack.process import wait_for
 

@@ -18,7 +18,7 @@ from installing import CONFIG, NEWER, STATE, add, drop_in, left_behind, show
 import pytest
 
 from companion_agent import __version__
-from companion_agent.trust.store import Controller, TrustStore
+from companion_agent.security.key_store import Controller, TrustStore
 from stack import ansible, system, toolchain
 from stack.netns import Lan, Network
 from stack.paths import ROOT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from companion_agent.collectors.base import Unavailable
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.base import (
     CpuSample,
     DiskCounters,
@@ -21,7 +21,13 @@ from companion_agent.platforms.base import (
     Sensor,
     WifiLink,
 )
-from companion_agent.platforms.linux import i2c, identity, reboot, sessions, system
+from companion_agent.platforms.linux import (
+    i2c,
+    identity,
+    reboot,
+    sessions,
+    system,
+)
 from companion_agent.platforms.linux.cpu import Processor
 from companion_agent.platforms.linux.disks import Disks
 from companion_agent.platforms.linux.files import Files, integer

@@ -9,7 +9,7 @@ from collections import Counter
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from companion_agent.collectors.base import Unavailable
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.base import Sensor
 
 if TYPE_CHECKING:

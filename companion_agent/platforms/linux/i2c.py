@@ -6,7 +6,7 @@ import errno
 import re
 from typing import TYPE_CHECKING
 
-from companion_agent.collectors.base import Unavailable
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.i2c import I2cBus, NoAnswerError, StuckBusError
 
 if TYPE_CHECKING:

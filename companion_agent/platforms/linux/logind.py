@@ -8,9 +8,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from companion_agent.collectors.base import Unavailable
-from companion_agent.commands.base import CommandError
-from companion_agent.platforms.control import DELAYED, HostControl, PowerAction, SessionAction
+from companion_agent.errors import CommandError, Unavailable
+from companion_agent.platforms.control import (
+    DELAYED,
+    HostControl,
+    PowerAction,
+    SessionAction,
+)
 from companion_agent.platforms.linux import polkit
 from companion_agent.platforms.linux.dbus import (
     DENIED,
@@ -24,7 +28,7 @@ from companion_agent.platforms.linux.dbus import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from companion_agent.commands.base import Missing
+    from companion_agent.models import Missing
 
 SERVICE = "org.freedesktop.login1"
 MANAGER = Target(SERVICE, "/org/freedesktop/login1", f"{SERVICE}.Manager")

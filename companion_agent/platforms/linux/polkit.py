@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from companion_agent.commands.base import Missing
+from companion_agent.models import Missing
 from companion_agent.platforms.linux.dbus import NOT_THERE, BusError, Target
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from companion_agent.collectors.base import Unavailable
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.base import FirmwareFlags
 
 if TYPE_CHECKING:

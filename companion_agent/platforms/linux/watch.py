@@ -24,7 +24,12 @@ from companion_agent.platforms.linux.dbus import (
     Target,
     take_descriptor,
 )
-from companion_agent.platforms.linux.logind import MANAGER, SERVICE, SESSION_INTERFACE, Session
+from companion_agent.platforms.linux.logind import (
+    MANAGER,
+    SERVICE,
+    SESSION_INTERFACE,
+    Session,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

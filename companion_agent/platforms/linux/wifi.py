@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from companion_agent.collectors.base import Unavailable
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.base import WifiLink
 from companion_agent.platforms.linux.nl80211 import Nl80211
 

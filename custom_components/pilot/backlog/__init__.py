@@ -1,12 +1,16 @@
 """Nothing lost: what hosts measured while nobody heard them, in the recorder's statistics."""
 
-from homeassistant.core import HomeAssistant
+from typing import TYPE_CHECKING
+
 from homeassistant.exceptions import UnsupportedStorageVersionError
 from homeassistant.helpers.recorder import DATA_INSTANCE
 
 from ..const import LOGGER
 from .importer import Importer
 from .runtime import BACKLOG
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
 
 
 async def async_setup_backlog(hass: HomeAssistant) -> None:

@@ -1,12 +1,14 @@
 """A chunk of a backlog: bytes in, frozen values or `ProtocolError` out. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 import re
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..protocol import MAX_NUMBER, ProtocolError, is_key, is_session, load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_CHUNK: Final = 64 * 1024
 """The body, in bytes. The envelope around it has at most twice as many."""

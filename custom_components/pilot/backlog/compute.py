@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import isfinite
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from homeassistant.components.recorder import history
 from homeassistant.components.recorder.db_schema import StatisticsRuns
@@ -21,7 +21,6 @@ from homeassistant.components.recorder.statistics import (
     statistics_during_period,
 )
 from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT
-from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers.recorder import get_instance, session_scope
 from homeassistant.util import dt as dt_util
 from sqlalchemy import func
@@ -30,6 +29,9 @@ from ..placement.rooms import HOUR, Hour, hour_of
 from .chunk import Point
 from .hours import PERIOD, Counter, Series, counted_hours, merge, shared_hour
 from .store import MAX_AGE, Kept
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant, State
 
 _TOLERANCE: Final = 1e-6
 

@@ -8,13 +8,15 @@ outage. Moments are seconds since 1970, UTC.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..placement.rooms import HOUR, Hour
 from .chunk import Point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 PERIOD: Final = 300
 

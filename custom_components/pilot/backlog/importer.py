@@ -5,10 +5,9 @@ seen in the database: whatever happens in between, doing it again ends in the sa
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.components.recorder.statistics import async_import_statistics
 from homeassistant.components.recorder.tasks import SynchronizeTask
@@ -26,9 +25,13 @@ from ..const import DOMAIN, LOGGER
 from ..devices import unique_id
 from ..placement.rooms import HOUR, hour_of
 from ..placement.runtime import PLACEMENTS
-from .chunk import Chunk
 from .compute import Job, Work, compiled_to, compute, is_written
 from .store import MAX_POINTS, BacklogStore, HostBacklog, Kept, from_stored, to_stored
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .chunk import Chunk
 
 AT_ONCE: Final = 20
 """Statistics that are computed before any of them is written."""

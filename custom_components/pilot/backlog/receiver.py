@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from homeassistant.components import mqtt
-from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.core import callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.json import json_bytes
@@ -17,6 +16,8 @@ from .chunk import MAX_CHUNK, MAX_CHUNK_ENVELOPE, Chunk, parse_chunk
 from .runtime import BACKLOG
 
 if TYPE_CHECKING:
+    from homeassistant.components.mqtt import ReceiveMessage
+
     from ..coordinator import PilotCoordinator
 
 

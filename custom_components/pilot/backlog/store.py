@@ -5,18 +5,20 @@ one: what a host was told it may forget is there after any crash.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, Final, TypedDict
-
-from homeassistant.core import HomeAssistant
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from ..const import DOMAIN
 from ..placement.rooms import HOUR, Hour, hour_of
 from ..storage import AtomicStore
 from .chunk import Chunk, Point
 from .hours import Series, combine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from homeassistant.core import HomeAssistant
 
 VERSION: Final = 1
 MINOR_VERSION: Final = 1

@@ -1,6 +1,7 @@
 """Which device stood in which room, from when to when, and what the rooms' history is then."""
 
-from homeassistant.core import HomeAssistant
+from typing import TYPE_CHECKING
+
 from homeassistant.exceptions import UnsupportedStorageVersionError
 from homeassistant.helpers.recorder import DATA_INSTANCE
 
@@ -10,6 +11,9 @@ from .services import async_setup_services
 from .statistics import RoomStatistics
 from .tracker import Tracker
 from .websocket import async_setup_websocket
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
 
 
 async def async_setup_placements(hass: HomeAssistant) -> None:

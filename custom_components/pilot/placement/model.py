@@ -1,11 +1,13 @@
 """Where a device stood, from when to when. Pure: moments are seconds since 1970, UTC."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LIMIT: Final = 500
 """Placements that are kept of a device; the oldest go first."""

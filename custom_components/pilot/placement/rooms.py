@@ -1,11 +1,13 @@
 """What a room's own history is made of: who stood there, for what part of an hour. Pure."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import floor
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .model import Timeline
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .model import Timeline
 
 HOUR: Final = 3600
 

@@ -1,12 +1,15 @@
 """What belongs to Home Assistant as a whole, and not to one host."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from homeassistant.util.hass_dict import HassKey
 
 from ..const import DOMAIN
-from .statistics import RoomStatistics
-from .tracker import Tracker
+
+if TYPE_CHECKING:
+    from .statistics import RoomStatistics
+    from .tracker import Tracker
 
 
 @dataclass(frozen=True, slots=True)

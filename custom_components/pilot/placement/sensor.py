@@ -1,21 +1,24 @@
 """The sensor that shows in which room a device stands, and since when."""
 
-from typing import Final, override
+from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.sensor import SensorEntity, SensorEntityDescription
 from homeassistant.const import ATTR_AREA_ID, EntityCategory
 from homeassistant.core import callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
-from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from ..coordinator import PilotConfigEntry, PilotCoordinator
 from ..devices import async_get_device, unique_id
 from ..entity import ATTR_SINCE, PilotEntity
-from ..protocol import Announce
 from .quantities import QUANTITIES
 from .runtime import PLACEMENTS
-from .tracker import Tracker
 from .view import moment
+
+if TYPE_CHECKING:
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from ..coordinator import PilotConfigEntry, PilotCoordinator
+    from ..protocol import Announce
+    from .tracker import Tracker
 
 ROOM: Final = SensorEntityDescription(
     key="room",

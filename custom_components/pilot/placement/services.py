@@ -1,10 +1,8 @@
 """The actions that read and correct placements."""
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
 from math import inf
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.const import ATTR_AREA_ID, ATTR_DEVICE_ID
 from homeassistant.core import (
@@ -18,7 +16,6 @@ from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import area_registry as ar, config_validation as cv
 from homeassistant.helpers.service import async_register_admin_service
 from homeassistant.util import dt as dt_util
-from homeassistant.util.json import JsonObjectType, JsonValueType
 import probatio
 
 from ..const import DOMAIN
@@ -26,9 +23,16 @@ from . import view
 from .model import Span
 from .quantities import QUANTITIES
 from .rooms import Hours, hour_after, hour_of, stays
-from .runtime import Placements
 from .statistics import RoomStatistics, statistic_id_of
-from .tracker import Change, Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from homeassistant.util.json import JsonObjectType, JsonValueType
+
+    from .runtime import Placements
+    from .tracker import Change, Tracker
 
 ATTR_AFTER: Final = "area_after"
 ATTR_AT: Final = "at"

@@ -5,11 +5,9 @@ this runs, running it again ends in the same. What is to be computed stays noted
 recorder has committed it.
 """
 
-import asyncio
-from collections.abc import Iterable
 from functools import partial
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from homeassistant.components.recorder.models import (
     StatisticData,
@@ -36,7 +34,12 @@ from ..const import DOMAIN, LOGGER
 from .model import Span
 from .quantities import QUANTITIES, Quantity
 from .rooms import HOUR, Hour, Hours, hour_after, hour_of, hour_weights, room_hours, together
-from .tracker import Tracker
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from .tracker import Tracker
 
 CHUNK: Final = 60 * 24 * HOUR
 """As much is computed at once: what several years ago was corrected must not fill the memory."""

@@ -5,16 +5,18 @@ crash leaves the state before it or the state after it. What a change makes nece
 room statistics to compute anew, is part of the same state.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Final, TypedDict
-
-from homeassistant.core import HomeAssistant
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from ..const import DOMAIN
 from ..storage import AtomicStore
 from .model import Placement, Span, Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from homeassistant.core import HomeAssistant
 
 VERSION: Final = 1
 MINOR_VERSION: Final = 1

@@ -1,14 +1,17 @@
 """Placements as actions, cards and scripts get them."""
 
-from collections.abc import Collection
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homeassistant.util import dt as dt_util
-from homeassistant.util.json import JsonObjectType, JsonValueType
 
-from .rooms import Stay
-from .tracker import Tracker
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from homeassistant.util.json import JsonObjectType, JsonValueType
+
+    from .rooms import Stay
+    from .tracker import Tracker
 
 
 def moment(seconds: float) -> str:

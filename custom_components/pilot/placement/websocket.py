@@ -1,10 +1,9 @@
 """Placements for cards."""
 
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from homeassistant.components import websocket_api
-from homeassistant.components.websocket_api.connection import ActiveConnection
 from homeassistant.components.websocket_api.decorators import websocket_command
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import config_validation as cv
@@ -13,6 +12,9 @@ import probatio
 
 from . import view
 from .runtime import PLACEMENTS
+
+if TYPE_CHECKING:
+    from homeassistant.components.websocket_api.connection import ActiveConnection
 
 
 @callback

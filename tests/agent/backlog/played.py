@@ -7,20 +7,20 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.backlog.backlog import Backlog
-from companion_agent.backlog.clock import Clocks
-from companion_agent.backlog.settings import FILE, BacklogConfig
-from companion_agent.presence import Standing
+from companion_agent.buffer.buffer import Backlog
+from companion_agent.buffer.settings import FILE, BacklogConfig
+from companion_agent.clock import Clocks
+from companion_agent.mqtt.publisher import Standing
 from companion_agent.protocol import Topics
-from companion_agent.trust.acknowledge import Acknowledgement
+from companion_agent.security.acknowledgements import Acknowledgement
 
 from ..bench import HOST, PATIENCE, PREFIX  # noqa: TID252
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from companion_agent.collectors.base import Value
-    from companion_agent.transport import Message
+    from companion_agent.models import Value
+    from companion_agent.mqtt.connection import Message
 
 NOW = 1793952000.0
 BIRTH = "homeassistant/status"

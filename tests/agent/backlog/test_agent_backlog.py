@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.backlog.clock import Moment
-from companion_agent.backlog.recorder import Point
-from companion_agent.backlog.settings import FILE, BacklogConfig
-from companion_agent.backlog.store import Store
-from companion_agent.backlog.task import Task
-from companion_agent.trust.envelope import dump, seal
-from companion_agent.trust.store import Controller as Known, TrustStore
+from companion_agent.buffer.record import Point
+from companion_agent.buffer.settings import FILE, BacklogConfig
+from companion_agent.buffer.store import Store
+from companion_agent.buffer.task import Task
+from companion_agent.clock import Moment
+from companion_agent.security.envelope import dump, seal
+from companion_agent.security.key_store import Controller as Known, TrustStore
 
 from ..bench import (  # noqa: TID252
     HOST,

@@ -10,7 +10,7 @@ import tempfile
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 import pytest
 
-from companion_agent.presence import Standing
+from companion_agent.mqtt.publisher import Standing
 
 from .played import COTTAGE, HOME, Home, Scene
 
@@ -139,7 +139,7 @@ SELDOM += ["kill", "power_cut", "stop"]
 
 @pytest.fixture(autouse=True)
 def chunks_of_a_few_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("companion_agent.backlog.store.CHUNK_POINTS", 3)
+    monkeypatch.setattr("companion_agent.buffer.store.CHUNK_POINTS", 3)
 
 
 @settings(max_examples=60, phases=[Phase.generate], suppress_health_check=list(HealthCheck))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.backlog.settings import DAY, BacklogConfig
-from companion_agent.backlog.store import Store
-from companion_agent.presence import Standing
+from companion_agent.buffer.settings import DAY, BacklogConfig
+from companion_agent.buffer.store import Store
+from companion_agent.mqtt.publisher import Standing
 
 from .played import COTTAGE, HOME, NOW, Home, Scene
 
 if TYPE_CHECKING:
-    from companion_agent.backlog.task import Report, Task
+    from companion_agent.buffer.task import Report, Task
 
 MakeScene = Callable[..., Scene]
 
@@ -636,7 +636,7 @@ def test_when_there_is_no_room_the_oldest_go(
 def test_a_disk_that_does_not_answer_fills_no_memory(
     online: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("companion_agent.backlog.recorder.MOST_POINTS", 100)
+    monkeypatch.setattr("companion_agent.buffer.record.MOST_POINTS", 100)
     online.lose()
     for step in range(5):
         online.backlog.note("disk", online.times.wall, {f"d{key}": step for key in range(50)})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.backlog.clock import Clocks, Moment, corrected
+from companion_agent.clock import Clocks, Moment, corrected
 
 from .played import NOW, Home, Scene
 

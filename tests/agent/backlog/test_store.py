@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.backlog.clock import Moment
-from companion_agent.backlog.recorder import Point
-from companion_agent.backlog.settings import FILE, BacklogConfig
-from companion_agent.backlog.store import Store, StoreError, damaged_files, look
-from companion_agent.backlog.task import Task
+from companion_agent.buffer.record import Point
+from companion_agent.buffer.settings import FILE, BacklogConfig
+from companion_agent.buffer.store import (
+    Store,
+    StoreError,
+    damaged_files,
+    look,
+)
+from companion_agent.buffer.task import Task
+from companion_agent.clock import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -35,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Stop the clock that rates are measured by."""
     clock = Clock()
     for module in ("_rates", "cpu"):
-        monkeypatch.setattr(f"companion_agent.collectors.{module}.monotonic", lambda: clock.now)
+        monkeypatch.setattr(f"companion_agent.plugins.{module}.monotonic", lambda: clock.now)
     return clock
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.collectors.base import Unavailable
-from companion_agent.collectors.battery import BatteryCollector
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.linux.power import read_battery
+from companion_agent.plugins.battery import BatteryCollector
 
 if TYPE_CHECKING:
     from screen import MachineOf, ScreenOf

@@ -9,10 +9,10 @@ from machines import MACHINES, build
 import pytest
 
 from companion_agent import platforms
-from companion_agent.collectors import COLLECTORS, create
-from companion_agent.collectors.base import Unavailable
-from companion_agent.platforms.generic import GenericPlatform
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.linux import LinuxPlatform
+from companion_agent.platforms.psutil import GenericPlatform
+from companion_agent.plugins import COLLECTORS, create
 
 if TYPE_CHECKING:
     from pathlib import Path

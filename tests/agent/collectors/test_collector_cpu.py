@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.collectors.base import Unavailable
-from companion_agent.collectors.cpu import CpuCollector
+from companion_agent.errors import Unavailable
+from companion_agent.plugins.cpu import CpuCollector
 
 if TYPE_CHECKING:
     from screen import Clock, MachineOf, ScreenOf

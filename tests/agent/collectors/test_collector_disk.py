@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.collectors._names import mount_segment
-from companion_agent.collectors.base import Selection, Unavailable
-from companion_agent.collectors.disk import DiskCollector
+from companion_agent.errors import Unavailable
+from companion_agent.models import Selection
+from companion_agent.plugins._names import mount_segment
+from companion_agent.plugins.disk import DiskCollector
 
 if TYPE_CHECKING:
     from typing import Any
@@ -105,7 +106,7 @@ def test_a_selection_of_nothing_says_so(machine: MachineOf) -> None:
 def test_a_network_file_system_that_hangs_holds_nobody_up(
     machine: MachineOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("companion_agent.collectors.disk._PATIENCE", 0.05)
+    monkeypatch.setattr("companion_agent.plugins.disk._PATIENCE", 0.05)
     host = machine("raspberry-pi")
     released, asked = threading.Event(), []
     answer = host.disk_usage

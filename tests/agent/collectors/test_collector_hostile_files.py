@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from machines import MACHINES, Machine, build
 import pytest
 
-from companion_agent.collectors import COLLECTORS, create
-from companion_agent.collectors.base import Unavailable
+from companion_agent.errors import Unavailable
+from companion_agent.plugins import COLLECTORS, create
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from companion_agent.collectors.memory import MemoryCollector
+from companion_agent.plugins.memory import MemoryCollector
 
 if TYPE_CHECKING:
     from screen import MachineOf, ScreenOf

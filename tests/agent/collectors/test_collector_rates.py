@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.collectors._rates import Rates
-from companion_agent.collectors.base import Selection, Unavailable
-from companion_agent.collectors.disk_io import DiskIoCollector
-from companion_agent.collectors.network import NetworkCollector
+from companion_agent.errors import Unavailable
+from companion_agent.models import Selection
+from companion_agent.plugins._rates import Rates
+from companion_agent.plugins.disk_io import DiskIoCollector
+from companion_agent.plugins.network import NetworkCollector
 
 if TYPE_CHECKING:
     from typing import Any

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.collectors.base import Selection, Unavailable
-from companion_agent.collectors.fan import FanCollector
-from companion_agent.collectors.temperature import TemperatureCollector
+from companion_agent.errors import Unavailable
+from companion_agent.models import Selection
+from companion_agent.plugins.fan import FanCollector
+from companion_agent.plugins.temperature import TemperatureCollector
 
 if TYPE_CHECKING:
     from screen import MachineOf, Screen, ScreenOf

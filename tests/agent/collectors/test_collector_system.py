@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent import platforms
-from companion_agent.collectors import COLLECTORS, Counters, create
-from companion_agent.collectors.base import Selection, Unavailable
-from companion_agent.collectors.system import SystemCollector
-from companion_agent.collectors.wifi import WifiCollector
+from companion_agent.errors import Unavailable
+from companion_agent.models import Selection
+from companion_agent.plugins import COLLECTORS, Counters, create
+from companion_agent.plugins.system import SystemCollector
+from companion_agent.plugins.wifi import WifiCollector
 
 if TYPE_CHECKING:
     from pathlib import Path

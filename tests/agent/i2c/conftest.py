@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from companion_agent.collectors.i2c import I2cCollector
 from companion_agent.platforms.linux import LinuxPlatform
-from companion_agent.sensors.settings import I2cConfig, Place, SensorConfig, Tuning
+from companion_agent.plugins.i2c.collector import I2cCollector
+from companion_agent.plugins.i2c.settings import (
+    I2cConfig,
+    Place,
+    SensorConfig,
+    Tuning,
+)
 
 from .simulated import Clock, Device, Kernel, Wire
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from companion_agent.collectors.base import Value
-    from companion_agent.sensors.tuned import Tuned
+    from companion_agent.models import Value
+    from companion_agent.plugins.i2c.overrides import Tuned
 
 # What smbus2 speaks to is Linux's own.
 collect_ignore_glob = ["test_*.py"] if sys.platform == "win32" else []

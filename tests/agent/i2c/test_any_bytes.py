@@ -8,17 +8,26 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from companion_agent.platforms.i2c import I2cBus, NoAnswerError
-from companion_agent.sensors import DRIVERS, aht20, bh1750, bme280, ina219, rounds, scd4x, sht
-from companion_agent.sensors.base import NotYet, SensorError
-from companion_agent.sensors.bus import Bus, Link
-from companion_agent.sensors.settings import Place, SensorConfig
+from companion_agent.plugins.i2c import scheduler
+from companion_agent.plugins.i2c.bus import Bus, Link
+from companion_agent.plugins.i2c.drivers import (
+    DRIVERS,
+    aht20,
+    bh1750,
+    bme280,
+    ina219,
+    scd4x,
+    sht,
+)
+from companion_agent.plugins.i2c.drivers.base import NotYet, SensorError
+from companion_agent.plugins.i2c.settings import Place, SensorConfig
 
 from .simulated import Clock, word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from companion_agent.sensors.base import Steps, Values
+    from companion_agent.plugins.i2c.drivers.base import Steps, Values
 
 WORDS = st.integers(0, 0xFFFF)
 int16 = st.integers(-0x8000, 0x7FFF)
@@ -112,7 +121,7 @@ def test_a_driver_ends_with_values_or_an_error(kind: str, answers: list[bytes | 
         yield from driver.setup(link)
         return (yield from driver.measure(link))
 
-    outcome = rounds.run({kind: work()}, clock.sleep, clock, 3)[kind]
+    outcome = scheduler.run({kind: work()}, clock.sleep, clock, 3)[kind]
 
     assert sum(clock.waits) < 0.5
     if isinstance(outcome, Exception):
@@ -130,6 +139,6 @@ def test_noise_is_identified_or_not(kind: str, answers: list[bytes | None]) -> N
     place = Place(1, DRIVERS[kind].addresses[0])
     link = Link(Bus(Noise(iter(answers))), place)
 
-    outcome = rounds.run({kind: DRIVERS[kind].identify(link)}, clock.sleep, clock, 3)[kind]
+    outcome = scheduler.run({kind: DRIVERS[kind].identify(link)}, clock.sleep, clock, 3)[kind]
 
     assert outcome in {True, False, None}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.collectors.base import Device, Unavailable
-from companion_agent.sensors.tuned import Change
-from companion_agent.source import Source
+from companion_agent.errors import Unavailable
+from companion_agent.models import Device
+from companion_agent.plugins.i2c.overrides import Change
+from companion_agent.plugins.runner import Source
 from companion_agent.worker import Result
 
 from .conftest import sensor
@@ -363,7 +364,7 @@ def test_one_bus_that_cannot_be_opened_is_no_reason_to_give_up(machine: Machine)
 def test_what_fails_and_heals_is_logged_once(
     machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "companion_agent.collectors")
+    caplog.set_level(logging.INFO, "companion_agent.plugins")
     device = machine.plug(0x38, Aht20(machine.clock))
     source = Source(machine.collector(sensor("aht20", 0x38)), 60)
 

@@ -7,8 +7,15 @@ import struct
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.sensors import aht20, bh1750, bme280, ina219, scd4x, sht
-from companion_agent.sensors.base import ChecksumError, SensorError, crc8
+from companion_agent.plugins.i2c.drivers import (
+    aht20,
+    bh1750,
+    bme280,
+    ina219,
+    scd4x,
+    sht,
+)
+from companion_agent.plugins.i2c.drivers.base import ChecksumError, SensorError, crc8
 
 from .simulated import crc, word
 

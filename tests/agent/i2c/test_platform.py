@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.collectors import create
-from companion_agent.collectors.base import Unavailable
-from companion_agent.platforms.generic import GenericPlatform
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.i2c import NoAnswerError, StuckBusError
+from companion_agent.platforms.psutil import GenericPlatform
 from companion_agent.platforms.windows import WindowsPlatform
-from companion_agent.sensors.settings import I2cConfig
+from companion_agent.plugins import create
+from companion_agent.plugins.i2c.settings import I2cConfig
 
 from .conftest import sensor
 

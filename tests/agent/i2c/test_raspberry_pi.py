@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.collectors.base import Unavailable
-from companion_agent.collectors.raspberry_pi import RaspberryPiCollector
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.linux import raspberry_pi
+from companion_agent.plugins.raspberry_pi import RaspberryPiCollector
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 

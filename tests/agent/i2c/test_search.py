@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.collectors.base import Unavailable
+from companion_agent.errors import Unavailable
 
 from .conftest import sensor
 from .simulated import Aht20, Bh1750, Bosch, Expander, Ina219, Multiplexer, Scd4x, Sht3x, Sht4x

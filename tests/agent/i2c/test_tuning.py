@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent import doctor
 from companion_agent.agent import Agent
-from companion_agent.cli import main
-from companion_agent.collectors.agent import Counters
-from companion_agent.commands.base import CommandError
-from companion_agent.commands.dispatch import check_arguments, describe
-from companion_agent.commands.i2c import I2cCommands
+from companion_agent.cli import doctor, main
 from companion_agent.config.model import Broker, Config
-from companion_agent.sensors import DRIVERS
-from companion_agent.sensors.tuned import Change, Tuned, TunedError, peek
-from companion_agent.source import Source
-from companion_agent.trust.store import Controller as Known, TrustStore
+from companion_agent.errors import CommandError
+from companion_agent.plugins.agent import Counters
+from companion_agent.plugins.i2c.commands import I2cCommands
+from companion_agent.plugins.i2c.drivers import DRIVERS
+from companion_agent.plugins.i2c.overrides import (
+    Change,
+    Tuned,
+    TunedError,
+    peek,
+)
+from companion_agent.plugins.runner import Source
+from companion_agent.security.authorizer import check_arguments, describe
+from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.worker import Result
 
 from ..bench import HOST, FakePlatform, House, Mosquitto  # noqa: TID252
@@ -33,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from companion_agent.collectors.base import Value
-    from companion_agent.collectors.i2c import I2cCollector
+    from companion_agent.models import Value
+    from companion_agent.plugins.i2c.collector import I2cCollector
 
     from .conftest import Machine
 

@@ -11,7 +11,7 @@ import tempfile
 from hypothesis import HealthCheck, given, settings, strategies as st
 import pytest
 
-from companion_agent.migrate import env
+from companion_agent.cli.migrate import env
 
 # What a person can type: no control characters, but whatever else there is.
 VALUES = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("'\"\\ #$`;\n"))

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.collectors import COLLECTORS
-from companion_agent.commands.power import PowerCommands
-from companion_agent.commands.session import SessionCommands
+from companion_agent.cli.migrate import v1_config
+from companion_agent.cli.migrate.carry_over import carry_over
+from companion_agent.cli.migrate.mapping import (
+    COMMANDS,
+    SENSORS,
+    Fate,
+    Found,
+    normal,
+)
 from companion_agent.config import ConfigError, Mistake
-from companion_agent.migrate import old
-from companion_agent.migrate.mapping import carry_over
-from companion_agent.migrate.taking import COMMANDS, SENSORS, Fate, Found, normal
 from companion_agent.platforms.control import PowerAction, SessionAction
+from companion_agent.plugins import COLLECTORS
+from companion_agent.plugins.power import PowerCommands
+from companion_agent.plugins.session_commands import SessionCommands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +34,7 @@ def read(tmp_path: Path) -> Callable[..., Found]:
     def read(text: str, name: str = "v1.env", device: str = "") -> Found:
         path = tmp_path / name
         path.write_text(text)
-        return carry_over(old.read(path), tmp_path, device)
+        return carry_over(v1_config.read(path), tmp_path, device)
 
     return read
 
@@ -248,7 +254,7 @@ VALUES = st.sampled_from(["", "1", "true", "10.0.0.5", "json", "a b", "shutdown,
 @given(st.lists(st.tuples(st.lists(WORDS, min_size=1, max_size=4), VALUES), max_size=6))
 def test_every_key_has_a_fate_or_a_mistake(pairs: list[tuple[list[str], str]]) -> None:
     entries = [
-        old.Entry("_".join(words).upper(), value, f"v1.env:{line}")
+        v1_config.Entry("_".join(words).upper(), value, f"v1.env:{line}")
         for line, (words, value) in enumerate(pairs, 1)
     ]
     fates: list[Fate] = []

@@ -180,7 +180,7 @@ class TestTheMachineAtHand:
             Nl80211()
 
     def test_psutil_says_the_same(self) -> None:
-        from companion_agent.platforms.generic import GenericPlatform
+        from companion_agent.platforms.psutil import GenericPlatform
 
         linux, generic = platforms.current(), GenericPlatform()
 

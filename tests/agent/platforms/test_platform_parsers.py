@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.platforms import wlanapi
 from companion_agent.platforms.linux import (
     cpu,
     disks,
@@ -23,6 +22,7 @@ from companion_agent.platforms.linux import (
     wifi,
 )
 from companion_agent.platforms.linux.files import Files, integer
+from companion_agent.platforms.windows import wlanapi
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from companion_agent.collectors import create
-from companion_agent.collectors.base import Unavailable
-from companion_agent.platforms import generic, windows
-from companion_agent.platforms.generic import GenericPlatform
+from companion_agent.errors import Unavailable
+from companion_agent.platforms import psutil as generic, windows
+from companion_agent.platforms.psutil import GenericPlatform
 from companion_agent.platforms.windows import WindowsPlatform
+from companion_agent.plugins import create
 
 Battery = SimpleNamespace
 

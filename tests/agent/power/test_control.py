@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from companion_agent.collectors.base import Unavailable
-from companion_agent.collectors.session import SessionCollector
-from companion_agent.commands.base import CommandError, Missing
-from companion_agent.commands.power import PowerCommands
-from companion_agent.commands.session import SessionCommands
-from companion_agent.platforms.generic import GenericPlatform
+from companion_agent.errors import CommandError, Unavailable
+from companion_agent.models import Missing
 from companion_agent.platforms.linux import LinuxPlatform
 from companion_agent.platforms.linux.logind import LogindControl, polkit_actions
+from companion_agent.platforms.psutil import GenericPlatform
+from companion_agent.plugins.power import PowerCommands
+from companion_agent.plugins.session import SessionCollector
+from companion_agent.plugins.session_commands import SessionCommands
 
 from .played import LOGIND, MANAGER, Logind, Polkit, SystemBus
 

@@ -15,12 +15,12 @@ import uuid
 import pytest
 
 from companion_agent.agent import Agent
-from companion_agent.collectors.agent import Counters
 from companion_agent.config.model import Broker, Config
-from companion_agent.happenings import EVENTS, Happenings
+from companion_agent.host_events import EVENTS, Happenings
+from companion_agent.mqtt.connection import State
 from companion_agent.platforms.control import Happening, HostWatch
-from companion_agent.source import Source
-from companion_agent.transport import State
+from companion_agent.plugins.agent import Counters
+from companion_agent.plugins.runner import Source
 
 from ..bench import (  # noqa: TID252
     HOST,

@@ -12,9 +12,15 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("systemd is Linux's", allow_module_level=True)
 
-from companion_agent.commands.policy import Policy
+from companion_agent.security.policy import Policy
 from companion_agent.service import linux
-from companion_agent.service.linux import Service, ServiceError, describe, permissions, run_command
+from companion_agent.service.linux import (
+    Service,
+    ServiceError,
+    describe,
+    permissions,
+    run_command,
+)
 from companion_agent.service.unit import Program
 
 if TYPE_CHECKING:

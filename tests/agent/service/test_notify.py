@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.bench import StillClock
-from companion_agent.service.notify import Notifier
+from companion_agent.service.sd_notify import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.bench import free_port
-from companion_agent.setup import find
+from companion_agent.cli.setup import discovery
 
 if TYPE_CHECKING:
     from agent.bench import Mosquitto
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def test_only_what_answers_is_offered(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = find.Found("127.0.0.1", mosquitto.port, "broker")
-    again = find.Found("127.0.0.1", mosquitto.port, "Home Assistant")
-    silent = find.Found("127.0.0.1", free_port(), "broker")
-    monkeypatch.setattr(find, "_announced", lambda: [silent, there, again])
-    monkeypatch.setattr(find, "_USUAL_NAMES", ())
-    assert find.find() == [there]
+    there = discovery.Found("127.0.0.1", mosquitto.port, "broker")
+    again = discovery.Found("127.0.0.1", mosquitto.port, "Home Assistant")
+    silent = discovery.Found("127.0.0.1", free_port(), "broker")
+    monkeypatch.setattr(discovery, "_announced", lambda: [silent, there, again])
+    monkeypatch.setattr(discovery, "_USUAL_NAMES", ())
+    assert discovery.find() == [there]
     assert str(there) == f"127.0.0.1:{mosquitto.port}"
-    assert str(find.Found("2001:db8::1", 1883, "")) == "[2001:db8::1]"
+    assert str(discovery.Found("2001:db8::1", 1883, "")) == "[2001:db8::1]"
 
 
 def test_hears_a_broker_that_announces_itself(
@@ -46,14 +46,14 @@ def test_hears_a_broker_that_announces_itself(
         responder.register_service(info)
     except OSError:
         pytest.skip("no multicast on this machine")
-    monkeypatch.setattr(find, "_USUAL_NAMES", ())
+    monkeypatch.setattr(discovery, "_USUAL_NAMES", ())
     try:
-        found = find.find()
+        found = discovery.find()
     finally:
         responder.close()
-    assert find.Found("127.0.0.1", mosquitto.port, f"broker “{name}”") in found
+    assert discovery.Found("127.0.0.1", mosquitto.port, f"broker “{name}”") in found
 
 
 def test_without_the_library_the_usual_names_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zeroconf", None)
-    assert find._announced() == []
+    assert discovery._announced() == []

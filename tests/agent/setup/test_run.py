@@ -14,13 +14,18 @@ if sys.platform != "linux":
 
 from agent.bench import free_port
 from companion_agent.cli import main
+from companion_agent.cli.setup import (
+    discovery as find,
+    probe as trial,
+    prompts as ask,
+    run,
+)
+from companion_agent.cli.setup.prompts import Asker
+from companion_agent.cli.setup.run import Wishes
 from companion_agent.config import load
 from companion_agent.service import unit
 from companion_agent.service.linux import Service
 from companion_agent.service.unit import Program
-from companion_agent.setup import ask, find, run, trial
-from companion_agent.setup.ask import Asker
-from companion_agent.setup.run import Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -353,7 +358,7 @@ def test_pairs_whoever_sits_there(
 ) -> None:
     shown: list[Path] = []
     monkeypatch.setattr(
-        "companion_agent.trust.console.pair", lambda folder, *, qr: shown.append(folder) or 0
+        "companion_agent.cli.pair.pair", lambda folder, *, qr: shown.append(folder) or 0
     )
     assert run.setup(Wishes(broker=f"127.0.0.1:{mosquitto.port}"), Person(), pretended) == 0
     assert len(shown) == 1

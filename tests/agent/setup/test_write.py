@@ -12,9 +12,14 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("setup knows Linux only", allow_module_level=True)
 
+from companion_agent.cli.setup.writer import (
+    Place,
+    WriteError,
+    put_block,
+    write,
+)
 from companion_agent.config import Broker, Tls, load
 from companion_agent.service.linux import Service
-from companion_agent.setup.write import Place, WriteError, put_block, write
 
 if TYPE_CHECKING:
     from companion_agent.config import Config

@@ -8,15 +8,16 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from companion_agent.commands.base import Argument, Command, CommandGroup, Missing
-from companion_agent.commands.dispatch import Dispatcher, Job
-from companion_agent.commands.policy import Policy
-from companion_agent.trust.audit import AuditLog
-from companion_agent.trust.envelope import dump, seal
-from companion_agent.trust.keys import derive, verify
-from companion_agent.trust.pairing import Transcript, confirmation, pairing_secret
-from companion_agent.trust.ring import KeyRing
-from companion_agent.trust.store import TrustStore
+from companion_agent.models import Argument, Command, Missing
+from companion_agent.plugins.base import CommandGroup
+from companion_agent.security.audit import AuditLog
+from companion_agent.security.authorizer import Dispatcher, Job
+from companion_agent.security.envelope import dump, seal
+from companion_agent.security.key_store import TrustStore
+from companion_agent.security.keyring import KeyRing
+from companion_agent.security.keys import derive, verify
+from companion_agent.security.pairing import Transcript, confirmation, pairing_secret
+from companion_agent.security.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

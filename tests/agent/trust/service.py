@@ -7,11 +7,11 @@ import select
 import sys
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.trust.audit import AuditLog
-from companion_agent.trust.channel import LocalServer
-from companion_agent.trust.desk import Desk
-from companion_agent.trust.ring import KeyRing
-from companion_agent.trust.store import TrustStore
+from companion_agent.ipc.handlers import Desk
+from companion_agent.ipc.server import LocalServer
+from companion_agent.security.audit import AuditLog
+from companion_agent.security.key_store import TrustStore
+from companion_agent.security.keyring import KeyRing
 
 from .peer import BASE, HOST, PREFIX, Clock
 

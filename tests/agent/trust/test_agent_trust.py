@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.agent import Agent
-from companion_agent.collectors.agent import Counters
-from companion_agent.commands.policy import Policy
+from companion_agent.cli import pair
 from companion_agent.config.model import Config
-from companion_agent.source import Source
-from companion_agent.trust import console
-from companion_agent.trust.channel import LocalClient
-from companion_agent.trust.envelope import seal
-from companion_agent.trust.store import Controller as Known, TrustStore
+from companion_agent.ipc.server import LocalClient
+from companion_agent.plugins.agent import Counters
+from companion_agent.plugins.runner import Source
+from companion_agent.security.envelope import seal
+from companion_agent.security.key_store import Controller as Known, TrustStore
+from companion_agent.security.policy import Policy
 
 from ..bench import HOST, FakeCollector, FakePlatform, House, Mosquitto  # noqa: TID252
 from .peer import BASE, Controller, PairingController, Power
@@ -124,9 +124,9 @@ def test_pair_command_and_revoke(
         "limits": {"delay": {"minimum": 0, "maximum": 3600}},
     }
 
-    monkeypatch.setattr(console, "draw_code", lambda: CODE)
+    monkeypatch.setattr(pair, "draw_code", lambda: CODE)
     codes: list[int] = []
-    terminal = threading.Thread(target=lambda: codes.append(console.pair(running.folder, qr=False)))
+    terminal = threading.Thread(target=lambda: codes.append(pair.pair(running.folder, qr=False)))
     terminal.start()
     running.announce(b'"pairing":true')
     home = PairingController(CODE)
@@ -160,7 +160,7 @@ def test_a_terminal_revokes_while_the_agent_runs(
 ) -> None:
     running = start()
     assert running.call("power.lock")["status"] == "done"
-    assert console.revoke(running.folder, ["Home"], everybody=False) == 0
+    assert pair.revoke(running.folder, ["Home"], everybody=False) == 0
     running.announce(b'{"controllers":[],"pairing":false}')
     house.wait_for("availability", b"online", count=2)
     running.wait_until_it_listens()

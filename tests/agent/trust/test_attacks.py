@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.trust.envelope import dump, seal
-from companion_agent.trust.keys import derive
+from companion_agent.security.envelope import dump, seal
+from companion_agent.security.keys import derive
 
 from .peer import BASE, NOW, PREFIX, Controller, World
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.trust.audit import AuditLog
+from companion_agent.security.audit import AuditLog
 
 from .peer import Clock
 

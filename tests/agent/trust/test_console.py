@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.trust import console
-from companion_agent.trust.store import Controller, TrustStore
+from companion_agent.cli import pair
+from companion_agent.security.key_store import Controller, TrustStore
 
 from .peer import PairingController
 from .service import Service
@@ -72,14 +72,14 @@ def home_assistant(code: str, tries: int = 1) -> Callable[[Service], None]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(console, "draw_code", lambda: CODE)
+    monkeypatch.setattr(pair, "draw_code", lambda: CODE)
     return tmp_path / "state"
 
 
 def test_pairing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     service = Service(folder)
     with running(service, home_assistant(CODE)):
-        assert console.pair(folder, qr=True) == 0
+        assert pair.pair(folder, qr=True) == 0
     said = capsys.readouterr().out
     assert "0123 4567" in said
     assert said.endswith('Paired with Home Assistant "Home".\n')
@@ -89,16 +89,16 @@ def test_pairing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_five_wrong_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     service = Service(folder)
     with running(service, home_assistant("99999999", tries=5)):
-        assert console.pair(folder, qr=False) == 1
+        assert pair.pair(folder, qr=False) == 1
     assert "Five wrong tries" in capsys.readouterr().err
 
 
 def test_a_code_that_nobody_used(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("companion_agent.trust.pairing.LIFETIME", 0.2)
+    monkeypatch.setattr("companion_agent.security.pairing.LIFETIME", 0.2)
     with running(Service(folder)):
-        assert console.pair(folder, qr=False) == 1
+        assert pair.pair(folder, qr=False) == 1
     assert "The code has expired" in capsys.readouterr().err
 
 
@@ -106,25 +106,25 @@ def test_ctrl_c_cancels_the_code(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("companion_agent.trust.console._progress", interrupt)
+    monkeypatch.setattr("companion_agent.cli.pair._progress", interrupt)
     service = Service(folder)
     with running(service):
         with pytest.raises(KeyboardInterrupt):
-            console.pair(folder, qr=False)
+            pair.pair(folder, qr=False)
         service.turn()
     assert not service.desk.pairing
 
 
 def test_the_service_stops_meanwhile(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with running(Service(folder), lambda service: service.server.close()):
-        assert console.pair(folder, qr=False) == 1
+        assert pair.pair(folder, qr=False) == 1
     assert "the agent has stopped" in capsys.readouterr().err
 
 
 def test_without_a_service_there_is_no_code(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert console.pair(folder, qr=False) == 1
+    assert pair.pair(folder, qr=False) == 1
     said = capsys.readouterr()
     assert "no agent is running" in said.err
     assert said.out == ""
@@ -135,7 +135,7 @@ def test_a_terminal_gets_a_qr_code(monkeypatch: pytest.MonkeyPatch, terminal: st
     """In its own colours, so that a camera reads it from a light terminal as well."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", terminal)
-    drawn = console._draw(console._LINK.format(code=CODE))
+    drawn = pair._draw(pair._LINK.format(code=CODE))
     assert drawn.count("\n") > 10
     assert "▀" in drawn
     lines = drawn.splitlines()
@@ -148,14 +148,14 @@ def test_list_and_revoke(
 ) -> None:
     TrustStore(folder).save([HOME, GUEST])
     with running(Service(folder)) if service_runs else contextlib.nullcontext():
-        assert console.show(folder) == 0
+        assert pair.show(folder) == 0
         said = capsys.readouterr().out
         assert said.splitlines()[0].startswith("Home   4f1d2c3b5a697887  paired 2026-11-0")
-        assert console.revoke(folder, ["Home"], everybody=False) == 0
-        assert console.revoke(folder, ["Nobody"], everybody=False) == 1
+        assert pair.revoke(folder, ["Home"], everybody=False) == 0
+        assert pair.revoke(folder, ["Nobody"], everybody=False) == 1
         assert "not paired with Nobody" in capsys.readouterr().err
-        assert console.revoke(folder, [], everybody=True) == 0
-        assert console.show(folder) == 0
+        assert pair.revoke(folder, [], everybody=True) == 0
+        assert pair.show(folder) == 0
     assert "Not paired" in capsys.readouterr().out
     assert TrustStore(folder).load() == []
 
@@ -165,7 +165,7 @@ def test_two_of_the_same_name_are_told_apart_by_id(
 ) -> None:
     twin = Controller(GUEST.id, "Home", GUEST.secret, GUEST.since)
     TrustStore(folder).save([HOME, twin])
-    assert console.revoke(folder, ["Home"], everybody=False) == 1
+    assert pair.revoke(folder, ["Home"], everybody=False) == 1
     assert f"{HOME.id}, {twin.id}" in capsys.readouterr().err
-    assert console.revoke(folder, [twin.id], everybody=False) == 0
+    assert pair.revoke(folder, [twin.id], everybody=False) == 0
     assert TrustStore(folder).load() == [HOME]

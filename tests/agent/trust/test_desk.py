@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.trust.channel import ChannelError, LocalClient
-from companion_agent.trust.terminal import Terminal
+from companion_agent.cli.pairing_session import Terminal
+from companion_agent.ipc.server import ChannelError, LocalClient
 
 from .peer import BASE, PairingController
 from .service import Service
@@ -99,7 +99,7 @@ def test_keys_that_cannot_be_kept_are_said_in_the_terminal_and_do_not_pair(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("companion_agent.trust.store.write_private", fail)
+    monkeypatch.setattr("companion_agent.security.key_store.write_private", fail)
     home = PairingController(CODE)
     answer = say(service, terminal, home, "request", home.request())
     with pytest.raises(ChannelError, match="No space left"):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.commands.base import Argument, Command, CommandError
-from companion_agent.commands.dispatch import REASONS, check_arguments
-from companion_agent.commands.policy import Policy
+from companion_agent.errors import CommandError
+from companion_agent.models import Argument, Command
+from companion_agent.security.authorizer import REASONS, check_arguments
+from companion_agent.security.policy import Policy
 
 from .peer import BASE, NOW, Controller, World
 
@@ -291,7 +292,7 @@ def test_a_fleet_key_cannot_be_revoked_by_message(tmp_path: Path) -> None:
 def test_revoking_fails_aloud_when_the_keys_cannot_be_written(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("companion_agent.trust.store.write_private", _disk_full)
+    monkeypatch.setattr("companion_agent.security.key_store.write_private", _disk_full)
     result = world.call("trust.revoke")
     assert (result["status"], result["reason"]) == ("failed", "failed")
     assert "No space left" in result["detail"]

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import example, given, strategies as st
 import pytest
 
-from companion_agent.trust.envelope import (
+from companion_agent.security.envelope import (
     MAX_COMMAND,
     MAX_PAIRING,
     MalformedError,

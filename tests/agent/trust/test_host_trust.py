@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.collectors.agent import Counters
 from companion_agent.config.model import Broker, Config
-from companion_agent.trust.host import COMMAND_LIMIT, HostTrust
-from companion_agent.trust.private import make_private_folder
-from companion_agent.trust.sequence import next_start
-from companion_agent.trust.store import Controller as Known, TrustStore
+from companion_agent.plugins.agent import Counters
+from companion_agent.security.host_trust import COMMAND_LIMIT, HostTrust
+from companion_agent.security.key_store import Controller as Known, TrustStore
+from companion_agent.security.start_counter import next_start
+from companion_agent.storage.permissions import make_private_folder
 
 from .peer import BASE, HOST, NOW, SESSION, Clock, Controller, Power
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from companion_agent.transport import Message
+    from companion_agent.mqtt.connection import Message
 
 
 class Wire:
@@ -169,7 +169,7 @@ def test_a_folder_that_cannot_be_private_is_said(
     def refuse(_: Path) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("companion_agent.trust.host.make_private_folder", refuse)
+    monkeypatch.setattr("companion_agent.security.host_trust.make_private_folder", refuse)
     loop = Loop(tmp_path / "state")
     loop.trust.close()
     assert "cannot be paired" in caplog.text

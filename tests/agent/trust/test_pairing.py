@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.trust.envelope import MalformedError
-from companion_agent.trust.pairing import (
+from companion_agent.security.envelope import MalformedError
+from companion_agent.security.pairing import (
     LIFETIME,
     PATIENCE,
     TRIES,

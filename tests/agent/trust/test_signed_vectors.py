@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from companion_agent.commands.base import Argument, Command
+from companion_agent.models import Argument, Command
 from companion_agent.protocol import backlog_payload
-from companion_agent.trust.acknowledge import Acknowledgement, Acknowledgements
-from companion_agent.trust.audit import AuditLog
-from companion_agent.trust.envelope import dump, seal
-from companion_agent.trust.keys import derive, fleet_secret
-from companion_agent.trust.pairing import HostPairing
-from companion_agent.trust.ring import KeyRing
-from companion_agent.trust.store import TrustStore
+from companion_agent.security.acknowledgements import Acknowledgement, Acknowledgements
+from companion_agent.security.audit import AuditLog
+from companion_agent.security.envelope import dump, seal
+from companion_agent.security.key_store import TrustStore
+from companion_agent.security.keyring import KeyRing
+from companion_agent.security.keys import derive, fleet_secret
+from companion_agent.security.pairing import HostPairing
 
 from .peer import Clock, Controller, Power, World
 

@@ -8,7 +8,13 @@ import timeit
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.trust.keys import derive, fleet_secret, hkdf, sign, verify
+from companion_agent.security.keys import (
+    derive,
+    fleet_secret,
+    hkdf,
+    sign,
+    verify,
+)
 
 SECRET = bytes(range(32))
 

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.trust.private import (
-    append_private,
-    check_private,
-    check_secret,
-    make_private_folder,
-    strangers_in,
-    write_private,
-)
-from companion_agent.trust.ring import KeyRing
-from companion_agent.trust.store import (
+from companion_agent.security.key_store import (
     MAX_CONTROLLERS,
     Controller,
     StoreError,
     TrustStore,
     dump,
     parse,
+)
+from companion_agent.security.keyring import KeyRing
+from companion_agent.storage.permissions import (
+    append_private,
+    check_private,
+    check_secret,
+    make_private_folder,
+    strangers_in,
+    write_private,
 )
 
 from .peer import HOST, NOW, PREFIX, Clock
@@ -187,7 +187,7 @@ def test_keys_that_cannot_be_kept_are_not_used(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("companion_agent.trust.store.write_private", fail)
+    monkeypatch.setattr("companion_agent.security.key_store.write_private", fail)
     with pytest.raises(StoreError):
         ring.add(HOME.id, "Home", HOME.secret)
     assert ring.ids == []

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("cryptography", reason="the library for signatures is not installed")
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
-from companion_agent.update.artifact import key_id
-from companion_agent.update.store import Releases
+from companion_agent.updates.release import key_id
+from companion_agent.updates.store import Releases
 from stack.releases import Maker
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
-from companion_agent.update import fit
-from companion_agent.update.artifact import (
+from companion_agent.updates import compatibility
+from companion_agent.updates.release import (
     MAX_SIGNED,
     ArtifactError,
     check_wheel,
@@ -36,7 +36,7 @@ def test_a_good_release(maker: Maker, keys: Keys) -> None:
 
     manifest = open_signed(signed_of(wheel).read_bytes(), keys)
     check_wheel(wheel, manifest)
-    fit.check(manifest)
+    compatibility.check(manifest)
 
     assert (manifest.version, manifest.notes, manifest.wheel) == ("1.2.3", "News", wheel.name)
 
@@ -241,19 +241,19 @@ def test_what_does_not_run_here(
     manifest = open_signed(signed_of(wheel).read_bytes(), keys)
 
     with pytest.raises(ArtifactError, match=said):
-        fit.check(manifest)
+        compatibility.check(manifest)
 
 
 def test_libraries_of_extras_and_other_systems_are_not_needed(maker: Maker, keys: Keys) -> None:
     requires = ["nothing; extra == 'i2c'", "nothing; sys_platform == 'win32'"]
     wheel = maker.make("1.2.3", requires=requires)
 
-    fit.check(open_signed(signed_of(wheel).read_bytes(), keys))
+    compatibility.check(open_signed(signed_of(wheel).read_bytes(), keys))
 
 
 def test_versions_are_compared_as_such() -> None:
-    assert fit.newer("0.10.0", "0.9.9")
-    assert not fit.newer("1.0.0rc1", "1.0.0")
-    assert fit.highest(["0.9.0", "0.10.0"]) == ["0.10.0", "0.9.0"]
+    assert compatibility.newer("0.10.0", "0.9.9")
+    assert not compatibility.newer("1.0.0rc1", "1.0.0")
+    assert compatibility.highest(["0.9.0", "0.10.0"]) == ["0.10.0", "0.9.0"]
     with pytest.raises(ArtifactError):
-        fit.newer("new", "0.1.0")
+        compatibility.newer("new", "0.1.0")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.commands.base import CommandError, TextArgument
-from companion_agent.commands.dispatch import check_arguments
 from companion_agent.config import ConfigError, load
 from companion_agent.config.show import show
-from companion_agent.update.settings import UpdateConfig
+from companion_agent.errors import CommandError
+from companion_agent.models import TextArgument
+from companion_agent.security.authorizer import check_arguments
+from companion_agent.updates.settings import UpdateConfig
 
 if TYPE_CHECKING:
     from pathlib import Path

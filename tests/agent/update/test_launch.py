@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.update.launch import VARIABLE, Launched, launch
+from companion_agent.updates.launcher import VARIABLE, Launched, launch
 from stack import releases as broken
 
 from ..bench import PATIENCE, House, Mosquitto, free_port  # noqa: TID252
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from companion_agent.update.store import Releases
+    from companion_agent.updates.store import Releases
     from stack.releases import Maker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="updates work on Linux only so far")

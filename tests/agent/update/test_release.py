@@ -8,8 +8,13 @@ import sys
 import zipfile
 
 from companion_agent import __version__
-from companion_agent.update.artifact import check_wheel, key_id, open_signed, parse_key
-from companion_agent.update.sources import Folder
+from companion_agent.updates.release import (
+    check_wheel,
+    key_id,
+    open_signed,
+    parse_key,
+)
+from companion_agent.updates.sources import Folder
 from stack import toolchain
 
 ROOT = Path(__file__).parents[3]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.update import fetch
-from companion_agent.update.artifact import ArtifactError
-from companion_agent.update.sources import find, newest
+from companion_agent.updates import download
+from companion_agent.updates.release import ArtifactError
+from companion_agent.updates.sources import find, newest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,18 +156,18 @@ def test_larger_than_it_may_be(server: Server) -> None:
     got = io.BytesIO()
 
     with pytest.raises(ArtifactError, match="larger than 1000 bytes"):
-        fetch.download(f"{server.address}/big", 1000, got)
+        download.download(f"{server.address}/big", 1000, got)
     assert not got.getvalue()
 
 
 def test_what_is_not_there(server: Server) -> None:
     with pytest.raises(ArtifactError, match="answers 404"):
-        fetch.download(f"{server.address}/none", 1000, io.BytesIO())
+        download.download(f"{server.address}/none", 1000, io.BytesIO())
 
 
 def test_nobody_there() -> None:
     with pytest.raises(ArtifactError, match="cannot be reached"):
-        fetch.download("http://127.0.0.1:1/", 1000, io.BytesIO())
+        download.download("http://127.0.0.1:1/", 1000, io.BytesIO())
 
 
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/file"])
@@ -175,7 +175,7 @@ def test_it_leads_nowhere_else(server: Server, target: str) -> None:
     server.answers["/moved"] = (302, {"Location": target}, b"")
 
     with pytest.raises(ArtifactError):
-        fetch.download(f"{server.address}/moved", 1000, io.BytesIO())
+        download.download(f"{server.address}/moved", 1000, io.BytesIO())
 
 
 def test_it_does_not_lead_out_of_tls() -> None:
@@ -183,7 +183,7 @@ def test_it_does_not_lead_out_of_tls() -> None:
 
     request = urllib.request.Request("https://updates.example/a")
     with pytest.raises(ArtifactError, match="not encrypted"):
-        fetch._Redirects().redirect_request(
+        download._Redirects().redirect_request(
             request,
             io.BytesIO(),
             302,
@@ -196,4 +196,4 @@ def test_it_does_not_lead_out_of_tls() -> None:
 @pytest.mark.parametrize("address", ["file:///etc/hostname", "gopher://h/", "https://"])
 def test_other_addresses_are_not_opened(address: str) -> None:
     with pytest.raises(ArtifactError):
-        fetch.download(address, 1000, io.BytesIO())
+        download.download(address, 1000, io.BytesIO())

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.update.artifact import ArtifactError
-from companion_agent.update.store import BASE, Failure, Releases, State
+from companion_agent.updates.release import ArtifactError
+from companion_agent.updates.store import (
+    BASE,
+    Failure,
+    Releases,
+    State,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

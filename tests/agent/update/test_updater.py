@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent import __version__
-from companion_agent.collectors.base import Unavailable
-from companion_agent.commands.agent import AgentCommands
-from companion_agent.commands.base import CommandError
-from companion_agent.update import updater as module, work
-from companion_agent.update.launch import Launched
-from companion_agent.update.settings import UpdateConfig
-from companion_agent.update.updater import Updater
+from companion_agent.errors import CommandError, Unavailable
+from companion_agent.plugins.agent_commands import AgentCommands
+from companion_agent.updates import subprocess_main, updater as module
+from companion_agent.updates.launcher import Launched
+from companion_agent.updates.settings import UpdateConfig
+from companion_agent.updates.updater import Updater
 
 from ..bench import PATIENCE, Clock  # noqa: TID252
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from companion_agent.update.store import Releases
+    from companion_agent.updates.store import Releases
     from stack.releases import Maker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="updates work on Linux only so far")
@@ -194,14 +193,14 @@ def test_a_full_disk(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("companion_agent.update.sources.Folder.copy", full)
+    monkeypatch.setattr("companion_agent.updates.sources.Folder.copy", full)
     task = {
         "do": "install", "source": str(maker.folder), "version": "99.0.0", "upwards": True,
         "running": __version__, "keys": [maker.public.hex()], "releases": str(releases.folder),
     }  # fmt: skip
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(task)))
 
-    work.main()
+    subprocess_main.main()
 
     assert "the disk is full" in capsys.readouterr().out
     assert not list(releases.folder.glob("*99*"))
@@ -391,7 +390,7 @@ def test_a_terminal_goes_back(make: Callable[..., Host]) -> None:
 
 def test_the_worker_is_a_program_of_its_own() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "companion_agent.update.work"],
+        [sys.executable, "-m", "companion_agent.updates.subprocess_main"],
         input='{"do": "check", "source": "/nowhere", "keys": []}',
         capture_output=True,
         text=True,

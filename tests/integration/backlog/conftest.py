@@ -1,35 +1,39 @@
 """A Home Assistant with a recorder, one host that it always hears, and one that is cut off."""
 
-from collections.abc import Mapping
 import copy
 from datetime import UTC, datetime, timedelta
 import json
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, patch
 
-from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.recorder import Recorder, get_instance
 from homeassistant.components.recorder.statistics import statistics_during_period
 from homeassistant.const import (
     EVENT_RECORDER_5MIN_STATISTICS_GENERATED,
     EVENT_RECORDER_HOURLY_STATISTICS_GENERATED,
 )
-from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
     do_adhoc_statistics,
 )
-from pytest_homeassistant_custom_component.typing import MqttMockHAClient
 
-from custom_components.pilot.backlog.importer import Importer
 from custom_components.pilot.backlog.runtime import BACKLOG
 from custom_components.pilot.placement.rooms import HOUR, Hour
 
 from ..conftest import ANNOUNCE, NOW, FakeHost, make_entry  # noqa: TID252
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from freezegun.api import FrozenDateTimeFactory
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from pytest_homeassistant_custom_component.typing import MqttMockHAClient
+
+    from custom_components.pilot.backlog.importer import Importer
 
 NOON = int(datetime.fromisoformat(NOW).timestamp())
 TEMPERATURE = "i2c.aht20-1-38.temperature"

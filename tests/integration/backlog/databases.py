@@ -1,6 +1,5 @@
 """PostgreSQL and MariaDB servers of a test's own."""
 
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 import os
 from pathlib import Path
@@ -10,10 +9,14 @@ import stat
 import subprocess
 import tempfile
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 PATIENCE = 60
 # Where Debian has the programs of PostgreSQL, newest version first.

@@ -1,7 +1,7 @@
 """The same hours, whatever database the recorder has."""
 
-from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from homeassistant.components.recorder import get_instance
@@ -13,6 +13,9 @@ from custom_components.pilot.placement.rooms import HOUR
 from .conftest import RECEIVED, Night, near
 from .databases import mariadb, postgresql
 from .test_backlog import BACK, CUT, HEARD, assert_equal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "postgresql": postgresql,

@@ -1,10 +1,9 @@
 """Chunks as they come from the broker: who is believed, who is answered, and how."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, patch
 
-from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
@@ -15,6 +14,9 @@ from custom_components.pilot.keys import FLEET, Keys, derive, sign, verify
 from custom_components.pilot.trust import async_get_trust
 
 from ..conftest import HOST_ID, FakeHost, make_entry  # noqa: TID252
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
 
 KEY = "i2c.aht20-1-38.temperature"
 TOPIC = f"pilot/v2/{HOST_ID}/backlog"

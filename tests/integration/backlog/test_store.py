@@ -1,10 +1,7 @@
 """What waits, and how it is kept."""
 
 from math import inf
-from typing import Any
-
-from homeassistant.core import HomeAssistant
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from custom_components.pilot.backlog import async_setup_backlog
 from custom_components.pilot.backlog.chunk import Chunk, Point
@@ -24,6 +21,10 @@ from custom_components.pilot.backlog.store import (
 from custom_components.pilot.placement.rooms import HOUR, Hour
 
 from .reference import START
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    import pytest
 
 KEY = "i2c.aht20-1-38.temperature"
 NOW = float(START + 6 * HOUR)

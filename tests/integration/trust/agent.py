@@ -5,23 +5,27 @@ from collections.abc import Callable, Mapping, Sequence
 import copy
 from dataclasses import dataclass, field
 import json
-from pathlib import Path
 from time import time
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from homeassistant.core import HomeAssistant
 from pytest_homeassistant_custom_component.common import async_fire_mqtt_message
 
-from companion_agent.commands.base import Argument, Command, CommandGroup, Missing
-from companion_agent.commands.dispatch import Dispatcher, Job
-from companion_agent.commands.policy import Policy
-from companion_agent.trust.audit import AuditLog
-from companion_agent.trust.envelope import dump
-from companion_agent.trust.pairing import HostPairing
-from companion_agent.trust.ring import KeyRing
-from companion_agent.trust.store import TrustStore
+from companion_agent.models import Argument, Command, Missing
+from companion_agent.plugins.base import CommandGroup
+from companion_agent.security.audit import AuditLog
+from companion_agent.security.authorizer import Dispatcher, Job
+from companion_agent.security.envelope import dump
+from companion_agent.security.key_store import TrustStore
+from companion_agent.security.keyring import KeyRing
+from companion_agent.security.pairing import HostPairing
+from companion_agent.security.policy import Policy
 
 from ..conftest import ANNOUNCE, HOST_ID  # noqa: TID252
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from homeassistant.core import HomeAssistant
 
 PREFIX = "pilot/v2"
 BASE = f"{PREFIX}/{HOST_ID}"

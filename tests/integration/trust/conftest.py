@@ -1,21 +1,26 @@
 """Fixtures: a host that can be paired, and one that is."""
 
-from collections.abc import Generator
-from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from homeassistant.core import HomeAssistant
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
-from pytest_homeassistant_custom_component.typing import MqttMockHAClient
 
-from companion_agent.commands.policy import Policy
+from companion_agent.security.policy import Policy
 from custom_components.pilot import pair
-from custom_components.pilot.coordinator import PilotCoordinator
 from custom_components.pilot.trust import TrustStore, async_get_trust
 
 from ..conftest import HOST_ID, make_entry  # noqa: TID252
 from .agent import Agent, Bus
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from pytest_homeassistant_custom_component.typing import MqttMockHAClient
+
+    from custom_components.pilot.coordinator import PilotCoordinator
 
 SECRET = bytes(range(32))
 

@@ -2,25 +2,28 @@
 
 from collections.abc import Callable
 import json
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from homeassistant.config_entries import SOURCE_REAUTH
-from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import issue_registry as ir
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from companion_agent.trust.envelope import dump, seal
-from companion_agent.trust.keys import derive
+from companion_agent.security.envelope import dump, seal
+from companion_agent.security.keys import derive
 from custom_components.pilot.coordinator import PilotCoordinator, Status
 from custom_components.pilot.trust import TrustStore
 
 from ..conftest import HOST_ID  # noqa: TID252
 from .agent import BASE, PREFIX, Agent, Bus
 from .conftest import SECRET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import issue_registry as ir
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 ANNOUNCE_TOPIC = f"{BASE}/announce"
 SCREEN_LOCK = "binary_sensor.office_pc_screen_lock"

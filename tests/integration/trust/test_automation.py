@@ -1,6 +1,7 @@
 """Triggers and conditions."""
 
-from homeassistant.core import HomeAssistant, ServiceCall
+from typing import TYPE_CHECKING
+
 from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
@@ -8,7 +9,10 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from custom_components.pilot.condition import CONDITIONS
 from custom_components.pilot.trigger import TRIGGERS
 
-from .agent import Agent
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant, ServiceCall
+
+    from .agent import Agent
 
 EVERYTHING = {"device_id": "all of the host"}
 

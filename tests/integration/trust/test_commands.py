@@ -1,21 +1,25 @@
 """Having a host do something, and learning what became of it."""
 
 import json
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from freezegun.api import FrozenDateTimeFactory
-from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers import issue_registry as ir
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 
-from companion_agent.commands.policy import Policy
-from custom_components.pilot.coordinator import PilotCoordinator
-from custom_components.pilot.trust import TrustStore
+from companion_agent.security.policy import Policy
 
 from ..conftest import HOST_ID, make_entry  # noqa: TID252
 from .agent import BASE, Agent, Bus
+
+if TYPE_CHECKING:
+    from freezegun.api import FrozenDateTimeFactory
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import issue_registry as ir
+    from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+
+    from custom_components.pilot.coordinator import PilotCoordinator
+    from custom_components.pilot.trust import TrustStore
 
 SWITCH = "switch.office_pc_power"
 

@@ -1,26 +1,28 @@
 """What a paired host offers: buttons, the switch, events, repairs."""
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import entity_registry as er, issue_registry as ir
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.components.diagnostics import (
     get_diagnostics_for_config_entry,
 )
-from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from companion_agent.commands.base import Missing
+from companion_agent.models import Missing
 from custom_components.pilot import wake
 from custom_components.pilot.trust import TrustStore
 
 from ..conftest import HOST_ID, make_entry  # noqa: TID252
 from .agent import BASE, FIX, Agent, Bus
 from .conftest import SECRET
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import entity_registry as er, issue_registry as ir
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 SWITCH = "switch.office_pc_power"
 SCREEN_LOCK = "binary_sensor.office_pc_screen_lock"

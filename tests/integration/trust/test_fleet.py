@@ -2,20 +2,24 @@
 
 import base64
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.pilot import search
-from custom_components.pilot.trust import TrustStore
 
 from ..conftest import ANNOUNCE, HOST_ID, make_entry  # noqa: TID252
 from .agent import BASE, Agent, Bus
 from .test_pairing import ANYWHERE, found
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+    from custom_components.pilot.trust import TrustStore
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick")
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.pilot import config_flow, pair, search
 from custom_components.pilot.pairing import (
@@ -17,11 +15,16 @@ from custom_components.pilot.pairing import (
     controller_name,
     read_code,
 )
-from custom_components.pilot.trust import TrustStore
 
 from ..conftest import ANNOUNCE, HOST_ID, make_entry  # noqa: TID252
 from .agent import BASE, CODE, Agent, Bus
 from .test_attacks import wait_for_doubt
+
+if TYPE_CHECKING:
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+    from custom_components.pilot.trust import TrustStore
 
 pytest.importorskip("spake2")
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick")
@@ -434,7 +437,7 @@ def test_a_pairing_says_nothing_of_its_code() -> None:
 
 def test_every_error_of_a_host_is_told() -> None:
     """Nothing that a host may answer ends in an exception."""
-    from companion_agent.trust.pairing import HostPairing  # noqa: F401
+    from companion_agent.security.pairing import HostPairing  # noqa: F401
     from custom_components.pilot.pairing import ERRORS
 
     for error in ERRORS:

@@ -1,26 +1,31 @@
 """What can be set on a paired host: numbers, and the button that takes it back."""
 
-from collections.abc import Mapping, Sequence
 import json
 from time import time
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from homeassistant.const import UnitOfTemperature
-from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
-from syrupy.assertion import SnapshotAssertion
 
-from companion_agent.commands.base import Argument, Command, CommandGroup
+from companion_agent.models import Argument, Command
+from companion_agent.plugins.base import CommandGroup
 from custom_components.pilot import number
 from custom_components.pilot.protocol import SETTINGS
-from custom_components.pilot.trust import TrustStore
 
 from ..conftest import HOST_ID  # noqa: TID252
 from ..kinds import KINDS  # noqa: TID252
 from .agent import BASE, Agent, Bus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import device_registry as dr, entity_registry as er
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from syrupy.assertion import SnapshotAssertion
+
+    from custom_components.pilot.trust import TrustStore
 
 SENSOR = "aht20-1-38"
 INTERVAL = "number.aht20_interval"

@@ -5,29 +5,35 @@ from collections.abc import Mapping, Sequence
 import hashlib
 from http import HTTPStatus
 import json
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from unittest.mock import patch
 
-from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.network import NoURLAvailableError
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
-from pytest_homeassistant_custom_component.typing import (
-    ClientSessionGenerator,
-    WebSocketGenerator,
-)
 
-from companion_agent.commands.agent import AgentCommands
-from companion_agent.commands.base import Command, CommandError, CommandGroup, TextArgument
+from companion_agent.errors import CommandError
+from companion_agent.models import Command, TextArgument
+from companion_agent.plugins.agent_commands import AgentCommands
+from companion_agent.plugins.base import CommandGroup
 from custom_components.pilot import shipped
 from custom_components.pilot.protocol import ProtocolError, parse_announce
 
 from ..conftest import ANNOUNCE, HOST_ID, FakeHost  # noqa: TID252
-from .agent import Agent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import issue_registry as ir
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from pytest_homeassistant_custom_component.typing import (
+        ClientSessionGenerator,
+        WebSocketGenerator,
+    )
+
+    from .agent import Agent
 
 ENTITY = "update.office_pc_agent"
 NEWER = "0.2.0"

@@ -1,0 +1,79 @@
+"""What the loop and the worker hand to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from companion_agent.buffer.record import Point
+    from companion_agent.clock import Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some points, ready to be delivered.
+
+    Attributes:
+        id: Names it, the same in repeats.
+        values: Points by key, ascending in time: seconds since 1970 UTC, and the value.
+        more: Whether others wait behind it.
+        acknowledged: Who has it already.
+    """
+
+    id: str
+    values: Mapping[str, Sequence[tuple[float, float | None]]]
+    more: bool = False
+    acknowledged: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done in one transaction.
+
+    Attributes:
+        moment: The present.
+        boot: What names this start of the system.
+        readers: Who has to acknowledge.
+        points: What is to be kept.
+        acknowledged: Who acknowledged which chunk.
+        recording: Whether more is to come, so that what was kept does not end here.
+        away: Whether Home Assistant is away; `None` while that was not heard in this start.
+        deliver: Whether chunks are wanted.
+    """
+
+    moment: Moment
+    boot: str
+    readers: tuple[str, ...]
+    points: Sequence[Point] = ()
+    acknowledged: Sequence[tuple[str, str]] = ()
+    recording: bool = False
+    away: bool | None = None
+    deliver: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a task.
+
+    Attributes:
+        chunks: The next chunk of every reader that lacks one.
+        away: Whether Home Assistant is away, as far as was ever heard.
+        empty: Nothing is kept any more; the file is gone.
+        held: Points wait until somebody sets the clock.
+        too_old: How many points were dropped because of their age.
+        too_many: How many were dropped because there was no room.
+        timeless: How many were dropped because nobody knows when they were read.
+        moved: By how many seconds earlier points of this boot were moved.
+    """
+
+    chunks: dict[str, Chunk] = field(default_factory=dict)
+    away: bool = False
+    empty: bool = False
+    held: bool = False
+    too_old: int = 0
+    too_many: int = 0
+    timeless: int = 0
+    moved: float = 0.0

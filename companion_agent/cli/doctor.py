@@ -1,0 +1,404 @@
+"""`pilot-agent doctor`: what works on this host, why the rest does not, and what to do."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+import json
+import logging
+import secrets
+import selectors
+import shutil
+import time
+from typing import TYPE_CHECKING, Literal
+
+from companion_agent import (
+    config as configuration,
+    identity,
+    platforms,
+    protocol,
+)
+from companion_agent.buffer.settings import FILE, MIB
+from companion_agent.cli.snapshot import Survey
+from companion_agent.config import ConfigError
+from companion_agent.ipc.server import ChannelError, LocalClient
+from companion_agent.mqtt.connection import Message, Transport
+from companion_agent.plugins.agent import Counters
+from companion_agent.plugins.i2c.overrides import (
+    Tuned,
+    TunedError,
+    aside,
+    is_aside,
+    peek,
+)
+from companion_agent.protocol import Topics
+from companion_agent.security.key_store import StoreError, TrustStore
+from companion_agent.storage.permissions import check_secret
+from companion_agent.wakeup import Waker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from companion_agent.config import Broker, Config
+    from companion_agent.plugins.runner import Source
+
+Verdict = Literal["ok", "absent", "bad"]
+
+# A broker is given this long for everything: more than the transport's own limits.
+BROKER_LIMIT = 30.0
+# How long an echo may take where the broker does not say whether it took a message.
+ECHO_LIMIT = 3.0
+# With less, SQLite's journal has no room for a transaction.
+SPACE_NEEDED = MIB
+# Clocks that were never set begin in 1970, 2000 or at the firmware's build.
+CLOCK_EARLIEST = 1_767_225_600.0  # 2026-01-01
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What it is.
+        verdict: Whether it works; `absent` when this host does not have it.
+        detail: What was found.
+        hint: What to do; empty where nothing is to be done.
+    """
+
+    name: str
+    verdict: Verdict
+    detail: str
+    hint: str = ""
+
+
+def doctor(path: Path | None, *, as_json: bool) -> int:
+    """Look at everything and print what was found.
+
+    Args:
+        path: The configuration file that the command line names.
+        as_json: Print JSON instead of a table.
+
+    Returns:
+        The exit code: 0 when nothing is bad.
+    """
+    # What goes wrong is said in the table.
+    logging.getLogger("companion_agent").setLevel(logging.CRITICAL)
+    checks = list(examine(path))
+    if as_json:
+        print(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
+    else:
+        _print_table(checks)
+    return 1 if any(check.verdict == "bad" for check in checks) else 0
+
+
+def examine(path: Path | None) -> Iterator[Check]:
+    """Look at the configuration, the collectors, the clock and the brokers."""
+    config: Config | None = None
+    try:
+        config = configuration.load(path)
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            yield Check(
+                "configuration", "bad", str(mistake), "docs/configuration.md lists all keys"
+            )
+    else:
+        yield Check("configuration", "ok", str(config.path or "from the environment"))
+    yield from _check_collectors(config)
+    yield _check_clock(time.time())
+    if config:
+        yield _check_pairing(config)
+        yield from _check_tuning(config)
+        yield from check_backlog(config)
+        yield from _check_secrets(config)
+        yield _check_refused(config)
+        host = identity.known_host_id(config.state_dir, platforms.current())
+        for broker in config.brokers:
+            yield from check_broker(broker, Topics(config.topic_prefix, host), config.birth_topic)
+
+
+def _check_collectors(config: Config | None) -> Iterator[Check]:
+    survey = Survey.of_this_host(
+        selections=lambda name: config.collector(name).selection if config else None,
+        sensors=config.i2c if config else None,
+        tuned=_tuned(config) if config else None,
+    )
+    for source in survey.sources:
+        name = f"collector {source.name}"
+        if config and not config.collector(source.name).enabled:
+            yield Check(name, "absent", "switched off in the configuration")
+        elif gone := survey.gone.get(source.name):
+            yield Check(name, "absent", gone.reason, gone.hint)
+        elif source.trouble:
+            yield Check(name, "bad", source.trouble)
+        elif source.troubles:
+            yield Check(name, "bad", "; ".join(": ".join(one) for one in source.troubles.items()))
+        else:
+            yield Check(name, "ok", _count(source))
+
+
+def _tuned(config: Config) -> Tuned | None:
+    try:
+        return Tuned.as_of_now(config.state_dir)
+    except TunedError:
+        return None  # Said further down.
+
+
+def _count(source: Source) -> str:
+    silent = [reading.key for reading in source.readings if source.values.get(reading.key) is None]
+    total = len(source.readings)
+    text = f"{total} reading{'' if total == 1 else 's'}"
+    return f"{text}; not readable now: {', '.join(silent)}" if silent else text
+
+
+def _check_pairing(config: Config) -> Check:
+    store = TrustStore(config.state_dir)
+    problems = store.check()
+    if problems:
+        first = problems[0]
+        return Check("pairing", "bad", first.text, first.fix)
+    try:
+        names = [controller.name for controller in store.peek()]
+    except StoreError as error:
+        return Check("pairing", "bad", str(error))
+    if config.fleet:
+        names.append("every Home Assistant that has the fleet key")
+    if not names:
+        detail = "not paired: this host reports, and nobody can command it"
+        return Check("pairing", "absent", detail, "sudo pilot-agent pair")
+    dry_run = "; commands.dry_run is on: nothing is carried out" if config.commands.dry_run else ""
+    return Check("pairing", "ok", f"paired with {', '.join(names)}{dry_run}")
+
+
+def _check_tuning(config: Config) -> Iterator[Check]:
+    """Say what differs from the configuration; nothing on hosts where nothing does."""
+    if is_aside(config.state_dir):
+        damaged = aside(config.state_dir)
+        yield Check(
+            "tuning of sensors",
+            "bad",
+            f"{damaged} holds changes that could not be read",
+            f"tune the sensors again in Home Assistant, then delete {damaged}",
+        )
+    try:
+        changes = peek(config.state_dir)
+    except TunedError as error:
+        yield Check("tuning of sensors", "bad", str(error))
+        return
+    if changes:
+        changed = "; ".join(f"{sensor}: {change}" for sensor, change in changes.items())
+        yield Check(
+            "tuning of sensors",
+            "ok",
+            f"changed from Home Assistant: {changed}",
+            "pilot-agent tuning reset goes back to the configuration",
+        )
+
+
+def check_backlog(config: Config) -> Iterator[Check]:
+    """Say how much waits to be delivered, and what keeps it from being kept."""
+    from companion_agent.buffer import store
+
+    for path in store.damaged_files(config.state_dir):
+        if path.exists():
+            detail = f"{path} could not be read and was set aside; is the disk sound?"
+            yield Check("backlog", "bad", detail, f"save or delete it: {path}*")
+    if not config.backlog.enabled:
+        yield Check("backlog", "absent", "switched off in the configuration")
+        return
+    with suppress(FileNotFoundError):
+        free = shutil.disk_usage(config.state_dir).free
+        if free < SPACE_NEEDED:
+            yield Check("backlog", "bad", f"the disk of {config.state_dir} is full", "make room")
+    if not (config.state_dir / FILE).exists():
+        yield Check("backlog", "ok", "nothing waits to be delivered")
+        return
+    try:
+        kept = store.look(config.state_dir)
+    except store.StoreError as error:
+        yield Check("backlog", "bad", str(error))
+        return
+    size = f"{kept.size / MIB:.1f} of {config.backlog.max_size / MIB:.0f} MiB"
+    if kept.oldest is None:
+        yield Check("backlog", "ok", f"nothing waits to be delivered; {size}")
+        return
+    since = time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(kept.oldest))
+    waiting = f"{kept.rows} reading{'' if kept.rows == 1 else 's'}"
+    yield Check("backlog", "ok", f"{waiting} since {since} to be delivered; {size}")
+
+
+def _check_secrets(config: Config) -> Iterator[Check]:
+    """Look at who can read passwords and keys that a person wrote down."""
+    if not config.secret_files:
+        return
+    problems = [
+        problem for path in config.secret_files for problem in check_secret(path, config.state_dir)
+    ]
+    for problem in problems:
+        yield Check("secrets", "bad", problem.text, problem.fix)
+    if not problems:
+        names = ", ".join(str(path) for path in config.secret_files)
+        yield Check("secrets", "ok", f"nobody else can read {names}")
+
+
+def _check_refused(config: Config) -> Check:
+    """Ask the running agent what it has refused; only it knows."""
+    try:
+        client = LocalClient(config.state_dir)
+        try:
+            refused = client.ask({"ask": "refused"})["refused"]
+        finally:
+            client.close()
+    except ChannelError as error:
+        return Check("refused messages", "absent", str(error))
+    if not refused:
+        return Check("refused messages", "ok", "none since the agent's start")
+    counted = ", ".join(f"{name} {count}" for name, count in refused.items())
+    record = config.state_dir / "audit.log"
+    hint = f"{record} says more; docs/protocol.md says what they mean"
+    return Check("refused messages", "ok", f"since the agent's start: {counted}", hint)
+
+
+def _check_clock(now: float) -> Check:
+    if now >= CLOCK_EARLIEST:
+        return Check("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now)))
+    return Check(
+        "clock",
+        "bad",
+        f"says {time.strftime('%Y-%m-%d', time.gmtime(now))}",
+        "set it; certificates and time stamps need it",
+    )
+
+
+# --- A broker --------------------------------------------------------------------------------
+
+
+class _Visit:
+    """One connection to one broker, driven until it has answered."""
+
+    def __init__(self, broker: Broker) -> None:
+        guest = f"pilot-doctor-{secrets.token_hex(4)}"
+        if broker.client_id:
+            # The configured one would push the running agent out.
+            guest = f"{broker.client_id}-doctor"
+        self._waker = Waker()
+        self.heard: set[str] = set()
+        self.transport = Transport(
+            [replace(broker, client_id="")], guest, Counters(), self._waker.wake
+        )
+        self.transport.listener = self
+
+    def connected(self) -> None:
+        """Nothing; the visit sees it."""
+
+    def disconnected(self) -> None:
+        """Nothing; the visit sees it."""
+
+    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Note what came back."""
+        if payload and not retained:
+            self.heard.add(topic)
+
+    def wait(self, done: Callable[[], bool], limit: float) -> bool:
+        """Drive the connection until something is so; tell whether it came to be."""
+        until = time.monotonic() + limit
+        while not done():
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._waker.socket, selectors.EVENT_READ)
+                if (sock := self.transport.socket) is not None:
+                    selector.register(sock, selectors.EVENT_READ)
+                # Short, for what waits to be written and for the transport's own time limits.
+                selector.select(min(left, 0.2))
+            self._waker.drain()
+            self.transport.readable()
+            self.transport.step()
+        return True
+
+    def end(self) -> None:
+        self.transport.close()
+
+
+def check_broker(broker: Broker, topics: Topics, birth_topic: str) -> Iterator[Check]:
+    """Connect to a broker, log in, and try what the agent does there."""
+    visit = _Visit(broker)
+    transport = visit.transport
+    name = f"broker {broker}"
+    try:
+        transport.start()
+        visit.wait(lambda: transport.online or bool(transport.trouble), BROKER_LIMIT)
+        if not transport.online:
+            yield Check(name, "bad", transport.trouble or "no answer")
+            return
+        yield Check(name, "ok", _describe(broker))
+        heard = [topics.announce, topics.availability, topics.acknowledge, birth_topic]
+        yield _check_listening(visit, name, heard)
+        yield _check_publishing(visit, name, broker, topics.state)
+    finally:
+        visit.end()
+
+
+def _describe(broker: Broker) -> str:
+    parts = ["connected", f"MQTT {broker.protocol}"]
+    parts.append("TLS, certificate verified" if broker.tls else "not encrypted")
+    parts.append(f"logged in as {broker.username}" if broker.username else "without a login")
+    return ", ".join(parts)
+
+
+def _check_listening(visit: _Visit, name: str, topics: Sequence[str]) -> Check:
+    wanted = [topic for topic in topics if topic]
+    visit.transport.subscribe(wanted)
+    answered = visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
+    denied = [topic for topic in wanted if topic in visit.transport.denied]
+    if not answered:
+        return Check(f"{name}, listening", "bad", "the broker did not answer")
+    if denied:
+        hint = "let this user subscribe to them in the broker's access list"
+        return Check(f"{name}, listening", "bad", f"not allowed on {', '.join(denied)}", hint)
+    return Check(f"{name}, listening", "ok", "allowed")
+
+
+def _check_publishing(visit: _Visit, name: str, broker: Broker, topic: str) -> Check:
+    name = f"{name}, publishing"
+    # A state of no collector changes nothing anywhere.
+    empty, _ = protocol.state_payload({})
+    message = Message(topic, empty, qos=1, retain=False)
+    # MQTT 3.1.1 cannot say no: there, only what comes back is known to have arrived.
+    echo = broker.protocol != "5"
+    if echo:
+        visit.transport.subscribe([topic])
+        visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
+    visit.transport.publish(message)
+    answered = visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
+    hint = "let this user publish below it in the broker's access list"
+    if topic in visit.transport.denied:
+        return Check(name, "bad", f"not allowed on {topic}", hint)
+    if not answered:
+        return Check(name, "bad", "the broker did not answer")
+    if echo and not visit.wait(lambda: topic in visit.heard, ECHO_LIMIT):
+        return Check(name, "bad", f"what is published on {topic} does not arrive", hint)
+    return Check(name, "ok", "allowed")
+
+
+def _print_table(checks: Sequence[Check]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    styles = {"ok": "green", "absent": "dim", "bad": "bold red"}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("What", no_wrap=True)
+    table.add_column("")
+    table.add_column("Found")
+    for check in checks:
+        detail = check.detail + (f"\n→ {check.hint}" if check.hint else "")
+        table.add_row(
+            Text(check.name), Text(check.verdict, style=styles[check.verdict]), Text(detail)
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, 200)
+    console.print(table)

@@ -1,0 +1,172 @@
+"""`pilot-agent read`: all current readings of this host, without a broker."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from companion_agent.cli.snapshot import Survey
+from companion_agent.plugins import COLLECTORS
+from companion_agent.units import UNITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from companion_agent.models import Reading, Value
+    from companion_agent.plugins.i2c.overrides import Tuned
+    from companion_agent.plugins.i2c.settings import I2cConfig
+    from companion_agent.plugins.runner import Source
+
+
+def read(names: Sequence[str], *, as_json: bool) -> int:
+    """Print the readings.
+
+    Returns:
+        The exit code.
+    """
+    unknown = [name for name in names if name not in COLLECTORS]
+    if unknown:
+        known = ", ".join(COLLECTORS)
+        print(
+            f"pilot-agent: there is no collector {unknown[0]}; known are {known}", file=sys.stderr
+        )
+        return 2
+    # What goes wrong is said in the table.
+    logging.getLogger("companion_agent").setLevel(logging.CRITICAL)
+    sensors, tuned = _sensors()
+    survey = Survey.of_this_host(names, sensors=sensors, tuned=tuned)
+    if as_json:
+        print(json.dumps(_as_json(survey), indent=2, ensure_ascii=False))
+    else:
+        _print_table(survey)
+    return 0 if any(source.available for source in survey.sources) else 1
+
+
+def _sensors() -> tuple[I2cConfig | None, Tuned | None]:
+    """Return the sensors that the configuration names, and what was changed of them since."""
+    from companion_agent import config
+    from companion_agent.plugins.i2c.overrides import Tuned, TunedError
+    from companion_agent.plugins.i2c.settings import I2cConfig
+
+    try:
+        loaded = config.load(needs_broker=False)
+    except config.ConfigError:
+        return None, None
+    if loaded.i2c == I2cConfig():
+        return None, None
+    try:
+        return loaded.i2c, Tuned.as_of_now(loaded.state_dir)
+    except TunedError as error:
+        print(f"pilot-agent: sensors are read as configured: {error}", file=sys.stderr)
+        return loaded.i2c, None
+
+
+def _as_json(survey: Survey) -> dict[str, Any]:
+    readings = {
+        f"{source.name}.{reading.key}": {
+            "value": value,
+            **{
+                name: text
+                for name, text in (
+                    ("unit", unit_of(source, reading)),
+                    ("kind", kind_of(source, reading)),
+                    ("of", reading.of),
+                    ("device", reading.device.id if reading.device else ""),
+                )
+                if text
+            },
+        }
+        for source, reading, value in _values(survey)
+    }
+    missing = {name: reason for name, reason, _ in missing_of(survey)}
+    return {"readings": readings, "missing": missing}
+
+
+def _print_table(survey: Survey) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Reading", no_wrap=True)
+    table.add_column("Value", justify="right")
+    table.add_column("Unit")
+    table.add_column("Of")
+    last = ""
+    for source, reading, value in _values(survey):
+        if last not in {"", source.name}:
+            table.add_section()
+        last = source.name
+        table.add_row(
+            Text(f"{source.name}.{reading.key}"),
+            Text(shown(value, unit_of(source, reading)), style="dim" if value is None else ""),
+            Text("" if _is_scaled(value, unit_of(source, reading)) else unit_of(source, reading)),
+            Text(reading.of or (reading.device.name if reading.device else "")),
+        )
+    console = Console()
+    if not console.is_terminal:
+        # A pipe has no width: cutting what a script reads would be a trap.
+        console.width = max(console.width, 200)
+    console.print(table)
+    for name, reason, hint in missing_of(survey):
+        console.print(Text(f"{name}: {reason}{f'. {hint}' if hint else ''}", style="dim"))
+
+
+def _values(survey: Survey) -> Iterator[tuple[Source, Reading, Value]]:
+    for source in survey.sources:
+        for reading in source.readings:
+            yield source, reading, source.values.get(reading.key)
+
+
+def missing_of(survey: Survey) -> Iterator[tuple[str, str, str]]:
+    """Yield what could not be read: the collector, why, and what to do about it."""
+    for source in survey.sources:
+        if gone := survey.gone.get(source.name):
+            yield source.name, gone.reason, gone.hint
+        elif source.trouble:
+            yield source.name, source.trouble, ""
+
+
+# --- How values look -------------------------------------------------------------------------
+
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def shown(value: Value, unit: str) -> str:
+    """Write a value for people."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if _is_scaled(value, unit):
+        return _scaled(value, unit)
+    return f"{value:,}"
+
+
+def _is_scaled(value: Value, unit: str) -> bool:
+    return unit in {"B", "B/s"} and isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _scaled(value: float, unit: str) -> str:
+    amount = float(value)
+    for prefix in _BYTES:
+        if abs(amount) < 1024 or prefix == _BYTES[-1]:
+            break
+        amount /= 1024
+    digits = 0 if prefix == "B" else 1
+    return f"{amount:,.{digits}f} {prefix}{unit[1:]}"
+
+
+def kind_of(source: Source, reading: Reading) -> str:
+    """Return what a reading is, by the catalogue's name."""
+    return reading.kind or f"{source.name}.{reading.key}"
+
+
+def unit_of(source: Source, reading: Reading) -> str:
+    """Return a reading's unit; the catalogue's where the reading does not say."""
+    return reading.unit or UNITS.get(kind_of(source, reading), "")

@@ -1,0 +1,401 @@
+"""The conversation: broker, configuration, service, pairing; and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+import os
+from pathlib import Path, PurePosixPath
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from companion_agent.cli.setup import discovery, probe
+from companion_agent.cli.setup.prompts import Asker, NobodyThereError
+from companion_agent.cli.setup.writer import (
+    Place,
+    WriteError,
+    foresee,
+    read_settings,
+    write,
+)
+from companion_agent.config import (
+    Broker,
+    Config,
+    ConfigError,
+    Tls,
+    load,
+    search_path,
+)
+from companion_agent.config.source import parse_broker
+from companion_agent.config.values import read_secret
+from companion_agent.security.key_store import StoreError, TrustStore
+from companion_agent.service import unit
+from companion_agent.service.linux import (
+    Service,
+    ServiceError,
+    describe,
+    this_program,
+)
+
+if TYPE_CHECKING:
+    from companion_agent.cli.setup.probe import Trial
+    from companion_agent.service.unit import Program
+
+OK = 0
+NOT_WELL = 1
+BAD_INPUT = 2
+
+# From the start of the service to its first word from the broker.
+_ONLINE_LIMIT = 20.0
+_RETRY = "Enter to try again, another address, or “keep” to write it as it is"
+_KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line says; what it leaves out is asked for or stays as it is.
+
+    Attributes:
+        config: The configuration file.
+        broker: The broker's address.
+        username: The login.
+        password_file: The file that holds its password; `-` for the input.
+        tls: Whether to encrypt.
+        ca_cert: The authority to trust.
+        client_cert: The agent's own certificate.
+        client_key: Its key.
+        name: What the host is shown as.
+        settings: A file with more of the configuration.
+        fleet_key_file: A file with the fleet key.
+        check: Whether to say only what would be changed.
+        untested: Whether to go on although the broker does not answer.
+        service: Whether to install and start the service.
+        pair: Whether to show a code; by default where somebody sits and none is paired.
+    """
+
+    config: Path | None = None
+    broker: str = ""
+    username: str = ""
+    password_file: str = ""
+    tls: bool = False
+    ca_cert: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    name: str = ""
+    settings: Path | None = None
+    fleet_key_file: Path | None = None
+    check: bool = False
+    untested: bool = False
+    service: bool = True
+    pair: bool | None = None
+
+
+def setup(wishes: Wishes, asker: Asker, service: Service | None = None) -> int:
+    """Set this host up, as far as it is not.
+
+    Args:
+        wishes: What the command line says.
+        asker: Asks for the rest.
+        service: The system's service.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        return _Setup(wishes, asker, service or Service(check=wishes.check)).run()
+    except (NobodyThereError, WriteError, ServiceError) as error:
+        print(f"pilot-agent: {error}", file=sys.stderr)
+        return BAD_INPUT if isinstance(error, NobodyThereError) else NOT_WELL
+
+
+class _Setup:
+    def __init__(self, wishes: Wishes, asker: Asker, service: Service) -> None:
+        self._wishes = wishes
+        self._asker = asker
+        self._service = service
+
+    def run(self) -> int:
+        program = self._look_first() if self._wishes.service else None
+        place = self._place()
+        try:
+            before = load(place.path, {}) if place.path.exists() else None
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                print(mistake, file=sys.stderr)
+            print("Mend the configuration, or move it away; then call setup again.")
+            return BAD_INPUT
+        try:
+            broker = self._wanted(before)
+            settings = read_settings(self._wishes.settings, self._wishes.fleet_key_file)
+        except ValueError as error:
+            print(f"pilot-agent: {error}", file=sys.stderr)
+            return BAD_INPUT
+        tried, keep = self._try(broker, before)
+        keep = keep or self._wishes.untested or self._wishes.check or _is(before, tried.broker)
+        if tried.problems and not keep:
+            print("Nothing was changed. --untested writes it all the same.", file=sys.stderr)
+            return NOT_WELL
+        if program:
+            self._service.add_user(packaged=self._service.packaged(program))
+        count = len(self._service.changes)
+        written = write(self._service, place, before, tried.broker, self._wishes.name, settings)
+        if self._wishes.check:
+            known = before or Config((tried.broker,), Path())
+            return self._foresee(program, foresee(known, settings), count)
+        print(f"Configuration: {place.path}" + ("" if written else " (as it was)"))
+        after = load(place.path, {})
+        code = self._serve(program, after, written=written) if program else OK
+        print(describe(self._service.changes))
+        if program and code == OK:
+            return self._pair(after)
+        return code
+
+    # --- Looking first -------------------------------------------------------------------
+
+    def _look_first(self) -> Program:
+        if not is_administrator():
+            raise ServiceError(
+                "a service is installed by root: sudo pilot-agent setup "
+                "(or --no-service, to write only a configuration for yourself)"
+            )
+        if not self._service.has_systemd:
+            raise ServiceError(
+                "systemd does not run this system; `pilot-agent setup --no-service` writes the "
+                "configuration, and your service manager starts `pilot-agent run`"
+            )
+        program = this_program()
+        if program.home and program.home != PurePosixPath("/root"):
+            print(
+                f"Note: the program lies in {program.home}, so whoever owns that decides what the "
+                "service runs."
+            )
+        return program
+
+    def _place(self) -> Place:
+        if self._wishes.service:
+            path = self._wishes.config or Path(unit.CONFIG_FOLDER, "config.yaml")
+            if path.parent != Path(unit.CONFIG_FOLDER) or path.name != "config.yaml":
+                raise WriteError("the service reads /etc/pilot-agent/config.yaml and no other file")
+            return Place(path, "root", unit.USER)
+        found = search_path()
+        return Place((self._wishes.config or found[0 if is_administrator() else -1]).absolute())
+
+    # --- The broker ----------------------------------------------------------------------
+
+    def _wanted(self, before: Config | None) -> Broker:
+        wishes = self._wishes
+        broker = before.brokers[0] if before else None
+        if wishes.broker:
+            named = parse(wishes.broker)
+            if broker is None or (named.host, named.port) != (broker.host, broker.port):
+                broker = named
+        if broker is None:
+            broker = parse(self._ask_address())
+        if wishes.username:
+            broker = replace(broker, username=wishes.username)
+        if password := self._password():
+            broker = replace(broker, password=password)
+        if wishes.tls or wishes.ca_cert or wishes.client_cert:
+            port = 8883 if broker.tls is None and broker.port == 1883 else broker.port
+            broker = replace(broker, port=port, tls=self._tls(broker.tls or Tls()))
+        return broker
+
+    def _tls(self, tls: Tls) -> Tls:
+        """Say which files are meant; those that were copied before are not new."""
+        wishes = self._wishes
+        given = {
+            "ca_cert": wishes.ca_cert,
+            "client_cert": wishes.client_cert,
+            "client_key": wishes.client_key,
+        }
+        changed: dict[str, Any] = {}
+        for key, path in given.items():
+            if path is None:
+                continue
+            kept: Path | None = getattr(tls, key)
+            try:
+                same = kept is not None and kept.read_bytes() == path.read_bytes()
+            except OSError as error:
+                raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from error
+            if not same:
+                changed[key] = path.absolute()
+        return replace(tls, **changed)
+
+    def _password(self) -> str:
+        given = self._wishes.password_file
+        if given == "-":
+            return sys.stdin.readline().rstrip("\r\n")
+        if given:
+            try:
+                return read_secret(Path(given))
+            except ValueError as error:
+                raise ValueError(f"{given}: {error}") from None
+        return os.environ.get("PILOT_BROKER__PASSWORD", "")
+
+    def _ask_address(self) -> str:
+        print("Looking for a broker …", flush=True)
+        found = discovery.find()
+        for one in found:
+            print(f"  {one}  ({one.what})")
+        default = str(found[0]) if found else ""
+        return self._asker.text("Which broker does Home Assistant use?", default, flag="--broker")
+
+    def _try(self, broker: Broker, before: Config | None) -> tuple[Trial, bool]:
+        may_encrypt = not _is(before, broker)
+        while True:
+            tried = probe.attempt(broker, before, may_encrypt=may_encrypt)
+            broker = tried.broker
+            for check in tried.checks:
+                mark = "✗" if check.verdict == "bad" else "✓"
+                print(f"{mark} {check.name}: {check.detail}")
+                if check.hint:
+                    print(f"  → {check.hint}")
+            if not tried.problems or not self._asker.interactive:
+                return tried, False
+            if tried.cure == "login":
+                username = self._asker.text("User name", broker.username, flag="--username")
+                password = self._asker.secret("Password", flag="--password-file")
+                broker = replace(broker, username=username, password=password)
+            elif tried.cure == "authority":
+                question = "File with the certificate of your own authority (PEM)"
+                path = Path(self._asker.text(question, flag="--ca-cert")).expanduser()
+                broker = replace(broker, tls=replace(broker.tls or Tls(), ca_cert=path.absolute()))
+            else:
+                answer = self._asker.text(_RETRY, str(broker), flag="--broker")
+                if answer == _KEEP:
+                    return tried, True
+                if answer != str(broker):
+                    broker = self._understood(answer, broker)
+
+    def _understood(self, answer: str, broker: Broker) -> Broker:
+        try:
+            named = parse(answer)
+        except ValueError as error:
+            print(error)
+            return broker
+        return replace(
+            named,
+            username=named.username or broker.username,
+            password=named.password or broker.password,
+        )
+
+    # --- The service ---------------------------------------------------------------------
+
+    def _foresee(self, program: Program | None, config: Config, count: int) -> int:
+        """Say what would be changed."""
+        service = self._service
+        if program:
+            service.install(program, config.commands, i2c=config.collector("i2c").enabled)
+            service.start(restart=len(service.changes) > count)
+        print(describe(service.changes, check=True))
+        return OK
+
+    def _serve(self, program: Program, config: Config, *, written: bool) -> int:
+        service = self._service
+        count = len(service.changes)
+        service.install(program, config.commands, i2c=config.collector("i2c").enabled)
+        service.start(restart=written or len(service.changes) > count)
+        until = time.monotonic() + _ONLINE_LIMIT
+        while not (status := service.status()).startswith("Connected"):
+            if time.monotonic() > until or not service.active:
+                print(f"The service runs. {status}." if service.active else service.last_words())
+                return OK if self._wishes.untested and service.active else NOT_WELL
+            time.sleep(0.2)
+        print(f"The service runs. {status}.")
+        return OK
+
+    def _pair(self, config: Config) -> int:
+        try:
+            paired = bool(TrustStore(config.state_dir).peek() or config.fleet)
+        except StoreError as error:
+            print(f"pilot-agent: {error}", file=sys.stderr)
+            return NOT_WELL
+        wanted = self._wishes.pair
+        if wanted is None:
+            wanted = self._asker.interactive and not paired
+        if not wanted:
+            if not paired:
+                print("Next: `pilot-agent pair` shows the code that Home Assistant asks for.")
+            return OK
+        from companion_agent.cli import pair  # noqa: PLC0415  (brings much with it)
+
+        print()
+        return pair.pair(config.state_dir, qr=True)
+
+
+def remove(
+    asker: Asker,
+    service: Service | None = None,
+    *,
+    purge: bool | None = None,
+    check: bool = False,
+) -> int:
+    """Take the service away, and what it kept if that is wanted.
+
+    Args:
+        asker: Asks whether keys and history go too.
+        service: The system's service.
+        purge: The answer; asked for when `None`, and no where nobody sits.
+        check: Whether to say only what would be changed.
+
+    Returns:
+        The exit code.
+    """
+    service = service or Service(check=check)
+    if not is_administrator():
+        text = "pilot-agent: a service is removed by root: sudo pilot-agent setup --remove"
+        print(text, file=sys.stderr)
+        return NOT_WELL
+    try:
+        if purge is None:
+            question = "Delete its configuration, its keys and its history too?"
+            purge = asker.yes(question, default=False)
+        service.remove()
+        if purge:
+            folders = {PurePosixPath(unit.CONFIG_FOLDER), PurePosixPath(unit.STATE_FOLDER)}
+            service.purge(*folders)
+        else:
+            print(f"Kept: {unit.CONFIG_FOLDER}, {unit.STATE_FOLDER} and the user {unit.USER}.")
+        print(describe(service.changes, check=service.check))
+    except (NobodyThereError, ServiceError) as error:
+        print(f"pilot-agent: {error}", file=sys.stderr)
+        return NOT_WELL
+    return OK
+
+
+def parse(address: str) -> Broker:
+    """Read a broker's address as the configuration does.
+
+    Raises:
+        ValueError: It is none; the text says why.
+    """
+    try:
+        tree = parse_broker(address)
+    except ValueError as error:
+        raise ValueError(f"the broker “{address}” {error}") from None
+    tls = Tls() if "tls" in tree else None
+    return Broker(
+        host=str(tree["host"]),
+        port=int(str(tree.get("port", 8883 if tls else 1883))),
+        username=str(tree.get("username", "")),
+        password=str(tree.get("password", "")),
+        tls=tls,
+    )
+
+
+def _is(before: Config | None, broker: Broker) -> bool:
+    """Tell whether a broker is what the configuration says already."""
+    return before is not None and before.brokers[0] == broker
+
+
+if sys.platform == "win32":
+
+    def is_administrator() -> bool:
+        """Tell whether this may install services."""
+        return False
+
+else:
+
+    def is_administrator() -> bool:
+        """Tell whether this may install services."""
+        return os.geteuid() == 0

@@ -1,0 +1,35 @@
+"""The errors that one part of the agent raises and another handles."""
+
+from __future__ import annotations
+
+
+class PilotError(Exception):
+    """The root of the agent's own errors."""
+
+
+class Unavailable(PilotError):  # noqa: N818 - a finding, not a mistake
+    """This host does not offer what a collector reads.
+
+    Attributes:
+        reason: What is missing, in words that `pilot-agent doctor` prints.
+        hint: What the user can do about it; empty where nothing can be done.
+    """
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+
+
+class CommandError(PilotError):
+    """A command was not carried out.
+
+    Attributes:
+        reason: Code for the result, one of those in `docs/protocol.md`.
+        detail: Words for the user: what happened and what to do.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail

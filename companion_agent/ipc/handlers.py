@@ -1,0 +1,228 @@
+"""The service's part in pairing: it carries messages and keeps keys, and never knows the code."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+import logging
+from typing import TYPE_CHECKING, Any
+
+from companion_agent.clock import elapsed
+from companion_agent.security.envelope import MAX_PAIRING, MalformedError, dump
+from companion_agent.security.key_store import StoreError, is_name, parse_secret
+from companion_agent.security.keys import FLEET, is_controller
+from companion_agent.security.pairing import attempt_of, parse_pair_request
+from companion_agent.security.rate_limit import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from companion_agent.ipc.server import Caller
+    from companion_agent.security.audit import AuditLog
+    from companion_agent.security.keyring import KeyRing
+
+_LOGGER = logging.getLogger(__name__)
+
+# How long the end of a code explains why it does not pair any more.
+_REMEMBERED = 600.0
+_ENDS = ("expired", "burned")
+
+
+def no_update(_caller: Caller, _message: dict[str, Any]) -> dict[str, Any]:
+    """Answer for an agent that cannot be updated."""
+    return {"error": "this agent cannot be updated"}
+
+
+class Desk:
+    """Connects a terminal that shows a code with the controllers that ask to pair.
+
+    Args:
+        ring: Where keys are kept.
+        base: Prefix and id of this host, joined by a slash.
+        publish: Publishes text on a topic, at QoS 1 and not retained.
+        changed: Called when the announce has to change.
+        online: Tells whether the broker is connected.
+        audit: The record.
+        clock: Returns seconds that never go back.
+        refusals: Returns how many messages this host has refused, by what and why.
+        update: Answers `pilot-agent update`.
+    """
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        base: str,
+        publish: Callable[[str, str], None],
+        changed: Callable[[], None],
+        online: Callable[[], bool],
+        audit: AuditLog,
+        clock: Callable[[], float] = elapsed,
+        refusals: Callable[[], Mapping[str, int]] = dict,
+        update: Callable[[Caller, dict[str, Any]], dict[str, Any]] = no_update,
+    ) -> None:
+        self._ring = ring
+        self._base = base
+        self._publish = publish
+        self._changed = changed
+        self._online = online
+        self._audit = audit
+        self._refusals = refusals
+        self._update = update
+        self._clock = clock
+        self._terminal: Caller | None = None
+        self._ended = ("no_code", float("-inf"))
+        self._messages = TokenBucket(5, 10, clock)
+        self._log_lines = TokenBucket(1 / 600, 3, clock)
+        self.refused: Counter[str] = Counter()
+
+    @property
+    def pairing(self) -> bool:
+        """Whether a code is shown now."""
+        return self._terminal is not None
+
+    # --- What controllers say ------------------------------------------------------------
+
+    def received(self, controller: str, kind: str, payload: bytes, *, retained: bool) -> None:
+        """Take a message below `pair/`.
+
+        Args:
+            controller: The segment of the topic that names who speaks.
+            kind: The topic's last segment.
+            payload: What was published.
+            retained: Whether the broker had kept it.
+        """
+        if retained:
+            self.refused["retained"] += 1
+        elif not is_controller(controller) or kind not in ("request", "confirm"):
+            self.refused["malformed"] += 1
+        elif not self._messages.take():
+            self.refused["flood"] += 1
+        elif self._terminal is None:
+            self._nobody_there(controller, kind, payload)
+        elif len(payload) > MAX_PAIRING:
+            self.refused["malformed"] += 1
+        else:
+            self._terminal.send({kind: controller, "payload": base64.b64encode(payload).decode()})
+
+    def _nobody_there(self, controller: str, kind: str, payload: bytes) -> None:
+        if kind != "request":
+            return
+        try:
+            asked = parse_pair_request(payload)
+        except MalformedError:
+            self.refused["malformed"] += 1
+            self._say(controller, "answer", {"attempt": attempt_of(payload), "error": "malformed"})
+            return
+        reason, since = self._ended
+        recent = self._clock() - since < _REMEMBERED
+        error = reason if recent else "no_code"
+        self.refused[error] += 1
+        self._say(controller, "answer", {"attempt": asked.attempt, "error": error})
+        if self._log_lines.take():
+            _LOGGER.warning(
+                'Home Assistant "%s" asks to pair with this host. To let it command this host, '
+                "run: sudo pilot-agent pair",
+                asked.name,
+            )
+
+    # --- What terminals say --------------------------------------------------------------
+
+    def asked(self, caller: Caller, message: dict[str, Any]) -> None:
+        """Take a message from a terminal."""
+        if "ask" in message:
+            caller.send(self._answer(caller, message))
+        elif caller is self._terminal:
+            self._relay(caller, message)
+
+    def gone(self, caller: Caller) -> None:
+        """Take note that a terminal has ended; its code ends with it."""
+        if caller is self._terminal:
+            self._end("no_code")
+
+    def _answer(self, caller: Caller, message: dict[str, Any]) -> dict[str, Any]:
+        match message["ask"]:
+            case "list":
+                return {"controllers": self._list(), "fleet": FLEET in self._ring.ids}
+            case "revoke":
+                return self._revoke(message.get("ids"))
+            case "pair":
+                return self._begin(caller)
+            case "refused":
+                return {"refused": dict(self._refusals())}
+            case "update":
+                return self._update(caller, message)
+            case _:
+                return {"error": "the agent and this command are of different versions"}
+
+    def _list(self) -> list[dict[str, Any]]:
+        return [
+            {"id": known.id, "name": known.name, "since": known.since}
+            for known in self._ring.controllers
+        ]
+
+    def _revoke(self, ids: object) -> dict[str, Any]:
+        wanted = [one for one in ids if isinstance(one, str)] if isinstance(ids, list) else []
+        revoked = []
+        try:
+            for controller in wanted:
+                name = self._ring.name(controller)
+                if self._ring.revoke(controller):
+                    revoked.append(controller)
+                    self._audit.write("revoked", controller=controller, name=name, by="terminal")
+        except StoreError as error:
+            return {"error": str(error)}
+        finally:
+            if revoked:
+                self._changed()
+        return {"revoked": revoked}
+
+    def _begin(self, caller: Caller) -> dict[str, Any]:
+        if self._terminal not in (None, caller):
+            return {"error": "another terminal shows a code already"}
+        self._terminal = caller
+        self._changed()
+        return {"host": self._base, "online": self._online()}
+
+    def _relay(self, caller: Caller, message: dict[str, Any]) -> None:
+        if (end := message.get("end")) is not None:
+            self._end(end if end in _ENDS else "no_code")
+            return
+        controller, payload = message.get("to"), message.get("payload")
+        kind = message.get("say")
+        if not isinstance(controller, str) or not is_controller(controller):
+            return
+        if kind not in ("answer", "result") or not isinstance(payload, dict):
+            return
+        if "secret" in message and not self._keep(caller, controller, message):
+            return
+        if isinstance(error := payload.get("error"), str):
+            self.refused[error] += 1
+        if kind == "result" and isinstance(error, str):
+            self._audit.write_stranger("pairing", error, controller=controller)
+        self._say(controller, kind, payload)
+        if "secret" in message:
+            # After the result, so that the controller can verify the announce that follows.
+            self._end("no_code")
+
+    def _keep(self, caller: Caller, controller: str, message: dict[str, Any]) -> bool:
+        name = message.get("name")
+        if not isinstance(name, str) or not is_name(name):
+            caller.send({"error": "the controller has no proper name"})
+            return False
+        try:
+            self._ring.add(controller, name, parse_secret(message["secret"]))
+        except (StoreError, ValueError) as error:
+            caller.send({"error": str(error)})
+            return False
+        self._audit.write("paired", controller=controller, name=name)
+        _LOGGER.info('Paired with Home Assistant "%s" (%s)', name, controller)
+        caller.send({"stored": controller})
+        return True
+
+    def _end(self, reason: str) -> None:
+        self._terminal = None
+        self._ended = (reason, self._clock())
+        self._changed()
+
+    def _say(self, controller: str, kind: str, payload: dict[str, Any]) -> None:
+        self._publish(f"{self._base}/pair/{controller}/{kind}", dump(payload))

@@ -1,0 +1,176 @@
+"""What the parts of the agent hand to each other: readings, devices, commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Value = bool | int | float | str | None
+"""One value of a reading; `None` says that it cannot be read now."""
+
+ValueType = Literal["number", "text", "boolean", "timestamp", "enum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device below the host that readings belong to, and that may stand in a room of its own.
+
+    Attributes:
+        id: Names it on this host for ever.
+        name: What to call it.
+        manufacturer: Who made it; empty when not known.
+        model: What it is; empty when not known.
+    """
+
+    id: str
+    name: str = ""
+    manufacturer: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One thing that a collector reports.
+
+    Attributes:
+        key: Its name within the collector, `used_percent` or `root.used_percent`.
+        kind: What it is, from the catalogue in `docs/protocol.md`; `<collector>.<key>` when empty.
+        of: Which one, where there are several of a kind: a mount point, an interface.
+        device: The device below the host that it belongs to; `None` for the host itself.
+        name: What to call it, for kinds that are not in the catalogue.
+        unit: Its unit, for kinds that are not in the catalogue.
+        type: Its type, for kinds that are not in the catalogue.
+        options: The values of an `enum` that is not in the catalogue.
+        resolution: What the source can resolve; numbers are rounded to it. 0 leaves them alone.
+        deadband: A change smaller than this is noise and is not reported.
+    """
+
+    key: str
+    kind: str = ""
+    of: str = ""
+    device: Device | None = None
+    name: str = ""
+    unit: str = ""
+    type: ValueType = "number"
+    options: tuple[str, ...] = ()
+    resolution: float = 0
+    deadband: float = 0
+
+    def settle(self, value: Value, last: Value) -> Value:
+        """Round a value to the resolution and hold it inside the dead-band around the last one.
+
+        Args:
+            value: What was read.
+            last: What was reported before; `None` when nothing was.
+
+        Returns:
+            The value to report: `last` itself when the change is smaller than the dead-band.
+        """
+        if value is None or isinstance(value, (bool, str)):
+            return value
+        if (
+            isinstance(last, (int, float))
+            and not isinstance(last, bool)
+            # Nothing is never noise: a rate that ends, ends at 0.
+            and value != 0
+            and abs(value - last) < self.deadband
+        ):
+            return last
+        if not self.resolution:
+            return value
+        steps = round(value / self.resolution)
+        if self.resolution >= 1:
+            return int(steps * self.resolution)
+        # Dividing by the inverse keeps 0.1-steps at 12.3 instead of 12.299999999999999.
+        return steps / round(1 / self.resolution)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of several things of a sort (disks, interfaces) the user wants, by glob patterns."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def wants(self, name: str) -> bool:
+        """Tell whether a thing is wanted: included (or no list given) and not excluded."""
+        if any(fnmatchcase(name, pattern) for pattern in self.exclude):
+            return False
+        return not self.include or any(fnmatchcase(name, pattern) for pattern in self.include)
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A permission that the operating system does not give the agent.
+
+    Attributes:
+        reason: What kind of permission it is: `polkit`, `group`, `package`.
+        fix: What the administrator does about it, exactly.
+    """
+
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of a command.
+
+    Attributes:
+        unit: What it counts, as the announce says it ("seconds").
+        minimum: Smallest value that is accepted.
+        maximum: Largest value that is accepted.
+        default: Value when the caller leaves it out; it must not when `None`.
+        step: By how much it is sensibly changed; 0 when by anything.
+    """
+
+    unit: str
+    minimum: float
+    maximum: float
+    default: float | None = None
+    step: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextArgument:
+    """An argument of a command that is a text: printable ASCII without spaces.
+
+    Attributes:
+        longest: Characters that are accepted.
+        default: Value when the caller leaves it out.
+        unit: What the announce says of it.
+    """
+
+    longest: int
+    default: str
+    unit: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing that Home Assistant can ask of this host.
+
+    A command with a `state` is a *setting*: its argument `value` is what the reading shall be.
+
+    Attributes:
+        key: Its whole key, `power.shutdown`.
+        args: Its arguments by name.
+        missing: Why the operating system would refuse it, when it would.
+        cooldown: Seconds in which a second call is refused, unless configured.
+        kind: What it is, from the catalogue in `docs/protocol.md`; the key when empty.
+        device: The device below the host that it is about; the host itself when empty.
+        state: The whole key of the reading that says the present value; its collector is read
+            as soon as the command is done.
+    """
+
+    key: str
+    args: Mapping[str, Argument | TextArgument] = field(default_factory=dict)
+    missing: Missing | None = None
+    cooldown: float = 0
+    kind: str = ""
+    device: str = ""
+    state: str = ""

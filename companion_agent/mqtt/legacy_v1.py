@@ -1,0 +1,194 @@
+"""The flat topics of Pilot's first version, said beside the host's own while a house migrates.
+
+They have a connection of their own, because a connection has one will, and the host's own says
+that the host is lost. Nothing is subscribed to: whoever may log in to a broker could have
+commanded the first version, and shall not command this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from companion_agent.mqtt.connection import (
+    LOG as TRANSPORT_LOG,
+    Message,
+    State,
+    Transport,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+
+    from companion_agent.config.model import Broker, V1Topics
+    from companion_agent.models import Value
+
+ONLINE, OFFLINE = b"online", b"offline"
+# What Home Assistant takes for "unknown", and what the first version's language wrote for it.
+_NOTHING = "None"
+
+
+class Flat(NamedTuple):
+    """A state of the first version.
+
+    Attributes:
+        key: The key of the reading that it is, with `*` for the one that there may be several of.
+        name: Its name there.
+        convert: Makes its value of the reading's.
+    """
+
+    key: str
+    name: str
+    convert: Callable[[Any], Value] = lambda value: value
+
+
+# The first version knew one battery and one address: the first that can be read.
+TABLE = (
+    Flat("cpu.percent", "cpu"),
+    Flat("cpu.temperature", "cpu_temp"),
+    Flat("cpu.frequency", "cpu_frequency", lambda megahertz: round(megahertz / 1000, 3)),
+    Flat("memory.percent", "memory"),
+    Flat("network.*.ipv4", "ip"),
+    Flat("battery.*.level", "battery_level", round),
+    Flat("battery.*.state", "battery_state"),
+)
+
+
+def flatten(collector: str, values: Mapping[str, Value]) -> dict[str, str]:
+    """Return the first version's states, by name, of what a collector has read.
+
+    Args:
+        collector: The collector.
+        values: Its values by the reading's name within it; `None` for what cannot be read now.
+    """
+    states = {}
+    for flat in TABLE:
+        if flat.key.partition(".")[0] != collector:
+            continue
+        found = [
+            value for key, value in values.items() if fnmatchcase(f"{collector}.{key}", flat.key)
+        ]
+        if found:
+            first = next((value for value in found if value is not None), None)
+            states[flat.name] = _NOTHING if first is None else str(flat.convert(first))
+    return states
+
+
+@dataclass(slots=True)
+class _Uncounted:
+    """The agent's own count is of the connection that Home Assistant hears of."""
+
+    reconnects: int = 0
+    dropped_messages: int = 0
+
+
+class _Labelled(logging.LoggerAdapter[logging.Logger]):
+    """Says whose connection a line is about."""
+
+    def process(
+        self, msg: str, kwargs: MutableMapping[str, Any]
+    ) -> tuple[str, MutableMapping[str, Any]]:
+        """Put it in front."""
+        return f"Mirror of the v1 topics: {msg}", kwargs
+
+
+class Mirror:
+    """Says what the agent says once more, in the first version's topics.
+
+    Attributes:
+        transport: Its connection, for the loop to wait for.
+
+    Args:
+        topics: What the topics are called.
+        brokers: The brokers, the preferred one first.
+        client_id: The MQTT client id.
+        wake: Wakes the loop from another thread.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        topics: V1Topics,
+        brokers: Sequence[Broker],
+        client_id: str,
+        wake: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._topics = topics
+        self._base = f"{topics.prefix}/{topics.device}"
+        self._present = True
+        self._states: dict[str, str] = {}
+        self._of: dict[str, set[str]] = {}
+        # Two connections with one client id would put each other out.
+        own = [
+            replace(broker, client_id=f"{broker.client_id}-v1") if broker.client_id else broker
+            for broker in brokers
+        ]
+        self.transport = Transport(
+            own, client_id, _Uncounted(), wake, clock, log=_Labelled(TRANSPORT_LOG, {})
+        )
+        self.transport.listener = self
+        will = self._availability(OFFLINE)
+        self.transport.will = (lambda: will) if will else None
+
+    # --- What the agent tells ------------------------------------------------------------
+
+    def state(self, collector: str, values: Mapping[str, Value]) -> None:
+        """Take a collector's values; none when it has gone."""
+        states = flatten(collector, values)
+        gone = self._of.get(collector, set()) - states.keys()
+        self._of[collector] = set(states)
+        self._states.update(states)
+        for name in gone:
+            del self._states[name]
+            self._publish(name, "")  # takes the retained message away
+        for name, text in states.items():
+            self._publish(name, text)
+
+    def step(self, *, present: bool, elsewhere: bool) -> None:
+        """Do what is due.
+
+        Args:
+            present: Whether the host is there: not asleep, and not shutting down.
+            elsewhere: Whether another agent speaks for this host; then this one says nothing.
+        """
+        idle = self.transport.state is State.IDLE
+        if elsewhere and not idle:
+            self.transport.close()
+        elif idle and not elsewhere:
+            self.transport.start()
+        if present != self._present:
+            self._present = present
+            self._say_whether_present()
+        self.transport.step()
+
+    # --- What the transport tells --------------------------------------------------------
+
+    def connected(self) -> None:
+        """Say everything."""
+        self._say_whether_present()
+        for name, text in self._states.items():
+            self._publish(name, text)
+
+    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Hear nothing, since nothing was subscribed to."""
+
+    def disconnected(self) -> None:
+        """Wait: everything is said again with the next connection."""
+
+    # --- Saying --------------------------------------------------------------------------
+
+    def _publish(self, name: str, text: str) -> None:
+        self.transport.publish(Message(f"{self._base}/state/{name}", text.encode()))
+
+    def _say_whether_present(self) -> None:
+        if message := self._availability(ONLINE if self._present else OFFLINE):
+            self.transport.publish(message)
+
+    def _availability(self, payload: bytes) -> Message | None:
+        topic = self._topics.availability_topic
+        if topic is None:
+            topic = f"{self._base}/availability"
+        return Message(topic, payload, qos=1) if topic else None

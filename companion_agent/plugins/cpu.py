@@ -1,0 +1,126 @@
+"""The processor: use in total and per core, load, frequency, temperature, context switches."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, ClassVar
+
+from companion_agent.models import Reading, Selection, Value
+from companion_agent.plugins._following import FollowingCollector
+from companion_agent.plugins._rates import SHORTEST, Rates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from companion_agent.platforms.base import CpuSample, CpuTimes, Platform
+
+_LOADS = ("load_1m", "load_5m", "load_15m")
+
+_FIXED = {
+    reading.key: reading
+    for reading in (
+        # A hundred ticks a second and core: over ten seconds 0.1 % is real. Half a percent is
+        # what an idle system's timers do.
+        Reading("percent", resolution=0.1, deadband=0.5),
+        # The kernel writes two decimals; a load wanders by some hundredths at rest.
+        *(Reading(key, resolution=0.01, deadband=0.05) for key in _LOADS),
+        # Cores change their clock a hundred times a second, by a bus clock of 25 MHz and more.
+        Reading("frequency", resolution=1, deadband=25),
+        # Drivers resolve 1, 0.5 or 0.125 °C, and the last step flickers.
+        Reading("temperature", resolution=0.1, deadband=0.5),
+        # A system at rest has some hundreds a second, never the same.
+        Reading("context_switches", resolution=10, deadband=100),
+    )
+}
+
+
+class CpuCollector(FollowingCollector):
+    """Reads the processor. Percentages are of the time since the last reading."""
+
+    name: ClassVar[str] = "cpu"
+    interval: ClassVar[float] = 10
+
+    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
+        super().__init__(platform, selection)
+        self._rates = Rates()
+        self._shares = _Shares()
+        self._cores: tuple[int, ...] = ()
+        # What could be read once is announced from then on, also while it cannot be read.
+        self._offered = frozenset[str]()
+
+    def collect(self) -> Mapping[str, Value]:
+        """Read the processor."""
+        sample = self.platform.cpu()
+        percent, shares = self._shares.measure(sample)
+        optional = self._optional(sample)
+        offered = {"percent", *(key for key, value in optional.items() if value is not None)}
+        if sample.context_switches is not None:
+            offered.add("context_switches")
+        self._describe(tuple(shares), self._offered | offered)
+        values: dict[str, Value] = {"percent": percent}
+        values.update((key, value) for key, value in optional.items() if key in self._offered)
+        values.update((f"core.{number}.percent", share) for number, share in shares.items())
+        return values
+
+    def _optional(self, sample: CpuSample) -> dict[str, float | None]:
+        values: dict[str, float | None] = dict.fromkeys(_LOADS)
+        loads = self.platform.load()
+        if loads is not None:
+            values.update(zip(_LOADS, loads, strict=True))
+        values["frequency"] = self.platform.cpu_frequency()
+        values["temperature"] = self.platform.cpu_temperature()
+        switches = sample.context_switches
+        counters = {} if switches is None else {"context_switches": switches}
+        values["context_switches"] = self._rates.measure(counters).get("context_switches")
+        return values
+
+    def _describe(self, cores: tuple[int, ...], offered: frozenset[str]) -> None:
+        if (cores, offered) == (self._cores, self._offered):
+            return
+        self._cores, self._offered = cores, offered
+        self.described = (
+            *(reading for key, reading in _FIXED.items() if key in offered),
+            *(
+                # One core's share of ten seconds jumps with whatever is scheduled there.
+                Reading(
+                    f"core.{number}.percent",
+                    kind="cpu.core_percent",
+                    of=str(number),
+                    resolution=1,
+                    deadband=2,
+                )
+                for number in cores
+            ),
+        )
+
+
+class _Shares:
+    """Busy shares of the time between two samples, in percent."""
+
+    def __init__(self) -> None:
+        self._at = 0.0
+        self._sample: CpuSample | None = None
+        self._total: float | None = None
+        self._cores: dict[int, float | None] = {}
+
+    def measure(self, sample: CpuSample) -> tuple[float | None, dict[int, float | None]]:
+        """Return the shares of all cores together and of each; `None` where one is new."""
+        now = monotonic()
+        before = self._sample
+        if before is None or now - self._at >= SHORTEST:
+            known = before.cores if before else {}
+            self._total = _share(before.all if before else None, sample.all)
+            self._cores = {
+                number: _share(known.get(number), times) for number, times in sample.cores.items()
+            }
+            self._at, self._sample = now, sample
+        # Cores may have been switched off or on within the last half second, too.
+        return self._total, {number: self._cores.get(number) for number in sample.cores}
+
+
+def _share(before: CpuTimes | None, now: CpuTimes) -> float | None:
+    if before is None:
+        return None
+    total = now.total - before.total
+    # The kernel's idle counters may step back a little; then the share is at an end of its range.
+    return min(max((now.busy - before.busy) / total * 100, 0.0), 100.0) if total > 0 else None

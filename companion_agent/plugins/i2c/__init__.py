@@ -1,0 +1,1 @@
+"""Sensors on an I²C bus."""

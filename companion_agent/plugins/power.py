@@ -1,0 +1,34 @@
+"""Shutdown, reboot and sleep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from companion_agent.models import Argument, Command
+from companion_agent.platforms.control import DELAYED, PowerAction
+from companion_agent.plugins.base import CommandGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+DAY = 86_400
+
+_DELAY = {"delay": Argument(unit="seconds", minimum=0, maximum=DAY, default=0)}
+
+
+class PowerCommands(CommandGroup):
+    """Ends or pauses this machine's work, as far as the machine can."""
+
+    name = "power"
+
+    def probe(self) -> Sequence[Command]:
+        """Ask the platform."""
+        return [
+            Command(f"{self.name}.{action}", _DELAY if action in DELAYED else {}, missing)
+            for action, missing in self.platform.control().power_actions().items()
+        ]
+
+    def run(self, key: str, args: Mapping[str, Any]) -> None:
+        """Have the platform do it."""
+        action = cast("PowerAction", key.removeprefix(f"{self.name}."))
+        self.platform.control().power(action, args.get("delay", 0))

@@ -1,0 +1,186 @@
+"""One collector at work: probed, read, settled, and reported when it breaks or heals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from companion_agent import protocol
+from companion_agent.errors import Unavailable
+from companion_agent.protocol import ProtocolError, Report
+from companion_agent.worker import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from companion_agent.models import Reading, Value
+    from companion_agent.plugins.base import Collector
+    from companion_agent.worker import Result
+
+LOG = logging.getLogger("companion_agent.plugins")
+
+# How often something that this host does not offer is looked for: soon enough for a battery or
+# a disk that was just plugged in, and a wake-up that is shared with most collectors.
+PROBE_INTERVAL = 60.0
+# A read that takes longer than this is hung; slower collectors have longer intervals.
+SHORTEST_LIMIT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one collector read: when (seconds since 1970 UTC), what there was, and what failed."""
+
+    read_at: float
+    values: Mapping[str, Value]
+    readings: tuple[Reading, ...]
+    troubles: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Source:
+    """A collector, and what is known about it.
+
+    Attributes:
+        collector: Reads it.
+        interval: Seconds between two reads: as often as the collector wants, given how often
+            it should be.
+        available: Whether this host offers it; `None` while that is not known.
+        readings: What it reports now; empty when it is not available.
+        values: What was last reported, settled.
+        read_at: When that was read, seconds since 1970 UTC.
+        trouble: Why it cannot be read now; empty while it can.
+        troubles: Why parts of it cannot be read, by part.
+        running: Whether it is being read.
+        again: Whether it is to be read once more, as soon as that has ended.
+    """
+
+    collector: Collector
+    interval: float
+    now: Callable[[], float] = time.time
+    available: bool | None = None
+    readings: tuple[Reading, ...] = ()
+    values: dict[str, Value] = field(default_factory=dict)
+    read_at: float = 0.0
+    trouble: str = ""
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    running: bool = False
+    again: bool = False
+    _probed: bool = False
+    _refused: set[str] = field(default_factory=set)
+    _offered: tuple[Reading, ...] = ()
+    _usual: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._usual = self.interval
+        self.interval = self.collector.pace(self._usual)
+
+    @property
+    def name(self) -> str:
+        """The collector's name."""
+        return self.collector.name
+
+    @property
+    def wait(self) -> float:
+        """Seconds until it is read, or looked for, again."""
+        return self.interval if self.available else max(self.interval, PROBE_INTERVAL)
+
+    @property
+    def report(self) -> Report:
+        """What the announce says about it."""
+        return Report(self.interval, self.readings)
+
+    def job(self) -> Job:
+        """Return what reads it, for the worker."""
+        self.running = True
+        return Job(self.name, self._read, max(SHORTEST_LIMIT, self.interval))
+
+    def take(self, result: Result) -> None:
+        """Take what the worker brought."""
+        self.running = False
+        if isinstance(result.value, Sample):
+            self._settle(result.value)
+        elif isinstance(result.error, Unavailable):
+            self._gone(result.error)
+        else:
+            LOG.debug("%s failed", self.name, exc_info=result.error)
+            self._broken(_describe(result.error))
+        # Sensors were found, or tuned.
+        self.interval = self.collector.pace(self._usual)
+
+    def hang(self) -> None:
+        """Note that it did not answer in time; the worker still waits for it."""
+        self._broken("it does not answer")
+
+    def _read(self) -> Sample:
+        if not self._probed:
+            self.collector.probe()
+            self._probed = True
+        values = self.collector.collect()
+        readings = tuple(self.collector.readings())
+        return Sample(self.now(), values, readings, self.collector.troubles())
+
+    def _settle(self, sample: Sample) -> None:
+        if self.trouble:
+            LOG.info("%s: works again", self.name)
+            self.trouble = ""
+        elif self.available is False:
+            LOG.info("%s: is there now", self.name)
+        self.available = True
+        self._compare(sample.troubles)
+        if sample.readings != self._offered:
+            self._offered = sample.readings
+            self.readings = tuple(
+                reading for reading in sample.readings if self._can_announce(reading)
+            )
+        last = self.values
+        self.values = {
+            reading.key: reading.settle(sample.values.get(reading.key), last.get(reading.key))
+            for reading in self.readings
+        }
+        self.read_at = sample.read_at
+
+    def _compare(self, troubles: Mapping[str, str]) -> None:
+        for part, trouble in troubles.items():
+            if part not in self.troubles:
+                LOG.warning("%s: %s cannot be read: %s", self.name, part, trouble)
+        for part in self.troubles:
+            if part not in troubles:
+                LOG.info("%s: %s works again", self.name, part)
+        self.troubles = troubles
+
+    def _gone(self, error: Unavailable) -> None:
+        level = logging.INFO if self.available else logging.DEBUG
+        LOG.log(level, "%s: not available: %s", self.name, error.reason)
+        self.available = False
+        self.trouble = ""
+        self.troubles = {}
+        self._probed = False
+        self.readings = self._offered = ()
+        self.values = {}
+
+    def _broken(self, trouble: str) -> None:
+        if not self.trouble:
+            LOG.warning("%s: cannot be read: %s", self.name, trouble)
+        self.trouble = trouble
+        if self.available is None:
+            self.available = False
+        self.values = dict.fromkeys(self.values)
+        self.read_at = self.now()
+
+    def _can_announce(self, reading: Reading) -> bool:
+        try:
+            protocol.reading_fields(self.name, reading)
+        except ProtocolError as error:
+            if reading.key not in self._refused:
+                self._refused.add(reading.key)
+                LOG.warning("%s: a reading is left out: %s", self.name, error)
+            return False
+        return True
+
+
+def _describe(error: Exception | None) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
+    return f"{type(error).__name__}: {error}"

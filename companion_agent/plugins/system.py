@@ -1,0 +1,76 @@
+"""The system as a whole: start time, people, processes, versions, a waiting reboot."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar
+
+from companion_agent.errors import Unavailable
+from companion_agent.models import Reading, Selection, Value
+from companion_agent.plugins._following import FollowingCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from companion_agent.platforms.base import Platform
+
+# The start is computed from a clock that is being corrected all the time. A correction of more
+# than this is a clock that was wrong (a Raspberry Pi before it found a time server).
+_DRIFT = 10.0
+
+_READINGS = (
+    Reading("started"),
+    Reading("users", resolution=1),
+    # Short-lived helpers come and go between any two readings.
+    Reading("processes", resolution=1, deadband=5),
+    Reading("os"),
+    Reading("kernel"),
+    Reading("pending_reboot"),
+)
+
+
+class SystemCollector(FollowingCollector):
+    """Reads what the system says of itself; each part of it may be missing."""
+
+    name: ClassVar[str] = "system"
+    interval: ClassVar[float] = 60
+
+    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
+        super().__init__(platform, selection)
+        self._started: float | None = None
+        self._offered: frozenset[str] = frozenset()
+
+    def collect(self) -> Mapping[str, Value]:
+        """Read what can be read."""
+        values: dict[str, Value] = {
+            "started": self._start(),
+            "users": self.platform.users(),
+            "processes": self.platform.processes(),
+            "os": self.platform.host_info().os or None,
+            "kernel": self._kernel(),
+            "pending_reboot": self.platform.pending_reboot(),
+        }
+        offered = self._offered | {key for key, value in values.items() if value is not None}
+        if offered != self._offered:
+            self._offered = offered
+            self.described = tuple(one for one in _READINGS if one.key in offered)
+        return {key: value for key, value in values.items() if key in offered}
+
+    def _start(self) -> str | None:
+        try:
+            started = self.platform.started()
+            if self._started is None or abs(started - self._started) > _DRIFT:
+                datetime.fromtimestamp(started, UTC)
+                self._started = started
+        except Unavailable:
+            return None
+        except (ValueError, OverflowError, OSError):
+            # Not a time, or not one that a calendar has.
+            return None
+        return datetime.fromtimestamp(round(self._started), UTC).isoformat()
+
+    def _kernel(self) -> str | None:
+        try:
+            return self.platform.kernel_version() or None
+        except Unavailable:
+            return None

@@ -1,0 +1,25 @@
+"""Temperatures inside the machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from companion_agent.plugins._sensors import SensorCollector
+
+if TYPE_CHECKING:
+    from companion_agent.platforms.base import Sensor
+
+
+class TemperatureCollector(SensorCollector):
+    """Reads every temperature sensor, in °C."""
+
+    name: ClassVar[str] = "temperature"
+    interval: ClassVar[float] = 30
+    kind: ClassVar[str] = "temperature.sensor"
+    # Drivers write thousandths and resolve 1, 0.5 or 0.125 °C; the last step flickers.
+    resolution: ClassVar[float] = 0.1
+    deadband: ClassVar[float] = 0.5
+
+    def sense(self) -> list[Sensor]:
+        """Read every temperature."""
+        return self.platform.temperatures()

@@ -1,0 +1,113 @@
+"""Acknowledgements of the backlog: who has really got what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+import re
+from typing import TYPE_CHECKING, Any
+
+from companion_agent.security.envelope import MalformedError, parse_envelope, parse_object
+from companion_agent.security.keys import FLEET, is_controller
+
+if TYPE_CHECKING:
+    from companion_agent.security.audit import AuditLog
+    from companion_agent.security.keyring import KeyRing
+
+MAX_ACKNOWLEDGEMENT = 4 * 1024
+
+_CHUNK = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Somebody has a chunk, and keeps it.
+
+    Attributes:
+        chunk: The chunk's id.
+        key_id: The key that says so; empty while this host is paired with nobody.
+    """
+
+    chunk: str
+    key_id: str
+
+
+class _RefusedError(Exception):
+    """An acknowledgement that nobody with a key has given; the reason, and what is wrong."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Acknowledgements:
+    """Believes acknowledgements, or records why not.
+
+    Attributes:
+        refused: How many were refused, by reason; the reasons are those of commands.
+
+    Args:
+        ring: The keys.
+        audit: The record.
+    """
+
+    def __init__(self, ring: KeyRing, audit: AuditLog) -> None:
+        self.refused: Counter[str] = Counter()
+        self._ring = ring
+        self._audit = audit
+
+    def read(self, topic: str, payload: bytes, *, retained: bool) -> Acknowledgement | None:
+        """Read an acknowledgement; `None` when it is refused.
+
+        Args:
+            topic: Where it was published.
+            payload: What was published.
+            retained: Whether the broker had kept it.
+        """
+        try:
+            return self._read(topic, payload, retained=retained)
+        except _RefusedError as refusal:
+            self.refused[refusal.reason] += 1
+            self._audit.write_stranger("acknowledge", refusal.reason, detail=refusal.detail)
+            return None
+
+    def _read(self, topic: str, payload: bytes, *, retained: bool) -> Acknowledgement:
+        if retained:
+            raise _RefusedError("retained", "acknowledgements must not be retained")
+        try:
+            content = parse_object(payload, MAX_ACKNOWLEDGEMENT)
+            if not self._ring.ids and "signatures" not in content:
+                return Acknowledgement(parse_acknowledgement(payload), "")
+            envelope = parse_envelope(payload)
+            chunk = parse_acknowledgement(envelope.body.encode(), envelope.key_id)
+        except MalformedError as error:
+            raise _RefusedError("malformed", str(error)) from None
+        if reason := self._ring.refusal(topic, envelope):
+            raise _RefusedError(reason, f"signed by {envelope.key_id}")
+        return Acknowledgement(chunk, envelope.key_id)
+
+
+def parse_acknowledgement(body: bytes, key_id: str = FLEET) -> str:
+    """Read the body of an acknowledgement.
+
+    Args:
+        body: The body.
+        key_id: The key that it is signed with; as the fleet key, none binds it to a controller.
+
+    Returns:
+        The chunk's id.
+
+    Raises:
+        MalformedError: The body breaks a rule.
+    """
+    content = parse_object(body, MAX_ACKNOWLEDGEMENT)
+    chunk: Any = content.get("chunk")
+    controller: Any = content.get("controller")
+    if not isinstance(chunk, str) or not _CHUNK.fullmatch(chunk):
+        raise MalformedError("chunk is not 16 hexadecimal digits")
+    if not is_controller(controller):
+        raise MalformedError("controller is not 16 hexadecimal digits")
+    if key_id not in (controller, FLEET):
+        raise MalformedError("controller is not the one that signs")
+    return chunk

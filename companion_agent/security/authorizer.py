@@ -1,0 +1,517 @@
+"""From a message on a command's topic to its result: who may, what, and how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+import logging
+import math
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from companion_agent.errors import CommandError
+from companion_agent.models import Argument, Command, TextArgument
+from companion_agent.security.envelope import (
+    Envelope,
+    MalformedError,
+    Request,
+    dump,
+    parse_envelope,
+    parse_request,
+)
+from companion_agent.security.key_store import StoreError
+from companion_agent.security.keys import FLEET
+from companion_agent.security.rate_limit import TokenBucket
+from companion_agent.security.replay import Answers, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from companion_agent.plugins.base import CommandGroup
+    from companion_agent.security.audit import AuditLog
+    from companion_agent.security.keyring import KeyRing
+    from companion_agent.security.policy import Policy
+
+_LOGGER = logging.getLogger(__name__)
+
+REVOKE = "trust.revoke"
+VERIFY = "trust.verify"
+
+REASONS = (
+    "retained",
+    "malformed",
+    "not_paired",
+    "bad_signature",
+    "wrong_session",
+    "replayed",
+    "too_old",
+    "unknown_command",
+    "not_allowed",
+    "bad_arguments",
+    "cooling_down",
+    "not_permitted",
+)
+"""Why a message is refused, in the order in which it is checked: `docs/protocol.md`."""
+
+_STRANGERS = {
+    "not_paired": "this host is not paired with that Home Assistant",
+    "bad_signature": "not signed with the key of the pairing",
+}
+_KEY = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
+# Texts in arguments: ASCII from ! to ~.
+_PLAIN = re.compile(r"[!-~]*")
+_MAX_KEY = 128
+_MAX_DETAIL = 255
+
+MAX_ANNOUNCED = 200
+"""More commands than a reader takes would cost the host its whole announce."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that passed all checks and is now to be carried out.
+
+    Attributes:
+        key: The command's key.
+        args: Its arguments, checked and complete.
+        group: The group that carries it out.
+        request: What was asked.
+        key_id: The key that signed it.
+        name: The name under which its answer is remembered.
+        topic: Where its result is published.
+        state: The reading that it sets; empty when it sets none.
+    """
+
+    key: str
+    args: Mapping[str, Any]
+    group: CommandGroup
+    request: Request
+    key_id: str
+    name: bytes
+    topic: str
+    state: str = ""
+
+    def run(self) -> None:
+        """Carry it out; for the worker."""
+        self.group.run(self.key, self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A message as it came."""
+
+    key: str
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Genuine:
+    """A message whose signature was verified."""
+
+    key: str
+    request: Request
+    key_id: str
+    name: bytes
+
+
+class _StrangerError(CommandError):
+    """A refusal of something that anybody can send who may write to the broker."""
+
+
+class Dispatcher:
+    """Takes messages on the command topics and sees to it that each gets its one result.
+
+    Pure apart from what it is given: the loop calls `received()`, has jobs carried out in a
+    worker, and calls `finished()`.
+
+    Args:
+        ring: The keys.
+        base: Prefix and id of this host, joined by a slash.
+        session: This start of the agent.
+        policy: What the configuration allows.
+        publish: Publishes text on a topic, at QoS 0 and not retained.
+        start: Has a job carried out.
+        revoked: Called when a controller revoked its key; the announce has to change.
+        missing: Called when a command lacks a permission that may have been given meanwhile.
+        audit: The record.
+        refusals: Returns how many messages this host has refused, by what and why; those that are
+            counted here when left out.
+        clock: Returns the time in seconds since 1970.
+        monotonic: Returns seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        *,
+        ring: KeyRing,
+        base: str,
+        session: str,
+        policy: Policy,
+        publish: Callable[[str, str], None],
+        start: Callable[[Job], None],
+        revoked: Callable[[], None],
+        missing: Callable[[], None],
+        audit: AuditLog,
+        refusals: Callable[[], Mapping[str, int]] | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ring = ring
+        self._base = base
+        self._session = session
+        self._policy = policy
+        self._publish = publish
+        self._start = start
+        self._revoked = revoked
+        self._missing = missing
+        self._audit = audit
+        self._refusals = refusals or self._own_refusals
+        self._clock = clock
+        self._monotonic = monotonic
+        self._window = Window(session, clock)
+        self._answers = Answers()
+        self._commands: dict[str, tuple[Command, CommandGroup]] = {}
+        self._begun: dict[str, float] = {}
+        self._stranger_results = TokenBucket(5, 5, monotonic)
+        self.refused: Counter[str] = Counter()
+
+    # --- What the host can do ------------------------------------------------------------
+
+    def offer(self, found: Mapping[CommandGroup, Sequence[Command]]) -> None:
+        """Take what the groups found that this host can do."""
+        self._commands = {
+            command.key: (command, group)
+            for group, commands in found.items()
+            for command in commands
+        }
+        if (more := len(self._allowed()) - MAX_ANNOUNCED) > 0:
+            _LOGGER.warning("%d commands are not announced: they are too many", more)
+
+    def announced(self) -> list[dict[str, Any]]:
+        """Describe, for the announce, the commands that may be called."""
+        return [describe(command) for command in self._allowed()[:MAX_ANNOUNCED]]
+
+    def _allowed(self) -> list[Command]:
+        return [
+            command for command, _ in self._commands.values() if self._policy.allows(command.key)
+        ]
+
+    # --- What controllers ask ------------------------------------------------------------
+
+    def received(self, key: str, payload: bytes, *, retained: bool) -> None:
+        """Take a message on the topic of a command.
+
+        Args:
+            key: The command's key, from the topic.
+            payload: What was published.
+            retained: Whether the broker had kept it.
+        """
+        if len(key) > _MAX_KEY or not _KEY.fullmatch(key):
+            # There is no topic for a result either.
+            self._audit.write_stranger("command", "malformed", key=key[:_MAX_KEY])
+            self.refused["malformed"] += 1
+            return
+        heard = _Heard(key, f"{self._base}/command/{key}", payload, retained)
+        try:
+            genuine = self._verify(heard)
+        except _StrangerError as refusal:
+            self._refuse_stranger(heard, refusal)
+            return
+        if self._answers.knows(genuine.name):
+            if result := self._answers.result(genuine.name):
+                self._publish(*result)
+            return
+        try:
+            self._window.admit(genuine.key_id, genuine.request)
+        except CommandError as refusal:
+            # Whoever recorded genuine messages can send them for ever.
+            self._refuse_replay(genuine, refusal)
+            return
+        self._answers.begin(genuine.name)
+        try:
+            self._window.check_age(genuine.request)
+            self._carry_out(genuine)
+        except CommandError as refusal:
+            self._answer(genuine, refusal)
+
+    def finished(self, job: Job, error: Exception | None) -> None:
+        """Take what became of a job: its error, or `None` when it was done."""
+        genuine = _Genuine(job.key, job.request, job.key_id, job.name)
+        if error is None or isinstance(error, CommandError):
+            self._answer(genuine, error)
+            return
+        _LOGGER.error("Command %s failed", job.key, exc_info=error)
+        detail = f"{type(error).__name__}: {error}; the agent's log says more"
+        self._answer(genuine, CommandError("failed", detail))
+
+    def _verify(self, heard: _Heard) -> _Genuine:
+        """Find out who sent a message.
+
+        Raises:
+            _StrangerError: Nobody with a key, as far as can be proved.
+        """
+        if heard.retained:
+            raise _StrangerError("retained", "commands must not be retained")
+        try:
+            envelope = parse_envelope(heard.payload)
+            request = parse_request(envelope)
+        except MalformedError as error:
+            raise _StrangerError("malformed", str(error)) from None
+        if reason := self._ring.refusal(heard.topic, envelope):
+            raise _StrangerError(reason, _STRANGERS[reason])
+        name = Answers.name(heard.topic, envelope.body)
+        return _Genuine(heard.key, request, envelope.key_id, name)
+
+    def _carry_out(self, genuine: _Genuine) -> None:
+        """Check what a genuine, new request asks for, and begin to do it.
+
+        Raises:
+            CommandError: It is refused.
+        """
+        if genuine.key == REVOKE:
+            self._revoke(genuine)
+            return
+        if genuine.key == VERIFY:
+            check_arguments({}, genuine.request.args)
+            self._record(genuine, None, self._ring.name(genuine.key_id))
+            self._send(genuine, *self._result(genuine, None, refused=self._refusals()))
+            return
+        found = self._commands.get(genuine.key)
+        if found is None:
+            raise CommandError("unknown_command", f"this host cannot do {genuine.key}")
+        command, group = found
+        if not self._policy.allows(genuine.key):
+            detail = f"the configuration of this host does not allow {genuine.key}"
+            raise CommandError("not_allowed", detail)
+        args = check_arguments(command.args, genuine.request.args)
+        self._check_cooldown(command)
+        if command.missing:
+            self._missing()
+            # The whole of it is in the announce; a result has room for what to do, not for a file.
+            raise CommandError("not_permitted", command.missing.fix.partition("\n\n")[0])
+        self._begun[command.key] = self._monotonic()
+        if self._policy.dry_run:
+            self._answer(genuine, None)
+            return
+        topic = self._result_topic(genuine.key)
+        self._start(
+            Job(
+                genuine.key,
+                args,
+                group,
+                genuine.request,
+                genuine.key_id,
+                genuine.name,
+                topic,
+                command.state,
+            )
+        )
+
+    def _check_cooldown(self, command: Command) -> None:
+        begun = self._begun.get(command.key)
+        if begun is None:
+            return
+        left = begun + self._policy.cooldown_of(command) - self._monotonic()
+        if left > 0:
+            raise CommandError("cooling_down", f"possible again in {math.ceil(left)} s")
+
+    def _revoke(self, genuine: _Genuine) -> None:
+        """Forget the key of the controller that asks for it; never that of another.
+
+        Raises:
+            CommandError: It is refused, or did not work.
+        """
+        if genuine.key_id == FLEET:
+            detail = "paired by the fleet key; remove it from the configuration of this host"
+            raise CommandError("not_allowed", detail)
+        check_arguments({}, genuine.request.args)
+        name = self._ring.name(genuine.key_id)
+        # Signed before the key is gone: the controller must be able to verify it.
+        result = self._result(genuine, None)
+        try:
+            self._ring.revoke(genuine.key_id)
+        except StoreError as error:
+            raise CommandError("failed", str(error)) from error
+        self._record(genuine, None, name)
+        self._send(genuine, *result)
+        self._revoked()
+
+    # --- Results -------------------------------------------------------------------------
+
+    def _answer(self, genuine: _Genuine, error: CommandError | None) -> None:
+        """Give a request its one result: record it, keep it for repeats, publish it."""
+        dry_run = self._policy.dry_run and error is None
+        self._record(genuine, error, self._ring.name(genuine.key_id), dry_run=dry_run)
+        self._send(genuine, *self._result(genuine, error, dry_run=dry_run))
+
+    def _send(self, genuine: _Genuine, topic: str, payload: str) -> None:
+        self._answers.finish(genuine.name, topic, payload)
+        self._publish(topic, payload)
+
+    def _refuse_replay(self, genuine: _Genuine, refusal: CommandError) -> None:
+        self.refused[refusal.reason] += 1
+        self._audit.write_stranger(
+            "command",
+            refusal.reason,
+            controller=genuine.request.controller,
+            name=self._ring.name(genuine.key_id),
+            key=genuine.key,
+            id=genuine.request.id,
+        )
+        if self._stranger_results.take():
+            last = self._window.last(genuine.key_id, genuine.request.controller)
+            counter = last if refusal.reason == "replayed" else None
+            self._publish(*self._result(genuine, refusal, counter=counter))
+
+    def _refuse_stranger(self, heard: _Heard, refusal: _StrangerError) -> None:
+        self.refused[refusal.reason] += 1
+        request = _claimed(heard.payload)
+        controller = request.controller if request else ""
+        self._audit.write_stranger(
+            "command", refusal.reason, claims=controller, key=heard.key, detail=refusal.detail
+        )
+        if not self._stranger_results.take():
+            return
+        request = request or Request("", "", "", 0, 0, {})
+        genuine = _Genuine(heard.key, request, "", b"")
+        self._publish(*self._result(genuine, refusal))
+
+    def _result(
+        self,
+        genuine: _Genuine,
+        error: CommandError | None,
+        *,
+        dry_run: bool = False,
+        counter: int | None = None,
+        refused: Mapping[str, int] | None = None,
+    ) -> tuple[str, str]:
+        """Return topic and sealed payload of a result."""
+        topic = self._result_topic(genuine.key)
+        status, reason = outcome(error)
+        body: dict[str, Any] = {
+            "id": genuine.request.id,
+            "session": self._session,
+            "controller": genuine.request.controller,
+            "status": status,
+            "reason": reason,
+            "detail": _text(error.detail) if error else "",
+            "time": round(self._clock(), 3),
+            "dry_run": dry_run,
+        }
+        if counter is not None:
+            # Lets a controller whose clock was set back go on above it.
+            body["counter"] = counter
+        if refused is not None:
+            body["refused"] = dict(refused)
+        return topic, self._ring.seal(topic, dump(body))
+
+    def _record(
+        self, genuine: _Genuine, error: CommandError | None, name: str, *, dry_run: bool = False
+    ) -> None:
+        status, reason = outcome(error)
+        if status == "rejected":
+            self.refused[reason] += 1
+        self._audit.write(
+            "command",
+            controller=genuine.request.controller,
+            name=name,
+            key_id=genuine.key_id,
+            key=genuine.key,
+            args=genuine.request.args,
+            id=genuine.request.id,
+            status=status,
+            reason=reason,
+            detail=error.detail if error else "",
+            dry_run=dry_run,
+        )
+
+    def _own_refusals(self) -> dict[str, int]:
+        return {f"command.{reason}": count for reason, count in self.refused.items()}
+
+    def _result_topic(self, key: str) -> str:
+        return f"{self._base}/result/{key}"
+
+
+def describe(command: Command) -> dict[str, Any]:
+    """Describe a command as the announce does."""
+    described: dict[str, Any] = {"key": command.key}
+    for name in ("kind", "device", "state"):
+        if value := getattr(command, name):
+            described[name] = value
+    if command.args:
+        described["args"] = {name: argument.unit for name, argument in command.args.items()}
+        numbers = {
+            name: _limits(argument)
+            for name, argument in command.args.items()
+            if isinstance(argument, Argument)
+        }
+        if numbers:
+            described["limits"] = numbers
+    if command.missing:
+        described["missing"] = {"reason": command.missing.reason, "fix": command.missing.fix}
+    return described
+
+
+def _limits(argument: Argument) -> dict[str, float]:
+    limits = {"minimum": argument.minimum, "maximum": argument.maximum}
+    return limits | {"step": argument.step} if argument.step else limits
+
+
+def check_arguments(
+    expected: Mapping[str, Argument | TextArgument], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check the arguments of a call and complete them with defaults.
+
+    Raises:
+        CommandError: There is one too many, or one has a wrong value (`bad_arguments`).
+    """
+    for name in given:
+        if name not in expected:
+            raise CommandError("bad_arguments", f"there is no argument {name}")
+    checked: dict[str, Any] = {}
+    for name, argument in expected.items():
+        value = given.get(name, argument.default)
+        if isinstance(argument, TextArgument):
+            checked[name] = _check_text(name, argument, value)
+            continue
+        if value is None and name not in given:
+            raise CommandError("bad_arguments", f"{name} is missing")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise CommandError("bad_arguments", f"{name} is not a number")
+        if not argument.minimum <= value <= argument.maximum:
+            allowed = f"{argument.minimum:g} to {argument.maximum:g} {argument.unit}"
+            raise CommandError("bad_arguments", f"{name} is not {allowed.rstrip()}")
+        checked[name] = value
+    return checked
+
+
+def _check_text(name: str, argument: TextArgument, value: object) -> str:
+    if not isinstance(value, str) or len(value) > argument.longest or not _PLAIN.fullmatch(value):
+        detail = f"{name} is not a text of up to {argument.longest} letters and signs"
+        raise CommandError("bad_arguments", detail)
+    return value
+
+
+def outcome(error: CommandError | None) -> tuple[str, str]:
+    """Return status and reason of a result."""
+    if error is None:
+        return "done", ""
+    if error.reason in REASONS:
+        return "rejected", error.reason
+    return "failed", "failed"
+
+
+def _claimed(payload: bytes) -> Request | None:
+    """Read what a message that is refused says of itself, so that its result can be told apart."""
+    try:
+        envelope: Envelope = parse_envelope(payload)
+        return parse_request(envelope)
+    except MalformedError:
+        return None
+
+
+def _text(detail: str) -> str:
+    return detail[:_MAX_DETAIL].encode("utf-8", "replace").decode()

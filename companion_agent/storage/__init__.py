@@ -1,0 +1,1 @@
+"""The one way to write files: atomically, with their permissions."""

@@ -1,0 +1,388 @@
+"""The releases that are kept on this host, and which of them is to run.
+
+Below the state folder lies `releases/VERSION/` with a wheel and what is signed about it, and
+`releases/state.json`, which launcher, watcher and agent change in turn under a lock. What was
+installed by other means (a package, pip) is the *base*: it starts everything, is never touched,
+and is written here as the empty version.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+import json
+import os
+from pathlib import Path
+import secrets
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from companion_agent.storage.permissions import make_private_folder, write_private
+from companion_agent.updates import compatibility
+from companion_agent.updates.release import (
+    MAX_SIGNED,
+    SUFFIX,
+    VERSION,
+    ArtifactError,
+    Manifest,
+    check_wheel,
+    open_signed,
+    wheel_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+BASE = ""
+# A first end may be chance (no memory, a broker that confuses it); a second one is not.
+STARTS = 2
+_STATE = "state.json"
+_NEW = ".new-"
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return "unknown"
+
+
+@dataclass(slots=True)
+class Trial:
+    """A release that has not been online yet.
+
+    Attributes:
+        version: Which.
+        limit: Seconds that it has.
+        boot: The boot of the machine in which its time runs.
+        until: When its time is over, in monotonic seconds of that boot.
+        starts: How often it was started.
+    """
+
+    version: str
+    limit: float
+    boot: str = ""
+    until: float = 0
+    starts: int = 0
+
+
+@dataclass(slots=True)
+class Failure:
+    """A release that was left again.
+
+    Attributes:
+        version: Which.
+        reason: Why, in words for the user.
+    """
+
+    version: str
+    reason: str
+
+
+@dataclass(slots=True)
+class State:
+    """Which release is to run.
+
+    Attributes:
+        current: The one that was online last.
+        previous: The one before it.
+        base: The base's version when that was decided: another one decides anew.
+        trial: The one that is tried now.
+        failed: The one that was left last, until a later one works.
+    """
+
+    current: str = BASE
+    previous: str = BASE
+    base: str = ""
+    trial: Trial | None = None
+    failed: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release that may be run.
+
+    Attributes:
+        version: Its version.
+        wheel: The file that Python runs.
+        trial: When its time to come online is over, in monotonic seconds; `None` for one that
+            has been.
+    """
+
+    version: str
+    wheel: Path
+    trial: float | None = None
+
+
+@dataclass(slots=True)
+class Releases:
+    """The folder of releases below a state folder.
+
+    Attributes:
+        folder: The folder; it need not be there.
+        boot: What tells this boot of the machine from others.
+        clock: Monotonic seconds, the same for all processes of one boot.
+    """
+
+    folder: Path
+    boot: str = field(default_factory=_boot)
+    clock: Callable[[], float] = time.monotonic
+
+    # --- What is written down ------------------------------------------------------------
+
+    @property
+    def used(self) -> bool:
+        """Whether there has ever been a release."""
+        return (self.folder / _STATE).exists()
+
+    def state(self) -> State:
+        """Return which release is to run; the base where that cannot be read."""
+        try:
+            return _read(json.loads((self.folder / _STATE).read_text("utf-8")))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return State()
+
+    @contextmanager
+    def change(self) -> Iterator[State]:
+        """Change which release is to run, alone.
+
+        Raises:
+            OSError: That cannot be written.
+        """
+        make_private_folder(self.folder)
+        with (self.folder / "lock").open("a") as lock:
+            _lock(lock.fileno())
+            state = self.state()
+            before = asdict(state)
+            yield state
+            if asdict(state) != before or not self.used:
+                write_private(self.folder / _STATE, json.dumps(asdict(state), indent=1))
+
+    def why_not(self) -> str:
+        """Say why no release can be kept here; empty when one can."""
+        try:
+            make_private_folder(self.folder)
+            probe = self.folder / f"{_NEW}{secrets.token_hex(4)}"
+            probe.mkdir()
+            probe.rmdir()
+        except OSError as error:
+            return f"{self.folder} cannot be written: {error.strerror}"
+        return ""
+
+    # --- Starting ------------------------------------------------------------------------
+
+    def pick(self, base: str, keys: Mapping[str, bytes]) -> Release | None:
+        """Decide what is to run now; `None` is the base.
+
+        Everything is checked again, as if it had just come. What does not hold is left.
+
+        Args:
+            base: The base's version.
+            keys: Whose signatures count.
+
+        Raises:
+            OSError: The decision cannot be written.
+        """
+        with self.change() as state:
+            while True:
+                wanted = state.trial.version if state.trial else state.current
+                if wanted == BASE:
+                    return None
+                if state.base != base and not _above(wanted, base):
+                    # The base was updated by other means, and is what its user wants now.
+                    state.current, state.trial, state.base = BASE, None, base
+                    return None
+                try:
+                    self._check_time(state)
+                    manifest = self.check(wanted, keys)
+                except ArtifactError as error:
+                    _leave(state, wanted, str(error))
+                    continue
+                until = None
+                if trial := state.trial:
+                    trial.starts += 1
+                    until = trial.until
+                return Release(wanted, self.folder / wanted / manifest.wheel, until)
+
+    def _check_time(self, state: State) -> None:
+        if (trial := state.trial) is None:
+            return
+        if trial.boot != self.boot:
+            trial.boot, trial.until = self.boot, self.clock() + trial.limit
+        if trial.starts >= STARTS:
+            raise ArtifactError(f"it ended {STARTS} times before it was online")
+        if self.clock() >= trial.until:
+            raise ArtifactError(not_online(trial.limit))
+
+    def check(self, version: str, keys: Mapping[str, bytes]) -> Manifest:
+        """Check a release that is kept.
+
+        Raises:
+            ArtifactError: It is not there, not what was signed, or does not run here.
+        """
+        wheel = self.folder / version / wheel_name(version)
+        signed = wheel.with_name(wheel.name + SUFFIX)
+        try:
+            with signed.open("rb") as file:
+                content = file.read(MAX_SIGNED + 1)
+        except OSError as error:
+            raise ArtifactError(f"{signed} cannot be read: {error.strerror}") from error
+        manifest = open_signed(content, keys)
+        if manifest.version != version:
+            raise ArtifactError(f"{signed} is about version {manifest.version}")
+        check_wheel(wheel, manifest)
+        compatibility.check(manifest)
+        return manifest
+
+    # --- Deciding ------------------------------------------------------------------------
+
+    def begin(self, version: str, base: str, limit: float) -> None:
+        """Have a version started at the next start; a release on trial, the base for good."""
+        with self.change() as state:
+            state.base = base
+            state.trial = None
+            if state.failed and state.failed.version == version:
+                # It gets another chance.
+                state.failed = None
+            if version == BASE:
+                state.previous, state.current = state.current, BASE
+            else:
+                state.trial = Trial(version, limit)
+
+    def confirm(self, version: str, base: str) -> None:
+        """Take note that a release on trial is online, and forget what is not needed any more."""
+        with self.change() as state:
+            if state.trial is None or state.trial.version != version:
+                return
+            if state.current != version:
+                state.previous, state.current = state.current, version
+            state.base, state.trial, state.failed = base, None, None
+        self.tidy()
+
+    def fail(self, version: str, reason: str) -> bool:
+        """Take note that a release on trial does not work; tell whether it still was on trial."""
+        with self.change() as state:
+            if state.trial is None or state.trial.version != version:
+                return False
+            _leave(state, version, reason)
+            return True
+
+    def forget_failure(self, running: str) -> None:
+        """Forget a failure that a later version has made up for."""
+        failed = self.state().failed
+        if (
+            failed
+            and VERSION.fullmatch(failed.version)
+            and not compatibility.newer(failed.version, running)
+        ):
+            with self.change() as state:
+                state.failed = None
+
+    # --- Keeping -------------------------------------------------------------------------
+
+    @contextmanager
+    def receive(self, size: int) -> Iterator[Path]:
+        """Make a folder for what arrives; it is gone afterwards, unless `keep()` has taken it.
+
+        Args:
+            size: Bytes that arrive.
+
+        Raises:
+            ArtifactError: There is no space for it.
+            OSError: It cannot be made.
+        """
+        make_private_folder(self.folder)
+        for left_over in self.folder.glob(f"{_NEW}*"):
+            # A power cut came before it was whole.
+            shutil.rmtree(left_over, ignore_errors=True)
+        free = shutil.disk_usage(self.folder).free
+        if free < 2 * size:
+            raise ArtifactError(f"{self.folder} has {free} bytes left, and {2 * size} are needed")
+        made = self.folder / f"{_NEW}{secrets.token_hex(4)}"
+        made.mkdir(mode=0o700)
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+    def keep(self, received: Path, version: str) -> None:
+        """Take what has arrived and was checked, in one step.
+
+        Raises:
+            OSError: That did not work.
+        """
+        for path in (*received.iterdir(), received):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        place = self.folder / version
+        if place.exists():
+            place.rename(self.folder / f"{_NEW}{secrets.token_hex(4)}")
+        received.rename(place)
+
+    def tidy(self) -> None:
+        """Delete the releases that nobody would go back to."""
+        state = self.state()
+        wanted = {state.current, state.previous, state.trial.version if state.trial else BASE}
+        with suppress(OSError):
+            for path in self.folder.iterdir():
+                if path.is_dir() and path.name not in wanted:
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def not_online(limit: float) -> str:
+    """Say that a release had its time."""
+    return f"it was not online within {limit:.0f} s"
+
+
+def _leave(state: State, version: str, reason: str) -> None:
+    state.failed = Failure(version, reason)
+    if state.trial:
+        state.trial = None
+        return
+    before = state.previous if state.previous != version else BASE
+    state.current, state.previous = before, BASE
+
+
+def _above(version: str, base: str) -> bool:
+    try:
+        return compatibility.newer(version, base)
+    except ArtifactError:
+        return False
+
+
+def _read(content: dict[str, Any]) -> State:
+    trial, failed = content.get("trial"), content.get("failed")
+    state = State(
+        _version(content["current"]),
+        _version(content["previous"]),
+        str(content["base"]),
+        Trial(**trial) if trial else None,
+        Failure(**failed) if failed else None,
+    )
+    if state.trial:
+        _version(state.trial.version)
+    return state
+
+
+def _version(text: object) -> str:
+    # It becomes the name of a folder.
+    if text == BASE or (isinstance(text, str) and VERSION.fullmatch(text)):
+        return str(text)
+    raise ValueError(text)
+
+
+if sys.platform == "win32":
+
+    def _lock(_: int) -> None:
+        """Releases are not run there, and nothing is changed at the same time."""
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,0 +1,416 @@
+"""The running agent's part in updates: asked, it has a release fetched, and starts anew with it."""
+
+from __future__ import annotations
+
+from collections import deque
+import contextlib
+from dataclasses import dataclass
+import json
+import logging
+import math
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from companion_agent import __version__
+from companion_agent.errors import CommandError
+from companion_agent.updates.launcher import FOLDER, Launched
+from companion_agent.updates.release import RELEASE_KEYS, VERSION
+from companion_agent.updates.settings import HOME_ASSISTANT, UpdateConfig
+from companion_agent.updates.store import BASE, Releases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+    import subprocess
+
+    from companion_agent.ipc.server import Caller
+
+LOG = logging.getLogger(__name__)
+
+EVENTS: Mapping[str, Sequence[str]] = {"update": ("progress", "failed")}
+"""The events that are told, and their types: `docs/protocol.md`."""
+
+# The first look comes when the start is over and its memory given back.
+FIRST_LOOK = 60.0
+LOOK_EVERY = 6 * 3600.0
+# The worker gives up by itself before.
+WORK_LIMIT = 540.0
+# A confirmation that cannot be written (the disk is full) is tried again.
+_AGAIN = 5.0
+_MAX_TEXT = 255
+# What ending, starting and going back take, in seconds.
+_RESTART = 60.0
+# A process can only be watched and ended for certain there (pidfd_open(2)).
+_ON_LINUX: bool = sys.platform.startswith("linux")
+
+_PROGRAM = (
+    "import sys; sys.path[:] = {path!r}; "
+    "from companion_agent.updates.subprocess_main import main; sys.exit(main())"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Something for the worker; without a version to install, the newest one is meant."""
+
+    do: str
+    version: str = ""
+    address: str = ""
+    upwards: bool = True
+
+
+class Updater:
+    """Looks for releases, has them fetched, and says how that goes.
+
+    The loop calls `step()` after every wake-up and at `deadline()`, and ends when `restart` is
+    set; whoever runs it then starts the base anew, which starts what was chosen.
+
+    Args:
+        config: Where releases come from, and whose signature counts.
+        state_dir: Where they are kept, in a folder of their own.
+        launched: How this agent was started.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        config: UpdateConfig,
+        state_dir: Path,
+        launched: Launched,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._launched = launched
+        self._clock = clock
+        self._releases = Releases(state_dir / FOLDER)
+        self._wake: Callable[[], None] = lambda: None
+        self._tell: Callable[[str, str, Mapping[str, object]], None] = lambda *_: None
+        self._lock = threading.Lock()
+        self._waiting: _Task | None = None
+        self._working: _Task | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._work_ends = math.inf
+        self._lines: deque[dict[str, Any]] = deque()
+        self._look_due = math.inf
+        self._confirm_due = math.inf
+        self._newest: dict[str, str] | None = None
+        self._trouble = ""
+        self._callers: list[Caller] = []
+        self.cannot = "it was not started yet"
+        self.restart = False
+        self.offer: dict[str, Any] = {}
+
+    # --- What the loop asks and tells ----------------------------------------------------
+
+    def start(
+        self,
+        wake: Callable[[], None],
+        tell: Callable[[str, str, Mapping[str, object]], None],
+    ) -> None:
+        """Find out whether this agent can be updated at all.
+
+        Args:
+            wake: Wakes the loop from another thread.
+            tell: Tells an event: its key, its type, and more about it.
+        """
+        self._wake, self._tell = wake, tell
+        self.cannot = self._why_not()
+        if self.cannot:
+            LOG.debug("Cannot be updated from here: %s", self.cannot)
+        elif self._config.kind != HOME_ASSISTANT:
+            self._look_due = self._clock() + FIRST_LOOK
+        state = self._releases.state()
+        if state.trial and state.trial.version == self._launched.release != BASE:
+            self._confirm_due = self._clock()
+        if state.failed and not self.cannot:
+            with contextlib.suppress(OSError):
+                self._releases.forget_failure(__version__)
+            self._releases.tidy()
+        self._renew()
+
+    @property
+    def events(self) -> Mapping[str, Sequence[str]]:
+        """What the announce says about events."""
+        return {} if self.cannot else EVENTS
+
+    def close(self) -> None:
+        """Leave what is being done; a release that is half there is deleted with the next one."""
+        if self._process:
+            self._process.kill()
+
+    def deadline(self) -> float:
+        """Return when `step()` is due without an event; infinity for never."""
+        return min(self._look_due, self._work_ends)
+
+    def step(self, *, online: bool) -> None:
+        """Take what the worker has said, and do what is due.
+
+        Args:
+            online: Whether the host is online, and everything it said has arrived.
+        """
+        now = self._clock()
+        if online and now >= self._confirm_due:
+            self._confirm(now)
+        while self._lines:
+            self._take(self._lines.popleft())
+        if now >= self._work_ends and self._process:
+            self._process.kill()
+        if now >= self._look_due:
+            self._look_due = now + LOOK_EVERY
+            with self._lock:
+                self._waiting = self._waiting or _Task("check")
+        self._work()
+
+    # --- What is asked of it -------------------------------------------------------------
+
+    def ask(self, version: str = "", address: str = "", *, upwards: bool = True) -> None:
+        """Have a release installed; safe from any thread.
+
+        Args:
+            version: Which; the newest when empty.
+            address: Where Home Assistant has it.
+            upwards: Whether it has to be newer than the one that runs.
+
+        Raises:
+            CommandError: That cannot be.
+        """
+        if self.cannot:
+            raise CommandError("failed", f"this agent cannot be updated: {self.cannot}")
+        if version and not VERSION.fullmatch(version):
+            raise CommandError("bad_arguments", f"{version!r} is not a version")
+        if version == __version__:
+            raise CommandError("failed", f"version {version} runs already")
+        kept = version and (self._releases.folder / version).exists()
+        if self._config.kind == HOME_ASSISTANT and not address and not kept:
+            detail = "updates come from Home Assistant here: install it there"
+            raise CommandError("failed", detail)
+        with self._lock:
+            busy = any(task and task.do == "install" for task in (self._waiting, self._working))
+            if busy or self.restart:
+                raise CommandError("failed", "an update is under way already")
+            self._waiting = _Task("install", version, address, upwards)
+        self._wake()
+
+    def asked(self, caller: Caller, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer `pilot-agent update` on this host."""
+        try:
+            match message.get("do"):
+                case "show":
+                    pass
+                case "check":
+                    if self._config.kind == HOME_ASSISTANT or self.cannot:
+                        return self._shown()
+                    self._listen(caller)
+                    with self._lock:
+                        self._waiting = self._waiting or _Task("check")
+                    self._wake()
+                case "install":
+                    version = message.get("version", "")
+                    if not isinstance(version, str):
+                        return {"error": "not a version"}
+                    self.ask(version, upwards=not version)
+                    self._listen(caller)
+                case "back":
+                    return {"to": self._back()}
+                case _:
+                    return {"error": "the agent and this command are of different versions"}
+        except CommandError as error:
+            return {"error": error.detail}
+        except OSError as error:
+            return {"error": f"{self._releases.folder} cannot be written: {error.strerror}"}
+        return self._shown()
+
+    def _listen(self, caller: Caller) -> None:
+        self._callers = [*self._callers[-7:], caller]
+
+    def _shown(self) -> dict[str, Any]:
+        state = self._releases.state()
+        said: dict[str, Any] = self.offer["update"]
+        return said | {
+            "running": __version__,
+            "release": self._launched.release,
+            "base": self._launched.base,
+            "from": self._config.source,
+            "previous": state.previous or self._launched.base,
+            "busy": self._working is not None or self._waiting is not None or self.restart,
+        }
+
+    def _back(self) -> str:
+        if self.cannot:
+            raise CommandError("failed", f"this agent cannot be updated: {self.cannot}")
+        state = self._releases.state()
+        wanted = state.previous
+        if wanted == BASE and not self._launched.release:
+            raise CommandError("failed", "there is no version before this one")
+        self._restart_with(wanted)
+        return wanted or self._launched.base
+
+    # --- Working -------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        import subprocess  # noqa: PLC0415  (only updates need it)
+
+        with self._lock:
+            if self._working or not self._waiting or self.restart:
+                return
+            self._working, self._waiting = self._waiting, None
+            task = self._working
+        if task.do == "install":
+            LOG.info("Installing version %s", task.version or "that is newest")
+        told = {
+            "do": task.do,
+            "source": self._config.source,
+            "address": task.address,
+            "version": task.version,
+            "upwards": task.upwards,
+            "running": __version__,
+            "keys": [key.hex() for key in self._config.keys],
+            "releases": str(self._releases.folder),
+        }
+        try:
+            process = self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I" if sys.flags.isolated else "-P",
+                    "-c",
+                    _PROGRAM.format(path=sys.path),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
+        except OSError as error:
+            self._lines.append({"error": f"it cannot be fetched: {error.strerror}"})
+            self._wake()
+            return
+        self._work_ends = self._clock() + WORK_LIMIT
+        if task.do == "install":
+            self._say("progress", {"version": task.version, "step": "downloading", "percent": 0})
+        threading.Thread(
+            target=self._read, args=(process, json.dumps(told)), name="update", daemon=True
+        ).start()
+
+    def _read(self, process: subprocess.Popen[str], told: str) -> None:
+        last: dict[str, Any] = {}
+        with process:
+            assert process.stdin
+            assert process.stdout
+            with contextlib.suppress(OSError):
+                process.stdin.write(told)
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            for line in process.stdout:
+                with contextlib.suppress(ValueError):
+                    last = json.loads(line)
+                    self._lines.append(last)
+                    self._wake()
+        if not last.keys() & {"done", "error"}:
+            self._lines.append({"error": "fetching it ended without a word; the log says more"})
+            self._wake()
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        task = self._working
+        if task is None:
+            return
+        if "step" in line:
+            self._say("progress", {"version": task.version, **line})
+            return
+        self._working, self._process, self._work_ends = None, None, math.inf
+        if "error" in line:
+            self._failed(task, str(line["error"]))
+        elif task.do == "check":
+            self._trouble, self._newest = "", line["newest"]
+            self._renew()
+            self._send({"checked": self._shown()})
+            self._install_by_itself()
+        else:
+            try:
+                self._restart_with(line["version"])
+            except OSError as error:
+                self._failed(task, f"it cannot be written down: {error.strerror}")
+
+    def _restart_with(self, version: str) -> None:
+        self._releases.begin(version, self._launched.base, self._config.trial)
+        LOG.info("Starting again as version %s", version or self._launched.base)
+        self.restart = True
+        told = version or self._launched.base
+        # Until then the next word comes, or none does.
+        within = self._config.trial + _RESTART
+        data = {"version": told, "step": "restarting", "percent": 100, "within": within}
+        self._say("progress", data)
+        self._wake()
+
+    def _failed(self, task: _Task, reason: str) -> None:
+        LOG.warning("%s: %s", "Not installed" if task.do == "install" else "Not found", reason)
+        if task.do == "check":
+            self._trouble = reason[:_MAX_TEXT]
+            self._renew()
+            self._send({"error": reason})
+            return
+        data = {"version": task.version, "reason": reason[:_MAX_TEXT]}
+        self._say("failed", data)
+
+    def _install_by_itself(self) -> None:
+        found, failed = self._newest, self._releases.state().failed
+        if not self._config.automatic or not found or found["version"] == __version__:
+            return
+        if failed and failed.version == found["version"]:
+            return
+        # Whether it is newer is looked at by the worker, which has the library for it.
+        with contextlib.suppress(CommandError):
+            self.ask(found["version"])
+
+    def _confirm(self, now: float) -> None:
+        try:
+            self._releases.confirm(self._launched.release, self._launched.base)
+        except OSError as error:
+            LOG.warning("That version %s works cannot be written down: %s", __version__, error)
+            self._confirm_due = now + _AGAIN
+            return
+        LOG.info("Version %s is online, and stays", __version__)
+        self._confirm_due = math.inf
+        self._renew()
+
+    # --- Saying --------------------------------------------------------------------------
+
+    def _say(self, event_type: str, data: Mapping[str, object]) -> None:
+        self._tell("update", event_type, data)
+        self._send({event_type: data})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        for caller in self._callers:
+            caller.send(message)
+
+    def _renew(self) -> None:
+        state = self._releases.state()
+        said: dict[str, Any] = {"source": self._config.kind}
+        if self.cannot:
+            said["cannot"] = self.cannot[:_MAX_TEXT]
+        if self._newest:
+            said["newest"] = self._newest
+        if self._trouble:
+            said["trouble"] = self._trouble
+        if state.failed:
+            said["failed"] = {
+                "version": state.failed.version[:_MAX_TEXT],
+                "reason": state.failed.reason[:_MAX_TEXT],
+            }
+        if state.trial and state.trial.version == self._launched.release:
+            said["trial"] = True
+        self.offer = {"update": said}
+
+    def _why_not(self) -> str:
+        if not _ON_LINUX:
+            return "updates by the agent itself work on Linux only so far"
+        if not self._launched.command:
+            return "it was not started by `pilot-agent run`"
+        if not self._config.keys and not RELEASE_KEYS:
+            return "it trusts no key; set update.keys in its configuration"
+        from importlib.util import find_spec  # noqa: PLC0415  (only updates need it)
+
+        if any(find_spec(name) is None for name in ("cryptography", "packaging")):
+            return "the libraries for it are missing; install pilot-agent[update]"
+        return self._releases.why_not()
