@@ -12,8 +12,8 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from custom_components.pilot.placement.model import Timeline, affected
-from custom_components.pilot.placement.rooms import (
+from custom_components.pilot.rooms.model import Timeline, affected
+from custom_components.pilot.rooms.rooms import (
     HOUR,
     hour_after,
     hour_of,

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 
-from .backlog import async_setup_backlog
-from .backlog.runtime import BACKLOG
+from .backfill import async_setup_backlog
+from .backfill.runtime import BACKLOG
+from .bundled_release import async_setup_shipped
 from .cards import async_setup_cards
 from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, DOMAIN, PLATFORMS
 from .coordinator import PilotConfigEntry, PilotCoordinator
 from .devices import device_is_announced
+from .discovery import async_clear_retained
+from .ignored_hosts import async_get_removed_hosts
 from .issues import async_forget_issues
 from .pair import async_part
-from .placement import async_setup_placements
-from .removed import async_get_removed_hosts
-from .search import async_clear_retained
+from .rooms import async_setup_placements
 from .services import async_setup_services
-from .shipped import async_setup_shipped
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

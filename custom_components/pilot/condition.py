@@ -8,8 +8,8 @@ from homeassistant.const import STATE_OFF
 from homeassistant.helpers.automation import DomainSpec
 from homeassistant.helpers.condition import Condition, EntityStateConditionBase
 
+from .automation import SESSION_LOCKED, STATUS, entities_of
 from .coordinator import Status
-from .targets import SESSION_LOCKED, STATUS, entities_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

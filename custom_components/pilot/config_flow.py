@@ -45,9 +45,11 @@ from .const import (
     LOGGER,
 )
 from .devices import host_title, model_of
+from .discovery import Found, async_search
+from .host_migration import async_move_to
+from .ignored_hosts import async_get_removed_hosts
 from .keys import fleet_secret
 from .messages import payload_bytes
-from .move import async_move_to
 from .pair import async_pair
 from .pairing import PairingError, read_code
 from .protocol import (
@@ -58,10 +60,8 @@ from .protocol import (
     parse_announce,
     split_announce_topic,
 )
-from .removed import async_get_removed_hosts
-from .search import Found, async_search
 from .trust import TrustStore, async_get_trust
-from .wake import DEFAULT_ADDRESS, DEFAULT_PORT
+from .wake_on_lan import DEFAULT_ADDRESS, DEFAULT_PORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

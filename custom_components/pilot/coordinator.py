@@ -20,7 +20,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
 from . import issues
-from .backlog.receiver import BacklogReceiver
+from .backfill.receiver import BacklogReceiver
 from .const import CONF_PREFIX, DOMAIN, LOGGER
 from .control import Control
 from .devices import async_follow_host, async_forget_unannounced

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from homeassistant.components.diagnostics import REDACTED, async_redact_data
 
-from .backlog.runtime import BACKLOG
+from .backfill.runtime import BACKLOG
 from .const import CONF_AUTO_TITLE, CONF_HOST_NAME
 from .devices import child_identifier
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, override
 
 from homeassistant.components.repairs import ConfirmRepairFlow, RepairsFlow, RepairsFlowResult
 
-from .removed import async_get_removed_hosts
+from .ignored_hosts import async_get_removed_hosts
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

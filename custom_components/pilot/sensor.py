@@ -31,8 +31,8 @@ from .coordinator import PilotConfigEntry, PilotCoordinator, Status
 from .devices import async_get_device
 from .entity import ReadingEntity, StatusEntity, async_add_announced
 from .kinds import KindMixin, Of
-from .placement.sensor import async_add_rooms
 from .protocol import CATALOGUE_OPTIONS, Reading, ReadingType
+from .rooms.sensor import async_add_rooms
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

@@ -7,7 +7,7 @@ from homeassistant.const import Platform
 
 from .coordinator import PilotConfigEntry, Status
 from .offered import OfferedEntity, async_add_offered, entity_key
-from .wake import async_wake, wakeable
+from .wake_on_lan import async_wake, wakeable
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

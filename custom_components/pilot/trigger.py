@@ -12,8 +12,8 @@ from homeassistant.helpers.trigger import (
     Trigger,
 )
 
+from .automation import SESSION_EVENT, STATUS, entities_of
 from .coordinator import Status
-from .targets import SESSION_EVENT, STATUS, entities_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,9 +14,9 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.network import NoURLAvailableError
 
+from .bundled_release import SHIPPED
 from .const import DOMAIN
 from .offered import OfferedEntity, async_add_offered, entity_key
-from .shipped import SHIPPED
 
 if TYPE_CHECKING:
     import asyncio

@@ -187,7 +187,7 @@ def all_enabled() -> Generator[None]:
 def quick_search() -> Generator[None]:
     """Do not wait for hosts longer than a test can bear."""
     with (
-        patch("custom_components.pilot.search.SEARCH_TIME", timedelta(seconds=0.2)),
-        patch("custom_components.pilot.search.SEARCH_QUIET", timedelta(seconds=0.05)),
+        patch("custom_components.pilot.discovery.SEARCH_TIME", timedelta(seconds=0.2)),
+        patch("custom_components.pilot.discovery.SEARCH_QUIET", timedelta(seconds=0.05)),
     ):
         yield

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from custom_components.pilot.placement.model import Placement, Timeline
-from custom_components.pilot.placement.rooms import HOUR, Hour
+from custom_components.pilot.rooms.model import Placement, Timeline
+from custom_components.pilot.rooms.rooms import HOUR, Hour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

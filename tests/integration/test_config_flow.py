@@ -9,7 +9,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 
-from custom_components.pilot import search
+from custom_components.pilot import discovery
 
 from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
@@ -41,7 +41,7 @@ async def discovered(hass: HomeAssistant) -> list[Any]:
 def retained(hass: HomeAssistant) -> Generator[dict[str, Any]]:
     """Return what the broker keeps, by topic: it is sent to whoever subscribes."""
     topics: dict[str, Any] = {}
-    subscribe = search.mqtt.async_subscribe
+    subscribe = discovery.mqtt.async_subscribe
 
     async def subscribe_and_hear(
         hass: HomeAssistant, topic: str, on_message: Callable[..., None], **kwargs: Any
@@ -51,10 +51,10 @@ def retained(hass: HomeAssistant) -> Generator[dict[str, Any]]:
         for kept, payload in topics.items():
             if kept == topic or (end and kept.startswith(start) and kept.endswith(end)):
                 data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-                on_message(search.ReceiveMessage(kept, data, 1, True, topic, 0))
+                on_message(discovery.ReceiveMessage(kept, data, 1, True, topic, 0))
         return unsubscribe
 
-    with patch.object(search.mqtt, "async_subscribe", subscribe_and_hear):
+    with patch.object(discovery.mqtt, "async_subscribe", subscribe_and_hear):
         yield topics
 
 

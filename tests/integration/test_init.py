@@ -9,7 +9,7 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.pilot import search
+from custom_components.pilot import discovery
 
 from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
@@ -110,7 +110,7 @@ async def remove_while_the_broker_repeats(
     hass: HomeAssistant, entry: MockConfigEntry, messages: list[tuple[str, Any, bool]]
 ) -> None:
     """Remove an entry; the broker sends these as soon as it is asked what it keeps."""
-    subscribe = search.mqtt.async_subscribe
+    subscribe = discovery.mqtt.async_subscribe
     host = FakeHost(hass)
 
     async def subscribe_and_hear(*args: Any, **kwargs: Any) -> Any:
@@ -119,7 +119,7 @@ async def remove_while_the_broker_repeats(
             await host.send(topic, payload, retain=retain)
         return unsubscribe
 
-    with patch.object(search.mqtt, "async_subscribe", subscribe_and_hear):
+    with patch.object(discovery.mqtt, "async_subscribe", subscribe_and_hear):
         await hass.config_entries.async_remove(entry.entry_id)
         await hass.async_block_till_done()
 
@@ -160,7 +160,8 @@ async def test_removal_does_not_fail_without_a_broker(
     """What cannot be cleared is said in the log; the entry is gone all the same."""
     hass.config_entries.async_update_entry(configured, options={"clear_on_remove": True})
     with patch(
-        "custom_components.pilot.search.mqtt.async_subscribe", side_effect=HomeAssistantError("no")
+        "custom_components.pilot.discovery.mqtt.async_subscribe",
+        side_effect=HomeAssistantError("no"),
     ):
         await hass.config_entries.async_remove(configured.entry_id)
 

@@ -29,9 +29,9 @@ from custom_components.pilot import (
 )
 from custom_components.pilot.coordinator import Status
 from custom_components.pilot.kinds import Of, translation_key
-from custom_components.pilot.placement import model as placement, services as placement_services
-from custom_components.pilot.placement.quantities import QUANTITIES
 from custom_components.pilot.protocol import CATALOGUE_OPTIONS
+from custom_components.pilot.rooms import model as placement, services as placement_services
+from custom_components.pilot.rooms.quantities import QUANTITIES
 
 from .conftest import ROOT
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.pilot.placement.model import (
+from custom_components.pilot.rooms.model import (
     LIMIT,
     Fault,
     Placement,
@@ -15,7 +15,7 @@ from custom_components.pilot.placement.model import (
     Timeline,
     affected,
 )
-from custom_components.pilot.placement.rooms import (
+from custom_components.pilot.rooms.rooms import (
     HOUR,
     Hour,
     hour_after,

@@ -28,12 +28,12 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     async_wait_recording_done,
 )
 
-from custom_components.pilot.placement import store, tracker as tracker_module
-from custom_components.pilot.placement.model import Placement, Span, Timeline
-from custom_components.pilot.placement.quantities import QUANTITIES
-from custom_components.pilot.placement.rooms import HOUR, Hour
-from custom_components.pilot.placement.runtime import PLACEMENTS
-from custom_components.pilot.placement.statistics import statistic_id_of
+from custom_components.pilot.rooms import store, tracker as tracker_module
+from custom_components.pilot.rooms.model import Placement, Span, Timeline
+from custom_components.pilot.rooms.quantities import QUANTITIES
+from custom_components.pilot.rooms.rooms import HOUR, Hour
+from custom_components.pilot.rooms.runtime import PLACEMENTS
+from custom_components.pilot.rooms.statistics import statistic_id_of
 
 from .conftest import ANNOUNCE, HOST_ID, NOW, FakeHost, make_entry
 from .placements import MINUTE, minutes, room_by_minutes
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from freezegun.api import FrozenDateTimeFactory
     from pytest_homeassistant_custom_component.typing import MqttMockHAClient, WebSocketGenerator
 
-    from custom_components.pilot.placement.tracker import Tracker
+    from custom_components.pilot.rooms.tracker import Tracker
 
 NOON = int(datetime.fromisoformat(NOW).timestamp())
 """When the tests begin."""
@@ -483,7 +483,7 @@ async def test_history_from_before_pilot(house: House) -> None:
     await house.measured(dict.fromkeys(range(-100, 1), 20.0))
     await house.at(1)
 
-    with patch("custom_components.pilot.placement.statistics.CHUNK", 30 * HOUR):
+    with patch("custom_components.pilot.rooms.statistics.CHUNK", 30 * HOUR):
         await house.do(
             "add_placement", device_id=house.device(), area_id="attic", start=-100, end=-1
         )
@@ -519,7 +519,7 @@ async def test_only_what_differs_is_written(house: House) -> None:
     await house.measured(dict.fromkeys(range(4), 20.0))
     await house.at(4)
 
-    with patch("custom_components.pilot.placement.statistics.async_add_external_statistics") as add:
+    with patch("custom_components.pilot.rooms.statistics.async_add_external_statistics") as add:
         await house.tracker.async_statistics_changed(house.device(), NOON, NOON + 4 * HOUR)
         await house.settle()
         assert not add.called
@@ -715,7 +715,7 @@ async def test_room_sensors_are_kept_however_many(unstarted: House) -> None:
 
 async def test_old_placements_give_way(house: House) -> None:
     """And leave the room's statistics as they are."""
-    with patch("custom_components.pilot.placement.model.LIMIT", 2):
+    with patch("custom_components.pilot.rooms.model.LIMIT", 2):
         await house.measured({0: 20.0, 1: 21.0, 2: 22.0})
         for hour, area_id in ((1, "attic"), (2, "kitchen")):
             await house.at(hour)
@@ -1009,7 +1009,7 @@ async def test_a_recorder_that_fails(house: House, caplog: pytest.LogCaptureFixt
     """What is to be computed stays noted, and is computed an hour later."""
     await house.measured({0: 20.0, 1: 21.0})
     with patch(
-        "custom_components.pilot.placement.statistics.get_metadata",
+        "custom_components.pilot.rooms.statistics.get_metadata",
         side_effect=HomeAssistantError("no database"),
     ):
         await house.at(1)

@@ -20,8 +20,8 @@ from pytest_homeassistant_custom_component.components.recorder.common import (
     do_adhoc_statistics,
 )
 
-from custom_components.pilot.backlog.runtime import BACKLOG
-from custom_components.pilot.placement.rooms import HOUR, Hour
+from custom_components.pilot.backfill.runtime import BACKLOG
+from custom_components.pilot.rooms.rooms import HOUR, Hour
 
 from ..conftest import ANNOUNCE, NOW, FakeHost, make_entry  # noqa: TID252
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pytest_homeassistant_custom_component.common import MockConfigEntry
     from pytest_homeassistant_custom_component.typing import MqttMockHAClient
 
-    from custom_components.pilot.backlog.importer import Importer
+    from custom_components.pilot.backfill.importer import Importer
 
 NOON = int(datetime.fromisoformat(NOW).timestamp())
 TEMPERATURE = "i2c.aht20-1-38.temperature"
@@ -240,6 +240,6 @@ async def night(
     for name in ("asyncio", "sqlalchemy.engine", "homeassistant.components.recorder"):
         logging.getLogger(name).setLevel(logging.ERROR)
     night = Night(hass, freezer)
-    with patch("custom_components.pilot.backlog.receiver.mqtt.async_publish", night.published):
+    with patch("custom_components.pilot.backfill.receiver.mqtt.async_publish", night.published):
         await night.set_up()
         yield night

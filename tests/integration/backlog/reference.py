@@ -5,8 +5,8 @@ from statistics import fmean
 
 from hypothesis import strategies as st
 
-from custom_components.pilot.backlog.chunk import Point
-from custom_components.pilot.placement.rooms import HOUR, Hour
+from custom_components.pilot.backfill.chunk import Point
+from custom_components.pilot.rooms.rooms import HOUR, Hour
 
 START = 1_793_952_000 - 1_793_952_000 % HOUR
 

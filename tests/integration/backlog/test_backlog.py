@@ -9,12 +9,12 @@ from homeassistant.helpers import area_registry as ar, device_registry as dr, en
 import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import async_block_recorder
 
-from custom_components.pilot.backlog.importer import Importer
-from custom_components.pilot.backlog.store import to_stored
+from custom_components.pilot.backfill.importer import Importer
+from custom_components.pilot.backfill.store import to_stored
 from custom_components.pilot.diagnostics import async_get_config_entry_diagnostics
-from custom_components.pilot.placement.quantities import QUANTITIES
-from custom_components.pilot.placement.rooms import HOUR, Hour
-from custom_components.pilot.placement.statistics import statistic_id_of
+from custom_components.pilot.rooms.quantities import QUANTITIES
+from custom_components.pilot.rooms.rooms import HOUR, Hour
+from custom_components.pilot.rooms.statistics import statistic_id_of
 
 from .conftest import FAR, NOON, RECEIVED, TEMPERATURE, Night, a_chunk, near
 
@@ -344,7 +344,7 @@ async def test_home_assistant_is_restarted_during_the_import(
     hass_storage: dict[str, Any], night: Night, backlog: list[Any]
 ) -> None:
     """What was not seen in the database is done again, from what is stored, and is the same."""
-    with patch("custom_components.pilot.backlog.importer.is_written", return_value=False):
+    with patch("custom_components.pilot.backfill.importer.is_written", return_value=False):
         await night.deliver(backlog)
     assert night.importer.async_diagnostics(FAR)["waiting"] != {}
     stored = hass_storage["pilot.backlog"]["data"]
@@ -378,7 +378,7 @@ async def test_a_database_that_fails(
     from sqlalchemy.exc import OperationalError
 
     broken = OperationalError("SELECT", {}, Exception("the disk is full"))
-    with patch("custom_components.pilot.backlog.importer.compute", side_effect=broken):
+    with patch("custom_components.pilot.backfill.importer.compute", side_effect=broken):
         await night.deliver(backlog)
     assert "cannot be imported now" in caplog.text
 
@@ -391,7 +391,7 @@ async def test_too_much_waits(
     night: Night, backlog: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The host keeps what is not taken, and delivers it again."""
-    with patch("custom_components.pilot.backlog.importer.MAX_POINTS", 5):
+    with patch("custom_components.pilot.backfill.importer.MAX_POINTS", 5):
         await night.deliver([[NOON + 5.5 * HOUR + second, 20.0] for second in range(5)])
         chunk = await night.deliver(backlog)
         await night.deliver(backlog, chunk=chunk)
@@ -408,7 +408,7 @@ async def test_the_states_of_the_hour_are_purged(night: Night, backlog: list[Any
     before = await night.hours(night.far)
     get_instance(night.hass).keep_days = 0
 
-    with patch("custom_components.pilot.backlog.importer.is_written", return_value=False):
+    with patch("custom_components.pilot.backfill.importer.is_written", return_value=False):
         await night.deliver(backlog)
     await night.compile(5)
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.pilot.backlog.chunk import MAX_CHUNK, Chunk, Point, parse_chunk
+from custom_components.pilot.backfill.chunk import MAX_CHUNK, Chunk, Point, parse_chunk
 from custom_components.pilot.protocol import ProtocolError
 
 KEY = "i2c.aht20-1-38.temperature"

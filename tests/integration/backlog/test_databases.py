@@ -8,7 +8,7 @@ from homeassistant.components.recorder import get_instance
 import pytest
 from pytest_homeassistant_custom_component.patch_time import HAFakeDatetime
 
-from custom_components.pilot.placement.rooms import HOUR
+from custom_components.pilot.rooms.rooms import HOUR
 
 from .conftest import RECEIVED, Night, near
 from .databases import mariadb, postgresql

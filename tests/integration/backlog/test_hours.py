@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.pilot.backlog.chunk import Point
-from custom_components.pilot.backlog.hours import (
+from custom_components.pilot.backfill.chunk import Point
+from custom_components.pilot.backfill.hours import (
     Counter,
     Mark,
     Series,
@@ -15,7 +15,7 @@ from custom_components.pilot.backlog.hours import (
     merge,
     shared_hour,
 )
-from custom_components.pilot.placement.rooms import HOUR, Hour
+from custom_components.pilot.rooms.rooms import HOUR, Hour
 
 from .reference import START, Heard, days, hour_by_seconds, points
 

@@ -7,9 +7,9 @@ from unittest.mock import AsyncMock, patch
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.pilot.backlog.chunk import MAX_CHUNK_ENVELOPE
-from custom_components.pilot.backlog.importer import Importer
-from custom_components.pilot.backlog.runtime import BACKLOG
+from custom_components.pilot.backfill.chunk import MAX_CHUNK_ENVELOPE
+from custom_components.pilot.backfill.importer import Importer
+from custom_components.pilot.backfill.runtime import BACKLOG
 from custom_components.pilot.keys import FLEET, Keys, derive, sign, verify
 from custom_components.pilot.trust import async_get_trust
 
@@ -45,7 +45,7 @@ def importer(hass: HomeAssistant) -> Any:
 def published() -> Any:
     """Return what is published."""
     published = AsyncMock()
-    with patch("custom_components.pilot.backlog.receiver.mqtt.async_publish", published):
+    with patch("custom_components.pilot.backfill.receiver.mqtt.async_publish", published):
         yield published
 
 

@@ -3,11 +3,11 @@
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from custom_components.pilot.backlog import async_setup_backlog
-from custom_components.pilot.backlog.chunk import Chunk, Point
-from custom_components.pilot.backlog.hours import Series, merge
-from custom_components.pilot.backlog.runtime import BACKLOG
-from custom_components.pilot.backlog.store import (
+from custom_components.pilot.backfill import async_setup_backlog
+from custom_components.pilot.backfill.chunk import Chunk, Point
+from custom_components.pilot.backfill.hours import Series, merge
+from custom_components.pilot.backfill.runtime import BACKLOG
+from custom_components.pilot.backfill.store import (
     KEEP_EDGES,
     MAX_AGE,
     PATIENCE,
@@ -18,7 +18,7 @@ from custom_components.pilot.backlog.store import (
     migrate,
     to_stored,
 )
-from custom_components.pilot.placement.rooms import HOUR, Hour
+from custom_components.pilot.rooms.rooms import HOUR, Hour
 
 from .reference import START
 

@@ -11,7 +11,7 @@ from pytest_homeassistant_custom_component.components.diagnostics import (
 )
 
 from companion_agent.models import Missing
-from custom_components.pilot import wake
+from custom_components.pilot import wake_on_lan
 from custom_components.pilot.trust import TrustStore
 
 from ..conftest import HOST_ID, make_entry  # noqa: TID252
@@ -175,7 +175,7 @@ async def test_a_host_that_cannot_be_woken_has_no_switch_when_it_is_off(
     await say(hass, agent, "off")
     assert hass.states.get(SWITCH).state == "unavailable"
     with pytest.raises(HomeAssistantError, match="no network card"):
-        await wake.async_wake(hass, paired.runtime_data)
+        await wake_on_lan.async_wake(hass, paired.runtime_data)
 
 
 async def test_off_shuts_down(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
-from custom_components.pilot import search
+from custom_components.pilot import discovery
 
 from ..conftest import ANNOUNCE, HOST_ID, make_entry  # noqa: TID252
 from .agent import BASE, Agent, Bus
@@ -30,8 +30,8 @@ KEY = base64.b64encode(FLEET).decode()
 @pytest.fixture(autouse=True)
 def quick_search(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for hosts longer than a test can bear."""
-    monkeypatch.setattr(search, "SEARCH_TIME", search.SEARCH_TIME / 10)
-    monkeypatch.setattr(search, "SEARCH_QUIET", search.SEARCH_QUIET / 10)
+    monkeypatch.setattr(discovery, "SEARCH_TIME", discovery.SEARCH_TIME / 10)
+    monkeypatch.setattr(discovery, "SEARCH_QUIET", discovery.SEARCH_QUIET / 10)
 
 
 @pytest.fixture
@@ -124,11 +124,11 @@ async def test_the_key_is_entered_where_hosts_are_added(
 
     with pytest.MonkeyPatch.context() as patching:
 
-        async def search_again(*_: Any) -> search.Found:
+        async def search_again(*_: Any) -> discovery.Found:
             payload = agent.announcement().encode()
-            announce = search.parse_announce(payload, HOST_ID)
+            announce = discovery.parse_announce(payload, HOST_ID)
             assert announce is not None
-            return search.Found({HOST_ID: announce}, {}, {HOST_ID: payload})
+            return discovery.Found({HOST_ID: announce}, {}, {HOST_ID: payload})
 
         patching.setattr("custom_components.pilot.config_flow.async_search", search_again)
         done = await hass.config_entries.flow.async_configure(
@@ -194,11 +194,11 @@ async def test_a_key_concerns_only_hosts_that_have_no_other(
     stranger = ANNOUNCE | {"host": ANNOUNCE["host"] | {"id": "0" * 16}}
     with pytest.MonkeyPatch.context() as patching:
 
-        async def search_strangers(*_: Any) -> search.Found:
+        async def search_strangers(*_: Any) -> discovery.Found:
             payload = json.dumps(stranger).encode()
-            announce = search.parse_announce(payload, "0" * 16)
+            announce = discovery.parse_announce(payload, "0" * 16)
             assert announce is not None
-            return search.Found({"0" * 16: announce}, {}, {"0" * 16: payload})
+            return discovery.Found({"0" * 16: announce}, {}, {"0" * 16: payload})
 
         patching.setattr("custom_components.pilot.config_flow.async_search", search_strangers)
         form = await hass.config_entries.flow.async_init("pilot", context={"source": "user"})

@@ -8,7 +8,7 @@ from unittest.mock import patch
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
-from custom_components.pilot import config_flow, pair, search
+from custom_components.pilot import config_flow, discovery, pair
 from custom_components.pilot.pairing import (
     ControllerPairing,
     PairingError,
@@ -36,8 +36,8 @@ ANYWHERE = {"advanced": {"prefix": "pilot/v2"}}
 def waiting(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave SPAKE2 the time that it takes in earnest."""
     monkeypatch.setattr(pair, "PATIENCE", (0.2, 0.2))
-    monkeypatch.setattr(search, "SEARCH_TIME", search.SEARCH_TIME / 10)
-    monkeypatch.setattr(search, "SEARCH_QUIET", search.SEARCH_QUIET / 10)
+    monkeypatch.setattr(discovery, "SEARCH_TIME", discovery.SEARCH_TIME / 10)
+    monkeypatch.setattr(discovery, "SEARCH_QUIET", discovery.SEARCH_QUIET / 10)
 
 
 async def the_card(hass: HomeAssistant, agent: Agent) -> str:
@@ -275,7 +275,7 @@ async def test_what_is_no_message_is_not_heard(hass: HomeAssistant, agent: Agent
 
 async def found(hass: HomeAssistant, agent: Agent, payload: str | None = None) -> Any:
     """Return what the search offers."""
-    subscribe = search.mqtt.async_subscribe
+    subscribe = discovery.mqtt.async_subscribe
     kept = payload or agent.announcement()
 
     async def subscribe_and_hear(
@@ -283,10 +283,12 @@ async def found(hass: HomeAssistant, agent: Agent, payload: str | None = None) -
     ) -> Any:
         unsubscribe = await subscribe(hass, topic, on_message, **kwargs)
         if topic.endswith("/announce"):
-            on_message(search.ReceiveMessage(f"{BASE}/announce", kept.encode(), 1, True, topic, 0))
+            on_message(
+                discovery.ReceiveMessage(f"{BASE}/announce", kept.encode(), 1, True, topic, 0)
+            )
         return unsubscribe
 
-    with patch.object(search.mqtt, "async_subscribe", subscribe_and_hear):
+    with patch.object(discovery.mqtt, "async_subscribe", subscribe_and_hear):
         return await hass.config_entries.flow.async_init("pilot", context={"source": "user"})
 
 
@@ -378,20 +380,20 @@ async def test_a_host_that_was_moved_has_to_be_paired(
     menu = await paired.start_reconfigure_flow(hass)
     moved = json.loads(json.loads(agent.announcement())["body"])
     moved["host"]["id"] = "0" * 16
-    subscribe = search.mqtt.async_subscribe
+    subscribe = discovery.mqtt.async_subscribe
 
     async def subscribe_and_hear(
         hass: HomeAssistant, topic: str, on_message: Callable[..., None], **kwargs: Any
     ) -> Any:
         if "+/announce" in topic:
             on_message(
-                search.ReceiveMessage(
+                discovery.ReceiveMessage(
                     f"pilot/v2/{'0' * 16}/announce", json.dumps(moved).encode(), 1, True, topic, 0
                 )
             )
         return await subscribe(hass, topic, on_message, **kwargs)
 
-    with patch.object(search.mqtt, "async_subscribe", subscribe_and_hear):
+    with patch.object(discovery.mqtt, "async_subscribe", subscribe_and_hear):
         form = await hass.config_entries.flow.async_configure(
             menu["flow_id"], {"next_step_id": "reinstalled"}
         )

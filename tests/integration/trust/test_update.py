@@ -17,7 +17,7 @@ from companion_agent.errors import CommandError
 from companion_agent.models import Command, TextArgument
 from companion_agent.plugins.agent_commands import AgentCommands
 from companion_agent.plugins.base import CommandGroup
-from custom_components.pilot import shipped
+from custom_components.pilot import bundled_release
 from custom_components.pilot.protocol import ProtocolError, parse_announce
 
 from ..conftest import ANNOUNCE, HOST_ID, FakeHost  # noqa: TID252
@@ -82,7 +82,7 @@ def shipping(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def shipped_folder(tmp_path: Path) -> Any:
     """Look for it there, whatever lies in the checkout."""
-    with patch.object(shipped, "FOLDER", tmp_path / "shipped"):
+    with patch.object(bundled_release, "FOLDER", tmp_path / "shipped"):
         yield
 
 
@@ -319,7 +319,7 @@ async def test_without_an_address(
     """A host could not fetch anything."""
     await say(hass, agent)
     with (
-        patch.object(shipped, "get_url", side_effect=NoURLAvailableError),
+        patch.object(bundled_release, "get_url", side_effect=NoURLAvailableError),
         pytest.raises(HomeAssistantError) as caught,
     ):
         await install(hass)
@@ -348,7 +348,7 @@ async def test_hosts_get_the_release(
 ) -> None:
     """Without a login, and nothing else."""
     await async_setup_component(hass, "http", {})
-    await shipped.async_setup_shipped(hass)
+    await bundled_release.async_setup_shipped(hass)
     client = await hass_client_no_auth()
     for name, status in (
         (shipping.name, HTTPStatus.OK),
@@ -368,7 +368,7 @@ def test_a_broken_release_is_not_offered(
 ) -> None:
     """And the log says what is wrong with it."""
     release(tmp_path, signed=signed)
-    assert shipped.find(tmp_path) is None
+    assert bundled_release.find(tmp_path) is None
     assert "cannot be offered" in caplog.text
 
 
@@ -376,10 +376,10 @@ def test_half_a_release_is_not_offered(tmp_path: Path) -> None:
     """Nor are two of them, or something without a body."""
     wheel = release(tmp_path)
     other = release(tmp_path, "0.3.0")
-    assert shipped.find(tmp_path) is None
+    assert bundled_release.find(tmp_path) is None
     other.unlink()
-    assert shipped.find(tmp_path) is not None
+    assert bundled_release.find(tmp_path) is not None
     wheel.with_name(f"{wheel.name}.json").write_text("{}")
-    assert shipped.find(tmp_path) is None
+    assert bundled_release.find(tmp_path) is None
     wheel.with_name(f"{wheel.name}.json").unlink()
-    assert shipped.find(tmp_path) is None
+    assert bundled_release.find(tmp_path) is None

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.pilot.backlog.chunk import MAX_CHUNK, parse_chunk
+from custom_components.pilot.backfill.chunk import MAX_CHUNK, parse_chunk
 from custom_components.pilot.envelope import (
     MAX_RESULT,
     parse_event,

@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..const import DOMAIN, LOGGER
 from ..devices import unique_id
-from ..placement.rooms import HOUR, hour_of
-from ..placement.runtime import PLACEMENTS
+from ..rooms.rooms import HOUR, hour_of
+from ..rooms.runtime import PLACEMENTS
 from .compute import Job, Work, compiled_to, compute, is_written
 from .store import MAX_POINTS, BacklogStore, HostBacklog, Kept, from_stored, to_stored
 

@@ -8,8 +8,8 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 
 from .const import DOMAIN
 from .devices import unique_id
+from .ignored_hosts import async_get_removed_hosts
 from .issues import async_forget_issues
-from .removed import async_get_removed_hosts
 
 if TYPE_CHECKING:
     from .coordinator import PilotConfigEntry

@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from ..const import DOMAIN
-from ..placement.rooms import HOUR, Hour, hour_of
+from ..rooms.rooms import HOUR, Hour, hour_of
 from ..storage import AtomicStore
 from .chunk import Chunk, Point
 from .hours import Series, combine

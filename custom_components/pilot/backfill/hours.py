@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..placement.rooms import HOUR, Hour
+from ..rooms.rooms import HOUR, Hour
 from .chunk import Point
 
 if TYPE_CHECKING:
