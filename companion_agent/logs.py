@@ -25,6 +25,17 @@ _SYSLOG_LEVELS = {
 }
 
 
+# What parts were called up to 0.1: configurations may still name them.
+_FORMER_PARTS = {
+    "backlog": "buffer",
+    "collectors": "plugins",
+    "commands": "plugins",
+    "presence": "mqtt",
+    "transport": "mqtt",
+    "trust": "security",
+}
+
+
 def set_up(
     config: LogConfig,
     stream: TextIO | None = None,
@@ -54,7 +65,7 @@ def set_up(
     root.propagate = False
     root.setLevel(config.level.upper())
     for part, level in config.parts.items():
-        logging.getLogger(f"{ROOT}.{part}").setLevel(level.upper())
+        logging.getLogger(f"{ROOT}.{_FORMER_PARTS.get(part, part)}").setLevel(level.upper())
     if trouble:
         logging.getLogger(f"{ROOT}.config").error("%s; it is written to standard error", trouble)
 

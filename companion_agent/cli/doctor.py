@@ -37,6 +37,7 @@ from companion_agent.storage.permissions import check_secret
 from companion_agent.wakeup import Waker
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
@@ -70,6 +71,11 @@ class Check:
     verdict: Verdict
     detail: str
     hint: str = ""
+
+
+def main(parsed: argparse.Namespace) -> int:
+    """Look at everything and print what was found."""
+    return doctor(parsed.config, as_json=parsed.json)
 
 
 def doctor(path: Path | None, *, as_json: bool) -> int:

@@ -8,12 +8,15 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from companion_agent.cli.exit_codes import BAD_INPUT
+from companion_agent.cli.loading import load_config
 from companion_agent.cli.pairing_session import Terminal
 from companion_agent.ipc.server import ChannelError, LocalClient, NotRunningError
 from companion_agent.security.key_store import Controller, StoreError, TrustStore
 from companion_agent.security.pairing import Status, draw_code
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -31,6 +34,18 @@ _ENDS = {
         "one; if nobody here typed a wrong code, somebody else who may use the broker did."
     ),
 }
+
+
+def main(parsed: argparse.Namespace) -> int:
+    """Show a code, or with `list` and `revoke` what came of earlier ones."""
+    config = load_config(parsed.config, needs_broker=parsed.action is None)
+    if config is None:
+        return BAD_INPUT
+    if parsed.action == "list":
+        return show(config.state_dir)
+    if parsed.action == "revoke":
+        return revoke(config.state_dir, parsed.controller, everybody=parsed.all)
+    return pair(config.state_dir, qr=not parsed.no_qr)
 
 
 def pair(folder: Path, *, qr: bool) -> int:

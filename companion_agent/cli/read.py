@@ -12,12 +12,18 @@ from companion_agent.plugins import COLLECTORS
 from companion_agent.units import UNITS
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Sequence
 
     from companion_agent.models import Reading, Value
     from companion_agent.plugins.i2c.overrides import Tuned
     from companion_agent.plugins.i2c.settings import I2cConfig
     from companion_agent.plugins.runner import Source
+
+
+def main(parsed: argparse.Namespace) -> int:
+    """Print the readings."""
+    return read(parsed.collector, as_json=parsed.json)
 
 
 def read(names: Sequence[str], *, as_json: bool) -> int:

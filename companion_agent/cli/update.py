@@ -6,9 +6,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.cli.exit_codes import BAD_INPUT
+from companion_agent.cli.loading import load_config
 from companion_agent.ipc.server import ChannelError, LocalClient
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -16,6 +19,18 @@ if TYPE_CHECKING:
 _PATIENCE = 600.0
 # The farewell of the old version, the start of the new one, and what it needs beyond its trial.
 _RESTART = 30.0
+
+
+def main(parsed: argparse.Namespace) -> int:
+    """Install a version, go back to the one before, or only show what there is."""
+    config = load_config(parsed.config, needs_broker=False)
+    if config is None:
+        return BAD_INPUT
+    if parsed.check:
+        return show(config.state_dir)
+    if parsed.back:
+        return back(config.state_dir, config.update.trial)
+    return install(config.state_dir, parsed.to or "", config.update.trial)
 
 
 def show(folder: Path) -> int:

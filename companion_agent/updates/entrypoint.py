@@ -1,4 +1,4 @@
-"""Runs a release: `enter.py WHEEL ARGUMENT …`. Part of the base, and called by nothing else.
+"""Runs a release: `entrypoint.py WHEEL ARGUMENT …`. Part of the base, and called by nothing else.
 
 A script of its own and not `-m`, because the first `companion_agent` that is imported here must
 be that of the release.
@@ -19,7 +19,7 @@ def main() -> int:
     """Run the agent that is in the wheel."""
     wheel = Path(sys.argv.pop(1))
     sys.argv[0] = "pilot-agent"
-    # As in `launch.py`, which cannot be imported here. The base's libraries come after the wheel.
+    # As in `launcher.py`, which cannot be imported here. The base's libraries come after the wheel.
     told = json.loads(os.environ["_PILOT_AGENT_LAUNCHED"])
     sys.path[:] = [str(wheel), *told["path"]]
     code: object

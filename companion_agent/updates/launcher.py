@@ -86,7 +86,7 @@ def _become(here: Launched, explicit: Path | None, environment: MutableMapping[s
     if release.trial is not None and sys.platform == "linux":
         _watch(releases, release)
     told = asdict(here) | {"release": release.version, "path": sys.path}
-    enter = str(Path(__file__).with_name("enter.py"))
+    enter = str(Path(__file__).with_name("entrypoint.py"))
     # The base's own options: whether to believe PYTHONPATH, say.
     options = ["-I"] if sys.flags.isolated else ["-P"]
     os.execve(  # noqa: S606  (no shell is wanted)

@@ -214,6 +214,10 @@ def check_wheel(path: Path, manifest: Manifest) -> None:
         raise ArtifactError(f"{path.name} is no wheel") from None
 
 
+# Where `main` is, in this version and up to 0.1.
+_COMMAND_LINES = ("companion_agent/cli/__init__.py", "companion_agent/cli.py")
+
+
 def _check_content(members: Iterable[ZipInfo], version: str) -> None:
     # Its maker signed it, so this is against mistakes: Python runs it from the archive, which
     # works for its own modules alone.
@@ -229,5 +233,5 @@ def _check_content(members: Iterable[ZipInfo], version: str) -> None:
         total += member.file_size
     if total > MAX_UNPACKED:
         raise ArtifactError(f"the wheel holds more than {MAX_UNPACKED} bytes")
-    if "companion_agent/cli.py" not in names:
-        raise ArtifactError("the wheel has no companion_agent/cli.py")
+    if names.isdisjoint(_COMMAND_LINES):
+        raise ArtifactError(f"the wheel has no {_COMMAND_LINES[0]}")

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 CRASHES = {
     "companion_agent/cli/__init__.py": "raise RuntimeError('this version does not even start')\n"
 }
-HANGS = {"companion_agent/cli/run.py": "import time\ntime.sleep(3600)\n"}
+HANGS = {"companion_agent/runtime.py": "import time\ntime.sleep(3600)\n"}
 # It runs and never connects.
 DEAF = {
-    "companion_agent/cli/run.py": (
+    "companion_agent/runtime.py": (
         "import time\n\ndef run(config, launched):\n"
         "    from companion_agent.service.sd_notify import Notifier\n"
         "    Notifier().ready()\n    time.sleep(3600)\n"
     )
 }
-ENDS = {"companion_agent/cli/run.py": "def run(config, launched):\n    raise SystemExit(2)\n"}
+ENDS = {"companion_agent/runtime.py": "def run(config, launched):\n    raise SystemExit(2)\n"}
 
 
 class Maker:

@@ -151,7 +151,7 @@ def test_importing_the_command_line_imports_little() -> None:
 
 def test_running_imports_only_what_it_needs() -> None:
     program = (
-        "import sys, companion_agent.config, companion_agent.cli.run; print(*sorted(sys.modules))"
+        "import sys, companion_agent.cli.run, companion_agent.runtime; print(*sorted(sys.modules))"
     )
 
     loaded = subprocess.run(

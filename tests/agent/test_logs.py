@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TRANSPORT = logging.getLogger("companion_agent.mqtt.connection")
+CONNECTION = logging.getLogger("companion_agent.mqtt.connection")
 
 
 @pytest.fixture(autouse=True)
 def part() -> Iterator[None]:
     yield
-    TRANSPORT.setLevel(logging.NOTSET)
+    logging.getLogger("companion_agent.mqtt").setLevel(logging.NOTSET)
 
 
 def test_text_for_people() -> None:
     stream = io.StringIO()
     logs.set_up(LogConfig(), stream, {})
 
-    TRANSPORT.warning("Lost the connection to %s", "mqtt.local")
+    CONNECTION.warning("Lost the connection to %s", "mqtt.local")
 
-    line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d WARNING transport: Lost the connection to mqtt.local\n"
+    line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d WARNING mqtt: Lost the connection to mqtt.local\n"
     assert re.fullmatch(line, stream.getvalue())
 
 
@@ -41,12 +41,12 @@ def test_json_lines_for_machines() -> None:
     stream = io.StringIO()
     logs.set_up(LogConfig(format="json"), stream, {})
 
-    TRANSPORT.warning("Büro: %d", 1)
-    TRANSPORT.error("two\nlines", exc_info=OSError("oh"))
+    CONNECTION.warning("Büro: %d", 1)
+    CONNECTION.error("two\nlines", exc_info=OSError("oh"))
 
     first, second = map(json.loads, stream.getvalue().splitlines())
     assert first.pop("time")
-    assert first == {"level": "WARNING", "part": "transport", "message": "Büro: 1"}
+    assert first == {"level": "WARNING", "part": "mqtt", "message": "Büro: 1"}
     assert "OSError: oh" in second["exc_info"]
 
 
@@ -56,17 +56,17 @@ def test_the_journal_knows_the_time_and_is_told_the_level(tmp_path: Path) -> Non
         journal = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
         logs.set_up(LogConfig(), stream, journal)
 
-        TRANSPORT.error("one\ntwo")
+        CONNECTION.error("one\ntwo")
 
         stream.seek(0)
-        assert stream.read() == "<3>transport: one\n<3>two\n"
+        assert stream.read() == "<3>mqtt: one\n<3>two\n"
 
 
 def test_an_inherited_journal_that_is_not_our_stream(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w+") as stream:
         logs.set_up(LogConfig(), stream, {"JOURNAL_STREAM": "1:2"})
 
-        TRANSPORT.error("one")
+        CONNECTION.error("one")
 
         stream.seek(0)
         assert "ERROR" in stream.read()
@@ -76,10 +76,10 @@ def test_a_level_for_all_and_one_for_a_part() -> None:
     stream = io.StringIO()
     logs.set_up(LogConfig("warning", parts={"transport": "debug"}), stream, {})
 
-    TRANSPORT.debug("shown")
+    CONNECTION.debug("shown")
     logging.getLogger("companion_agent.agent").info("not shown")
 
-    assert "transport: shown" in stream.getvalue()
+    assert "mqtt: shown" in stream.getvalue()
     assert "not shown" not in stream.getvalue()
 
 
@@ -88,7 +88,7 @@ def test_setting_up_twice_does_not_double_lines() -> None:
     logs.set_up(LogConfig(), stream, {})
     logs.set_up(LogConfig(), stream, {})
 
-    TRANSPORT.info("once")
+    CONNECTION.info("once")
 
     assert stream.getvalue().count("once") == 1
 
@@ -98,7 +98,7 @@ def test_a_file_is_rotated_and_the_oldest_goes(tmp_path: Path) -> None:
     logs.set_up(LogConfig(format="json", file=file, max_size=200, keep=2), io.StringIO(), {})
 
     for number in range(20):
-        TRANSPORT.warning("message %d", number)
+        CONNECTION.warning("message %d", number)
 
     kept = [file.with_name("agent.log.2"), file.with_name("agent.log.1"), file]
     assert sorted(file.parent.iterdir()) == sorted(kept)
@@ -114,8 +114,8 @@ def test_a_file_that_cannot_be_written_does_not_stop_the_agent(tmp_path: Path) -
     stream = io.StringIO()
     logs.set_up(LogConfig(file=tmp_path / "file" / "agent.log"), stream, {})
 
-    TRANSPORT.warning("Lost the connection")
+    CONNECTION.warning("Lost the connection")
 
     first, second = stream.getvalue().splitlines()
     assert f"The log cannot be written to {tmp_path}/file/agent.log: " in first
-    assert second.endswith("transport: Lost the connection")
+    assert second.endswith("mqtt: Lost the connection")

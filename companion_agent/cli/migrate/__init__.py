@@ -1,1 +1,34 @@
-"""`pilot-agent migrate`: from a set-up of Pilot's first version to a configuration, and back."""
+"""`pilot-agent migrate`: a configuration from one of Pilot's first version."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL
+from companion_agent.cli.migrate import run
+from companion_agent.cli.setup import prompts
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def main(parsed: argparse.Namespace) -> int:
+    """Migrate, or put back what was there before."""
+    if platform.system() != "Linux":
+        print("pilot-agent: migrate knows Linux only; see docs/deployment.md", file=sys.stderr)
+        return NOT_WELL
+    if not parsed.undo and not parsed.file and not parsed.old_service:
+        print("pilot-agent: name v1's file, --old-service or --undo; see --help", file=sys.stderr)
+        return BAD_INPUT
+    wishes = run.Wishes(
+        old=parsed.file,
+        output=parsed.output,
+        device=parsed.device,
+        old_service=parsed.old_service,
+        dry_run=parsed.dry_run,
+        yes=parsed.yes,
+    )
+    asker = prompts.Asker(interactive=not parsed.yes and prompts.somebody_there())
+    return run.undo(wishes, asker) if parsed.undo else run.migrate(wishes, asker)

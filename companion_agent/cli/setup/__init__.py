@@ -1,1 +1,42 @@
-"""`pilot-agent setup`: from an installed program to a host that Home Assistant shows."""
+"""`pilot-agent setup`: find the broker, write the configuration, start the service."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from companion_agent.cli.exit_codes import NOT_WELL
+from companion_agent.cli.setup import prompts, run
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def main(parsed: argparse.Namespace) -> int:
+    """Set this host up, or remove the service."""
+    if platform.system() != "Linux":
+        print("pilot-agent: setup knows Linux only; see docs/deployment.md", file=sys.stderr)
+        return NOT_WELL
+    quiet = parsed.yes or parsed.check
+    asker = prompts.Asker(interactive=not quiet and prompts.somebody_there())
+    if parsed.remove:
+        return run.remove(asker, purge=parsed.purge, check=parsed.check)
+    wishes = run.Wishes(
+        config=parsed.config,
+        broker=parsed.broker or "",
+        username=parsed.username or "",
+        password_file=parsed.password_file or "",
+        tls=parsed.tls,
+        ca_cert=parsed.ca_cert,
+        client_cert=parsed.client_cert,
+        client_key=parsed.client_key,
+        name=parsed.name or "",
+        settings=parsed.settings,
+        fleet_key_file=parsed.fleet_key_file,
+        check=parsed.check,
+        untested=parsed.untested,
+        service=not parsed.no_service,
+        pair=parsed.pair,
+    )
+    return run.setup(wishes, asker)

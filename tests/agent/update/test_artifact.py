@@ -181,7 +181,7 @@ def test_a_wheel_without_a_program(maker: Maker, keys: Keys) -> None:
         packed.writestr("companion_agent/__init__.py", "")
     manifest = open_signed(maker.sign(wheel, "1.2.3").read_bytes(), keys)
 
-    with pytest.raises(ArtifactError, match=r"no companion_agent/cli\.py"):
+    with pytest.raises(ArtifactError, match=r"no companion_agent/cli/__init__\.py"):
         check_wheel(wheel, manifest)
 
 
