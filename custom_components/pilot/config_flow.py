@@ -1,5 +1,6 @@
 """Set up hosts: found by discovery, or by a search that the user starts."""
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 from time import monotonic
 from typing import TYPE_CHECKING, Any, override
@@ -49,6 +50,7 @@ from .discovery import Found, async_search
 from .host_migration import async_move_to
 from .ignored_hosts import async_get_removed_hosts
 from .keys import fleet_secret
+from .markdown import NOT_KNOWN, markdown_placeholders
 from .messages import payload_bytes
 from .pair import async_pair
 from .pairing import PairingError, read_code
@@ -64,7 +66,7 @@ from .trust import TrustStore, async_get_trust
 from .wake_on_lan import DEFAULT_ADDRESS, DEFAULT_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from .coordinator import PilotConfigEntry
 
@@ -123,6 +125,49 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
         """Return the flow that changes options."""
         return PilotOptionsFlow()
 
+    # Descriptions are drawn as Markdown, and what a host says of itself goes into them: here
+    # every placeholder of every step is escaped.
+
+    @override
+    @callback
+    def async_show_form(
+        self,
+        *,
+        step_id: str | None = None,
+        data_schema: probatio.Schema | None = None,
+        errors: dict[str, str] | None = None,
+        description_placeholders: Mapping[str, str] | None = None,
+        last_step: bool | None = None,
+        preview: str | None = None,
+    ) -> ConfigFlowResult:
+        """Return a form."""
+        return super().async_show_form(
+            step_id=step_id,
+            data_schema=data_schema,
+            errors=errors,
+            description_placeholders=markdown_placeholders(description_placeholders or {}),
+            last_step=last_step,
+            preview=preview,
+        )
+
+    @override
+    @callback
+    def async_show_menu(
+        self,
+        *,
+        step_id: str | None = None,
+        menu_options: Container[str],
+        sort: bool = False,
+        description_placeholders: Mapping[str, str] | None = None,
+    ) -> ConfigFlowResult:
+        """Return a menu."""
+        return super().async_show_menu(
+            step_id=step_id,
+            menu_options=menu_options,
+            sort=sort,
+            description_placeholders=markdown_placeholders(description_placeholders or {}),
+        )
+
     # --- Discovery ---------------------------------------------------------------------------
 
     @override
@@ -175,8 +220,8 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
             description_placeholders={
                 **self._tries_left,
                 "name": host.name,
-                "model": _machine(host) or host.arch or "-",
-                "os": host.os or "-",
+                "model": _machine(host) or host.arch or NOT_KNOWN,
+                "os": host.os or NOT_KNOWN,
                 "version": agent.version,
                 "host_id": host.id,
             },

@@ -7,10 +7,11 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
 from .const import DOCUMENTATION_URL, DOMAIN
+from .markdown import Markdown, code_block, code_span, escape_markdown, markdown_placeholders
 from .protocol import PROTOCOL, Announce, Missing, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from .coordinator import PilotConfigEntry
 
@@ -33,24 +34,57 @@ def issue_id(issue: str, host_id: str) -> str:
 
 
 @callback
-def async_report_version(hass: HomeAssistant, entry: PilotConfigEntry, err: ProtocolError) -> None:
-    """Say which side is to be updated, if that is why the host was not understood."""
-    if (issue := _BY_ERROR.get(err.kind)) is None:
-        return
+def _async_create(
+    hass: HomeAssistant,
+    entry: PilotConfigEntry,
+    issue: str,
+    *,
+    severity: ir.IssueSeverity,
+    known_by: str | None = None,
+    flow_data: Mapping[str, str] | None = None,
+    is_persistent: bool = False,
+    **placeholders: str,
+) -> None:
+    """Create an issue of a host; this is where texts of hosts are escaped for all of them.
+
+    Args:
+        hass: Home Assistant.
+        entry: The host's, whose title is the placeholder `name`.
+        issue: Its translation key.
+        severity: How bad it is.
+        known_by: What it is known by, if not by its translation key and the host.
+        flow_data: What the flow in `repairs.py` needs to put it right, if it can; other issues
+            have a link to the documentation.
+        is_persistent: Whether it outlives a restart of Home Assistant by itself.
+        placeholders: What else its texts say; everything but `Markdown` is escaped.
+    """
     assert entry.unique_id is not None
     ir.async_create_issue(
         hass,
         DOMAIN,
-        issue_id(issue, entry.unique_id),
-        is_fixable=False,
-        severity=ir.IssueSeverity.ERROR,
-        learn_more_url=DOCUMENTATION_URL,
+        known_by or issue_id(issue, entry.unique_id),
+        data=None if flow_data is None else dict(flow_data),
+        is_fixable=flow_data is not None,
+        is_persistent=is_persistent,
+        severity=severity,
+        learn_more_url=DOCUMENTATION_URL if flow_data is None else None,
         translation_key=issue,
-        translation_placeholders={
-            "name": entry.title,
-            "agent_protocol": str(err.other),
-            "protocol": str(PROTOCOL),
-        },
+        translation_placeholders=markdown_placeholders({"name": entry.title, **placeholders}),
+    )
+
+
+@callback
+def async_report_version(hass: HomeAssistant, entry: PilotConfigEntry, err: ProtocolError) -> None:
+    """Say which side is to be updated, if that is why the host was not understood."""
+    if (issue := _BY_ERROR.get(err.kind)) is None:
+        return
+    _async_create(
+        hass,
+        entry,
+        issue,
+        severity=ir.IssueSeverity.ERROR,
+        agent_protocol=str(err.other),
+        protocol=str(PROTOCOL),
     )
 
 
@@ -58,15 +92,12 @@ def async_report_version(hass: HomeAssistant, entry: PilotConfigEntry, err: Prot
 def async_report_removed(hass: HomeAssistant, entry: PilotConfigEntry) -> None:
     """Say that the host was removed for good, and offer to remove it here too."""
     assert entry.unique_id is not None
-    ir.async_create_issue(
+    _async_create(
         hass,
-        DOMAIN,
-        issue_id(HOST_REMOVED, entry.unique_id),
-        data={"entry_id": entry.entry_id, "host_id": entry.unique_id, "name": entry.title},
-        is_fixable=True,
+        entry,
+        HOST_REMOVED,
         severity=ir.IssueSeverity.WARNING,
-        translation_key=HOST_REMOVED,
-        translation_placeholders={"name": entry.title},
+        flow_data={"entry_id": entry.entry_id, "host_id": entry.unique_id},
     )
 
 
@@ -79,20 +110,15 @@ def async_follow_announce(hass: HomeAssistant, entry: PilotConfigEntry, announce
     if announce.conflict is None:
         ir.async_delete_issue(hass, DOMAIN, issue_id(CONFLICT, host_id))
         return
-    ir.async_create_issue(
+    _async_create(
         hass,
-        DOMAIN,
-        issue_id(CONFLICT, host_id),
-        is_fixable=False,
+        entry,
+        CONFLICT,
         severity=ir.IssueSeverity.ERROR,
-        learn_more_url=DOCUMENTATION_URL,
-        translation_key=CONFLICT,
-        translation_placeholders={
-            "name": entry.title,
-            "host": announce.host.name,
-            "other": announce.conflict.name,
-            "command": "pilot-agent id --new",
-        },
+        host=announce.host.name,
+        other=announce.conflict.name,
+        # The translations put it between backticks.
+        command=Markdown("pilot-agent id --new"),
     )
 
 
@@ -103,20 +129,14 @@ def async_follow_update(hass: HomeAssistant, entry: PilotConfigEntry, announce: 
     if not failed:
         ir.async_delete_issue(hass, DOMAIN, issue_id(UPDATE_FAILED, announce.host.id))
         return
-    ir.async_create_issue(
+    _async_create(
         hass,
-        DOMAIN,
-        issue_id(UPDATE_FAILED, announce.host.id),
-        is_fixable=False,
+        entry,
+        UPDATE_FAILED,
         severity=ir.IssueSeverity.ERROR,
-        learn_more_url=DOCUMENTATION_URL,
-        translation_key=UPDATE_FAILED,
-        translation_placeholders={
-            "name": entry.title,
-            "version": failed[0],
-            "reason": failed[1],
-            "running": announce.agent.version,
-        },
+        version=failed[0],
+        reason=failed[1],
+        running=announce.agent.version,
     )
 
 
@@ -133,19 +153,14 @@ def async_follow_permissions(
     for missing, keys in by_fix.items():
         digest = sha256(f"{missing.reason} {missing.fix}".encode()).hexdigest()[:8]
         current.add(permission := issue_id(f"{PERMISSION}_{digest}", announce.host.id))
-        ir.async_create_issue(
+        _async_create(
             hass,
-            DOMAIN,
-            permission,
-            is_fixable=False,
+            entry,
+            PERMISSION,
+            known_by=permission,
             severity=ir.IssueSeverity.WARNING,
-            learn_more_url=DOCUMENTATION_URL,
-            translation_key=PERMISSION,
-            translation_placeholders={
-                "name": entry.title,
-                "commands": ", ".join(f"`{key}`" for key in keys),
-                "fix": _markdown(missing.fix),
-            },
+            commands=Markdown(", ".join(map(code_span, keys))),
+            fix=_fix(missing.fix),
         )
     _forget_permissions(hass, announce.host.id, current)
 
@@ -161,25 +176,24 @@ def _forget_permissions(hass: HomeAssistant, host_id: str, current: Collection[s
             ir.async_delete_issue(hass, DOMAIN, issue)
 
 
-def _markdown(fix: str) -> str:
+def _fix(text: str) -> Markdown:
     """Return words, and what is to be copied below them in a block of its own."""
-    words, _, block = fix.strip().partition("\n\n")
-    return f"{words}\n\n```\n{block.replace('```', '')}\n```" if block else words
+    words, _, block = text.strip().partition("\n\n")
+    said = escape_markdown(words)
+    return Markdown(f"{said}\n\n{code_block(block)}" if block else said)
 
 
 @callback
 def async_report_clock(hass: HomeAssistant, entry: PilotConfigEntry, difference: float) -> None:
     """Say that the host's clock and that of Home Assistant differ, and by how much."""
     assert entry.unique_id is not None
-    ir.async_create_issue(
+    _async_create(
         hass,
-        DOMAIN,
-        issue_id(CLOCK, entry.unique_id),
-        is_fixable=False,
+        entry,
+        CLOCK_AHEAD if difference > 0 else CLOCK_BEHIND,
+        known_by=issue_id(CLOCK, entry.unique_id),
         severity=ir.IssueSeverity.ERROR,
-        learn_more_url=DOCUMENTATION_URL,
-        translation_key=CLOCK_AHEAD if difference > 0 else CLOCK_BEHIND,
-        translation_placeholders={"name": entry.title, "difference": _duration(abs(difference))},
+        difference=_duration(abs(difference)),
     )
 
 

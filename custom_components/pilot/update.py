@@ -16,6 +16,7 @@ from homeassistant.helpers.network import NoURLAvailableError
 
 from .bundled_release import SHIPPED
 from .const import DOMAIN
+from .markdown import escape_markdown, escape_markdown_lines
 from .offered import OfferedEntity, async_add_offered, entity_key
 
 if TYPE_CHECKING:
@@ -101,7 +102,11 @@ class AgentUpdate(OfferedEntity, UpdateEntity):
         if offer is None or offer.source == "homeassistant":
             shipped = self.hass.data[SHIPPED]
             return None if shipped is None else (shipped.version, shipped.notes)
-        return offer.newest
+        if offer.newest is None:
+            return None
+        version, notes = offer.newest
+        # Home Assistant draws notes as Markdown; these have passed through the host.
+        return version, escape_markdown_lines(notes)
 
     @callback
     def _announced(self, announce: Announce) -> None:
@@ -115,7 +120,9 @@ class AgentUpdate(OfferedEntity, UpdateEntity):
         self._attr_installed_version = installed
         self._attr_latest_version = self._later(newest[0] if newest else None, installed)
         why = offer and (offer.cannot or offer.trouble)
-        self._attr_release_summary = f"{why[0].upper()}{why[1:]}." if isinstance(why, str) else None
+        self._attr_release_summary = (
+            escape_markdown(f"{why[0].upper()}{why[1:]}.") if isinstance(why, str) else None
+        )
         self._conclude(announce)
         self._take()
         self.async_write_ha_state()
