@@ -13,8 +13,9 @@ from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, DOMAIN, PLATFORMS
 from .coordinator import PilotConfigEntry, PilotCoordinator
 from .devices import device_is_announced
 from .discovery import async_clear_retained
+from .exposure import async_migrate, async_review
 from .ignored_hosts import async_get_removed_hosts
-from .issues import async_forget_issues
+from .issues import async_forget_exposed, async_forget_issues
 from .pair import async_part
 from .rooms import async_setup_placements
 from .services import async_setup_services
@@ -36,8 +37,19 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     return True
 
 
+async def async_migrate_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
+    """Bring an entry of an earlier version up to date; one of a later version cannot be used."""
+    if entry.version > 1:
+        return False
+    if entry.minor_version < 2:
+        async_migrate(hass, entry)
+        hass.config_entries.async_update_entry(entry, minor_version=2)
+    return True
+
+
 async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
     """Set up a host."""
+    async_review(hass, entry)
     coordinator = entry.runtime_data = PilotCoordinator(hass, entry)
     await coordinator.async_start()
     # Whoever sets a host up wants it, whatever was decided before.
@@ -55,6 +67,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> No
     """Remember that the user does not want this host, and clean up if asked to."""
     assert entry.unique_id is not None
     async_forget_issues(hass, entry.unique_id)
+    async_forget_exposed(hass, entry)
     if (importer := hass.data.get(BACKLOG)) is not None:
         await importer.async_forget(entry.unique_id)
     await async_part(hass, entry.data[CONF_PREFIX], entry.unique_id, entry.title)

@@ -1,6 +1,6 @@
 """Buttons of Pilot: what a host can be asked to do."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
@@ -19,25 +19,34 @@ if TYPE_CHECKING:
 # Every press is a request of its own; hosts answer several at once.
 PARALLEL_UPDATES = 0
 
+
+@dataclass(frozen=True, kw_only=True)
+class PilotButtonDescription(ButtonEntityDescription):
+    """How a kind of command is drawn; the key is the kind.
+
+    A button carries the category of settings unless its kind says otherwise: actions on an
+    area or a floor leave such entities out, dashboards do not draw them by themselves, and
+    voice assistants are not given them.
+    """
+
+    entity_category: EntityCategory | None = EntityCategory.CONFIG
+
+
 DESCRIPTIONS: Final = {
     description.key: description
     for description in (
-        ButtonEntityDescription(
+        PilotButtonDescription(
             key="power.reboot",
             translation_key="power_reboot",
             device_class=ButtonDeviceClass.RESTART,
         ),
-        ButtonEntityDescription(key="power.suspend", translation_key="power_suspend"),
-        ButtonEntityDescription(key="power.hibernate", translation_key="power_hibernate"),
-        ButtonEntityDescription(key="power.hybrid_sleep", translation_key="power_hybrid_sleep"),
-        ButtonEntityDescription(key="power.cancel", translation_key="power_cancel"),
-        ButtonEntityDescription(key="session.lock", translation_key="session_lock"),
-        ButtonEntityDescription(key="session.log_out", translation_key="session_log_out"),
-        ButtonEntityDescription(
-            key="i2c.reset_tuning",
-            translation_key="i2c_reset_tuning",
-            entity_category=EntityCategory.CONFIG,
-        ),
+        PilotButtonDescription(key="power.suspend", translation_key="power_suspend"),
+        PilotButtonDescription(key="power.hibernate", translation_key="power_hibernate"),
+        PilotButtonDescription(key="power.hybrid_sleep", translation_key="power_hybrid_sleep"),
+        PilotButtonDescription(key="power.cancel", translation_key="power_cancel"),
+        PilotButtonDescription(key="session.lock", translation_key="session_lock"),
+        PilotButtonDescription(key="session.log_out", translation_key="session_log_out"),
+        PilotButtonDescription(key="i2c.reset_tuning", translation_key="i2c_reset_tuning"),
     )
 }
 """The commands that have a button; the key is the command's kind."""

@@ -107,7 +107,7 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
     """Set up one host."""
 
     VERSION = 1
-    MINOR_VERSION = 1
+    MINOR_VERSION = 2
 
     def __init__(self) -> None:
         """Start without a host."""

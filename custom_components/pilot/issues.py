@@ -22,6 +22,7 @@ PERMISSION = "permission"
 AGENT_NEWER = "agent_newer"
 AGENT_OLDER = "agent_older"
 CONFLICT = "conflict"
+EXPOSED = "exposed"
 HOST_REMOVED = "host_removed"
 UPDATE_FAILED = "update_failed"
 
@@ -99,6 +100,33 @@ def async_report_removed(hass: HomeAssistant, entry: PilotConfigEntry) -> None:
         severity=ir.IssueSeverity.WARNING,
         flow_data={"entry_id": entry.entry_id, "host_id": entry.unique_id},
     )
+
+
+@callback
+def async_report_exposed(
+    hass: HomeAssistant, entry: PilotConfigEntry, entity_ids: Collection[str]
+) -> None:
+    """Say that voice assistants can reach what ends work, and offer to withdraw it from them.
+
+    The caller asks once. The issue is kept over restarts until it is answered: put right, which
+    deletes it, or ignored.
+    """
+    _async_create(
+        hass,
+        entry,
+        EXPOSED,
+        known_by=issue_id(EXPOSED, entry.entry_id),
+        severity=ir.IssueSeverity.WARNING,
+        flow_data={"entry_id": entry.entry_id},
+        is_persistent=True,
+        entities=Markdown("\n".join(f"- {code_span(entity_id)}" for entity_id in entity_ids)),
+    )
+
+
+@callback
+def async_forget_exposed(hass: HomeAssistant, entry: PilotConfigEntry) -> None:
+    """Withdraw that voice assistants can reach what ends work."""
+    ir.async_delete_issue(hass, DOMAIN, issue_id(EXPOSED, entry.entry_id))
 
 
 @callback

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
-from homeassistant.const import Platform
+from homeassistant.const import EntityCategory, Platform
 
 from .coordinator import PilotConfigEntry, Status
 from .offered import OfferedEntity, async_add_offered, entity_key
@@ -20,7 +20,12 @@ PARALLEL_UPDATES = 0
 
 SHUTDOWN: Final = "power.shutdown"
 
-POWER: Final = SwitchEntityDescription(key="power", translation_key="power")
+POWER: Final = SwitchEntityDescription(
+    key="power",
+    translation_key="power",
+    # As with the buttons that end work: no action on an area, and no assistant, turns it off.
+    entity_category=EntityCategory.CONFIG,
+)
 
 _STATES: Final = {
     Status.ONLINE: True,

@@ -264,13 +264,14 @@ async def test_every_repair(
     for err_kind in ("protocol_newer", "protocol_older"):
         issues.async_report_version(hass, entry, issues.ProtocolError(err_kind, "", 3))
     issues.async_report_removed(hass, entry)
+    issues.async_report_exposed(hass, entry, ["switch.office_pc_power"])
     for difference, kind in ((99, "clock_ahead"), (-99, "clock_behind")):
         issues.async_report_clock(hass, entry, difference)
         found = issue_registry.async_get_issue("pilot", f"clock_{HOST_ID}")
         assert found is not None
         assert_drawn(found.translation_placeholders, "issues", kind, "description")
     raised = {key for _, key in issue_registry.issues}
-    assert len(raised) == 4
+    assert len(raised) == 5
     issues.async_follow_update(hass, entry, announce)
     issues.async_follow_permissions(hass, entry, announce)
     for issue in list(issue_registry.issues.values()):

@@ -134,6 +134,7 @@ def test_every_issue_and_error_is_told() -> None:
         issues.CLOCK_AHEAD,
         issues.CLOCK_BEHIND,
         issues.CONFLICT,
+        issues.EXPOSED,
         issues.HOST_REMOVED,
         issues.PERMISSION,
         issues.UPDATE_FAILED,

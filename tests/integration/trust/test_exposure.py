@@ -1,0 +1,400 @@
+"""What can end work is reached by name alone: not by rooms, labels of rooms or assistants."""
+
+from http import HTTPStatus
+from typing import Any
+
+from homeassistant.components.homeassistant.const import DATA_EXPOSED_ENTITIES
+from homeassistant.components.homeassistant.exposed_entities import (
+    async_expose_entity,
+    async_get_entity_settings,
+    async_should_expose,
+)
+from homeassistant.const import EntityCategory, Platform
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import (
+    area_registry as ar,
+    device_registry as dr,
+    entity_registry as er,
+    floor_registry as fr,
+    issue_registry as ir,
+    label_registry as lr,
+)
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
+
+from custom_components.pilot import button, number, switch
+from custom_components.pilot.exposure import ENDS_WORK
+from custom_components.pilot.services import SERVICE_SHUTDOWN
+
+from ..conftest import HOST_ID, make_entry  # noqa: TID252
+from .agent import Agent
+
+SWITCH = "switch.office_pc_power"
+SUSPEND = "button.office_pc_suspend"
+ENTITIES = (SWITCH, SUSPEND, "button.office_pc_restart", "button.office_pc_lock")
+ISSUE = "exposed_01JPILOT"
+
+KINDS = (
+    *("power.reboot", "power.suspend", "power.hibernate", "power.hybrid_sleep", "power.cancel"),
+    *("session.lock", "session.log_out"),
+)
+
+
+# --- The category ----------------------------------------------------------------------------
+
+
+def test_every_description_of_what_ends_work_has_the_category() -> None:
+    """Those of today, and those of commands that come."""
+    described = {**button.DESCRIPTIONS, **number.DESCRIPTIONS, "power": switch.POWER}
+    ending = {
+        kind: description
+        for kind, description in described.items()
+        if kind.partition(".")[0] in {"power", "session"}
+    }
+
+    assert set(ending) == {*KINDS, "power"}
+    for kind, description in ending.items():
+        assert description.entity_category is EntityCategory.CONFIG, kind
+    assert {key for _, _, key in ENDS_WORK} == {
+        description.translation_key for description in ending.values()
+    }
+
+
+async def test_ids_are_those_of_earlier_versions(
+    paired: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """Automations and dashboards name them."""
+    found = {
+        entity.entity_id: (entity.unique_id, entity.entity_category)
+        for entity in er.async_entries_for_config_entry(entity_registry, paired.entry_id)
+        if entity.domain in {Platform.BUTTON, Platform.SWITCH}
+    }
+
+    assert found == {
+        entity_id: (f"{HOST_ID}_{key}", EntityCategory.CONFIG)
+        for entity_id, key in {
+            "switch.office_pc_power": "power",
+            "button.office_pc_restart": "power_reboot",
+            "button.office_pc_suspend": "power_suspend",
+            "button.office_pc_cancel_shutdown": "power_cancel",
+            "button.office_pc_lock": "session_lock",
+        }.items()
+    }
+
+
+# --- Targets ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def targets(
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    area_registry: ar.AreaRegistry,
+    device_registry: dr.DeviceRegistry,
+    floor_registry: fr.FloorRegistry,
+    label_registry: lr.LabelRegistry,
+) -> dict[str, str]:
+    """Return what a host can be targeted by besides its name: all lead to the same one."""
+    assert await async_setup_component(hass, "homeassistant", {})
+    floor = floor_registry.async_create("Ground floor")
+    room_label = label_registry.async_create("Rooms for work")
+    device_label = label_registry.async_create("Computers")
+    area = area_registry.async_create(
+        "Office", floor_id=floor.floor_id, labels={room_label.label_id}
+    )
+    [device] = [
+        device
+        for device in dr.async_entries_for_config_entry(device_registry, paired.entry_id)
+        if ("pilot", HOST_ID) in device.identifiers
+    ]
+    device_registry.async_update_device(device.id, area_id=area.id, labels={device_label.label_id})
+    return {
+        "area": area.id,
+        "floor": floor.floor_id,
+        "label of its area": room_label.label_id,
+        "label of its device": device_label.label_id,
+        "device": device.id,
+    }
+
+
+def target(targets: dict[str, str], kind: str) -> dict[str, str]:
+    """Return the target of an action."""
+    return {f"{kind.partition(' ')[0]}_id": targets[kind]}
+
+
+BROAD = ("area", "floor", "label of its area", "label of its device", "device")
+
+
+@pytest.mark.parametrize("kind", BROAD)
+@pytest.mark.parametrize(
+    "action", ["homeassistant.turn_off", "homeassistant.toggle", "switch.turn_off", "button.press"]
+)
+async def test_an_action_on_a_room_does_not_reach_it(
+    hass: HomeAssistant, agent: Agent, targets: dict[str, str], action: str, kind: str
+) -> None:
+    """Nor one on its floor, on labels, or on the device as a whole."""
+    domain, _, service = action.partition(".")
+
+    await hass.services.async_call(domain, service, target(targets, kind), blocking=True)
+
+    assert agent.done == []
+
+
+@pytest.mark.parametrize(
+    ("action", "entity_id", "done"),
+    [
+        ("homeassistant.turn_off", SWITCH, "power.shutdown"),
+        ("switch.turn_off", SWITCH, "power.shutdown"),
+        ("button.press", SUSPEND, "power.suspend"),
+        ("pilot.shutdown", SWITCH, "power.shutdown"),
+    ],
+)
+async def test_an_action_that_names_it_does(
+    hass: HomeAssistant,
+    agent: Agent,
+    targets: dict[str, str],
+    action: str,
+    entity_id: str,
+    done: str,
+) -> None:
+    """As ever."""
+    domain, _, service = action.partition(".")
+
+    await hass.services.async_call(domain, service, {"entity_id": entity_id}, blocking=True)
+
+    assert agent.done == [done]
+
+
+async def test_a_label_of_the_entity_itself_names_it(
+    hass: HomeAssistant,
+    agent: Agent,
+    targets: dict[str, str],
+    entity_registry: er.EntityRegistry,
+    label_registry: lr.LabelRegistry,
+) -> None:
+    """It was put on exactly this entity."""
+    label = label_registry.async_create("At night")
+    entity_registry.async_update_entity(SWITCH, labels={label.label_id})
+
+    await hass.services.async_call(
+        "switch", "turn_off", {"label_id": label.label_id}, blocking=True
+    )
+
+    assert agent.done == ["power.shutdown"]
+
+
+@pytest.mark.parametrize("kind", BROAD)
+async def test_the_action_that_is_named_after_it_reaches_all_computers_of_a_room(
+    hass: HomeAssistant, agent: Agent, targets: dict[str, str], kind: str
+) -> None:
+    """Shutting down is what it is for."""
+    await hass.services.async_call("pilot", SERVICE_SHUTDOWN, target(targets, kind), blocking=True)
+
+    assert agent.done == ["power.shutdown"]
+
+
+# --- Voice assistants ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("assistant", ["conversation", "cloud.google_assistant", "cloud.alexa"])
+async def test_it_is_not_exposed_by_default(
+    hass: HomeAssistant, targets: dict[str, str], assistant: str
+) -> None:
+    """Not even where new entities are."""
+    hass.data[DATA_EXPOSED_ENTITIES].async_set_expose_new_entities(assistant, True)
+
+    assert [async_should_expose(hass, assistant, entity_id) for entity_id in ENTITIES] == [
+        False
+    ] * len(ENTITIES)
+
+
+@pytest.fixture
+async def upgraded(
+    hass: HomeAssistant, enable_custom_integrations: None, entity_registry: er.EntityRegistry
+) -> MockConfigEntry:
+    """Return an entry of the version before, with what is exposed since then.
+
+    The power switch by Home Assistant, a button by the user; another button is not, and one that
+    ends no work is none of the matter.
+    """
+    assert await async_setup_component(hass, "homeassistant", {})
+    assert await async_setup_component(hass, "repairs", {})
+    entry = make_entry(hass, minor_version=1)
+    for domain, key, name in (
+        ("switch", "power", "power"),
+        ("button", "power_suspend", "suspend"),
+        ("button", "session_lock", "lock"),
+        ("button", "i2c_reset_tuning", "reset_settings"),
+    ):
+        entity_registry.async_get_or_create(
+            domain,
+            "pilot",
+            f"{HOST_ID}_{key}",
+            config_entry=entry,
+            suggested_object_id=f"office_pc_{name}",
+            translation_key=key,
+        )
+    assert async_should_expose(hass, "conversation", SWITCH)
+    for assistant, entity_id in (
+        ("cloud.alexa", SUSPEND),
+        ("conversation", "button.office_pc_reset_settings"),
+    ):
+        async_expose_entity(hass, assistant, entity_id, should_expose=True)
+    return entry
+
+
+async def set_up(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+
+
+def exposed(hass: HomeAssistant) -> dict[str, list[str]]:
+    """Return to which assistants entities are exposed."""
+    found = {
+        entity_id: [
+            assistant
+            for assistant, options in async_get_entity_settings(hass, entity_id).items()
+            if options.get("should_expose")
+        ]
+        for entity_id in (*ENTITIES, "button.office_pc_reset_settings")
+        if er.async_get(hass).async_get(entity_id)
+    }
+    return {entity_id: assistants for entity_id, assistants in found.items() if assistants}
+
+
+async def fix(client: Any) -> Any:
+    """Submit the repair, and return the form that was shown before."""
+    response = await client.post(
+        "/api/repairs/issues/fix", json={"handler": "pilot", "issue_id": ISSUE}
+    )
+    assert response.status == HTTPStatus.OK
+    form = await response.json()
+    response = await client.post(f"/api/repairs/issues/fix/{form['flow_id']}", json={})
+    assert (await response.json())["type"] == "create_entry"
+    return form
+
+
+@pytest.mark.usefixtures("mqtt_mock")
+async def test_what_was_exposed_before_is_withdrawn_on_request(
+    hass: HomeAssistant,
+    upgraded: MockConfigEntry,
+    issue_registry: ir.IssueRegistry,
+    hass_client: ClientSessionGenerator,
+) -> None:
+    """From every assistant, and nothing else with it; the question is never asked again."""
+    await set_up(hass, upgraded)
+    issue = issue_registry.async_get_issue("pilot", ISSUE)
+    assert issue is not None
+    assert issue.is_fixable
+    assert issue.is_persistent
+    assert issue.translation_placeholders == {
+        "name": "office-pc",
+        "entities": f"- `{SWITCH}`\n- `{SUSPEND}`",
+    }
+    assert exposed(hass)[SWITCH] == ["conversation"]
+
+    form = await fix(await hass_client())
+
+    assert form["step_id"] == "confirm"
+    assert exposed(hass) == {"button.office_pc_reset_settings": ["conversation"]}
+    assert not issue_registry.issues
+    async_expose_entity(hass, "conversation", SWITCH, should_expose=True)
+    await hass.config_entries.async_reload(upgraded.entry_id)
+    assert not issue_registry.issues
+
+
+@pytest.mark.usefixtures("mqtt_mock")
+async def test_what_was_exposed_before_may_stay(
+    hass: HomeAssistant,
+    upgraded: MockConfigEntry,
+    issue_registry: ir.IssueRegistry,
+    hass_ws_client: WebSocketGenerator,
+    hass_storage: dict[str, Any],
+) -> None:
+    """A repair that is ignored stays ignored, over restarts too."""
+    await set_up(hass, upgraded)
+    client = await hass_ws_client(hass)
+    await client.send_json_auto_id(
+        {"type": "repairs/ignore_issue", "domain": "pilot", "issue_id": ISSUE, "ignore": True}
+    )
+    assert (await client.receive_json())["success"]
+
+    await hass.config_entries.async_reload(upgraded.entry_id)
+
+    issue = issue_registry.async_get_issue("pilot", ISSUE)
+    assert issue is not None
+    assert issue.dismissed_version is not None
+    assert issue.to_json()["dismissed_version"] is not None
+    assert issue.to_json()["is_persistent"]
+    assert exposed(hass)[SWITCH] == ["conversation"]
+
+
+@pytest.mark.usefixtures("mqtt_mock")
+async def test_what_is_withdrawn_by_hand_needs_no_repair(
+    hass: HomeAssistant, upgraded: MockConfigEntry, issue_registry: ir.IssueRegistry
+) -> None:
+    """From the next start on."""
+    await set_up(hass, upgraded)
+    async_expose_entity(hass, "conversation", SWITCH, should_expose=False)
+    async_expose_entity(hass, "cloud.alexa", SUSPEND, should_expose=False)
+
+    await hass.config_entries.async_reload(upgraded.entry_id)
+
+    assert not issue_registry.issues
+
+
+@pytest.mark.usefixtures("mqtt_mock")
+async def test_the_category_does_not_wait_for_the_host(
+    hass: HomeAssistant, upgraded: MockConfigEntry, entity_registry: er.EntityRegistry
+) -> None:
+    """It may be off for weeks, and an assistant may ask meanwhile."""
+    await set_up(hass, upgraded)
+
+    categories = {
+        entity.entity_id: entity.entity_category for entity in entity_registry.entities.values()
+    }
+    assert categories[SWITCH] is categories[SUSPEND] is EntityCategory.CONFIG
+    assert not async_should_expose(hass, "conversation", "button.office_pc_lock")
+    assert upgraded.minor_version == 2
+
+
+@pytest.mark.usefixtures("mqtt_mock")
+@pytest.mark.parametrize("way", ["nothing was exposed", "new"])
+async def test_there_is_no_repair_without_need(
+    hass: HomeAssistant, upgraded: MockConfigEntry, issue_registry: ir.IssueRegistry, way: str
+) -> None:
+    """Who exposes it from now on has decided so."""
+    if way == "new":
+        hass.config_entries.async_update_entry(upgraded, minor_version=2)
+    else:
+        async_expose_entity(hass, "conversation", SWITCH, should_expose=False)
+        async_expose_entity(hass, "cloud.alexa", SUSPEND, should_expose=False)
+
+    await set_up(hass, upgraded)
+
+    assert not issue_registry.issues
+
+
+@pytest.mark.usefixtures("mqtt_mock")
+async def test_the_repair_goes_with_the_host(
+    hass: HomeAssistant, upgraded: MockConfigEntry, issue_registry: ir.IssueRegistry
+) -> None:
+    """What is not there ends nothing."""
+    await set_up(hass, upgraded)
+
+    await hass.config_entries.async_remove(upgraded.entry_id)
+
+    assert not issue_registry.issues
+
+
+@pytest.mark.usefixtures("mqtt_mock")
+async def test_an_entry_of_a_later_version_is_left_alone(
+    hass: HomeAssistant, enable_custom_integrations: None
+) -> None:
+    """It is not known what is in it."""
+    entry = make_entry(hass, version=2)
+
+    assert not await hass.config_entries.async_setup(entry.entry_id)
+    assert entry.version == 2
