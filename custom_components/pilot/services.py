@@ -1,9 +1,11 @@
 """The actions of Pilot."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from homeassistant.auth.permissions.const import POLICY_CONTROL
 from homeassistant.config_entries import ConfigEntryState
+from homeassistant.const import Platform
 from homeassistant.core import (
     HomeAssistant,
     ServiceCall,
@@ -17,16 +19,18 @@ from homeassistant.helpers import (
     device_registry as dr,
     entity_registry as er,
 )
-from homeassistant.helpers.service import async_register_admin_service
 from homeassistant.helpers.target import TargetSelection, async_extract_referenced_entity_ids
 import probatio
 
+from . import button, switch
+from .access import Caller, async_register_action
 from .const import DOMAIN
-from .devices import host_identifier
+from .devices import host_identifier, unique_id
+from .offered import entity_key
 from .protocol import is_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
     from .coordinator import PilotConfigEntry
@@ -45,8 +49,22 @@ _COMMANDS: Final[Mapping[str, str]] = {
     SERVICE_REBOOT: "power.reboot",
     SERVICE_SHUTDOWN: "power.shutdown",
 }
+_ENTITIES: Final[Mapping[str, tuple[Platform, str]]] = {
+    "power.cancel": (Platform.BUTTON, entity_key(button.DESCRIPTIONS["power.cancel"])),
+    "power.reboot": (Platform.BUTTON, entity_key(button.DESCRIPTIONS["power.reboot"])),
+    "power.shutdown": (Platform.SWITCH, entity_key(switch.POWER)),
+}
+"""The entity that does the same as an action, by its command: platform and key."""
 SERVICES: Final = (*_COMMANDS, SERVICE_SEND_COMMAND)
 _DELAYED: Final = (SERVICE_REBOOT, SERVICE_SHUTDOWN)
+
+
+class _Target(NamedTuple):
+    """A host that an action is for, and which of its entities the call names one by one."""
+
+    entry: PilotConfigEntry
+    device_id: str
+    named: frozenset[str]
 
 
 def _command(value: object) -> str:
@@ -62,12 +80,9 @@ def async_setup_services(hass: HomeAssistant) -> None:
         delay: dict[probatio.Marker, Any] = (
             {probatio.Optional(ATTR_DELAY): cv.positive_time_period} if service in _DELAYED else {}
         )
-        hass.services.async_register(
-            DOMAIN, service, _async_power, cv.make_entity_service_schema(delay)
-        )
-    async_register_admin_service(
+        async_register_action(hass, service, _async_power, cv.make_entity_service_schema(delay))
+    async_register_action(
         hass,
-        DOMAIN,
         SERVICE_SEND_COMMAND,
         _async_send_command,
         cv.make_entity_service_schema(
@@ -76,32 +91,36 @@ def async_setup_services(hass: HomeAssistant) -> None:
                 probatio.Optional(ATTR_ARGS, default=dict): dict,
             }
         ),
-        supports_response=SupportsResponse.OPTIONAL,
+        SupportsResponse.OPTIONAL,
+        admin=True,
     )
 
 
-async def _async_power(call: ServiceCall) -> None:
-    """Shut hosts down, restart them, or call that off."""
+async def _async_power(call: ServiceCall, caller: Caller) -> None:
+    """Shut hosts down, restart them, or call that off, if the caller may do so to all of them."""
     delay: timedelta | None = call.data.get(ATTR_DELAY)
     args = {} if delay is None else {"delay": delay.total_seconds()}
     key = _COMMANDS[call.service]
-    await _async_each(call, key, args, really=True)
+    targets = _targets(call)
+    for target in targets:
+        _require_control(call.hass, caller, target, key)
+    await _async_each(targets, key, args, really=True)
 
 
-async def _async_send_command(call: ServiceCall) -> ServiceResponse:
-    """Have hosts do anything that they can."""
+async def _async_send_command(call: ServiceCall, caller: Caller) -> ServiceResponse:
+    """Have hosts do anything that they can; only administrators come here."""
     wants_response = call.return_response
     answers = await _async_each(
-        call, call.data[ATTR_COMMAND], call.data[ATTR_ARGS], really=not wants_response
+        _targets(call), call.data[ATTR_COMMAND], call.data[ATTR_ARGS], really=not wants_response
     )
     return answers if wants_response else None
 
 
 async def _async_each(
-    call: ServiceCall, key: str, args: Mapping[str, Any], *, really: bool
+    targets: Iterable[_Target], key: str, args: Mapping[str, Any], *, really: bool
 ) -> ServiceResponse:
     """Ask all targeted hosts at once, and return what each answered."""
-    entries = _hosts(call)
+    entries = [target.entry for target in targets]
 
     async def ask(entry: PilotConfigEntry) -> dict[str, Any]:
         if entry.state is not ConfigEntryState.LOADED:
@@ -134,7 +153,23 @@ async def _async_each(
     }
 
 
-def _hosts(call: ServiceCall) -> list[PilotConfigEntry]:
+def _require_control(hass: HomeAssistant, caller: Caller, target: _Target, key: str) -> None:
+    """Let pass who may control what the target names, and the entity that does the same.
+
+    A host that has no such entity is controlled by those who may control all that it has.
+    """
+    assert target.entry.unique_id is not None
+    platform, entity = _ENTITIES[key]
+    entity_id = er.async_get(hass).async_get_entity_id(
+        platform, DOMAIN, unique_id(target.entry.unique_id, entity)
+    )
+    if entity_id is None:
+        caller.require_devices([target.device_id], POLICY_CONTROL)
+    else:
+        caller.require_entities({entity_id, *target.named}, POLICY_CONTROL)
+
+
+def _targets(call: ServiceCall) -> list[_Target]:
     """Return the hosts that an action is for.
 
     A host is meant by its own device or one of its entities. A room sensor below it stands
@@ -143,13 +178,13 @@ def _hosts(call: ServiceCall) -> list[PilotConfigEntry]:
     hass = call.hass
     devices, entities = dr.async_get(hass), er.async_get(hass)
     selected = async_extract_referenced_entity_ids(hass, TargetSelection(call.data))
-    device_ids = set(selected.referenced_devices)
+    named: dict[str, set[str]] = {device_id: set() for device_id in selected.referenced_devices}
     for entity_id in selected.referenced:
         entity = entities.async_get(entity_id)
         if entity is not None and entity.device_id is not None:
-            device_ids.add(entity.device_id)
-    hosts = [
-        entry
+            named.setdefault(entity.device_id, set()).add(entity_id)
+    targets = [
+        _Target(entry, device.id, frozenset(named[device.id]))
         for entry in hass.config_entries.async_entries(DOMAIN, include_ignore=False)
         if entry.unique_id is not None
         and (
@@ -158,8 +193,8 @@ def _hosts(call: ServiceCall) -> list[PilotConfigEntry]:
             )
         )
         is not None
-        and device.id in device_ids
+        and device.id in named
     ]
-    if not hosts:
+    if not targets:
         raise ServiceValidationError(translation_domain=DOMAIN, translation_key="no_host_targeted")
-    return hosts
+    return targets

@@ -4,6 +4,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from homeassistant.auth.permissions.const import POLICY_READ
 from homeassistant.const import ATTR_AREA_ID, ATTR_DEVICE_ID
 from homeassistant.core import (
     HomeAssistant,
@@ -14,10 +15,10 @@ from homeassistant.core import (
 )
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import area_registry as ar, config_validation as cv
-from homeassistant.helpers.service import async_register_admin_service
 from homeassistant.util import dt as dt_util
 import probatio
 
+from ..access import Caller, async_register_action
 from ..const import DOMAIN
 from . import view
 from .model import Span
@@ -109,36 +110,36 @@ def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
         SERVICE_DELETE: (_AT, _delete),
     }
     for service, (fields, change) in corrections.items():
-        async_register_admin_service(
+        async_register_action(
             hass,
-            DOMAIN,
             service,
             partial(_async_correct, tracker, change),
             probatio.Schema({**_DEVICE, **fields}),
-            supports_response=SupportsResponse.OPTIONAL,
+            SupportsResponse.OPTIONAL,
+            admin=True,
         )
     for service, action in ((SERVICE_TRACK, _async_track), (SERVICE_UNTRACK, _async_untrack)):
-        async_register_admin_service(
+        async_register_action(
             hass,
-            DOMAIN,
             service,
             partial(action, tracker),
             probatio.Schema(_DEVICE),
-            supports_response=SupportsResponse.OPTIONAL,
+            SupportsResponse.OPTIONAL,
+            admin=True,
         )
-    async_register_admin_service(
+    async_register_action(
         hass,
-        DOMAIN,
         SERVICE_MERGE,
         partial(_async_merge, tracker),
         probatio.Schema(
             {probatio.Required(ATTR_AREA_ID): cv.string, probatio.Required(ATTR_INTO): cv.string}
         ),
-        supports_response=SupportsResponse.OPTIONAL,
+        SupportsResponse.OPTIONAL,
+        admin=True,
     )
     ids = probatio.All(cv.ensure_list, [cv.string])
-    hass.services.async_register(
-        DOMAIN,
+    async_register_action(
+        hass,
         SERVICE_GET,
         partial(_async_get, tracker),
         probatio.Schema(
@@ -148,10 +149,10 @@ def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
                 **_PERIOD,
             }
         ),
-        supports_response=SupportsResponse.ONLY,
+        SupportsResponse.ONLY,
     )
-    hass.services.async_register(
-        DOMAIN,
+    async_register_action(
+        hass,
         SERVICE_HISTORY,
         partial(_async_history, tracker, statistics),
         probatio.Schema(
@@ -164,7 +165,7 @@ def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
                 ),
             }
         ),
-        supports_response=SupportsResponse.ONLY,
+        SupportsResponse.ONLY,
     )
 
 
@@ -172,7 +173,10 @@ def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
 
 
 async def _async_correct(
-    tracker: Tracker, change: Callable[[Mapping[str, Any]], Change], call: ServiceCall
+    tracker: Tracker,
+    change: Callable[[Mapping[str, Any]], Change],
+    call: ServiceCall,
+    _: Caller,
 ) -> ServiceResponse:
     """Correct a device's placements, and return them."""
     for attribute in (ATTR_AREA_ID, ATTR_BEFORE, ATTR_AFTER):
@@ -183,7 +187,7 @@ async def _async_correct(
     return _placements_of(tracker, device_id)
 
 
-async def _async_merge(tracker: Tracker, call: ServiceCall) -> ServiceResponse:
+async def _async_merge(tracker: Tracker, call: ServiceCall, _: Caller) -> ServiceResponse:
     """Give one room's past to another, and return who stood there."""
     area_id, into = call.data[ATTR_AREA_ID], call.data[ATTR_INTO]
     for one in (area_id, into):
@@ -218,14 +222,14 @@ def _delete(data: Mapping[str, Any]) -> Change:
     return lambda timeline, _: timeline.delete(_seconds(data[ATTR_AT]))
 
 
-async def _async_track(tracker: Tracker, call: ServiceCall) -> ServiceResponse:
+async def _async_track(tracker: Tracker, call: ServiceCall, _: Caller) -> ServiceResponse:
     """Keep the placements of any device."""
     device_id: str = call.data[ATTR_DEVICE_ID]
     await tracker.async_track(device_id)
     return _placements_of(tracker, device_id)
 
 
-async def _async_untrack(tracker: Tracker, call: ServiceCall) -> ServiceResponse:
+async def _async_untrack(tracker: Tracker, call: ServiceCall, _: Caller) -> ServiceResponse:
     """Forget a device's placements; what they were is the response."""
     device_id: str = call.data[ATTR_DEVICE_ID]
     forgotten = _placements_of(tracker, device_id)
@@ -236,13 +240,13 @@ async def _async_untrack(tracker: Tracker, call: ServiceCall) -> ServiceResponse
 # --- Reading ---------------------------------------------------------------------------------
 
 
-async def _async_get(tracker: Tracker, call: ServiceCall) -> ServiceResponse:
-    """Return placements, by device, area and period."""
+async def _async_get(tracker: Tracker, call: ServiceCall, caller: Caller) -> ServiceResponse:
+    """Return placements, by device, area and period: of those devices that the caller may read."""
     start, end = _optional(call.data, ATTR_START), _optional(call.data, ATTR_END)
     return {
         "placements": view.placements(
             tracker,
-            devices=call.data.get(ATTR_DEVICE_ID),
+            devices=view.devices(tracker, caller, call.data.get(ATTR_DEVICE_ID)),
             areas=call.data.get(ATTR_AREA_ID),
             start=-inf if start is None else start,
             end=inf if end is None else end,
@@ -251,9 +255,12 @@ async def _async_get(tracker: Tracker, call: ServiceCall) -> ServiceResponse:
 
 
 async def _async_history(
-    tracker: Tracker, statistics: RoomStatistics | None, call: ServiceCall
+    tracker: Tracker, statistics: RoomStatistics | None, call: ServiceCall, caller: Caller
 ) -> ServiceResponse:
-    """Return what was measured in a room, hour by hour, and by what."""
+    """Return what was measured in a room, hour by hour, and by what.
+
+    It is for those who may read everything that stood there: an hour is the mean of all of it.
+    """
     if statistics is None:
         raise ServiceValidationError(translation_domain=DOMAIN, translation_key="no_recorder")
     area_id: str = call.data[ATTR_AREA_ID]
@@ -269,6 +276,8 @@ async def _async_history(
             translation_placeholders={"days": str(MAX_DAYS)},
         )
     span = Span(hour_of(start), hour_after(end))
+    stood = stays(tracker.timelines, area_id, span.start, span.end)
+    caller.require_devices({stay.device for stay in stood}, POLICY_READ)
     measured: dict[str, JsonValueType] = {}
     for key in call.data[ATTR_QUANTITY]:
         quantity = QUANTITIES[key]

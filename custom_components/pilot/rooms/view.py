@@ -3,6 +3,7 @@
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from homeassistant.auth.permissions.const import POLICY_READ
 from homeassistant.util import dt as dt_util
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
     from homeassistant.util.json import JsonObjectType, JsonValueType
 
+    from ..access import Caller
     from .rooms import Stay
     from .tracker import Tracker
 
@@ -17,6 +19,18 @@ if TYPE_CHECKING:
 def moment(seconds: float) -> str:
     """Return a moment as text."""
     return dt_util.utc_from_timestamp(seconds).isoformat()
+
+
+def devices(tracker: Tracker, caller: Caller, wanted: Collection[str] | None) -> Collection[str]:
+    """Return the devices that a caller wants to know of, or all that the caller may read.
+
+    Raises:
+        Unauthorized: The caller may not read one that is wanted.
+    """
+    if wanted is None:
+        return caller.readable(tracker.state.devices)
+    caller.require_devices(wanted, POLICY_READ)
+    return wanted
 
 
 def placements(
@@ -59,8 +73,9 @@ def stay(tracker: Tracker, stood: Stay) -> JsonObjectType:
     }
 
 
-def everything(tracker: Tracker) -> dict[str, Any]:
-    """Return all placements with the devices and rooms that they are about, for a card."""
+def everything(tracker: Tracker, caller: Caller) -> dict[str, Any]:
+    """Return all placements with their devices and rooms, as far as a caller may read them."""
+    readable = frozenset(caller.readable(tracker.state.devices))
     return {
         "devices": [
             {
@@ -71,10 +86,11 @@ def everything(tracker: Tracker) -> dict[str, Any]:
                 "quantities": sorted({source.quantity for source in record.sources.values()}),
             }
             for device_id, record in tracker.state.devices.items()
+            if device_id in readable
         ],
         "rooms": [
             {"area_id": area_id, "name": room.name, "removed": room.removed}
             for area_id, room in tracker.state.rooms.items()
         ],
-        "placements": placements(tracker),
+        "placements": placements(tracker, devices=readable),
     }

@@ -10,6 +10,7 @@ from homeassistant.helpers import config_validation as cv
 from homeassistant.util import dt as dt_util
 import probatio
 
+from ..access import websocket_caller
 from . import view
 from .runtime import PLACEMENTS
 
@@ -36,10 +37,11 @@ def async_setup_websocket(hass: HomeAssistant) -> None:
 @callback
 def _list(hass: HomeAssistant, connection: ActiveConnection, msg: dict[str, Any]) -> None:
     """Return placements, by device, area and period."""
+    tracker, caller = hass.data[PLACEMENTS].tracker, websocket_caller(hass, connection, msg)
     start, end = msg.get("start"), msg.get("end")
     found = view.placements(
-        hass.data[PLACEMENTS].tracker,
-        devices=msg.get("device_ids"),
+        tracker,
+        devices=view.devices(tracker, caller, msg.get("device_ids")),
         areas=msg.get("area_ids"),
         start=-inf if start is None else dt_util.as_utc(start).timestamp(),
         end=inf if end is None else dt_util.as_utc(end).timestamp(),
@@ -51,13 +53,13 @@ def _list(hass: HomeAssistant, connection: ActiveConnection, msg: dict[str, Any]
 @callback
 def _subscribe(hass: HomeAssistant, connection: ActiveConnection, msg: dict[str, Any]) -> None:
     """Send all placements, now and whenever they change."""
-    tracker = hass.data[PLACEMENTS].tracker
+    tracker, caller = hass.data[PLACEMENTS].tracker, websocket_caller(hass, connection, msg)
     sent: dict[str, Any] = {}
 
     @callback
     def send() -> None:
         nonlocal sent
-        if (now := view.everything(tracker)) != sent:
+        if (now := view.everything(tracker, caller)) != sent:
             sent = now
             connection.send_event(msg["id"], now)
 
