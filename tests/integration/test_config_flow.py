@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.config_entries import SOURCE_IGNORE, SOURCE_USER
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
@@ -51,7 +52,7 @@ def retained(hass: HomeAssistant) -> Generator[dict[str, Any]]:
         for kept, payload in topics.items():
             if kept == topic or (end and kept.startswith(start) and kept.endswith(end)):
                 data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-                on_message(discovery.ReceiveMessage(kept, data, 1, True, topic, 0))
+                on_message(ReceiveMessage(kept, data, 1, True, topic, 0))
         return unsubscribe
 
     with patch.object(discovery.mqtt, "async_subscribe", subscribe_and_hear):

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
@@ -283,9 +284,7 @@ async def found(hass: HomeAssistant, agent: Agent, payload: str | None = None) -
     ) -> Any:
         unsubscribe = await subscribe(hass, topic, on_message, **kwargs)
         if topic.endswith("/announce"):
-            on_message(
-                discovery.ReceiveMessage(f"{BASE}/announce", kept.encode(), 1, True, topic, 0)
-            )
+            on_message(ReceiveMessage(f"{BASE}/announce", kept.encode(), 1, True, topic, 0))
         return unsubscribe
 
     with patch.object(discovery.mqtt, "async_subscribe", subscribe_and_hear):
@@ -387,7 +386,7 @@ async def test_a_host_that_was_moved_has_to_be_paired(
     ) -> Any:
         if "+/announce" in topic:
             on_message(
-                discovery.ReceiveMessage(
+                ReceiveMessage(
                     f"pilot/v2/{'0' * 16}/announce", json.dumps(moved).encode(), 1, True, topic, 0
                 )
             )
