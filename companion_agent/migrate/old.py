@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from companion_agent.config.errors import ConfigError, Mistake
 from companion_agent.config.source import MAX_BYTES, Place, Raw, dotted, read_file
 from companion_agent.migrate import env
+from companion_agent.plain import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +44,7 @@ def read(path: Path) -> list[Entry]:
         ConfigError: It cannot be read; everything that is wrong is named.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_plain(path, MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError([Mistake(str(path), "", "there is no such file")]) from None
     except OSError as error:

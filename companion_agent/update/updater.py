@@ -92,7 +92,7 @@ class Updater:
         self._working: _Task | None = None
         self._process: subprocess.Popen[str] | None = None
         self._work_ends = math.inf
-        self._lines: deque[dict[str, Any]] = deque()
+        self._lines: deque[tuple[subprocess.Popen[str] | None, dict[str, Any]]] = deque()
         self._look_due = math.inf
         self._confirm_due = math.inf
         self._newest: dict[str, str] | None = None
@@ -154,9 +154,12 @@ class Updater:
         if online and now >= self._confirm_due:
             self._confirm(now)
         while self._lines:
-            self._take(self._lines.popleft())
-        if now >= self._work_ends and self._process:
-            self._process.kill()
+            process, line = self._lines.popleft()
+            # What a worker says that was given up, comes too late.
+            if process is self._process:
+                self._take(line)
+        if now >= self._work_ends:
+            self._give_up()
         if now >= self._look_due:
             self._look_due = now + LOOK_EVERY
             with self._lock:
@@ -283,7 +286,7 @@ class Updater:
                 encoding="utf-8",
             )
         except OSError as error:
-            self._lines.append({"error": f"it cannot be fetched: {error.strerror}"})
+            self._lines.append((None, {"error": f"it cannot be fetched: {error.strerror}"}))
             self._wake()
             return
         self._work_ends = self._clock() + WORK_LIMIT
@@ -305,11 +308,21 @@ class Updater:
             for line in process.stdout:
                 with contextlib.suppress(ValueError):
                     last = json.loads(line)
-                    self._lines.append(last)
+                    self._lines.append((process, last))
                     self._wake()
         if not last.keys() & {"done", "error"}:
-            self._lines.append({"error": "fetching it ended without a word; the log says more"})
+            error = "fetching it ended without a word; the log says more"
+            self._lines.append((process, {"error": error}))
             self._wake()
+
+    def _give_up(self) -> None:
+        """Leave a worker that takes too long, even if it cannot be ended: its share may be dead."""
+        task, process = self._working, self._process
+        self._working, self._process, self._work_ends = None, None, math.inf
+        if process:
+            process.kill()
+        if task:
+            self._failed(task, f"it took longer than {WORK_LIMIT:.0f} s")
 
     def _take(self, line: Mapping[str, Any]) -> None:
         task = self._working

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import http.server
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -70,6 +71,56 @@ class Host:
     @property
     def failure(self) -> str:
         return next((str(data["reason"]) for kind, data in self.told if kind == "failed"), "")
+
+
+class SlowIndex:
+    """An index whose wheel comes half, and then no further.
+
+    Args:
+        wheel: The wheel; what is signed about it lies beside it.
+    """
+
+    def __init__(self, wheel: Path) -> None:
+        self.stalled = threading.Event()
+        ends = self._ends = threading.Event()
+        stalled, name, content = self.stalled, wheel.name, wheel.read_bytes()
+        signed = wheel.with_name(f"{name}.json").read_bytes()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                if self.path.endswith(".json"):
+                    answer = signed
+                elif self.path.endswith(".whl"):
+                    answer = content
+                else:
+                    answer = f'<a href="{name}">{name}</a>'.encode()
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                if answer is content:
+                    self.wfile.write(answer[:1000])
+                    stalled.set()
+                    ends.wait()
+                else:
+                    self.wfile.write(answer)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
 
 
 @pytest.fixture
@@ -208,22 +259,18 @@ def test_a_full_disk(
 
 
 def test_a_power_cut_leaves_nothing_that_counts(
-    host: Host, make: Callable[..., Host], maker: Maker, releases: Releases
+    make: Callable[..., Host], maker: Maker, releases: Releases
 ) -> None:
     wheel = maker.make("99.0.0")
-    content = wheel.read_bytes()
-    wheel.unlink()
-    os.mkfifo(wheel)
-    host.updater.ask("99.0.0")
-    host.updater.step(online=True)
-    with wheel.open("wb", buffering=0) as slow:
-        slow.write(content[:1000])
+    with SlowIndex(wheel) as index:
+        host = make(source=index.address)
+        host.updater.ask("99.0.0")
+        host.updater.step(online=True)
+        index.stalled.wait(PATIENCE)
         process = host.updater._process
         assert process
         process.kill()
         process.wait(PATIENCE)
-    wheel.unlink()
-    wheel.write_bytes(content)
     assert list(releases.folder.glob(".new-*"))
     assert releases.pick(__version__, {}) is None
 
@@ -232,16 +279,61 @@ def test_a_power_cut_leaves_nothing_that_counts(
     assert not list(releases.folder.glob(".new-*"))
 
 
-def test_a_worker_that_says_nothing(host: Host, maker: Maker) -> None:
+def test_a_worker_that_takes_too_long_is_left(make: Callable[..., Host], maker: Maker) -> None:
     wheel = maker.make("99.0.0")
-    wheel.unlink()
-    os.mkfifo(wheel)
-    host.updater.ask("99.0.0")
-    host.updater.step(online=True)
-    host.clock.advance(module.WORK_LIMIT)
+    with SlowIndex(wheel) as index:
+        host = make(source=index.address)
+        host.updater.ask("99.0.0")
+        host.updater.step(online=True)
+        index.stalled.wait(PATIENCE)
+        host.clock.advance(module.WORK_LIMIT)
+        host.updater.step(online=True)
 
-    host.until(lambda: host.failure)
+        assert host.failure == f"it took longer than {module.WORK_LIMIT:.0f} s"
+        # The next one is taken.
+        host.updater.ask("99.0.0")
+
+
+def test_a_worker_that_dies_is_said(make: Callable[..., Host], maker: Maker) -> None:
+    wheel = maker.make("99.0.0")
+    with SlowIndex(wheel) as index:
+        host = make(source=index.address)
+        host.updater.ask("99.0.0")
+        host.updater.step(online=True)
+        index.stalled.wait(PATIENCE)
+        assert host.updater._process
+        host.updater._process.kill()
+
+        host.until(lambda: host.failure)
     assert "without a word" in host.failure
+
+
+@pytest.mark.parametrize("which", ["wheel", "signed"])
+@pytest.mark.parametrize("made", ["pipe", "device"])
+def test_what_is_no_plain_file_is_refused_and_blocks_no_later_update(
+    which: str, made: str, host: Host, maker: Maker
+) -> None:
+    wheel = maker.make("99.0.0")
+    path = wheel if which == "wheel" else wheel.with_name(f"{wheel.name}.json")
+    good = path.read_bytes()
+    path.unlink()
+    if made == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+    assert host.install("99.0.0") == f"{path} cannot be read: it is not a plain file"
+    path.unlink()
+    path.write_bytes(good)
+    host.told.clear()
+    assert not host.install("99.0.0")
+
+
+def test_a_huge_file_is_read_up_to_its_size(host: Host, maker: Maker) -> None:
+    wheel = maker.make("99.0.0")
+    os.truncate(wheel, 1 << 40)
+
+    assert "bytes instead of" in host.install("99.0.0")
 
 
 # --- What is refused -------------------------------------------------------------------------
