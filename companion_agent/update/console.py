@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.trust.channel import ChannelError, LocalClient
+from companion_agent.update.store import probation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +117,7 @@ def _draw(progress: Mapping[str, Any]) -> None:
 
 
 def _wait(folder: Path, wanted: str, trial: float) -> int:
-    until = time.monotonic() + trial + _RESTART
+    until = time.monotonic() + trial + probation(trial) + _RESTART
     while time.monotonic() < until:
         time.sleep(0.3)
         try:
