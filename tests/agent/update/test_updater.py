@@ -132,8 +132,9 @@ def config(maker: Maker) -> UpdateConfig:
 def make(config: UpdateConfig, tmp_path: Path) -> Iterator[Callable[..., Host]]:
     made: list[Host] = []
 
-    def make(release: str = "", **changes: Any) -> Host:
-        launched = Launched(release, __version__, ("python", "-m", "companion_agent", "run"))
+    def make(release: str = "", probation: float = 0, **changes: Any) -> Host:
+        command = ("python", "-m", "companion_agent", "run")
+        launched = Launched(release, __version__, command, probation)
         changed = dataclasses.replace(config, **changes)
         made.append(Host(changed, tmp_path / "state", launched))
         return made[-1]
@@ -161,11 +162,79 @@ def test_a_release_is_installed(asked: str, host: Host, maker: Maker, releases: 
     assert trial
     assert (trial.version, trial.limit) == ("99.0.0", 120)
     assert host.told[0] == ("progress", {"version": asked, "step": "downloading", "percent": 0})
-    within = {"version": "99.0.0", "step": "restarting", "percent": 100, "within": 180}
+    within = {"version": "99.0.0", "step": "restarting", "percent": 100, "within": 240}
     assert host.told[-1] == ("progress", within)
 
 
-def test_a_release_on_trial_is_confirmed_when_it_is_online(
+@pytest.fixture
+def tried(host: Host, make: Callable[..., Host], maker: Maker) -> Host:
+    """A release that its base's supervisor keeps an eye on."""
+    maker.make("99.0.0")
+    host.install()
+    return make("99.0.0", probation=60)
+
+
+def online_for(host: Host, seconds: float) -> None:
+    host.updater.step(online=True)
+    host.clock.advance(seconds)
+    host.updater.step(online=True)
+
+
+def test_a_release_is_kept_when_it_stays_online(tried: Host, releases: Releases) -> None:
+    online_for(tried, 59)
+    assert tried.said["trial"] is True
+    assert releases.state().online
+
+    online_for(tried, 1.5)
+
+    assert "trial" not in tried.said
+    assert releases.state().current == "99.0.0"
+    assert not releases.state().online
+
+
+def test_only_the_time_online_counts(tried: Host, releases: Releases) -> None:
+    for _ in range(3):
+        online_for(tried, 19)
+        tried.updater.step(online=False)
+        tried.clock.advance(1000)
+
+    assert releases.state().trial
+
+
+def test_a_release_is_quiet_until_it_has_been_online_for_a_while(tried: Host) -> None:
+    assert tried.updater.quiet
+    online_for(tried, module.QUIET - 1)
+    assert tried.updater.quiet
+
+    online_for(tried, 1.5)
+
+    assert not tried.updater.quiet
+
+
+def test_the_loop_is_woken_when_a_release_has_passed(tried: Host) -> None:
+    tried.updater.step(online=True)
+
+    assert tried.updater.deadline() - tried.clock() == pytest.approx(module.QUIET, abs=1)
+
+
+def test_what_cannot_be_written_down_is_tried_again(
+    tried: Host, releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patched.setattr("companion_agent.update.store.write_private", full)
+        tried.updater.step(online=True)
+    assert not releases.state().online
+
+    online_for(tried, module._AGAIN)
+
+    assert releases.state().online
+
+
+def test_below_a_base_without_a_supervisor_a_release_is_confirmed_when_it_is_online(
     host: Host, make: Callable[..., Host], maker: Maker, releases: Releases
 ) -> None:
     maker.make("99.0.0")
@@ -440,6 +509,22 @@ def test_automatic_updates(make: Callable[..., Host], maker: Maker, releases: Re
     again.until(lambda: "newest" in again.said)
     assert not again.updater.restart
     assert again.updater._waiting is None
+
+
+def test_a_version_that_was_left_is_not_installed_by_itself_after_another_one(
+    make: Callable[..., Host], maker: Maker, releases: Releases
+) -> None:
+    maker.make("99.0.0")
+    for version in ("99.0.0", "99.1.0"):
+        releases.begin(version, __version__, 120)
+        releases.fail(version, "it hangs")
+    host = make(automatic=True)
+    host.clock.advance(module.FIRST_LOOK)
+
+    host.until(lambda: "newest" in host.said)
+
+    assert not host.updater.restart
+    assert host.updater._waiting is None
 
 
 # --- The terminal ----------------------------------------------------------------------------
