@@ -171,6 +171,8 @@ if sys.platform == "linux":
         child = os.fork()
         if not child:
             try:
+                if notified:
+                    notified.set_inheritable(False)
                 # A group of its own: what it leaves behind ends with it.
                 os.setpgid(0, 0)
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
