@@ -204,6 +204,8 @@ class Agent:
 
     def _start(self) -> None:
         self._updater.start(self._waker.wake, self._trust.event)
+        if self._updater.quiet:
+            self._presence.hold_back()
         self._trust.offer_events({**self._happenings.events, **self._updater.events})
         self._began = self._clock()
         self._suspended = self._platform.suspended_time()
@@ -243,6 +245,8 @@ class Agent:
         self._updater.step(online=self._presence.arrived and self._transport.settled)
         if self._updater.restart:
             self._stopping = True
+        if self._presence.quiet and not self._updater.quiet:
+            self._presence.speak_up()
         # A new reading is announced before its first value.
         self._announce_changes()
         self._publish([source for source in changed if source])
@@ -258,7 +262,8 @@ class Agent:
     def _step_mirror(self) -> None:
         if self._mirror:
             presence = self._presence
-            self._mirror.step(present=not presence.left, elsewhere=presence.gave_way)
+            silent = presence.gave_way or presence.quiet
+            self._mirror.step(present=not presence.left, silent=silent)
 
     def _tell_manager(self) -> None:
         if not self._notifier.listening:

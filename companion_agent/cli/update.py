@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from companion_agent.cli.exit_codes import BAD_INPUT
 from companion_agent.cli.loading import load_config
 from companion_agent.ipc.server import ChannelError, LocalClient
+from companion_agent.updates.store import probation
 
 if TYPE_CHECKING:
     import argparse
@@ -131,7 +132,7 @@ def _draw(progress: Mapping[str, Any]) -> None:
 
 
 def _wait(folder: Path, wanted: str, trial: float) -> int:
-    until = time.monotonic() + trial + _RESTART
+    until = time.monotonic() + trial + probation(trial) + _RESTART
     while time.monotonic() < until:
         time.sleep(0.3)
         try:

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from companion_agent.config.errors import Mistake
+from companion_agent.storage.plain import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -60,8 +61,7 @@ def read_file(path: Path) -> Document:
     """Read a file; what is wrong with it is among the document's mistakes."""
     document = Document(places={(): str(path)})
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_plain(path, MAX_BYTES + 1)
     except FileNotFoundError:
         document.mistakes.append(Mistake(str(path), "", "there is no such file"))
     except OSError as error:

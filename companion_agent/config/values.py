@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import voluptuous as vol
 
 from companion_agent.security.keys import fleet_secret
+from companion_agent.storage.plain import open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -231,7 +232,7 @@ class FilePath(Leaf[Path]):
     def _read(self, text: str) -> Path:
         path = self.base / Path(text).expanduser()
         try:
-            with path.open("rb"):
+            with open_plain(path):
                 return path
         except OSError as error:
             raise ValueError(error.strerror) from None
@@ -387,14 +388,18 @@ class NothingToChoose(Leaf[None]):
         raise vol.Invalid("this collector reads one thing; there is nothing to choose from")
 
 
-def read_secret(path: Path) -> str:
+def read_secret(path: Path, *, pipe: bool = False) -> str:
     """Read a password from a file; the line's end does not belong to it.
+
+    Args:
+        path: The file.
+        pipe: Whether it may be a pipe, as a shell makes it of `<(command)`.
 
     Raises:
         ValueError: There is none in it.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if pipe else open_plain(path) as file:
             secret = file.read(_SECRET_BYTES).decode("utf-8").removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise ValueError(error.strerror) from None

@@ -147,17 +147,18 @@ class Mirror:
         for name, text in states.items():
             self._publish(name, text)
 
-    def step(self, *, present: bool, elsewhere: bool) -> None:
+    def step(self, *, present: bool, silent: bool) -> None:
         """Do what is due.
 
         Args:
             present: Whether the host is there: not asleep, and not shutting down.
-            elsewhere: Whether another agent speaks for this host; then this one says nothing.
+            silent: Whether nothing is to be said: another agent speaks for this host, or this one
+                has yet to show that it stays.
         """
         idle = self.transport.state is State.IDLE
-        if elsewhere and not idle:
+        if silent and not idle:
             self.transport.close()
-        elif idle and not elsewhere:
+        elif idle and not silent:
             self.transport.start()
         if present != self._present:
             self._present = present

@@ -146,6 +146,7 @@ class Presence:
         self._unsent: set[str] = set()
         self._no_room: set[str] = set()
         self._arrived = False
+        self._quiet = False
         self._left = False
         self._looking = False  # gave way to another agent; comes back when that is gone
         self._look_ends = math.inf
@@ -179,7 +180,27 @@ class Presence:
         """Whether it has said goodbye and not come back."""
         return self._left
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing is said about being there."""
+        return self._quiet
+
     # --- What the agent tells ------------------------------------------------------------
+
+    def hold_back(self) -> None:
+        """Say everything but that the host is there, and leave no will.
+
+        So a version that does not last changes nothing of what the one before has said.
+        """
+        self._quiet = True
+        self._set_will()
+
+    def speak_up(self) -> None:
+        """Say after `hold_back()` that the host is there, on a connection with a will."""
+        self._quiet = False
+        self._set_will()
+        if self._arrived:
+            self._transport.reconnect()
 
     def announce(self, write: Callable[[Conflict | None], bytes]) -> None:
         """Take a new announce. The host appears with the first one, not earlier.
@@ -295,9 +316,10 @@ class Presence:
             self._looking = False
             self._look_ends = math.inf
             # The connection that looked has no will.
-            self._transport.will = self._will
+            self._set_will()
             self._transport.reconnect()
-        if self._will_outdated and self._arrived and self._transport.settled:
+        outdated = self._will_outdated and not self._quiet
+        if outdated and self._arrived and self._transport.settled:
             LOG.info("Who may command this host has changed: connecting anew, to sign the will")
             self._transport.reconnect()
 
@@ -312,7 +334,7 @@ class Presence:
 
     def _hear_availability(self, payload: bytes) -> None:
         # Cleared: whoever removes the host here wants nothing of it to be kept.
-        if not payload or payload == self._said:
+        if not payload or payload == self._said or self._quiet:
             return
         LOG.debug("An old or foreign message says whether this host is there: saying online")
         # An own one that comes late is signed; an old will, say.
@@ -397,6 +419,8 @@ class Presence:
         self._unsent.clear()
 
     def _publish_availability(self, availability: Availability) -> None:
+        if self._quiet:
+            return
         self._number = min(self._number + 1, NUMBERS_PER_CONNECTION - 2)
         self._said = self._availability(availability, self._number)
         self._publish_said()
@@ -417,6 +441,9 @@ class Presence:
                 LOG.warning("%s: its values are not sent: there is no room for them", collector)
         self._no_room = set(no_room)
         self._transport.publish(Message(self._topics.state, payload))
+
+    def _set_will(self) -> None:
+        self._transport.will = None if self._quiet else self._will
 
     def _will(self) -> Message:
         """Write the will of the next connection, and begin its numbers."""

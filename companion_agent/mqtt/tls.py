@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from companion_agent.storage.plain import open_plain
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -49,6 +51,8 @@ def context(tls: Tls) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         made.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
+            # OpenSSL opens it by itself, and would wait for what a pipe brings.
+            open_plain(tls.ca_cert).close()
             made.load_verify_locations(tls.ca_cert)
         except ssl.SSLError as error:
             raise TlsError(f"ca_cert {tls.ca_cert} holds no certificate in PEM form") from error
@@ -64,8 +68,7 @@ def _load_client(made: ssl.SSLContext, cert: Path, key: Path | None, password: s
         if path is None:
             continue
         try:
-            with path.open("rb"):
-                pass
+            open_plain(path).close()
         except OSError as error:
             raise TlsError(_unreadable(name, path, error)) from error
     try:

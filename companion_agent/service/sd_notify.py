@@ -45,6 +45,11 @@ class Notifier:
         """Whether anybody hears what is said."""
         return self._socket is not None
 
+    @property
+    def limit(self) -> float:
+        """Seconds after which silence counts as death; infinity for never."""
+        return self._limit
+
     def ready(self) -> None:
         """Say that the service is up."""
         self._alive_at = self._clock()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SILENCE = 20.0
 # Seconds for everything: 32 MiB over a line of a megabit.
 WHOLE = 480.0
-_CHUNK = 64 * 1024
+CHUNK = 64 * 1024
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -85,7 +85,7 @@ def download(
         until = time.monotonic() + WHOLE
         with _opener().open(request, timeout=SILENCE) as answer:
             got = 0
-            while chunk := answer.read(_CHUNK):
+            while chunk := answer.read(CHUNK):
                 got += len(chunk)
                 if got > limit:
                     raise ArtifactError(f"{address} is larger than {limit} bytes")

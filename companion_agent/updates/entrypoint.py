@@ -11,9 +11,6 @@ import os
 from pathlib import Path
 import sys
 
-# As in `companion_agent.service.unit`: after this the service manager does not start it again.
-_BAD_CONFIGURATION = 2
-
 
 def main() -> int:
     """Run the agent that is in the wheel."""
@@ -29,19 +26,7 @@ def main() -> int:
         code = run()
     except SystemExit as ended:
         code = ended.code or 0
-    if code in (0, _BAD_CONFIGURATION) and _on_trial(wheel):
-        # A release that ends before it was online has failed, whatever it says: the service
-        # manager has to start the base again, which goes back.
-        return 1
     return code if isinstance(code, int) else 1
-
-
-def _on_trial(wheel: Path) -> bool:
-    try:
-        state = json.loads((wheel.parents[1] / "state.json").read_text("utf-8"))
-        return bool(state["trial"])
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 if __name__ == "__main__":

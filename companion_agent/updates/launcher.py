@@ -2,36 +2,38 @@
 
 Nothing that a network brought runs with more rights than the service has, and the base stays as
 it was installed: it picks a release, checks it again, and becomes it (exec), so that the service
-manager sees one process all the time. While a release is on trial the base watches it from a
-second process, and ends it when its time is over; the service manager then starts the base again,
-which picks the version before.
+manager sees one process all the time. A release on trial runs as a child instead, and the base's
+process becomes its supervisor (`supervisor.py`), and the base again when it ends.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 import json
 import logging
 import os
 from pathlib import Path
-import select
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
 from companion_agent import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
-    from companion_agent.updates.store import Release, Releases
+    from companion_agent.updates.store import Release
 
 LOG = logging.getLogger(__name__)
 
 VARIABLE = "_PILOT_AGENT_LAUNCHED"
 FOLDER = "releases"
-# How often the watcher looks whether the release is online.
-_LOOK = 1.0
+_SUPERVISOR = (
+    "import sys; sys.path[:] = {path!r}; "
+    "from companion_agent.updates.supervisor import main; sys.exit(main())"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,14 @@ class Launched:
         release: The release that runs; empty for the base.
         base: The base's version.
         command: What starts the base anew; empty when nobody can.
+        probation: Seconds that a release on trial has to stay online before it is kept; zero
+            where it is kept at once, which bases without a supervisor expect.
     """
 
     release: str = ""
     base: str = __version__
     command: tuple[str, ...] = ()
+    probation: float = 0
 
 
 def launch(explicit: Path | None, environment: MutableMapping[str, str] = os.environ) -> Launched:
@@ -58,7 +63,12 @@ def launch(explicit: Path | None, environment: MutableMapping[str, str] = os.env
     """
     if told := environment.pop(VARIABLE, ""):
         content = json.loads(told)
-        return Launched(content["release"], content["base"], tuple(content["command"]))
+        return Launched(
+            content["release"],
+            content["base"],
+            tuple(content["command"]),
+            content.get("probation", 0),
+        )
     here = Launched(command=(sys.executable, *sys.orig_argv[1:]))
     try:
         _become(here, explicit, environment)
@@ -83,12 +93,18 @@ def _become(here: Launched, explicit: Path | None, environment: MutableMapping[s
     release = releases.pick(here.base, trusted(configured))
     if release is None:
         return
-    if release.trial is not None and sys.platform == "linux":
-        _watch(releases, release)
-    told = asdict(here) | {"release": release.version, "path": sys.path}
-    enter = str(Path(__file__).with_name("entrypoint.py"))
+    if release.trial is None or sys.platform != "linux":
+        _enter(release, here, environment)
+    else:
+        _supervise(release, here, folder, environment)
+
+
+def _enter(release: Release, launched: Launched, environment: Mapping[str, str]) -> None:
+    """Become a release."""
+    told = asdict(launched) | {"release": release.version, "path": sys.path}
     # The base's own options: whether to believe PYTHONPATH, say.
     options = ["-I"] if sys.flags.isolated else ["-P"]
+    enter = str(Path(__file__).with_name("entrypoint.py"))
     os.execve(  # noqa: S606  (no shell is wanted)
         sys.executable,
         [sys.executable, *options, enter, str(release.wheel), *sys.argv[1:]],
@@ -138,34 +154,61 @@ def _settings(explicit: Path | None, environment: MutableMapping[str, str]) -> t
 
 if sys.platform == "linux":
 
-    def _watch(releases: Releases, release: Release) -> None:
-        """Watch this process from another one until it is online or its time is over."""
-        watched = os.pidfd_open(os.getpid())
-        if os.fork():
-            os.close(watched)
-            # The one in between: the agent would have to bury a child that it does not know.
-            os.wait()
-            return
-        if os.fork():
-            os._exit(0)
+    def _supervise(
+        release: Release, here: Launched, folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        """Have a release run as a child, and become its supervisor."""
+        from companion_agent.updates.store import probation  # noqa: PLC0415
+        from companion_agent.updates.supervisor import AGAIN, SIGNALS  # noqa: PLC0415
+
+        trial = release.trial
+        assert trial
+        again = (sys.executable, "-I", "-S", "-c", f"raise SystemExit({AGAIN})")
+        launched = replace(here, command=again, probation=probation(trial.limit))
+        notified, address = _listen(environment)
+        # One that comes before the supervisor hands them on would be lost, or end it alone.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        child = os.fork()
+        if not child:
+            try:
+                if notified:
+                    notified.set_inheritable(False)
+                # A group of its own: what it leaves behind ends with it.
+                os.setpgid(0, 0)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                meant = {"NOTIFY_SOCKET": address, "WATCHDOG_PID": str(os.getpid())}
+                _enter(release, launched, {**environment, **(meant if address else {})})
+            finally:
+                os._exit(1)
+        with suppress(OSError):
+            # Whichever of both is first.
+            os.setpgid(child, child)
+        told = {
+            "child": child,
+            "notified": notified.fileno() if notified else -1,
+            "folder": str(folder),
+            "version": release.version,
+            "limit": trial.limit,
+            "until": trial.until,
+            "command": here.command,
+        }
+        program = _SUPERVISOR.format(path=sys.path)
+        command = [sys.executable, "-I", "-S", "-c", program, json.dumps(told)]
         try:
-            _watch_until(releases, release, watched)
+            os.execve(sys.executable, command, environment)  # noqa: S606  (no shell is wanted)
         finally:
-            os._exit(0)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
-    def _watch_until(releases: Releases, release: Release, watched: int) -> None:
-        from companion_agent.updates.store import not_online  # noqa: PLC0415
-
-        ended = select.poll()
-        ended.register(watched, select.POLLIN)
-        until = release.trial or 0
-        while not ended.poll(_LOOK * 1000):
-            trial = releases.state().trial
-            if trial is None or trial.version != release.version:
-                return
-            if releases.clock() >= until:
-                reason = not_online(trial.limit)
-                if releases.fail(release.version, reason):
-                    LOG.error("Version %s is ended: %s", release.version, reason)
-                    signal.pidfd_send_signal(watched, signal.SIGKILL)
-                return
+    def _listen(environment: Mapping[str, str]) -> tuple[socket.socket | None, str]:
+        """Listen in the service manager's place, which hears its main process alone."""
+        if not environment.get("NOTIFY_SOCKET"):
+            return None, ""
+        name = f"pilot-agent-{os.getpid()}-{os.urandom(8).hex()}"
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # Any process may send there: the supervisor looks who it is.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        made.bind(f"\0{name}")
+        made.set_inheritable(True)
+        return made, f"@{name}"

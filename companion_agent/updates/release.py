@@ -17,6 +17,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.storage.plain import open_plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -197,17 +199,18 @@ def check_wheel(path: Path, manifest: Manifest) -> None:
     import zipfile  # noqa: PLC0415  (only updates need it)
 
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             size = file.seek(0, 2)
             if size != manifest.size:
                 text = f"{path.name} has {size} bytes instead of {manifest.size}"
                 raise ArtifactError(text)
             file.seek(0)
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != manifest.sha256:
-            raise ArtifactError(f"{path.name} is not the file that was signed (its hash differs)")
-        with zipfile.ZipFile(path) as wheel:
-            _check_content(wheel.infolist(), manifest.version)
+            if digest != manifest.sha256:
+                text = f"{path.name} is not the file that was signed (its hash differs)"
+                raise ArtifactError(text)
+            with zipfile.ZipFile(file) as wheel:
+                _check_content(wheel.infolist(), manifest.version)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
     except zipfile.BadZipFile:

@@ -6,11 +6,13 @@ from html.parser import HTMLParser
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+import time
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
+from companion_agent.storage.plain import open_plain, read_plain
 from companion_agent.updates.compatibility import highest
-from companion_agent.updates.download import download
+from companion_agent.updates.download import CHUNK, WHOLE, download
 from companion_agent.updates.release import (
     MAX_SIGNED,
     PROJECT,
@@ -114,22 +116,34 @@ class Folder:
         """Return what is signed about a version."""
         path = self._folder / f"pilot_agent-{version}-py3-none-any.whl{SUFFIX}"
         try:
-            with path.open("rb") as file:
-                return file.read(MAX_SIGNED + 1)
+            return read_plain(path, MAX_SIGNED + 1)
         except OSError as error:
             raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
 
     def copy(self, manifest: Manifest, target: Path, progress: Callable[[int], None]) -> None:
         """Write a version's wheel to a file."""
         path = self._folder / manifest.wheel
+        until = time.monotonic() + WHOLE
         try:
-            opened = path.open("rb")
+            opened = open_plain(path)
         except OSError as error:
             raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
         with opened, target.open("wb") as file:
             # One byte more is enough to see that it is another file.
-            file.write(opened.read(manifest.size + 1))
-        progress(manifest.size)
+            left = manifest.size + 1
+            while left and (chunk := _read(opened, min(left, CHUNK), path)):
+                if time.monotonic() > until:
+                    raise ArtifactError(f"{path} took longer than {WHOLE:.0f} s")
+                file.write(chunk)
+                left -= len(chunk)
+                progress(manifest.size + 1 - left)
+
+
+def _read(file: BinaryIO, size: int, path: Path) -> bytes:
+    try:
+        return file.read(size)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
 
 
 class Index:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 import json
+import math
 import os
 from pathlib import Path
 import secrets
@@ -20,6 +21,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.storage.permissions import make_private_folder, write_private
+from companion_agent.storage.plain import read_plain
 from companion_agent.updates import compatibility
 from companion_agent.updates.release import (
     MAX_SIGNED,
@@ -38,6 +40,24 @@ if TYPE_CHECKING:
 BASE = ""
 # A first end may be chance (no memory, a broker that confuses it); a second one is not.
 STARTS = 2
+PROBATION = 60.0
+"""Seconds that a release has to stay online before it is kept; see `probation()`."""
+# The latest versions that were left. Only a newer one than the one that runs installs itself, so
+# old ones do not matter.
+_MOST_LEFT = 100
+_MOST_STATE = 64 * 1024
+# Seconds. What is done under the lock takes milliseconds.
+_LOCK_LIMIT = 10.0
+_LONGEST_TRIAL = 24 * 3600.0
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 _STATE = "state.json"
 _NEW = ".new-"
 
@@ -51,11 +71,11 @@ def _boot() -> str:
 
 @dataclass(slots=True)
 class Trial:
-    """A release that has not been online yet.
+    """A release that may still be left by itself.
 
     Attributes:
         version: Which.
-        limit: Seconds that it has.
+        limit: Seconds that it has to come online.
         boot: The boot of the machine in which its time runs.
         until: When its time is over, in monotonic seconds of that boot.
         starts: How often it was started.
@@ -86,11 +106,14 @@ class State:
     """Which release is to run.
 
     Attributes:
-        current: The one that was online last.
+        current: The one that stayed online last.
         previous: The one before it.
         base: The base's version when that was decided: another one decides anew.
         trial: The one that is tried now.
         failed: The one that was left last, until a later one works.
+        online: Whether the one on trial has been online in this boot, and is on probation. Not
+            part of the trial, where agents before this field could not read the file any more.
+        left: Those that were left, and have not worked since: none is installed by itself again.
     """
 
     current: str = BASE
@@ -98,6 +121,8 @@ class State:
     base: str = ""
     trial: Trial | None = None
     failed: Failure | None = None
+    online: bool = False
+    left: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +132,12 @@ class Release:
     Attributes:
         version: Its version.
         wheel: The file that Python runs.
-        trial: When its time to come online is over, in monotonic seconds; `None` for one that
-            has been.
+        trial: Its trial; `None` for one that has passed it.
     """
 
     version: str
     wheel: Path
-    trial: float | None = None
+    trial: Trial | None = None
 
 
 @dataclass(slots=True)
@@ -140,8 +164,8 @@ class Releases:
     def state(self) -> State:
         """Return which release is to run; the base where that cannot be read."""
         try:
-            return _read(json.loads((self.folder / _STATE).read_text("utf-8")))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return _read(json.loads(read_plain(self.folder / _STATE, _MOST_STATE)))
+        except _UNREADABLE:
             return State()
 
     @contextmanager
@@ -152,8 +176,7 @@ class Releases:
             OSError: That cannot be written.
         """
         make_private_folder(self.folder)
-        with (self.folder / "lock").open("a") as lock:
-            _lock(lock.fileno())
+        with _locked(self.folder / "lock"):
             state = self.state()
             before = asdict(state)
             yield state
@@ -192,7 +215,8 @@ class Releases:
                     return None
                 if state.base != base and not _above(wanted, base):
                     # The base was updated by other means, and is what its user wants now.
-                    state.current, state.trial, state.base = BASE, None, base
+                    state.current, state.base = BASE, base
+                    _end_trial(state)
                     return None
                 try:
                     self._check_time(state)
@@ -200,17 +224,20 @@ class Releases:
                 except ArtifactError as error:
                     _leave(state, wanted, str(error))
                     continue
-                until = None
-                if trial := state.trial:
-                    trial.starts += 1
-                    until = trial.until
-                return Release(wanted, self.folder / wanted / manifest.wheel, until)
+                if state.trial:
+                    state.trial.starts += 1
+                return Release(wanted, self.folder / wanted / manifest.wheel, state.trial)
 
     def _check_time(self, state: State) -> None:
         if (trial := state.trial) is None:
             return
         if trial.boot != self.boot:
             trial.boot, trial.until = self.boot, self.clock() + trial.limit
+            state.online = False
+        # What is damaged must not last for ever.
+        trial.until = min(trial.until, self.clock() + trial.limit)
+        if state.online:
+            raise ArtifactError("it ended soon after it was online")
         if trial.starts >= STARTS:
             raise ArtifactError(f"it ended {STARTS} times before it was online")
         if self.clock() >= trial.until:
@@ -225,8 +252,7 @@ class Releases:
         wheel = self.folder / version / wheel_name(version)
         signed = wheel.with_name(wheel.name + SUFFIX)
         try:
-            with signed.open("rb") as file:
-                content = file.read(MAX_SIGNED + 1)
+            content = read_plain(signed, MAX_SIGNED + 1)
         except OSError as error:
             raise ArtifactError(f"{signed} cannot be read: {error.strerror}") from error
         manifest = open_signed(content, keys)
@@ -242,7 +268,7 @@ class Releases:
         """Have a version started at the next start; a release on trial, the base for good."""
         with self.change() as state:
             state.base = base
-            state.trial = None
+            _end_trial(state)
             if state.failed and state.failed.version == version:
                 # It gets another chance.
                 state.failed = None
@@ -251,14 +277,29 @@ class Releases:
             else:
                 state.trial = Trial(version, limit)
 
+    def was_online(self, version: str) -> None:
+        """Take note that a release on trial is online: from now on it may not end."""
+        with self.change() as state:
+            if state.trial and state.trial.version == version:
+                state.online = True
+
+    def pause(self, version: str) -> None:
+        """Take note that a release on trial was asked to end: its trial begins anew."""
+        with self.change() as state:
+            if state.trial and state.trial.version == version:
+                state.trial.starts = max(0, state.trial.starts - 1)
+                state.trial.boot = ""
+
     def confirm(self, version: str, base: str) -> None:
-        """Take note that a release on trial is online, and forget what is not needed any more."""
+        """Take note that a release on trial works, and forget what is not needed any more."""
         with self.change() as state:
             if state.trial is None or state.trial.version != version:
                 return
             if state.current != version:
                 state.previous, state.current = state.current, version
-            state.base, state.trial, state.failed = base, None, None
+            state.base, state.failed = base, None
+            state.left = [one for one in state.left if one != version]
+            _end_trial(state)
         self.tidy()
 
     def fail(self, version: str, reason: str) -> bool:
@@ -339,13 +380,28 @@ def not_online(limit: float) -> str:
     return f"it was not online within {limit:.0f} s"
 
 
+def probation(limit: float) -> float:
+    """Return the seconds that a release has to stay online before it is kept.
+
+    Args:
+        limit: Seconds that it had to come online.
+    """
+    return min(PROBATION, limit / 2)
+
+
+def _end_trial(state: State) -> None:
+    state.trial, state.online = None, False
+
+
 def _leave(state: State, version: str, reason: str) -> None:
     state.failed = Failure(version, reason)
+    state.left = [*(one for one in state.left if one != version), version][-_MOST_LEFT:]
+    if state.previous == version:
+        state.previous = BASE
     if state.trial:
-        state.trial = None
+        _end_trial(state)
         return
-    before = state.previous if state.previous != version else BASE
-    state.current, state.previous = before, BASE
+    state.current, state.previous = state.previous, BASE
 
 
 def _above(version: str, base: str) -> bool:
@@ -356,17 +412,28 @@ def _above(version: str, base: str) -> bool:
 
 
 def _read(content: dict[str, Any]) -> State:
-    trial, failed = content.get("trial"), content.get("failed")
-    state = State(
+    # A later version may have written more.
+    failed, left = content.get("failed"), content.get("left")
+    trial = _trial(content.get("trial"))
+    return State(
         _version(content["current"]),
         _version(content["previous"]),
         str(content["base"]),
-        Trial(**trial) if trial else None,
-        Failure(**failed) if failed else None,
+        trial,
+        Failure(str(failed["version"]), str(failed["reason"])) if failed else None,
+        trial is not None and content.get("online") is True,
+        [_version(one) for one in left] if isinstance(left, list) else [],
     )
-    if state.trial:
-        _version(state.trial.version)
-    return state
+
+
+def _trial(content: dict[str, Any] | None) -> Trial | None:
+    if not content:
+        return None
+    limit, until = float(content["limit"]), float(content["until"])
+    if not 0 < limit <= _LONGEST_TRIAL or not math.isfinite(until) or not content["version"]:
+        raise ValueError(content)
+    version, boot = _version(content["version"]), str(content["boot"])
+    return Trial(version, limit, boot, until, int(content["starts"]))
 
 
 def _version(text: object) -> str:
@@ -378,11 +445,34 @@ def _version(text: object) -> str:
 
 if sys.platform == "win32":
 
-    def _lock(_: int) -> None:
+    @contextmanager
+    def _locked(_: Path) -> Iterator[None]:
         """Releases are not run there, and nothing is changed at the same time."""
+        yield
 
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    @contextmanager
+    def _locked(path: Path) -> Iterator[None]:
+        """Wait for the lock, but not for ever: the base has to start.
+
+        Raises:
+            OSError: It cannot be had.
+        """
+        # Read and write, without waiting: so no pipe that lies there is in the way.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
+        try:
+            until = time.monotonic() + _LOCK_LIMIT
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if time.monotonic() >= until:
+                        raise
+                    time.sleep(0.02)
+                else:
+                    break
+            yield
+        finally:
+            os.close(handle)

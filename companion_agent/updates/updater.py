@@ -18,7 +18,7 @@ from companion_agent.errors import CommandError
 from companion_agent.updates.launcher import FOLDER, Launched
 from companion_agent.updates.release import RELEASE_KEYS, VERSION
 from companion_agent.updates.settings import HOME_ASSISTANT, UpdateConfig
-from companion_agent.updates.store import BASE, Releases
+from companion_agent.updates.store import BASE, Releases, probation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +34,8 @@ EVENTS: Mapping[str, Sequence[str]] = {"update": ("progress", "failed")}
 
 # The first look comes when the start is over and its memory given back.
 FIRST_LOOK = 60.0
+QUIET = 5.0
+"""Seconds that a release on trial has to stay connected before the host is said to be online."""
 LOOK_EVERY = 6 * 3600.0
 # The worker gives up by itself before.
 WORK_LIMIT = 540.0
@@ -92,9 +94,13 @@ class Updater:
         self._working: _Task | None = None
         self._process: subprocess.Popen[str] | None = None
         self._work_ends = math.inf
-        self._lines: deque[dict[str, Any]] = deque()
+        self._lines: deque[tuple[subprocess.Popen[str] | None, dict[str, Any]]] = deque()
         self._look_due = math.inf
-        self._confirm_due = math.inf
+        self._on_trial = False
+        self._proven = 0.0  # seconds that this release has been online so far
+        self._online_at: float | None = None  # at the last step, where it was online then
+        self._noted = False  # that it was online
+        self._note_due = -math.inf
         self._newest: dict[str, str] | None = None
         self._trouble = ""
         self._callers: list[Caller] = []
@@ -122,8 +128,7 @@ class Updater:
         elif self._config.kind != HOME_ASSISTANT:
             self._look_due = self._clock() + FIRST_LOOK
         state = self._releases.state()
-        if state.trial and state.trial.version == self._launched.release != BASE:
-            self._confirm_due = self._clock()
+        self._on_trial = bool(state.trial and state.trial.version == self._launched.release)
         if state.failed and not self.cannot:
             with contextlib.suppress(OSError):
                 self._releases.forget_failure(__version__)
@@ -140,9 +145,22 @@ class Updater:
         if self._process:
             self._process.kill()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether this release has yet to show that it stays, before it says so to others."""
+        return self._on_trial and self._proven < min(QUIET, self._launched.probation)
+
     def deadline(self) -> float:
         """Return when `step()` is due without an event; infinity for never."""
-        return min(self._look_due, self._work_ends)
+        return min(self._look_due, self._work_ends, self._trial_due())
+
+    def _trial_due(self) -> float:
+        if not self._on_trial or self._online_at is None:
+            return math.inf
+        wanted = self._launched.probation
+        if self.quiet:
+            wanted = min(QUIET, wanted)
+        return max(self._online_at + wanted - self._proven, self._note_due)
 
     def step(self, *, online: bool) -> None:
         """Take what the worker has said, and do what is due.
@@ -151,12 +169,15 @@ class Updater:
             online: Whether the host is online, and everything it said has arrived.
         """
         now = self._clock()
-        if online and now >= self._confirm_due:
-            self._confirm(now)
+        if self._on_trial:
+            self._prove(now, online=online)
         while self._lines:
-            self._take(self._lines.popleft())
-        if now >= self._work_ends and self._process:
-            self._process.kill()
+            process, line = self._lines.popleft()
+            # What a worker says that was given up, comes too late.
+            if process is self._process:
+                self._take(line)
+        if now >= self._work_ends:
+            self._give_up()
         if now >= self._look_due:
             self._look_due = now + LOOK_EVERY
             with self._lock:
@@ -283,7 +304,7 @@ class Updater:
                 encoding="utf-8",
             )
         except OSError as error:
-            self._lines.append({"error": f"it cannot be fetched: {error.strerror}"})
+            self._lines.append((None, {"error": f"it cannot be fetched: {error.strerror}"}))
             self._wake()
             return
         self._work_ends = self._clock() + WORK_LIMIT
@@ -305,11 +326,21 @@ class Updater:
             for line in process.stdout:
                 with contextlib.suppress(ValueError):
                     last = json.loads(line)
-                    self._lines.append(last)
+                    self._lines.append((process, last))
                     self._wake()
         if not last.keys() & {"done", "error"}:
-            self._lines.append({"error": "fetching it ended without a word; the log says more"})
+            error = "fetching it ended without a word; the log says more"
+            self._lines.append((process, {"error": error}))
             self._wake()
+
+    def _give_up(self) -> None:
+        """Leave a worker that takes too long, even if it cannot be ended: its share may be dead."""
+        task, process = self._working, self._process
+        self._working, self._process, self._work_ends = None, None, math.inf
+        if process:
+            process.kill()
+        if task:
+            self._failed(task, f"it took longer than {WORK_LIMIT:.0f} s")
 
     def _take(self, line: Mapping[str, Any]) -> None:
         task = self._working
@@ -338,7 +369,7 @@ class Updater:
         self.restart = True
         told = version or self._launched.base
         # Until then the next word comes, or none does.
-        within = self._config.trial + _RESTART
+        within = self._config.trial + probation(self._config.trial) + _RESTART
         data = {"version": told, "step": "restarting", "percent": 100, "within": within}
         self._say("progress", data)
         self._wake()
@@ -354,25 +385,40 @@ class Updater:
         self._say("failed", data)
 
     def _install_by_itself(self) -> None:
-        found, failed = self._newest, self._releases.state().failed
+        found, state = self._newest, self._releases.state()
+        failed = state.failed
         if not self._config.automatic or not found or found["version"] == __version__:
             return
-        if failed and failed.version == found["version"]:
+        if found["version"] in state.left or (failed and failed.version == found["version"]):
             return
         # Whether it is newer is looked at by the worker, which has the library for it.
         with contextlib.suppress(CommandError):
             self.ask(found["version"])
 
-    def _confirm(self, now: float) -> None:
+    def _prove(self, now: float, *, online: bool) -> None:
+        """Count the seconds that this release is online; once they suffice, it stays."""
+        before, self._online_at = self._online_at, now if online else None
+        if not online:
+            return
+        if before is not None:
+            self._proven += now - before
+        release, wanted = self._launched.release, self._launched.probation
+        if now < self._note_due:
+            return
         try:
-            self._releases.confirm(self._launched.release, self._launched.base)
+            if self._proven >= wanted:
+                self._releases.confirm(release, self._launched.base)
+                self._on_trial = False
+            elif not self._noted:
+                self._releases.was_online(release)
+                self._noted = True
         except OSError as error:
             LOG.warning("That version %s works cannot be written down: %s", __version__, error)
-            self._confirm_due = now + _AGAIN
+            self._note_due = now + _AGAIN
             return
-        LOG.info("Version %s is online, and stays", __version__)
-        self._confirm_due = math.inf
-        self._renew()
+        if not self._on_trial:
+            LOG.info("Version %s is online, and stays", __version__)
+            self._renew()
 
     # --- Saying --------------------------------------------------------------------------
 

@@ -26,6 +26,28 @@ DEAF = {
         "    Notifier().ready()\n    time.sleep(3600)\n"
     )
 }
+# It stays connected for three seconds, and is gone without a word.
+DIES = {
+    "companion_agent/runtime.py": (ROOT / "companion_agent" / "runtime.py").read_text("utf-8")
+    + """
+
+import os
+import signal
+import threading
+
+_step = Updater.step
+
+
+def _step_and_die(self, *, online):
+    if online and not hasattr(self, "dies"):
+        self.dies = threading.Timer(3, os.kill, (os.getpid(), signal.SIGKILL))
+        self.dies.start()
+    _step(self, online=online)
+
+
+Updater.step = _step_and_die
+"""
+}
 ENDS = {"companion_agent/runtime.py": "def run(config, launched):\n    raise SystemExit(2)\n"}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import os
 from pathlib import Path
+import sys
 
 from hypothesis import given, strategies as st
 import pytest
@@ -406,6 +407,31 @@ def test_an_empty_secret_file(mistakes: Mistakes, tmp_path: Path) -> None:
     (found,) = mistakes("broker: {host: a, username: u, password_file: empty}")
 
     assert found.endswith("(it is empty)")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "broker: {host: a, username: u, password_file: pipe}",
+        "broker: {host: a, tls: {ca_cert: pipe}}",
+        "{broker: a, security: {fleet_key_file: pipe}}",
+    ],
+)
+def test_a_pipe_is_not_waited_for(text: str, mistakes: Mistakes, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    (found,) = mistakes(text)
+
+    assert found.endswith("(it is not a plain file)")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files")
+def test_a_configuration_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.yaml")
+
+    with pytest.raises(ConfigError, match="cannot be read: it is not a plain file"):
+        load(tmp_path / "config.yaml", {}, COLLECTORS)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -479,3 +479,53 @@ def test_a_foreign_announce_is_counted(signing: Scene) -> None:
     signing.wire.connect()
     signing.hear_announce(THEIRS)
     assert signing.presence._trust.refused == ["announce.foreign"]  # type: ignore[attr-defined]
+
+
+# --- Holding back ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quiet(scene: Scene) -> Scene:
+    scene.presence.hold_back()
+    scene.announce()
+    scene.presence.states({"cpu": b"{}"})
+    scene.wire.connect()
+    return scene
+
+
+def test_held_back_it_says_everything_but_that_it_is_there(quiet: Scene) -> None:
+    assert quiet.wire.take() == ["announce", "state cpu", "subscribe 4"]
+    assert quiet.wire.will is None
+    assert quiet.presence.arrived
+
+    quiet.presence.leave()
+    assert quiet.wire.take() == []
+
+
+def test_held_back_it_does_not_contradict_what_was_said_before(quiet: Scene) -> None:
+    quiet.wire.take()
+
+    quiet.hear(f"{PREFIX}/availability", b"off", retained=True)
+    quiet.pass_time(10)
+
+    assert quiet.wire.take() == []
+
+
+def test_held_back_it_does_not_connect_anew_for_a_will_that_it_does_not_leave(
+    quiet: Scene,
+) -> None:
+    quiet.presence.sign_anew()
+    quiet.pass_time(10)
+
+    assert quiet.wire.online
+
+
+def test_it_speaks_up_on_a_connection_with_a_will(quiet: Scene) -> None:
+    quiet.wire.take()
+
+    quiet.presence.speak_up()
+    assert quiet.wire.stays_away == 0
+    quiet.wire.connect()
+
+    assert quiet.wire.will().payload == b"lost"
+    assert quiet.wire.take()[0] == "availability online"

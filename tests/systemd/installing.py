@@ -31,6 +31,7 @@ class Ear:
 
     def __init__(self, broker: Mosquitto) -> None:
         self._heard: dict[str, bytes] = {}
+        self.availability: list[str] = []
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = lambda client, *_: client.subscribe("pilot/v2/#", qos=1)
         self._client.on_message = self._on_message
@@ -38,10 +39,14 @@ class Ear:
         self._client.loop_start()
 
     def _on_message(self, _client: object, _data: object, message: Any) -> None:
-        self._heard[message.topic.split("/", 3)[3]] = message.payload
+        kind = message.topic.split("/", 3)[3]
+        self._heard[kind] = message.payload
+        if kind == "availability":
+            self.availability.append(message.payload.decode())
 
     def forget(self) -> None:
         self._heard.clear()
+        self.availability.clear()
 
     def wait(self, availability: str = "online", timeout: float = 40) -> None:
         wait_for(

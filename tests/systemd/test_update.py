@@ -9,10 +9,12 @@ from pathlib import Path
 import threading
 from typing import TYPE_CHECKING
 
-from installing import CONFIG, Ear, address, drop_in, show
+from installing import CONFIG, STATE, Ear, address, drop_in, show
 
+from companion_agent import __version__
 from stack import releases as broken
 from stack.nspawn import LIBRARIES, SOURCE
+from stack.process import wait_for
 from stack.releases import Maker
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from stack.nspawn import SystemdHost
 
 SHARE = Path("/srv/pilot")
-TRIAL = 12
+# Its half, in which a release has to stay, is longer than the three seconds of one that does not.
+TRIAL = 20
 # As the package's, with the checkout in the place of the installed files.
 PROGRAM = f"""\
 #!/usr/bin/python3 -I
@@ -65,6 +68,55 @@ def configure(host: SystemdHost, maker: Maker, source: str) -> None:
 def update(host: SystemdHost, *arguments: str) -> str:
     """Update, and return what went wrong."""
     return host.run("pilot-agent", "update", *arguments, check=False, timeout=100).stderr
+
+
+def test_bad_releases_never_leave_a_host_without_an_agent(
+    make_agent_host: Callable[..., SystemdHost],
+    broker: Mosquitto,
+    ear: Ear,
+    tmp_path: Path,
+) -> None:
+    maker = Maker(tmp_path / "share")
+    host = make_agent_host(binds={SHARE: maker.folder})
+    install(host, PROGRAM)
+    host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
+    configure(host, maker, str(SHARE))
+    ear.announce(lambda said: "cannot" not in said.get("update", {"cannot": True}))
+    pid = show(host, "MainPID")
+    ear.forget()
+
+    # More ends than the unit allows starts, in less than its ten minutes.
+    twice, soon = "it ended 2 times before it was online", "it ended soon after it was online"
+    for version, modules, why in (
+        ("99.0.0", broken.CRASHES, twice),
+        ("99.1.0", broken.ENDS, twice),
+        ("99.2.0", broken.CRASHES, twice),
+        ("99.3.0", broken.DIES, soon),
+        ("99.4.0", broken.DIES, soon),
+    ):
+        maker.make(version, modules)
+        assert f"version {version} was left again: {why}; {__version__} runs" in update(host)
+        failed = {"version": version, "reason": why}
+        ear.announce(lambda said, failed=failed: said["update"].get("failed") == failed)
+
+    assert host.run("systemctl", "is-failed", "pilot-agent", check=False).returncode
+    assert [show(host, name) for name in ("ActiveState", "NRestarts", "MainPID")] == [
+        *("active", "0", pid),
+    ]
+    # Between two versions it is off, and never lost.
+    assert ear.availability == 5 * ["off", "online"]
+
+    # A power cut during a trial that is never passed.
+    maker.make("99.5.0", broken.HANGS)
+    host.run("sh", "-c", "pilot-agent update > /dev/null 2>&1 &")
+    on_trial = ("grep", "-q", '"starts": 1', f"{STATE}/releases/state.json")
+    wait_for(lambda: host.run(*on_trial, check=False).returncode == 0, "the trial", timeout=60)
+    host.kill()
+    ear.forget()
+    host.boot()
+    said = ear.announce(lambda said: "failed" in said["update"])
+    assert said["update"]["failed"]["version"] == "99.5.0"
+    assert (show(host, "ActiveState"), show(host, "NRestarts")) == ("active", "0")
 
 
 def test_a_host_updates_itself_and_goes_back(

@@ -14,6 +14,7 @@ from companion_agent.config.source import (
     dotted,
     read_file,
 )
+from companion_agent.storage.plain import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,8 +50,7 @@ def read(path: Path) -> list[Entry]:
         ConfigError: It cannot be read; everything that is wrong is named.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_plain(path, MAX_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError([Mistake(str(path), "", "there is no such file")]) from None
     except OSError as error:

@@ -227,7 +227,7 @@ class _Setup:
             return sys.stdin.readline().rstrip("\r\n")
         if given:
             try:
-                return read_secret(Path(given))
+                return read_secret(Path(given), pipe=True)
             except ValueError as error:
                 raise ValueError(f"{given}: {error}") from None
         return os.environ.get("PILOT_BROKER__PASSWORD", "")

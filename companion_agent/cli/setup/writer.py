@@ -141,7 +141,7 @@ def read_settings(file: Path | None, fleet_key_file: Path | None) -> Settings:
     if not fleet_key_file:
         return Settings(blocks)
     try:
-        key = read_secret(fleet_key_file)
+        key = read_secret(fleet_key_file, pipe=True)
         fleet_secret(key)
     except ValueError as error:
         raise ValueError(f"{fleet_key_file}: {error}") from None

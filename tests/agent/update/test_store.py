@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+import json
+import os
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,7 +80,7 @@ def test_one_that_ends_twice_is_left(run: Run, keep: Keep, releases: Releases) -
 
     assert [run(), run(), run(), run()] == ["1.0.0", "1.0.0", BASE, BASE]
     failed = Failure("1.0.0", "it ended 2 times before it was online")
-    assert releases.state() == State(base=OLD, failed=failed)
+    assert releases.state() == State(base=OLD, failed=failed, left=["1.0.0"])
 
 
 def test_one_that_had_its_time_is_left(
@@ -94,6 +97,78 @@ def test_one_that_had_its_time_is_left(
 
     assert run() == "1.0.0"
     assert releases.state().failed == Failure("1.1.0", "it was not online within 120 s")
+
+
+def test_one_that_ends_soon_after_it_was_online_is_left(
+    run: Run, keep: Keep, releases: Releases
+) -> None:
+    keep("1.0.0")
+    releases.begin("1.0.0", OLD, 120)
+    run()
+    releases.was_online("1.0.0")
+
+    assert run() == BASE
+    assert releases.state().failed == Failure("1.0.0", "it ended soon after it was online")
+
+
+def test_its_probation_begins_anew_with_the_machine(
+    run: Run, keep: Keep, releases: Releases
+) -> None:
+    keep("1.0.0")
+    releases.begin("1.0.0", OLD, 120)
+    run()
+    releases.was_online("1.0.0")
+    releases.boot = "the next boot"
+
+    assert run() == "1.0.0"
+    assert not releases.state().online
+
+
+def test_one_that_was_asked_to_end_is_tried_again(
+    run: Run, keep: Keep, releases: Releases, still_clock: StillClock
+) -> None:
+    keep("1.0.0")
+    releases.begin("1.0.0", OLD, 120)
+    for _ in range(3):
+        assert run() == "1.0.0"
+        releases.was_online("1.0.0")
+        still_clock.advance(500)
+        releases.pause("1.0.0")
+
+    assert run() == "1.0.0"
+
+
+def test_what_was_left_once_is_remembered_until_it_works(
+    run: Run, keep: Keep, releases: Releases
+) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        keep(version)
+        releases.begin(version, OLD, 120)
+        run()
+        releases.fail(version, "it hangs")
+    assert releases.state().left == ["1.0.0", "1.1.0"]
+
+    keep("1.0.0")
+    releases.begin("1.0.0", OLD, 120)
+    run()
+    releases.confirm("1.0.0", OLD)
+
+    assert releases.state().left == ["1.1.0"]
+
+
+def test_the_way_back_does_not_lead_to_one_that_was_left(
+    run: Run, keep: Keep, releases: Releases
+) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        keep(version)
+        releases.begin(version, OLD, 120)
+        run()
+        releases.confirm(version, OLD)
+    releases.begin("1.0.0", OLD, 120)
+    run()
+    releases.fail("1.0.0", "it hangs")
+
+    assert releases.state().previous == BASE
 
 
 def test_its_time_begins_anew_with_the_machine(
@@ -223,13 +298,83 @@ def test_another_try_forgets_the_failure(keep: Keep, run: Run, releases: Release
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"current": "../..", "previous": "", "base": ""}']
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"current": "../..", "previous": "", "base": ""}',
+        *(
+            '{"current": "", "previous": "", "base": "0.1.0", "trial": ' + trial + "}"
+            for trial in (
+                "1",
+                "[1]",
+                '{"version": "1.0.0"}',
+                '{"version": "", "limit": 120, "boot": "", "until": 0, "starts": 0}',
+                '{"version": "../1", "limit": 120, "boot": "", "until": 0, "starts": 0}',
+                '{"version": "1.0.0", "limit": Infinity, "boot": "", "until": 0, "starts": 0}',
+                '{"version": "1.0.0", "limit": 120, "boot": "", "until": NaN, "starts": 0}',
+                '{"version": "1.0.0", "limit": 120, "boot": "", "until": 0, "starts": Infinity}',
+            )
+        ),
+    ],
+    ids=lambda content: content[:100],
 )
-def test_a_damaged_decision_means_the_base(content: str, run: Run, releases: Releases) -> None:
-    releases.folder.mkdir(parents=True)
+def test_a_damaged_decision_means_the_base(
+    content: str, run: Run, keep: Keep, releases: Releases
+) -> None:
+    keep("1.0.0")
     (releases.folder / "state.json").write_text(content)
 
     assert run() == BASE
+
+
+def test_a_decision_of_a_later_version_is_understood(
+    run: Run, keep: Keep, releases: Releases
+) -> None:
+    keep("1.0.0")
+    releases.begin("1.0.0", OLD, 120)
+    path = releases.folder / "state.json"
+    later = json.loads(path.read_text())
+    later["trial"]["of_tomorrow"] = later["of_tomorrow"] = 1
+    path.write_text(json.dumps(later))
+
+    assert run() == "1.0.0"
+
+
+def test_a_trial_whose_end_is_damaged_ends(
+    run: Run, keep: Keep, releases: Releases, still_clock: StillClock
+) -> None:
+    keep("1.0.0")
+    releases.begin("1.0.0", OLD, 120)
+    run()
+    with releases.change() as state:
+        assert state.trial
+        state.trial.until, state.trial.starts = 1e300, 0
+    run()
+    still_clock.advance(120)
+
+    assert run() == BASE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such files, and no lock")
+def test_pipes_in_the_place_of_files_block_nothing(run: Run, releases: Releases) -> None:
+    releases.folder.mkdir(parents=True)
+    os.mkfifo(releases.folder / "lock")
+    os.mkfifo(releases.folder / "state.json")
+
+    assert run() == BASE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no lock")
+def test_a_lock_that_is_held_is_not_waited_for_forever(
+    run: Run, releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("companion_agent.updates.store._LOCK_LIMIT", 0.1)
+    with releases.change(), pytest.raises(BlockingIOError):
+        run()
 
 
 # --- Keeping ---------------------------------------------------------------------------------

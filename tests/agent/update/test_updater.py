@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import http.server
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -71,6 +72,56 @@ class Host:
         return next((str(data["reason"]) for kind, data in self.told if kind == "failed"), "")
 
 
+class SlowIndex:
+    """An index whose wheel comes half, and then no further.
+
+    Args:
+        wheel: The wheel; what is signed about it lies beside it.
+    """
+
+    def __init__(self, wheel: Path) -> None:
+        self.stalled = threading.Event()
+        ends = self._ends = threading.Event()
+        stalled, name, content = self.stalled, wheel.name, wheel.read_bytes()
+        signed = wheel.with_name(f"{name}.json").read_bytes()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                if self.path.endswith(".json"):
+                    answer = signed
+                elif self.path.endswith(".whl"):
+                    answer = content
+                else:
+                    answer = f'<a href="{name}">{name}</a>'.encode()
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                if answer is content:
+                    self.wfile.write(answer[:1000])
+                    stalled.set()
+                    ends.wait()
+                else:
+                    self.wfile.write(answer)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
 @pytest.fixture
 def config(maker: Maker) -> UpdateConfig:
     return UpdateConfig(str(maker.folder), (maker.public,))
@@ -80,8 +131,9 @@ def config(maker: Maker) -> UpdateConfig:
 def make(config: UpdateConfig, tmp_path: Path) -> Iterator[Callable[..., Host]]:
     made: list[Host] = []
 
-    def make(release: str = "", **changes: Any) -> Host:
-        launched = Launched(release, __version__, ("python", "-m", "companion_agent", "run"))
+    def make(release: str = "", probation: float = 0, **changes: Any) -> Host:
+        command = ("python", "-m", "companion_agent", "run")
+        launched = Launched(release, __version__, command, probation)
         changed = dataclasses.replace(config, **changes)
         made.append(Host(changed, tmp_path / "state", launched))
         return made[-1]
@@ -109,11 +161,79 @@ def test_a_release_is_installed(asked: str, host: Host, maker: Maker, releases: 
     assert trial
     assert (trial.version, trial.limit) == ("99.0.0", 120)
     assert host.told[0] == ("progress", {"version": asked, "step": "downloading", "percent": 0})
-    within = {"version": "99.0.0", "step": "restarting", "percent": 100, "within": 180}
+    within = {"version": "99.0.0", "step": "restarting", "percent": 100, "within": 240}
     assert host.told[-1] == ("progress", within)
 
 
-def test_a_release_on_trial_is_confirmed_when_it_is_online(
+@pytest.fixture
+def tried(host: Host, make: Callable[..., Host], maker: Maker) -> Host:
+    """A release that its base's supervisor keeps an eye on."""
+    maker.make("99.0.0")
+    host.install()
+    return make("99.0.0", probation=60)
+
+
+def online_for(host: Host, seconds: float) -> None:
+    host.updater.step(online=True)
+    host.clock.advance(seconds)
+    host.updater.step(online=True)
+
+
+def test_a_release_is_kept_when_it_stays_online(tried: Host, releases: Releases) -> None:
+    online_for(tried, 59)
+    assert tried.said["trial"] is True
+    assert releases.state().online
+
+    online_for(tried, 1.5)
+
+    assert "trial" not in tried.said
+    assert releases.state().current == "99.0.0"
+    assert not releases.state().online
+
+
+def test_only_the_time_online_counts(tried: Host, releases: Releases) -> None:
+    for _ in range(3):
+        online_for(tried, 19)
+        tried.updater.step(online=False)
+        tried.clock.advance(1000)
+
+    assert releases.state().trial
+
+
+def test_a_release_is_quiet_until_it_has_been_online_for_a_while(tried: Host) -> None:
+    assert tried.updater.quiet
+    online_for(tried, module.QUIET - 1)
+    assert tried.updater.quiet
+
+    online_for(tried, 1.5)
+
+    assert not tried.updater.quiet
+
+
+def test_the_loop_is_woken_when_a_release_has_passed(tried: Host) -> None:
+    tried.updater.step(online=True)
+
+    assert tried.updater.deadline() - tried.clock() == pytest.approx(module.QUIET, abs=1)
+
+
+def test_what_cannot_be_written_down_is_tried_again(
+    tried: Host, releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        patched.setattr("companion_agent.updates.store.write_private", full)
+        tried.updater.step(online=True)
+    assert not releases.state().online
+
+    online_for(tried, module._AGAIN)
+
+    assert releases.state().online
+
+
+def test_below_a_base_without_a_supervisor_a_release_is_confirmed_when_it_is_online(
     host: Host, make: Callable[..., Host], maker: Maker, releases: Releases
 ) -> None:
     maker.make("99.0.0")
@@ -207,22 +327,18 @@ def test_a_full_disk(
 
 
 def test_a_power_cut_leaves_nothing_that_counts(
-    host: Host, make: Callable[..., Host], maker: Maker, releases: Releases
+    make: Callable[..., Host], maker: Maker, releases: Releases
 ) -> None:
     wheel = maker.make("99.0.0")
-    content = wheel.read_bytes()
-    wheel.unlink()
-    os.mkfifo(wheel)
-    host.updater.ask("99.0.0")
-    host.updater.step(online=True)
-    with wheel.open("wb", buffering=0) as slow:
-        slow.write(content[:1000])
+    with SlowIndex(wheel) as index:
+        host = make(source=index.address)
+        host.updater.ask("99.0.0")
+        host.updater.step(online=True)
+        index.stalled.wait(PATIENCE)
         process = host.updater._process
         assert process
         process.kill()
         process.wait(PATIENCE)
-    wheel.unlink()
-    wheel.write_bytes(content)
     assert list(releases.folder.glob(".new-*"))
     assert releases.pick(__version__, {}) is None
 
@@ -231,16 +347,61 @@ def test_a_power_cut_leaves_nothing_that_counts(
     assert not list(releases.folder.glob(".new-*"))
 
 
-def test_a_worker_that_says_nothing(host: Host, maker: Maker) -> None:
+def test_a_worker_that_takes_too_long_is_left(make: Callable[..., Host], maker: Maker) -> None:
     wheel = maker.make("99.0.0")
-    wheel.unlink()
-    os.mkfifo(wheel)
-    host.updater.ask("99.0.0")
-    host.updater.step(online=True)
-    host.clock.advance(module.WORK_LIMIT)
+    with SlowIndex(wheel) as index:
+        host = make(source=index.address)
+        host.updater.ask("99.0.0")
+        host.updater.step(online=True)
+        index.stalled.wait(PATIENCE)
+        host.clock.advance(module.WORK_LIMIT)
+        host.updater.step(online=True)
 
-    host.until(lambda: host.failure)
+        assert host.failure == f"it took longer than {module.WORK_LIMIT:.0f} s"
+        # The next one is taken.
+        host.updater.ask("99.0.0")
+
+
+def test_a_worker_that_dies_is_said(make: Callable[..., Host], maker: Maker) -> None:
+    wheel = maker.make("99.0.0")
+    with SlowIndex(wheel) as index:
+        host = make(source=index.address)
+        host.updater.ask("99.0.0")
+        host.updater.step(online=True)
+        index.stalled.wait(PATIENCE)
+        assert host.updater._process
+        host.updater._process.kill()
+
+        host.until(lambda: host.failure)
     assert "without a word" in host.failure
+
+
+@pytest.mark.parametrize("which", ["wheel", "signed"])
+@pytest.mark.parametrize("made", ["pipe", "device"])
+def test_what_is_no_plain_file_is_refused_and_blocks_no_later_update(
+    which: str, made: str, host: Host, maker: Maker
+) -> None:
+    wheel = maker.make("99.0.0")
+    path = wheel if which == "wheel" else wheel.with_name(f"{wheel.name}.json")
+    good = path.read_bytes()
+    path.unlink()
+    if made == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+    assert host.install("99.0.0") == f"{path} cannot be read: it is not a plain file"
+    path.unlink()
+    path.write_bytes(good)
+    host.told.clear()
+    assert not host.install("99.0.0")
+
+
+def test_a_huge_file_is_read_up_to_its_size(host: Host, maker: Maker) -> None:
+    wheel = maker.make("99.0.0")
+    os.truncate(wheel, 1 << 40)
+
+    assert "bytes instead of" in host.install("99.0.0")
 
 
 # --- What is refused -------------------------------------------------------------------------
@@ -347,6 +508,22 @@ def test_automatic_updates(make: Callable[..., Host], maker: Maker, releases: Re
     again.until(lambda: "newest" in again.said)
     assert not again.updater.restart
     assert again.updater._waiting is None
+
+
+def test_a_version_that_was_left_is_not_installed_by_itself_after_another_one(
+    make: Callable[..., Host], maker: Maker, releases: Releases
+) -> None:
+    maker.make("99.0.0")
+    for version in ("99.0.0", "99.1.0"):
+        releases.begin(version, __version__, 120)
+        releases.fail(version, "it hangs")
+    host = make(automatic=True)
+    host.clock.advance(module.FIRST_LOOK)
+
+    host.until(lambda: "newest" in host.said)
+
+    assert not host.updater.restart
+    assert host.updater._waiting is None
 
 
 # --- The terminal ----------------------------------------------------------------------------
