@@ -69,6 +69,8 @@ class Importer:
             units: The units of its numeric readings.
         """
         async with self._writing:
+            if not self._is_wanted(host_id):
+                return False  # It was removed meanwhile.
             host = self.hosts.setdefault(host_id, HostBacklog())
             if chunk.id in host.chunks:
                 return True
@@ -84,6 +86,10 @@ class Importer:
         async with self._writing:
             if self.hosts.pop(host_id, None) is not None:
                 await self._save()
+
+    def _is_wanted(self, host_id: str) -> bool:
+        entries = self.hass.config_entries
+        return entries.async_entry_for_domain_unique_id(DOMAIN, host_id) is not None
 
     def _is_full(self) -> bool:
         kept = sum(len(k.points) for host in self.hosts.values() for k in host.readings.values())
