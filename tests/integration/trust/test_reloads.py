@@ -95,7 +95,7 @@ def acknowledged(bus: Bus) -> list[str]:
 @pytest.fixture
 def importer(hass: HomeAssistant) -> Any:
     """Return what keeps chunks, without a recorder behind it."""
-    with patch.object(Importer, "_wake"):
+    with patch.object(Importer, "_wake"), patch.object(Importer, "_hopeless", return_value={}):
         importer = hass.data[BACKLOG] = Importer(hass)
         yield importer
 
