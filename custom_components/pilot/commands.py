@@ -17,11 +17,13 @@ from homeassistant.exceptions import HomeAssistantError
 from .envelope import MAX_RESULT, Result, parse_result, seal, verified
 from .messages import payload_bytes
 from .protocol import ProtocolError, command_topic, open_envelope, result_topic
+from .subscriptions import async_subscribe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from homeassistant.components.mqtt import ReceiveMessage
+    from homeassistant.config_entries import ConfigEntry
 
     from .keys import Keys
     from .trust import TrustStore
@@ -87,10 +89,10 @@ class CommandChannel:
         self._believed = believed
         self._pending: dict[str, _Pending] = {}
 
-    async def async_start(self) -> CALLBACK_TYPE:
-        """Begin to listen for results; return what ends it."""
+    async def async_start(self, entry: ConfigEntry | None = None) -> CALLBACK_TYPE:
+        """Begin to listen for results; return what ends it, as does unloading the entry."""
         topic = result_topic(self._prefix, self._host_id, "+")
-        return await mqtt.async_subscribe(self._hass, topic, self._on_result, encoding=None)
+        return await async_subscribe(self._hass, topic, self._on_result, entry=entry)
 
     async def async_request(
         self, key: str, args: Mapping[str, Any], limit: float = GIVE_UP

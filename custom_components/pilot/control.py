@@ -31,6 +31,7 @@ from .protocol import (
     read_envelope,
     state_topic,
 )
+from .subscriptions import async_subscribe
 from .trust import HostTrust, async_get_trust
 
 if TYPE_CHECKING:
@@ -94,20 +95,13 @@ class Control:
                 refused=lambda err: coordinator.async_refuse("result", err),
                 believed=self._believe,
             )
-            entry.async_on_unload(await self._channel.async_start())
+            await self._channel.async_start(entry)
             self._withdraw_question()
         elif entry.data.get(CONF_PAIRED):
             # Not while the entry is being reconfigured, which may be why it is set up just now.
             self._cancel_doubt = async_call_later(self._hass, DOUBT_DELAY, self._say_lost)
-        entry.async_on_unload(
-            await mqtt.async_subscribe(
-                self._hass,
-                event_topic(coordinator.prefix, coordinator.host_id, "+"),
-                self._on_event,
-                qos=1,
-                encoding=None,
-            )
-        )
+        topic = event_topic(coordinator.prefix, coordinator.host_id, "+")
+        await async_subscribe(self._hass, topic, self._on_event, qos=1, entry=entry)
 
     @property
     def paired(self) -> bool:

@@ -36,6 +36,7 @@ from .protocol import (
     state_topic,
 )
 from .readings import Changes, Collector, Listener, NativeValue, Readings
+from .subscriptions import async_subscribe
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -106,9 +107,7 @@ class PilotCoordinator:
                 (availability_topic(self.prefix, self.host_id), self._on_availability),
                 (announce_topic(self.prefix, self.host_id), self._on_announce),
             ):
-                entry.async_on_unload(
-                    await mqtt.async_subscribe(self.hass, topic, handler, qos=1, encoding=None)
-                )
+                await async_subscribe(self.hass, topic, handler, qos=1, entry=entry)
         except HomeAssistantError as err:
             raise ConfigEntryNotReady(
                 translation_domain=DOMAIN, translation_key="mqtt_not_configured"
@@ -284,9 +283,7 @@ class PilotCoordinator:
     async def _subscribe_state(self) -> None:
         """Ask for what the collectors read: before the announce it would mean nothing."""
         topic = state_topic(self.prefix, self.host_id)
-        self.entry.async_on_unload(
-            await mqtt.async_subscribe(self.hass, topic, self._on_state, encoding=None)
-        )
+        await async_subscribe(self.hass, topic, self._on_state, entry=self.entry)
 
     def _update_status(self) -> None:
         """Draw the conclusion from all that is known, and tell whoever shows it."""

@@ -17,6 +17,7 @@ from .protocol import (
     parse_announce,
     split_announce_topic,
 )
+from .subscriptions import async_subscribe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +93,7 @@ async def _async_listen(
         listener(message)
         heard.set()
 
-    unsubscribe = await mqtt.async_subscribe(hass, topic, on_message, encoding=None)
+    stop = await async_subscribe(hass, topic, on_message)
     try:
         async with asyncio.timeout(SEARCH_TIME.total_seconds()):
             await heard.wait()
@@ -106,4 +107,4 @@ async def _async_listen(
     except TimeoutError:
         return
     finally:
-        unsubscribe()
+        stop()

@@ -23,6 +23,7 @@ from .protocol import (
     pairing_topic,
     parse_said,
 )
+from .subscriptions import async_subscribe
 from .trust import async_get_trust
 
 if TYPE_CHECKING:
@@ -118,14 +119,10 @@ async def async_pair(hass: HomeAssistant, prefix: str, host_id: str, code: str) 
     # The host answers at once, and an answer that nobody listens for yet is lost.
     listening = asyncio.Event()
     unsubscribe = [
-        await mqtt.async_subscribe(hass, topic("+"), talk.heard, qos=1, encoding=None),
+        await async_subscribe(hass, topic("+"), talk.heard, qos=1),
         mqtt.async_on_subscribe_done(hass, topic("+"), 1, listening.set),
-        await mqtt.async_subscribe(
-            hass,
-            availability_topic(prefix, host_id),
-            talk.heard_availability,
-            qos=1,
-            encoding=None,
+        await async_subscribe(
+            hass, availability_topic(prefix, host_id), talk.heard_availability, qos=1
         ),
     ]
     try:

@@ -108,6 +108,12 @@ class FakeHost:
 
 
 @pytest.fixture
+def hass_config_dir(hass_tmp_config_dir: str) -> str:
+    """Give each test a folder of its own for what is no file of Home Assistant's storage."""
+    return hass_tmp_config_dir
+
+
+@pytest.fixture
 def expected_lingering_timers() -> bool:
     """Allow the timer that the MQTT mock leaves behind."""
     return True

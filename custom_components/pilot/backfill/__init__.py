@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from homeassistant.exceptions import UnsupportedStorageVersionError
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.recorder import DATA_INSTANCE
 
 from ..const import LOGGER
@@ -20,8 +20,8 @@ async def async_setup_backlog(hass: HomeAssistant) -> None:
     importer = Importer(hass)
     try:
         await importer.async_start()
-    except UnsupportedStorageVersionError as err:
+    except HomeAssistantError as err:
         # Hosts keep what they have; what is stored is not touched.
-        LOGGER.error("What was measured during outages waits until Pilot is updated: %s", err)
+        LOGGER.error("What was measured during outages waits until its file can be read: %s", err)
         return
     hass.data[BACKLOG] = importer

@@ -75,6 +75,14 @@ class Work:
     bases: dict[int, Hour | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A job for which the recorder has no statistic, or none in a unit that fits."""
+
+    job: Job
+    reason: str
+
+
 def compiled_to(hass: HomeAssistant) -> int:
     """Return up to which hour the recorder has compiled its statistics."""
     with session_scope(hass=hass, read_only=True) as session:
@@ -82,18 +90,23 @@ def compiled_to(hass: HomeAssistant) -> int:
     return 0 if last is None else hour_of(last.timestamp() + PERIOD)
 
 
-def compute(hass: HomeAssistant, job: Job) -> Work | None:
-    """Compute hours; None while the recorder does not know the statistic, or not in a unit of it.
+def known_statistics(hass: HomeAssistant, statistic_ids: set[str]) -> set[str]:
+    """Return those that the recorder has."""
+    return set(get_metadata(hass, statistic_ids=statistic_ids))
+
+
+def compute(hass: HomeAssistant, job: Job) -> Work | Unknown:
+    """Compute hours, or say why that is not possible yet.
 
     An entity that has a value gets a statistic from the recorder within five minutes.
     """
     known = get_metadata(hass, statistic_ids={job.entity_id}).get(job.entity_id)
     if known is None:
-        return None
+        return Unknown(job, "no_statistic")
     metadata = known[1]
     convert = _converter(metadata, job.kept.unit)
     if convert is None:
-        return None
+        return Unknown(job, "other_unit")
     start = job.kept.start
     backlog = [
         Point(point.at, None if point.value is None else convert(point.value))

@@ -5,19 +5,24 @@ seen in the database: whatever happens in between, doing it again ends in the sa
 """
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
+from pathlib import Path
+import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
+from homeassistant.components.recorder import is_entity_recorded
 from homeassistant.components.recorder.statistics import async_import_statistics
 from homeassistant.components.recorder.tasks import SynchronizeTask
-from homeassistant.components.sensor import DOMAIN as SENSOR
+from homeassistant.components.sensor import ATTR_STATE_CLASS, DOMAIN as SENSOR
 from homeassistant.const import EVENT_RECORDER_5MIN_STATISTICS_GENERATED
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.helpers.start import async_at_started
+from homeassistant.helpers.storage import STORAGE_DIR
 from homeassistant.util import dt as dt_util
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,12 +30,21 @@ from ..const import DOMAIN, LOGGER
 from ..devices import unique_id
 from ..rooms.rooms import HOUR, hour_of
 from ..rooms.runtime import PLACEMENTS
-from .compute import Job, Work, compiled_to, compute, is_written
-from .store import MAX_POINTS, BacklogStore, HostBacklog, Kept, from_stored, to_stored
+from .compute import Job, Unknown, Work, compiled_to, compute, is_written, known_statistics
+from .database import BacklogDatabase
+from .store import (
+    KEY,
+    MAX_POINTS,
+    MAX_POINTS_OF_HOST,
+    Backlogs,
+    FormerStore,
+    HostBacklog,
+    Kept,
+    from_stored,
+    joined,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .chunk import Chunk
 
 AT_ONCE: Final = 20
@@ -43,18 +57,29 @@ class Importer:
     def __init__(self, hass: HomeAssistant) -> None:
         """Prepare to load what waits."""
         self.hass = hass
-        self.hosts: dict[str, HostBacklog] = {}
-        self._store = BacklogStore(hass)
+        self.hosts: Backlogs = {}
+        self._database = BacklogDatabase(Path(hass.config.path(STORAGE_DIR, f"{KEY}.db")))
         self._entities = er.async_get(hass)
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._again = False
-        self._full = False
+        self._full: set[str] = set()
 
     async def async_start(self) -> None:
-        """Load what waits, and go on once Home Assistant has started."""
-        if (stored := await self._store.async_load()) is not None:
-            self.hosts = from_stored(stored)
+        """Load what waits, and go on once Home Assistant has started.
+
+        Raises:
+            HomeAssistantError: It cannot be read; nothing of it is touched.
+        """
+        former_store = FormerStore(self.hass)
+        try:
+            self.hosts = await self.hass.async_add_executor_job(self._database.load)
+        except (OSError, sqlite3.Error, KeyError, ValueError) as err:
+            raise HomeAssistantError(f"{self._database.path} cannot be read: {err!r}") from err
+        if (stored := await former_store.async_load()) is not None:
+            self.hosts = joined(self.hosts, from_stored(stored))
+            await self._save()
+            await former_store.async_remove()
         self.hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._on_compiled)
         async_at_started(self.hass, self._on_started)
 
@@ -69,13 +94,24 @@ class Importer:
             units: The units of its numeric readings.
         """
         async with self._writing:
-            host = self.hosts.setdefault(host_id, HostBacklog())
+            if not self._is_wanted(host_id):
+                return False  # It was removed meanwhile.
+            host = self.hosts.get(host_id) or HostBacklog()
             if chunk.id in host.chunks:
                 return True
-            if self._is_full():
+            now = dt_util.utcnow().timestamp()
+            taken = host.copy()
+            taken.take(chunk, units, now, await self._hopeless(host_id, chunk.values))
+            if taken.points > host.points and self._is_full(host_id, host):
+                taken.make_room(now)
+                if taken.points >= host.points:
+                    return False
+            try:
+                await self._write_to_disk({**self.hosts, host_id: taken})
+            except HomeAssistantError as err:
+                LOGGER.error("A chunk of an outage is not taken, and stays on its host: %s", err)
                 return False
-            host.take(chunk, units, dt_util.utcnow().timestamp())
-            await self._save()
+            self.hosts[host_id] = taken
         self._wake()
         return True
 
@@ -83,19 +119,61 @@ class Importer:
         """Forget what a host delivered: it is not in Home Assistant any more."""
         async with self._writing:
             if self.hosts.pop(host_id, None) is not None:
-                await self._save()
+                try:
+                    await self._save()
+                except HomeAssistantError as err:
+                    # What is left there is forgotten with the next import.
+                    LOGGER.error("What a removed host delivered is still there: %s", err)
 
-    def _is_full(self) -> bool:
-        kept = sum(len(k.points) for host in self.hosts.values() for k in host.readings.values())
-        full = kept >= MAX_POINTS
-        if full and not self._full:
+    def _is_wanted(self, host_id: str) -> bool:
+        entries = self.hass.config_entries
+        return entries.async_entry_for_domain_unique_id(DOMAIN, host_id) is not None
+
+    def _is_full(self, host_id: str, host: HostBacklog) -> bool:
+        """Say whether a host has to wait; one that has little never waits for another."""
+        own = host.points
+        others = [other.points for key, other in self.hosts.items() if key != host_id]
+        share = MAX_POINTS // (1 + sum(map(bool, others)))
+        full = own >= MAX_POINTS_OF_HOST or (own + sum(others) >= MAX_POINTS and own >= share)
+        if not full:
+            self._full.discard(host_id)
+        elif host_id not in self._full:
+            self._full.add(host_id)
             LOGGER.warning(
-                "%s values of outages wait to become statistics; no more are taken from hosts, "
-                "which keep them, until the recorder has caught up",
-                kept,
+                "%s values of outages of the host %s wait to become statistics; no more are "
+                "taken from it, which keeps them, until the recorder has caught up",
+                own,
+                host_id,
             )
-        self._full = full
         return full
+
+    async def _hopeless(self, host_id: str, keys: Iterable[str]) -> dict[str, str]:
+        """Return the readings that get no statistic as things are now, and why.
+
+        A sensor that has a statistic from before is completed also when it is disabled now, and
+        one that is not in the registry yet may be about to be added.
+        """
+        hopeless: dict[str, str] = {}
+        doubtful: dict[str, tuple[str, str]] = {}
+        for key in keys:
+            if (entity := self._entity(host_id, key)) is None:
+                continue
+            if not is_entity_recorded(self.hass, entity.entity_id):
+                hopeless[key] = "not_recorded"
+            elif entity.disabled:
+                doubtful[entity.entity_id] = key, "disabled"
+            elif not (entity.capabilities or {}).get(ATTR_STATE_CLASS):
+                doubtful[entity.entity_id] = key, "no_state_class"
+        if doubtful:
+            known = await get_instance(self.hass).async_add_executor_job(
+                known_statistics, self.hass, set(doubtful)
+            )
+            hopeless |= {
+                key: reason
+                for entity_id, (key, reason) in doubtful.items()
+                if entity_id not in known
+            }
+        return hopeless
 
     @callback
     def async_diagnostics(self, host_id: str) -> dict[str, Any]:
@@ -107,7 +185,11 @@ class Importer:
             "more_to_come": host.open_to is not None,
             "waiting": {key: kept.waiting for key, kept in host.readings.items() if kept.waiting},
             "waiting_from": dt_util.utc_from_timestamp(min(todo)).isoformat() if todo else None,
-            "kept": sum(len(kept.points) for kept in host.readings.values()),
+            "without_statistic": [
+                key for key, kept in host.readings.items() if kept.unknown_since is not None
+            ],
+            "kept": host.points,
+            "full": host_id in self._full,
             "dropped": {reason: count for reason, count in host.dropped.items() if count},
         }
 
@@ -159,14 +241,16 @@ class Importer:
         await self._recorder_done()
         recorder = get_instance(self.hass)
         compiled = await recorder.async_add_executor_job(compiled_to, self.hass)
-        jobs = self._jobs(compiled)
+        async with self._writing:
+            await self._forget()
+            jobs = self._jobs(compiled)
         for first in range(0, len(jobs), AT_ONCE):
-            works = [
-                work
+            computed = [
+                await recorder.async_add_executor_job(compute, self.hass, job)
                 for job in jobs[first : first + AT_ONCE]
-                if (work := await recorder.async_add_executor_job(compute, self.hass, job))
             ]
-            await self._write(works)
+            await self._wait_for([one for one in computed if isinstance(one, Unknown)])
+            await self._write([one for one in computed if isinstance(one, Work)])
 
     async def _recorder_done(self) -> None:
         """Wait until the recorder has committed all that it was given."""
@@ -174,23 +258,50 @@ class Importer:
         get_instance(self.hass).queue_task(SynchronizeTask(done))
         await done
 
+    async def _forget(self) -> None:
+        """Forget what cannot become a statistic any more."""
+        now = dt_util.utcnow().timestamp()
+        for host_id in [host_id for host_id in self.hosts if not self._is_wanted(host_id)]:
+            del self.hosts[host_id]
+        for host_id, host in self.hosts.items():
+            hopeless = await self._hopeless(host_id, host.readings)
+            for key in list(host.readings):
+                if self._entity(host_id, key) is None:
+                    host.drop(key, "removed")
+                elif (reason := hopeless.get(key)) is not None:
+                    host.drop(key, reason)
+                else:
+                    host.forget_old(key, now)
+        await self._save()
+
+    async def _wait_for(self, unknown: list[Unknown]) -> None:
+        """Note what the recorder does not know yet."""
+        if not unknown:
+            return
+        now = dt_util.utcnow().timestamp()
+        async with self._writing:
+            for one in unknown:
+                host = self.hosts.get(one.job.host_id)
+                if host is not None and one.job.key in host.readings:
+                    host.wait_for_statistic(one.job.key, one.reason, now)
+            await self._save()
+
     def _jobs(self, compiled: int) -> list[Job]:
         """Return what can be computed now."""
         jobs: list[Job] = []
         now = dt_util.utcnow().timestamp()
         for host_id, host in self.hosts.items():
             complete_to = host.complete_to(now)
-            for key in list(host.readings):
+            full = self._is_full(host_id, host)
+            for key, kept in host.readings.items():
                 if (entity := self._entity(host_id, key)) is None:
-                    host.drop(key, "removed")
                     continue
-                host.forget_old(key, now)
-                kept = host.readings[key]
                 end = compiled
                 if complete_to < inf:
                     # A counter is computed as a whole, or it could not be known what it
-                    # counted by the end.
-                    end = min(end, 0 if self._counts(entity) else hour_of(complete_to))
+                    # counted by the end; unless nothing more would come for want of room.
+                    waits = self._counts(entity) and not full
+                    end = min(end, 0 if waits else hour_of(complete_to))
                 if kept.todo_from is not None and kept.todo_from < end:
                     state = self.hass.states.get(entity.entity_id)
                     jobs.append(
@@ -205,7 +316,7 @@ class Importer:
 
     @staticmethod
     def _counts(entity: er.RegistryEntry) -> bool:
-        return str((entity.capabilities or {}).get("state_class", "")).startswith("total")
+        return str((entity.capabilities or {}).get(ATTR_STATE_CLASS, "")).startswith("total")
 
     async def _write(self, works: list[Work]) -> None:
         """Have hours written, and forget what they were made of once they are."""
@@ -232,16 +343,13 @@ class Importer:
 
     async def _keep_bases(self, works: list[Work]) -> None:
         """Write down what hours were before they are written over, where they depend on it."""
-        changed = False
         async with self._writing:
             for work in works:
                 kept = self._kept(work)
                 if kept is not None and work.bases and kept.bases != work.bases:
                     with_bases = replace(kept, bases={**kept.bases, **work.bases})
                     self.hosts[work.job.host_id].readings[work.job.key] = with_bases
-                    changed = True
-            if changed:
-                await self._save()
+            await self._save()
 
     def _kept(self, work: Work) -> Kept | None:
         host = self.hosts.get(work.job.host_id)
@@ -275,4 +383,11 @@ class Importer:
                 )
 
     async def _save(self) -> None:
-        await self._store.async_save(to_stored(self.hosts))
+        await self._write_to_disk(self.hosts)
+
+    async def _write_to_disk(self, hosts: Mapping[str, HostBacklog]) -> None:
+        snapshot = {host_id: host.copy() for host_id, host in hosts.items()}
+        try:
+            await self.hass.async_add_executor_job(self._database.write, snapshot)
+        except (OSError, sqlite3.Error) as err:
+            raise HomeAssistantError(f"{self._database.path} cannot be written: {err}") from err

@@ -11,6 +11,7 @@ from ..const import LOGGER
 from ..envelope import seal
 from ..messages import payload_bytes
 from ..protocol import ProtocolError, ReadingType, acknowledge_topic, backlog_topic
+from ..subscriptions import async_subscribe
 from ..trust import async_get_trust
 from .chunk import MAX_CHUNK, MAX_CHUNK_ENVELOPE, Chunk, parse_chunk
 from .runtime import BACKLOG
@@ -34,9 +35,7 @@ class BacklogReceiver:
         """Begin to listen; it ends when the config entry is unloaded."""
         coordinator = self._coordinator
         topic = backlog_topic(coordinator.prefix, coordinator.host_id)
-        coordinator.entry.async_on_unload(
-            await mqtt.async_subscribe(self._hass, topic, self._on_chunk, qos=1, encoding=None)
-        )
+        await async_subscribe(self._hass, topic, self._on_chunk, qos=1, entry=coordinator.entry)
 
     @callback
     def _on_chunk(self, message: ReceiveMessage) -> None:

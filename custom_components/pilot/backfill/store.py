@@ -1,13 +1,12 @@
-"""What waits to become statistics, and how it is kept in Home Assistant's storage.
-
-A chunk is acknowledged once it is written, as a whole, to a new file that replaces the old
-one: what a host was told it may forget is there after any crash.
-"""
+"""What waits to become statistics. Pure, up to what an earlier version kept it in."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from homeassistant.core import HomeAssistant
 
 from ..const import DOMAIN
 from ..rooms.rooms import HOUR, Hour, hour_of
@@ -26,8 +25,11 @@ KEY: Final = f"{DOMAIN}.backlog"
 
 REMEMBERED: Final = 512
 """Chunks of each host that are known again when they are repeated."""
+MAX_POINTS_OF_HOST: Final = 200_000
+"""Points that are kept of a host. While there are so many no chunk of it is taken."""
 MAX_POINTS: Final = 500_000
-"""Points that are kept of all hosts. While there are so many no chunk is taken."""
+"""Points that are kept of all hosts. While there are so many only those are heard that have
+less than their share of them."""
 MAX_AGE: Final = 60 * 24 * HOUR
 MAX_AHEAD: Final = HOUR
 PATIENCE: Final = 24 * HOUR
@@ -36,7 +38,15 @@ KEEP_EDGES: Final = 8 * 24 * HOUR
 """How long the points of an hour are kept of which a host may have another part: longer than
 an agent keeps its backlog unless it is told to."""
 
+STATISTIC_PATIENCE: Final = 7 * 24 * HOUR
+"""How long a sensor that may get a statistic is waited for, while there is room."""
+ROOM_PATIENCE: Final = HOUR
+"""The same, while there is none. The recorder needs five minutes for a sensor that has a value."""
+
+NONE_HOPELESS: Final[Mapping[str, str]] = MappingProxyType({})
+
 type Span = tuple[int, int]
+type Backlogs = dict[str, HostBacklog]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,7 @@ class Kept:
             computed again.
         gone: Hours that are done and whose points are not kept any more.
         bases: What the recorder had for hours that can only be computed from that.
+        unknown_since: When it was first seen that the recorder has no statistic to add this to.
     """
 
     unit: str | None
@@ -59,6 +70,7 @@ class Kept:
     holds: frozenset[float] = frozenset()
     gone: tuple[Span, ...] = ()
     bases: Mapping[int, Hour | None] = field(default_factory=dict)
+    unknown_since: float | None = None
 
     @property
     def waiting(self) -> int:
@@ -157,11 +169,33 @@ class HostBacklog:
     readings: dict[str, Kept] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
 
-    def take(self, chunk: Chunk, units: Mapping[str, str | None], now: float) -> None:
-        """Keep the points of a chunk, of readings whose unit is known."""
+    def copy(self) -> HostBacklog:
+        """Return one that may be changed without the other."""
+        return replace(self, readings=dict(self.readings), dropped=self.dropped.copy())
+
+    @property
+    def points(self) -> int:
+        """How many points are kept."""
+        return sum(len(kept.points) for kept in self.readings.values())
+
+    def take(
+        self,
+        chunk: Chunk,
+        units: Mapping[str, str | None],
+        now: float,
+        hopeless: Mapping[str, str] = NONE_HOPELESS,
+    ) -> None:
+        """Keep the points of a chunk, of readings whose unit is known.
+
+        Args:
+            chunk: What the host measured.
+            units: Of the readings that are numbers.
+            now: Seconds since 1970, UTC.
+            hopeless: Readings that get no statistic, and why.
+        """
         for key, points in chunk.values.items():
-            if key not in units:
-                self.dropped["not_announced"] += len(points)
+            if key not in units or key in hopeless:
+                self.dropped[hopeless.get(key, "not_announced")] += len(points)
                 continue
             taken = [p for p in points if now - MAX_AGE <= p.at <= now + MAX_AHEAD]
             self.dropped["future"] += sum(p.at > now + MAX_AHEAD for p in points)
@@ -188,6 +222,20 @@ class HostBacklog:
         left = self.readings[key] = waited.without(now - MAX_AGE)
         self.dropped["too_old"] += len(waited.points) - len(left.points)
 
+    def wait_for_statistic(self, key: str, reason: str, now: float) -> None:
+        """Note that the recorder cannot take a reading yet; give it up after some days."""
+        kept = self.readings[key]
+        if kept.unknown_since is None:
+            self.readings[key] = replace(kept, unknown_since=now)
+        elif kept.unknown_since <= now - STATISTIC_PATIENCE:
+            self.drop(key, reason)
+
+    def make_room(self, now: float) -> None:
+        """Give up what most likely gets no statistic: it is not to keep out all the rest."""
+        for key, kept in list(self.readings.items()):
+            if kept.unknown_since is not None and kept.unknown_since <= now - ROOM_PATIENCE:
+                self.drop(key, "no_statistic")
+
     def drop(self, key: str, reason: str) -> None:
         """Forget a reading that cannot have statistics any more."""
         self.dropped[reason] += self.readings.pop(key).waiting
@@ -205,7 +253,7 @@ def _joined(spans: Iterable[Span], oldest: float) -> tuple[Span, ...]:
     return tuple(joined)
 
 
-# --- Storage -------------------------------------------------------------------------------------
+# --- What versions before the database kept ------------------------------------------------------
 
 
 class _StoredReading(TypedDict):
@@ -225,37 +273,9 @@ class _StoredHost(TypedDict):
 
 
 class Stored(TypedDict):
-    """What is kept as JSON has it."""
+    """What was kept as JSON has it."""
 
     hosts: dict[str, _StoredHost]
-
-
-def to_stored(hosts: Mapping[str, HostBacklog]) -> Stored:
-    """Return a copy for the storage, which shares nothing with what may change."""
-    return {
-        "hosts": {
-            host_id: {
-                "chunks": list(host.chunks),
-                "open_to": host.open_to,
-                "taken_at": host.taken_at,
-                "readings": {
-                    key: {
-                        "unit": kept.unit,
-                        "points": [(at, value) for at, value in kept.points],
-                        "todo_from": kept.todo_from,
-                        "holds": sorted(kept.holds),
-                        "gone": list(kept.gone),
-                        "bases": [
-                            (hour, None if base is None else (base.mean, base.min, base.max))
-                            for hour, base in kept.bases.items()
-                        ],
-                    }
-                    for key, kept in host.readings.items()
-                },
-            }
-            for host_id, host in hosts.items()
-        }
-    }
 
 
 def from_stored(stored: Stored) -> dict[str, HostBacklog]:
@@ -312,9 +332,31 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class BacklogStore(AtomicStore[Stored]):
-    """The file of backlogs."""
+class FormerStore(AtomicStore[Stored]):
+    """The file in which everything was kept, and written anew with each chunk."""
 
     def __init__(self, hass: HomeAssistant) -> None:
-        """Prepare to load them."""
+        """Prepare to load it."""
         super().__init__(hass, KEY, VERSION, MINOR_VERSION, migrate)
+
+
+def joined(hosts: Mapping[str, HostBacklog], former: Mapping[str, HostBacklog]) -> Backlogs:
+    """Return what waits, with what the former file has besides.
+
+    That has more where somebody went back to an earlier version for a time. To compute an
+    hour again does no harm, so nothing needs to be known of how far it came.
+    """
+    all_hosts = dict(hosts)
+    for host_id, was in former.items():
+        if host_id not in hosts:
+            all_hosts[host_id] = was
+            continue
+        host = all_hosts[host_id] = hosts[host_id].copy()
+        host.chunks = list(dict.fromkeys((*was.chunks, *host.chunks)))[-REMEMBERED:]
+        for key, kept in was.readings.items():
+            if key not in host.readings:
+                host.readings[key] = kept
+            elif kept.todo_from is not None:
+                todo = [point for point in kept.points if point.at >= kept.todo_from]
+                host.readings[key] = host.readings[key].add(todo, kept.unit)
+    return all_hosts

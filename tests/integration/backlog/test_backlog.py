@@ -1,5 +1,9 @@
 """An outage, and what the recorder has of it afterwards."""
 
+from collections import Counter
+from dataclasses import replace
+import json
+from pathlib import Path
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -9,20 +13,24 @@ from homeassistant.helpers import area_registry as ar, device_registry as dr, en
 import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import async_block_recorder
 
+from custom_components.pilot.backfill.database import BacklogDatabase
 from custom_components.pilot.backfill.importer import Importer
-from custom_components.pilot.backfill.store import to_stored
+from custom_components.pilot.backfill.runtime import BACKLOG
 from custom_components.pilot.diagnostics import async_get_config_entry_diagnostics
 from custom_components.pilot.rooms.quantities import QUANTITIES
 from custom_components.pilot.rooms.rooms import HOUR, Hour
 from custom_components.pilot.rooms.statistics import statistic_id_of
 
-from .conftest import FAR, NOON, RECEIVED, TEMPERATURE, Night, a_chunk, near
+from ..conftest import FakeHost  # noqa: TID252
+from .conftest import FAR, NEAR, NOON, RECEIVED, TEMPERATURE, Night, a_chunk, near
 
 WALK = Random(38)
 HEARD: dict[int, float | None] = {
     second: WALK.randint(180, 240) / 10 for second in sorted(WALK.sample(range(5 * HOUR), 120))
 } | {0: 20.0}
 """What both sensors measure in five hours."""
+
+FORMER = json.loads((Path(__file__).parent / "storage" / "pilot.backlog").read_text())
 
 CUT, BACK = 4000, 14_000
 """When the outage begins and ends."""
@@ -104,7 +112,9 @@ async def test_hours_that_are_not_compiled_wait(night: Night) -> None:
         "more_to_come": False,
         "waiting": {TEMPERATURE: later},
         "waiting_from": "2026-11-05T14:00:00+00:00",
+        "without_statistic": [],
         "kept": told["backlog"]["kept"],
+        "full": False,
         "dropped": {},
     }
 
@@ -341,15 +351,12 @@ async def test_a_counter_that_was_never_counted(night: Night) -> None:
 
 
 async def test_home_assistant_is_restarted_during_the_import(
-    hass_storage: dict[str, Any], night: Night, backlog: list[Any]
+    night: Night, backlog: list[Any]
 ) -> None:
     """What was not seen in the database is done again, from what is stored, and is the same."""
     with patch("custom_components.pilot.backfill.importer.is_written", return_value=False):
         await night.deliver(backlog)
     assert night.importer.async_diagnostics(FAR)["waiting"] != {}
-    stored = hass_storage["pilot.backlog"]["data"]
-    assert stored == to_stored(night.importer.hosts) | stored
-
     after = Importer(night.hass)
     await after.async_start()
     await night.settle()
@@ -396,7 +403,7 @@ async def test_too_much_waits(
         chunk = await night.deliver(backlog)
         await night.deliver(backlog, chunk=chunk)
     assert night.acknowledged() == ["0000000000000001"]
-    assert caplog.text.count("no more are taken from hosts") == 1
+    assert caplog.text.count("no more are taken from it") == 1
 
     await night.deliver(backlog, chunk=chunk)
 
@@ -419,6 +426,182 @@ async def test_the_states_of_the_hour_are_purged(night: Night, backlog: list[Any
     assert after[1].mean == pytest.approx(undisturbed[1].mean, abs=(1 - covered) * 6)
     assert after[0] == near({0: before[0]})[0]
     assert night.importer.async_diagnostics(FAR)["waiting"] == {}
+
+
+# --- What never becomes a statistic ----------------------------------------------------------
+
+CORES = [f"cpu.core{core}.percent" for core in range(16)]
+AWAY = int(3.6 * 24 * HOUR)
+
+
+async def announce_cores(night: Night, host: FakeHost) -> None:
+    """Let a host announce a sensor for each of its cores, which are disabled from the start."""
+    collectors = host.announced["collectors"] | {"cpu": {"interval": 600}}
+    readings = [*host.announced["readings"], *({"key": k, "kind": "cpu.percent"} for k in CORES)]
+    await host.announce(collectors=collectors, readings=readings)
+    await night.settle()
+    for key in CORES:
+        night.entities.async_update_entity(
+            night.entity_id(host, key), disabled_by=er.RegistryEntryDisabler.INTEGRATION
+        )
+    await night.settle()
+
+
+async def test_a_host_with_many_disabled_sensors_was_away_for_days(night: Night) -> None:
+    """It is taken though that is more than there is room for; nothing of it is left."""
+    await announce_cores(night, night.far)
+    await night.says(night.far, 20.0)
+    await night.compile(1)
+    night.at(AWAY)
+    times = range(HOUR, AWAY - HOUR, 600)
+    chunks = [times[first : first + 50] for first in range(0, len(times), 50)]
+
+    with patch("custom_components.pilot.backfill.importer.MAX_POINTS_OF_HOST", 600):
+        for number, chunk in enumerate(chunks):
+            points = [[NOON + second, 20.0 + second % 7] for second in chunk]
+            await night.far.send(
+                "backlog",
+                a_chunk(
+                    dict.fromkeys(CORES, points) | {TEMPERATURE: points},
+                    more=chunk is not chunks[-1],
+                    chunk=f"{number:016x}",
+                ),
+            )
+    await night.compile(AWAY // HOUR)
+
+    told = night.importer.async_diagnostics(FAR)
+    assert night.acknowledged() == [f"{number:016x}" for number in range(len(chunks))]
+    assert told["dropped"] == {"disabled": 16 * len(times)}
+    assert told["waiting"].keys() <= {TEMPERATURE}
+    assert told["kept"] < 20
+    hours = await night.hours(night.far)
+    assert len(hours) == AWAY // HOUR
+
+
+@pytest.mark.parametrize("reason", ["not_recorded", "no_state_class", "disabled"])
+async def test_what_gets_no_statistic_is_counted_and_not_kept(night: Night, reason: str) -> None:
+    """Neither what comes nor what is there already."""
+    entity_id = night.entity_id(night.far)
+    waits = [[NOON + 60, 20.0], [NOON + 70, 21.0]]
+    await night.deliver(waits)
+    assert night.importer.async_diagnostics(FAR)["kept"] == 2
+    if reason == "no_state_class":
+        night.entities.async_update_entity(entity_id, capabilities=None)
+    elif reason == "disabled":
+        night.entities.async_update_entity(entity_id, disabled_by=er.RegistryEntryDisabler.USER)
+
+    with patch(
+        "custom_components.pilot.backfill.importer.is_entity_recorded",
+        return_value=reason != "not_recorded",
+    ):
+        await night.deliver(waits)
+        await night.compile(2)
+
+    told = night.importer.async_diagnostics(FAR)
+    assert told["kept"] == 0
+    assert told["dropped"] == {reason: 4}
+    assert len(night.acknowledged()) == 2
+
+
+async def test_a_sensor_that_gets_no_statistic_keeps_nothing_out(night: Night) -> None:
+    """It may get one, but had an hour to."""
+    with patch("custom_components.pilot.backfill.importer.MAX_POINTS_OF_HOST", 5):
+        await night.deliver([[NOON - 9000 + second, 20.0] for second in range(5)])
+        await night.compile(0.5)
+        refused = await night.deliver([[NOON + 60, 20.0]])
+        assert night.importer.async_diagnostics(FAR)["without_statistic"] == [TEMPERATURE]
+        assert refused not in night.acknowledged()
+
+        await night.compile(2)
+        await night.deliver([[NOON + 60, 20.0]], chunk=refused)
+
+    assert refused in night.acknowledged()
+    assert night.importer.async_diagnostics(FAR)["dropped"] == {"no_statistic": 6}
+
+
+# --- Room ------------------------------------------------------------------------------------
+
+
+async def test_one_host_does_not_keep_out_another(night: Night, backlog: list[Any]) -> None:
+    """There is no room left in all, but the other one has little of it."""
+    flood = [[NOON + 5.5 * HOUR + second, 20.0] for second in range(200)]
+    with patch("custom_components.pilot.backfill.importer.MAX_POINTS", 200):
+        await night.near.send("backlog", a_chunk({TEMPERATURE: flood}, chunk="a" * 16))
+        await night.near.send("backlog", a_chunk({RECEIVED: flood}, chunk="b" * 16))
+        await night.deliver(backlog)
+
+    assert night.importer.async_diagnostics(NEAR)["chunks"] == 1
+    assert night.importer.async_diagnostics(NEAR)["full"]
+    assert len(night.acknowledged()) == 1
+    await assert_equal(night)
+
+
+async def test_counters_make_room_before_all_has_come(night: Night) -> None:
+    """Else what is missing would wait for the room that they take."""
+    heard: dict[int, float | None] = {second: second * 10.0 for second in range(0, 5 * HOUR, 300)}
+    for host in (night.near, night.far):
+        await night.says(host, 0.0, RECEIVED)
+    points = await night.play(heard, CUT, BACK, RECEIVED)
+    await night.compile(5)
+
+    with patch("custom_components.pilot.backfill.importer.MAX_POINTS_OF_HOST", 25):
+        waiting = [points[first : first + 10] for first in range(0, len(points), 10)]
+        for number, part in enumerate(waiting):
+            more = part is not waiting[-1]
+            chunk = await night.deliver(part, key=RECEIVED, more=more)
+            if chunk not in night.acknowledged():
+                await night.compile(5 + number)
+                await night.deliver(part, key=RECEIVED, more=more, chunk=chunk)
+
+    assert len(night.acknowledged()) == len(waiting)
+    undisturbed = await night.rows(night.near, RECEIVED)
+    written = await night.rows(night.far, RECEIVED)
+    assert {hour: written[hour] for hour in range(5)} == near(
+        {hour: undisturbed[hour] for hour in range(5)}
+    )
+
+
+# --- The disk --------------------------------------------------------------------------------
+
+
+async def test_a_disk_that_is_full(
+    night: Night, backlog: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is not on it is not acknowledged, and taken when it is repeated."""
+    with patch.object(BacklogDatabase, "write", side_effect=OSError("no space left on device")):
+        chunk = await night.deliver(backlog)
+    assert night.acknowledged() == []
+    assert "pilot.backlog.db cannot be written" in caplog.text
+
+    await night.deliver(backlog, chunk=chunk)
+
+    assert night.acknowledged() == [chunk]
+    await assert_equal(night)
+
+
+async def test_what_an_earlier_version_kept_is_taken_over(
+    night: Night, hass_storage: dict[str, Any]
+) -> None:
+    """The file is one that such a version wrote; nothing that waited in it is lost."""
+    await night.play(HEARD, CUT, BACK)
+    await night.compile(2)
+    hass_storage["pilot.backlog"] = FORMER
+
+    after = Importer(night.hass)
+    await after.async_start()
+    assert after.async_diagnostics(FAR)["chunks"] == 1
+    assert "pilot.backlog" not in hass_storage
+    night.hass.data[BACKLOG] = after
+    await night.compile(5)
+
+    # The hours before were computed by that version.
+    undisturbed, hours = await night.hours(night.near), await night.hours(night.far)
+    assert {hour: hours[hour] for hour in (2, 3, 4)} == near(
+        {hour: undisturbed[hour] for hour in (2, 3, 4)}
+    )
+    again = Importer(night.hass)
+    await again.async_start()
+    assert again.hosts == {FAR: replace(after.hosts[FAR], dropped=Counter())}
 
 
 # --- Rooms -----------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("freezer")
 @pytest.fixture
 def importer(hass: HomeAssistant) -> Any:
     """Return what keeps chunks, without a recorder behind it."""
-    with patch.object(Importer, "_wake"):
+    with patch.object(Importer, "_wake"), patch.object(Importer, "_hopeless", return_value={}):
         importer = hass.data[BACKLOG] = Importer(hass)
         yield importer
 

@@ -1,10 +1,19 @@
 """What waits, and how it is kept."""
 
+from contextlib import closing
+from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+import sqlite3
+from typing import Any
+from unittest.mock import patch
 
-from custom_components.pilot.backfill import async_setup_backlog
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.pilot.backfill import async_setup_backlog, database as module
 from custom_components.pilot.backfill.chunk import Chunk, Point
+from custom_components.pilot.backfill.database import BacklogDatabase
 from custom_components.pilot.backfill.hours import Series, merge
 from custom_components.pilot.backfill.runtime import BACKLOG
 from custom_components.pilot.backfill.store import (
@@ -12,20 +21,18 @@ from custom_components.pilot.backfill.store import (
     MAX_AGE,
     PATIENCE,
     REMEMBERED,
+    STATISTIC_PATIENCE,
     HostBacklog,
     Kept,
     from_stored,
+    joined,
     migrate,
-    to_stored,
 )
 from custom_components.pilot.rooms.rooms import HOUR, Hour
 
 from .reference import START
 
-if TYPE_CHECKING:
-    from homeassistant.core import HomeAssistant
-    import pytest
-
+HOST = "9c3f6f0e3a5b4d21"
 KEY = "i2c.aht20-1-38.temperature"
 NOW = float(START + 6 * HOUR)
 
@@ -137,8 +144,8 @@ def test_another_unit_begins_anew() -> None:
     assert times(backlog) == [120]
 
 
-def test_nothing_changes_in_the_storage() -> None:
-    """What is read is what was written."""
+def test_nothing_changes_on_the_disk(tmp_path: Path) -> None:
+    """What is read is what was written, whole or in parts."""
     host = HostBacklog(
         chunks=["00112233445566aa"],
         open_to=NOW,
@@ -150,14 +157,90 @@ def test_nothing_changes_in_the_storage() -> None:
                 frozenset({1.5}),
                 ((START, START + HOUR),),
                 {START: Hour(1.0, 0.0, 2.0), START + HOUR: None},
-            )
+                NOW,
+            ),
+            "cpu.percent": kept((60, 1.0), (61, 2.0)),
         },
     )
+    path = tmp_path / "folder" / "pilot.backlog.db"
+    database = BacklogDatabase(path)
+    database.write({HOST: host, "other": HostBacklog(["00112233445566bb"])})
+    assert BacklogDatabase(path).load() == {HOST: host, "other": HostBacklog(["00112233445566bb"])}
 
-    stored = to_stored({"9c3f6f0e3a5b4d21": host})
+    less = host.copy()
+    less.drop("cpu.percent", "removed")
+    less.readings[KEY] = replace(less.readings[KEY], points=(Point(1.5, 3.5), Point(9.0, 1.0)))
+    database.write({HOST: less})
 
-    assert from_stored(stored) == {"9c3f6f0e3a5b4d21": host}
-    assert migrate(dict(stored)) == stored
+    [(host_id, read)] = BacklogDatabase(path).load().items()
+    assert (host_id, read.readings) == (HOST, less.readings)
+
+
+def test_a_write_that_fails_changes_nothing(tmp_path: Path) -> None:
+    """What is in the file is what it was; the next write makes up for it."""
+    path = tmp_path / "pilot.backlog.db"
+    database = BacklogDatabase(path)
+    database.write({HOST: HostBacklog(["00112233445566aa"])})
+    after = {HOST: HostBacklog(["00112233445566bb"], readings={KEY: kept((60, 20.0))})}
+
+    with (
+        patch.object(module, "_write_reading", side_effect=sqlite3.OperationalError("disk full")),
+        pytest.raises(sqlite3.OperationalError),
+    ):
+        database.write(after)
+    assert BacklogDatabase(path).load() == {HOST: HostBacklog(["00112233445566aa"])}
+
+    database.write(after)
+    assert BacklogDatabase(path).load() == after
+
+
+def test_nothing_is_written_that_did_not_change(tmp_path: Path) -> None:
+    """An import of one reading costs nothing for all others."""
+    database = BacklogDatabase(tmp_path / "pilot.backlog.db")
+    host = HostBacklog(readings={KEY: kept((60, 20.0)), "cpu.percent": kept((60, 1.0))})
+    database.write({HOST: host})
+    more = host.copy()
+    more.readings[KEY] = kept((60, 20.0), (70, 21.0))
+
+    with patch.object(module, "_write_reading") as write_reading:
+        database.write({HOST: host.copy()})
+        write_reading.assert_not_called()
+        database.write({HOST: more})
+
+    assert [call.args[2] for call in write_reading.call_args_list] == [KEY]
+
+
+def test_a_former_file_is_joined_with_what_came_since() -> None:
+    """An earlier version was used again for a time."""
+    now = HostBacklog(["b" * 16], readings={KEY: kept((60, 20.0))})
+    was = HostBacklog(
+        ["a" * 16], readings={KEY: kept((60, 20.0), (5000, 21.0)), "cpu.percent": kept((60, 1.0))}
+    )
+
+    both = joined({HOST: now}, {HOST: was, "other": was})
+
+    assert both["other"] is was
+    assert both[HOST].chunks == ["a" * 16, "b" * 16]
+    assert times(both[HOST].readings[KEY]) == [60, 5000]
+    assert times(both[HOST].readings["cpu.percent"]) == [60]
+    assert joined({HOST: now}, {HOST: now}) == {HOST: now}
+
+
+def test_a_sensor_without_a_statistic_is_given_up() -> None:
+    """After a week; at once where there is no more room, if it had an hour."""
+    host = HostBacklog(readings={KEY: kept((60, 20.0))})
+    host.wait_for_statistic(KEY, "no_statistic", NOW)
+    crowded = host.copy()
+
+    host.wait_for_statistic(KEY, "no_statistic", NOW + STATISTIC_PATIENCE - 1)
+    assert host.readings[KEY].unknown_since == NOW
+    host.wait_for_statistic(KEY, "other_unit", NOW + STATISTIC_PATIENCE)
+    assert (host.points, host.dropped) == (0, {"other_unit": 1})
+
+    crowded.make_room(NOW + 60)
+    assert crowded.points == 1
+    crowded.make_room(NOW + HOUR)
+    assert (crowded.points, crowded.dropped) == (0, {"no_statistic": 1})
 
 
 def test_what_an_older_version_kept() -> None:
@@ -200,4 +283,40 @@ async def test_a_major_version_later(
     await async_setup_backlog(hass)
 
     assert BACKLOG not in hass.data
-    assert "until Pilot is updated" in caplog.text
+    assert "until its file can be read" in caplog.text
+
+
+def newer(path: Path) -> None:
+    BacklogDatabase(path).write({HOST: HostBacklog()})
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 2")
+
+
+def damaged(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"This is no database, but long enough to be taken for one." * 100)
+
+
+@pytest.fixture(params=[newer, damaged])
+def unreadable(hass: HomeAssistant, request: pytest.FixtureRequest) -> Path:
+    """Return a database that this version cannot read."""
+    path = Path(hass.config.path(".storage", "pilot.backlog.db"))
+    request.param(path)
+    return path
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+async def test_a_database_that_cannot_be_read(
+    recorder_mock: Any, hass: HomeAssistant, unreadable: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not touched, hosts keep what they have, and the file is named."""
+    before = content(unreadable)
+
+    await async_setup_backlog(hass)
+
+    assert BACKLOG not in hass.data
+    assert "pilot.backlog.db" in caplog.text
+    assert content(unreadable) == before
