@@ -130,15 +130,15 @@ def _read(db: sqlite3.Connection) -> dict[str, HostBacklog]:
     for host_id, key, at, value in db.execute("SELECT * FROM point ORDER BY host, key, at"):
         points.setdefault((host_id, key), []).append(Point(at, value))
     for host_id, key, text in db.execute("SELECT host, key, data FROM reading"):
-        data = json_loads_object(text)
+        fields: dict[str, Any] = json_loads_object(text)
         hosts[host_id].readings[key] = Kept(
-            unit=data["unit"],
+            unit=fields["unit"],
             points=tuple(points.get((host_id, key), ())),
-            todo_from=data["todo_from"],
-            holds=frozenset(data["holds"]),
-            gone=tuple((start, end) for start, end in data["gone"]),
-            bases={hour: base and Hour(*base) for hour, base in data["bases"]},
-            unknown_since=data["unknown_since"],
+            todo_from=fields["todo_from"],
+            holds=frozenset(fields["holds"]),
+            gone=tuple((start, end) for start, end in fields["gone"]),
+            bases={hour: base and Hour(*base) for hour, base in fields["bases"]},
+            unknown_since=fields["unknown_since"],
         )
     return hosts
 

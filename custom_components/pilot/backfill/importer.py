@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
-from homeassistant.components.recorder import is_entity_recorded
+from homeassistant.components.recorder.entity_options import is_entity_recorded
 from homeassistant.components.recorder.statistics import async_import_statistics
 from homeassistant.components.recorder.tasks import SynchronizeTask
 from homeassistant.components.sensor import ATTR_STATE_CLASS, DOMAIN as SENSOR
