@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from homeassistant.components.recorder import get_instance
+from homeassistant.components.sensor import SensorEntity
 from homeassistant.helpers import area_registry as ar, device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import async_block_recorder
@@ -479,13 +480,17 @@ async def test_a_host_with_many_disabled_sensors_was_away_for_days(night: Night)
 
 
 @pytest.mark.parametrize("reason", ["not_recorded", "no_state_class", "disabled"])
-async def test_what_gets_no_statistic_is_counted_and_not_kept(night: Night, reason: str) -> None:
+async def test_what_gets_no_statistic_is_counted_and_not_kept(
+    night: Night, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither what comes nor what is there already."""
     entity_id = night.entity_id(night.far)
     waits = [[NOON + 60, 20.0], [NOON + 70, 21.0]]
     await night.deliver(waits)
     assert night.importer.async_diagnostics(FAR)["kept"] == 2
     if reason == "no_state_class":
+        # The entity itself would put them back with its next state.
+        monkeypatch.setattr(SensorEntity, "capability_attributes", None)
         night.entities.async_update_entity(entity_id, capabilities=None)
     elif reason == "disabled":
         night.entities.async_update_entity(entity_id, disabled_by=er.RegistryEntryDisabler.USER)
