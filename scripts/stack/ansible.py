@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ def _collections() -> Path:
     folder = cache_dir() / "ansible" / f"checkout-{digest}"
     link = folder / "ansible_collections" / "pilot_home" / "fleet"
     link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.is_symlink():
+    # Steps that run side by side may both find none.
+    with contextlib.suppress(FileExistsError):
         link.symlink_to(COLLECTION)
     return folder

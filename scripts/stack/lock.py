@@ -1,4 +1,7 @@
-"""Write the locked requirement files anew: ``PYTHONPATH=scripts python3 -m stack.lock``.
+"""Write locked requirements: ``PYTHONPATH=scripts python3 -m stack.lock [--upgrade] [NAME ...]``.
+
+Without names all of them. Versions stay as they are, as far as they still fit together, unless
+``--upgrade`` asks for the newest.
 
 Each ``requirements/NAME.in`` becomes a ``NAME.txt`` with every package and its
 version. Home Assistant is a case of its own: its wheel carries the constraints
@@ -7,6 +10,7 @@ that it was tested with and the requirements of its integrations.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 from pathlib import Path
@@ -51,20 +55,32 @@ _INTEGRATIONS = (
 _LEFT_OUT = ("bluetooth",)
 
 
-def lock() -> None:
-    """Write every locked file."""
-    for name in ("ansible", "lint", "integration"):
-        _compile(name, [])
-    _compile(
-        "agent",
-        ["--universal", "--python-version", "3.11"],
-        sources=[str(ROOT / "pyproject.toml")],
-    )
-    with tempfile.TemporaryDirectory(prefix="pilot-lock-") as folder:
-        _lock_home_assistant(Path(folder))
+_NAMES = ("agent", "ansible", "homeassistant", "integration", "lint")
 
 
-def _lock_home_assistant(folder: Path) -> None:
+def lock(names: Iterable[str] = _NAMES, *, upgrade: bool = False) -> None:
+    """Write locked files.
+
+    Args:
+        names: Which, without the ending.
+        upgrade: Take the newest versions, not those that are locked already.
+
+    Raises:
+        StackError: The requirements do not fit together, or cannot be read.
+
+    """
+    for name in names:
+        if name == "homeassistant":
+            with tempfile.TemporaryDirectory(prefix="pilot-lock-") as folder:
+                _lock_home_assistant(Path(folder), upgrade=upgrade)
+        elif name == "agent":
+            arguments = ["--universal", "--python-version", "3.11"]
+            _compile(name, arguments, upgrade=upgrade, sources=[str(ROOT / "pyproject.toml")])
+        else:
+            _compile(name, [], upgrade=upgrade)
+
+
+def _lock_home_assistant(folder: Path, *, upgrade: bool) -> None:
     say(f"reading what Home Assistant {toolchain.HOMEASSISTANT} requires")
     _uv(
         "pip",
@@ -84,6 +100,7 @@ def _lock_home_assistant(folder: Path) -> None:
     _compile(
         "homeassistant",
         ["-c", str(package / "package_constraints.txt")],
+        upgrade=upgrade,
         sources=[str(collected)],
     )
 
@@ -139,14 +156,16 @@ def _requirements(package: Path, integrations: Iterable[str]) -> set[str]:
     return found
 
 
-def _compile(name: str, arguments: list[str], sources: Iterable[str] = ()) -> None:
+def _compile(
+    name: str, arguments: list[str], *, upgrade: bool, sources: Iterable[str] = ()
+) -> None:
     say(f"locking {name}")
     output = REQUIREMENTS / f"{name}.txt"
     _uv(
         "pip",
         "compile",
         "-q",
-        "--upgrade",
+        *(["--upgrade"] if upgrade else []),
         "--no-header",
         "--no-annotate",
         "--no-emit-index-url",
@@ -171,8 +190,14 @@ def _uv(*arguments: str) -> None:
 
 def main() -> int:
     """Run as a program."""
+    parser = argparse.ArgumentParser(prog="stack.lock", description="Write locked requirements.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_NAMES))
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(_NAMES):
+        parser.error(f"no such requirements: {', '.join(sorted(unknown))}")
     try:
-        lock()
+        lock(options.names or _NAMES, upgrade=options.upgrade)
     except StackError as error:
         fail(error)
         return 1

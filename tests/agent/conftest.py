@@ -32,6 +32,21 @@ if TYPE_CHECKING:
     from companion_agent.config.model import Broker
 
 
+# Fixtures that bring a broker, a bus, a server or a process of its own.
+_REAL = {"bus", "mosquitto_program", "run_command", "server"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real: more than this process takes part")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that may fail by what happens elsewhere: these alone are tried again."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not _REAL.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.real)
+
+
 @pytest.fixture(autouse=True)
 def loggers() -> Iterator[None]:
     """Undo what a command did to the agent's loggers."""

@@ -107,6 +107,22 @@ class FakeHost:
         await self.announce()
 
 
+# Fixtures that bring a database server.
+_REAL = {"dialect"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", "real: more than this process takes part")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that may fail by what happens elsewhere: these alone are tried again."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not _REAL.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.real)
+
+
 @pytest.fixture
 def hass_config_dir(hass_tmp_config_dir: str) -> str:
     """Give each test a folder of its own for what is no file of Home Assistant's storage."""

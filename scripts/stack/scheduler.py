@@ -1,0 +1,175 @@
+"""Runs steps side by side, as many as the processors can bear, each as a process of its own."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+import json
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+from .console import paint
+from .results import Outcome
+from .steps import Options, Step, end_group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+# Steps have processes of their own to end in order, each of which gets 20 s a signal.
+_PATIENCE = 70
+_LOOK_EVERY = 0.2
+_SAY_EVERY = 60
+
+# Others may have a processor when no step that waits, with limits, needs it.
+_NICE = 5
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class SideBySide:
+    """Steps that run together; their output is shown when they end.
+
+    Args:
+        steps: What to run; those that take longest first, since others fit in beside them.
+        options: What the command line asks for.
+        capacity: How much load may run at once, in processors.
+
+    """
+
+    def __init__(self, steps: Sequence[Step], options: Options, capacity: float) -> None:
+        self._waiting = list(steps)
+        self._options = options
+        self._capacity = capacity
+        self._running: list[_Running] = []
+        self._line = _Line()
+
+    def run(self, ended: Callable[[Step, Outcome], None]) -> bool:
+        """Run them all and report each that ends; return whether they were let run to the end."""
+        with tempfile.TemporaryDirectory(prefix="pilot-steps-") as scratch:
+            try:
+                while self._waiting or self._running:
+                    for step in self._startable():
+                        self._running.append(_Running(step, self._options, Path(scratch)))
+                    time.sleep(_LOOK_EVERY)
+                    self._collect(ended)
+                    self._line.show([one.progress() for one in self._running], len(self._waiting))
+            except KeyboardInterrupt:
+                self._line.clear()
+                self._end(ended)
+                return False
+        return True
+
+    def _startable(self) -> Iterator[Step]:
+        for step in list(self._waiting):
+            load = sum(one.step.load for one in self._running)
+            if not self._running or load + step.load <= self._capacity:
+                self._waiting.remove(step)
+                yield step
+
+    def _collect(self, ended: Callable[[Step, Outcome], None]) -> None:
+        for one in list(self._running):
+            if one.process.poll() is not None:
+                self._running.remove(one)
+                self._line.clear()
+                one.show()
+                ended(one.step, one.outcome())
+
+    def _end(self, ended: Callable[[Step, Outcome], None]) -> None:
+        """End all at once, not one after the other."""
+        for one in self._running:
+            one.interrupt()
+        for one in self._running:
+            one.end()
+            one.show()
+            ended(one.step, one.outcome())
+
+
+class _Running:
+    """A step that was started."""
+
+    def __init__(self, step: Step, options: Options, scratch: Path) -> None:
+        self.step = step
+        self._start = time.monotonic()
+        self._output = scratch / f"{step.name}.log"
+        self._result = scratch / f"{step.name}.json"
+        self._progress = scratch / f"{step.name}.progress"
+        own = replace(options, progress=str(self._progress))
+        nice = [] if step.waits else ["nice", "-n", str(_NICE)]
+        command = [*nice, sys.executable, "-m", "stack.run_step", step.name, str(self._result)]
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*command, json.dumps(asdict(own))],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+
+    def progress(self) -> str:
+        """Return the step's name and how far it is."""
+        try:
+            done = self._progress.read_text(encoding="utf-8")
+        except OSError:
+            done = f"{time.monotonic() - self._start:.0f} s"
+        return f"{self.step.name} {done}"
+
+    def show(self) -> None:
+        """Show what it has said, whole."""
+        sys.stdout.flush()
+        with self._output.open("rb") as output:
+            shutil.copyfileobj(output, sys.stdout.buffer)
+        sys.stdout.flush()
+
+    def outcome(self) -> Outcome:
+        """Return what became of it."""
+        return Outcome.read(self._result) or Outcome(
+            ok=False,
+            note=f"ended with {self.process.returncode} and no result",
+            seconds=time.monotonic() - self._start,
+        )
+
+    def interrupt(self) -> None:
+        """Ask it to end, as Ctrl-C would."""
+        if self.process.poll() is None:
+            self.process.terminate()
+
+    def end(self) -> None:
+        """Wait for its end after :meth:`interrupt`, and insist."""
+        try:
+            self.process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            end_group(self.process, patience=1)
+
+
+class _Line:
+    """Says what is running: in one line of a terminal, now and then in a log."""
+
+    def __init__(self) -> None:
+        self._start = self._said = time.monotonic()
+        self._terminal = sys.stdout.isatty()
+
+    def show(self, running: Sequence[str], waiting: int) -> None:
+        now = time.monotonic()
+        if not self._terminal and now - self._said < _SAY_EVERY:
+            return
+        self._said = now
+        minutes, seconds = divmod(int(now - self._start), 60)
+        parts = [*running, *([f"{waiting} waiting"] if waiting else [])]
+        text = f"{minutes}:{seconds:02d}  " + "  ·  ".join(parts)
+        if self._terminal:
+            width = shutil.get_terminal_size().columns
+            print(f"\r\033[K{text[: width - 1]}", end="", flush=True)
+        elif running:
+            print(f"{paint('…', '36')} {text}", flush=True)
+
+    def clear(self) -> None:
+        if self._terminal:
+            print("\r\033[K", end="", flush=True)

@@ -1,0 +1,445 @@
+"""What each step of ``scripts/test`` does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+import os
+from pathlib import Path
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from typing import IO, TYPE_CHECKING, Any
+
+from . import ansible, system, toolchain
+from .console import StackError, fail, paint
+from .paths import ROOT, cache_dir
+from .results import Cost, Counts, Journal, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+INTERRUPTED = "interrupted"
+"""The note of a step that a user or a CI runner has ended."""
+
+_NO_TESTS_COLLECTED = 5
+_AGENT_FLOOR = 90
+_INTEGRATION_FLOOR = 95
+
+_IMPORT_CONTRACTS = "importlinter"
+"""The table of ``pyproject.toml`` that says which package may import which."""
+_SYNC_PROTOCOL = ROOT / "scripts" / "sync-protocol"
+"""Compares the two copies of the protocol, where there are two."""
+
+# Real hosts, brokers and browsers share two cores with whatever else runs there: a limit that is
+# missed once is weather, twice is a failure. The summary names what was tried again. Tests of
+# pure code are never tried again.
+_AGAIN = ("--reruns=1", "--reruns-delay=1")
+
+# Logic that reads no file, socket or clock of the system: what holds on Python 3.14 holds on 3.11.
+# docs/development.md says how these were chosen.
+_ALIKE_ON_EVERY_PYTHON: tuple[str, ...] = ()
+
+
+@dataclass
+class Options:
+    """What the command line asks for."""
+
+    steps: list[str] = field(default_factory=list)
+    pytest: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    times: bool = False
+    """Show where the time went."""
+    serial: bool = False
+    """Run one step after the other."""
+    repeat: int = 0
+    """How often to run each test, without trying again; 0 for an ordinary run."""
+    workers: int = 1
+    """How many processes a step may spread its tests over."""
+    colour: bool = False
+    """Whether the output will be shown on a terminal."""
+    progress: str | None = None
+    """Where pytest writes how far it is."""
+
+    @property
+    def everything(self) -> bool:
+        """Whether no test was left out, so that coverage means something."""
+        return not self.paths and not self.pytest and not self.repeat
+
+    @property
+    def interactive(self) -> bool:
+        """Whether pytest will talk with the user."""
+        return bool({"--pdb", "--trace"} & set(self.pytest))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the summary."""
+
+    name: str
+    groups: tuple[str, ...]
+    title: str
+    run: Callable[[Options], Outcome]
+    load: float
+    """How many processors it keeps busy, on average."""
+    tests: str | None = None
+    """The folder of its tests, for steps that run pytest."""
+    waits: bool = False
+    """Whether it mostly waits for real programs, and with limits: these get a processor first."""
+
+
+# -- the steps -------------------------------------------------------------------
+
+
+def _lint(_: Options) -> Outcome:
+    folder = toolchain.environment("lint") / "bin"
+    checks = [
+        ("ruff check", [str(folder / "ruff"), "check", "."]),
+        ("ruff format", [str(folder / "ruff"), "format", "--check", "."]),
+        ("shellcheck", [str(folder / "shellcheck"), *_shell_scripts()]),
+    ]
+    if _IMPORT_CONTRACTS in _pyproject().get("tool", {}):
+        checks.append(("import-linter", [str(folder / "lint-imports"), "--no-cache"]))
+    if _SYNC_PROTOCOL.exists():
+        checks.append(("protocol", [str(_SYNC_PROTOCOL), "--check"]))
+    first = _all_of(checks, limit=300, PYTHONPATH=str(ROOT))
+    command = [ansible.program("ansible-lint"), "--offline", "--project-dir", "."]
+    second = _all_of(
+        [("ansible-lint", command)], limit=300, cwd=ansible.COLLECTION, **ansible.env()
+    )
+    return Outcome(
+        ok=first.ok and second.ok,
+        note=", ".join(one.note for one in (first, second) if one.note),
+        commands=first.commands + second.commands,
+    )
+
+
+def _pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _shell_scripts() -> list[str]:
+    """Return every shell script of the checkout, by its first line."""
+    scripts = []
+    for path in _files():
+        try:
+            with path.open("rb") as file:
+                first = file.readline(80)
+        except OSError:  # Listed, but removed from the work tree.
+            continue
+        if first.startswith(b"#!") and first.split()[-1] in {b"/bin/sh", b"bash", b"/bin/bash"}:
+            scripts.append(str(path.relative_to(ROOT)))
+    return scripts
+
+
+def _files() -> list[Path]:
+    """Return the files of the checkout, or of an archive of one."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        folders = [path for path in ROOT.iterdir() if path.is_dir() and path.name != ".git"]
+        return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+
+
+def _types(_: Options) -> Outcome:
+    mypy = str(toolchain.environment("lint") / "bin" / "mypy")
+
+    def check(environment: str, *arguments: str) -> tuple[str, list[str]]:
+        # A cache of its own for every build: mypy remembers which libraries were missing.
+        cache = cache_dir() / "mypy" / toolchain.environment(environment).resolve().name
+        command = [mypy, "--strict", "--cache-dir", str(cache)]
+        python = str(toolchain.python_of(environment))
+        return f"mypy {arguments[-1]}", [*command, "--python-executable", python, *arguments]
+
+    checks = [
+        check("agent-3.11", "-p", "companion_agent"),
+        # Where these modules exist, mypy sees what the other system's interpreter would.
+        check("agent-3.11", "--platform=win32", "-p", "companion_agent"),
+        check("integration", "-p", "custom_components.pilot"),
+        check("homeassistant", "-p", "stack"),
+    ]
+    existing = {
+        "companion_agent": ROOT / "companion_agent",
+        "custom_components.pilot": ROOT / "custom_components" / "pilot",
+        "stack": ROOT / "scripts" / "stack",
+    }
+    return _all_of(
+        [check for check in checks if existing[check[1][-1]].exists()],
+        limit=900,
+        MYPYPATH=os.pathsep.join((str(ROOT), str(ROOT / "scripts"))),
+    )
+
+
+def _agent(version: str, *, coverage: bool) -> Callable[[Options], Outcome]:
+    def run(options: Options) -> Outcome:
+        # Elsewhere the tests that need these say so and skip.
+        if system.can_apt_install():
+            system.require("mosquitto", "dbus-daemon", "dbusmock")
+        flags = ["--timeout=120"]
+        if options.everything and coverage:
+            flags += _coverage("companion_agent", _AGENT_FLOOR)
+        elif options.everything and f"agent-{version}" not in options.steps:
+            flags += [f"--ignore={path}" for path in _ALIKE_ON_EVERY_PYTHON]
+        return _pytest(f"agent-{version}", "tests/agent", flags, options, limit=1200)
+
+    return run
+
+
+def _integration(options: Options) -> Outcome:
+    # Elsewhere the tests that need these say so and skip.
+    if system.can_apt_install():
+        system.require("postgresql", "mariadb")
+    flags = ["--timeout=120", "-o", "asyncio_mode=auto"]
+    if options.everything:
+        flags += _coverage("custom_components.pilot", _INTEGRATION_FLOOR)
+    return _pytest("integration", "tests/integration", flags, options, limit=1200)
+
+
+def _cards(_: Options) -> Outcome:
+    node = toolchain.node()
+    tests = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/cards").glob("*.mjs"))
+    # Home Assistant serves the modules as they are: no package says what they are.
+    quiet = "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"
+    checks = [
+        ("tsc", [node, str(toolchain.tsc()), "--project", "tests/cards/tsconfig.json"]),
+        ("node --test", [node, quiet, "--test", "--test-reporter=dot", *tests]),
+    ]
+    return _all_of(checks, limit=300)
+
+
+def _e2e(options: Options) -> Outcome:
+    system.require("mosquitto", "chromium", "ip")
+    # Elsewhere the test that needs it says so and skips.
+    if system.can_apt_install():
+        system.require("faketime")
+    return _pytest("homeassistant", "tests/e2e", _AGAIN, options, limit=2400)
+
+
+def _systemd(options: Options) -> Outcome:
+    if system.can_apt_install():
+        system.require("mosquitto", "systemd-nspawn", "debootstrap", "ssh")
+        system.require("rpmbuild", "lintian", "rpmlint")
+    return _pytest("agent-3.11", "tests/systemd", _AGAIN, options, limit=2400)
+
+
+STEPS = (
+    Step("lint", (), "rules and format of the code", _lint, load=1),
+    Step("types", (), "mypy --strict", _types, load=1),
+    Step(
+        "agent-3.11", ("agent", "unit"), "unit tests of the agent, Python 3.11",
+        _agent("3.11", coverage=False), load=1, tests="tests/agent",
+    ),
+    Step(
+        "agent-3.14", ("agent", "unit"), "unit tests of the agent, Python 3.14",
+        _agent("3.14", coverage=True), load=1, tests="tests/agent",
+    ),
+    Step(
+        "integration", ("unit",), "unit tests of the integration, Home Assistant 2026.10.4",
+        _integration, load=1, tests="tests/integration",
+    ),
+    Step("cards", ("unit",), "types and unit tests of the cards, Node.js", _cards, load=1),
+    Step(
+        "systemd", ("hosts",), "the agent on hosts that really boot",
+        _systemd, load=0.5, tests="tests/systemd", waits=True,
+    ),
+    Step(
+        "e2e", (), "end-to-end tests, Home Assistant 2026.11.0",
+        _e2e, load=0.5, tests="tests/e2e", waits=True,
+    ),
+)  # fmt: skip
+
+
+# -- running them ------------------------------------------------------------------
+
+
+def perform(step: Step, options: Options) -> Outcome:
+    """Run a step in this process; what goes wrong is part of the outcome."""
+    print(f"\n{paint('══', '36')} {paint(step.name, '1')} · {step.title}", flush=True)
+    start = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        outcome = step.run(options)
+    except StackError as error:
+        fail(error)
+        outcome = Outcome(ok=False, note=error.message.splitlines()[0])
+    except KeyboardInterrupt:
+        outcome = Outcome(ok=False, note=INTERRUPTED)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    outcome.seconds = time.monotonic() - start
+    outcome.cpu_seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    result = paint("passed", "32") if outcome.ok else paint("FAILED", "31")
+    print(f"{paint('──', '36')} {step.name} {result} in {duration(outcome.seconds)}", flush=True)
+    return outcome
+
+
+def duration(seconds: float) -> str:
+    """Return a time as it is read."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+def _coverage(package: str, floor: int) -> list[str]:
+    return [f"--cov={package}", f"--cov-fail-under={floor}", "--cov-report=term-missing"]
+
+
+def _pytest(
+    environment: str,
+    folder: str,
+    flags: Sequence[str],
+    options: Options,
+    *,
+    limit: float,
+) -> Outcome:
+    if not (ROOT / folder).exists():
+        return Outcome(ok=True, counts=Counts(), note=f"there is no {folder}")
+    paths = [path for path in options.paths if path.startswith(folder)] or [folder]
+    command = [str(toolchain.python_of(environment)), "-m", "pytest", "-p", "stack.pytest_journal"]
+    command += [*flags, *_distribution(options)]
+    if options.colour:
+        command.append("--color=yes")
+    if options.repeat:
+        return _repeat([*command, "-p", "no:rerunfailures"], paths, options, limit=limit)
+    if options.progress:
+        command.append(f"--journal-progress={options.progress}")
+    return _pytest_once([*command, "--retry-real"], paths, options, limit=limit)
+
+
+def _distribution(options: Options) -> list[str]:
+    """Spread a whole run over processes; for a few tests their start would cost more."""
+    alone = options.workers == 1 or not options.everything
+    return [] if alone else [f"-n{options.workers}", "--dist=worksteal"]
+
+
+def _pytest_once(
+    command: Sequence[str],
+    paths: Sequence[str],
+    options: Options,
+    *,
+    limit: float,
+    output: IO[bytes] | None = None,
+) -> Outcome:
+    with tempfile.TemporaryDirectory(prefix="pilot-test-") as scratch:
+        report, journal = Path(scratch) / "junit.xml", Path(scratch) / "journal.json"
+        code = _call(
+            [
+                *command, f"--junitxml={report}", f"--journal={journal}",
+                *options.pytest, *paths,
+            ],
+            limit=limit,
+            output=output,
+            interactive=options.interactive,
+            env={
+                "PYTHONPATH": str(ROOT / "scripts"),
+                # Beside the reports of the other steps, not over them.
+                "COVERAGE_FILE": str(Path(scratch) / "coverage"),
+            },
+        )  # fmt: skip
+        counts, noted = Counts.of_report(report), Journal.read(journal)
+    if code == _NO_TESTS_COLLECTED:
+        return Outcome(ok=True, counts=counts, note="no test was asked for", journal=noted)
+    notes = {124: f"took longer than {limit:.0f} s", 2: "interrupted, or not collected"}
+    note = notes.get(code, f"pytest died of signal {-code}" if code < 0 else "")
+    if code and not counts.failed and not note:
+        note = "see above: coverage, or pytest itself"
+    return Outcome(ok=code == 0, counts=counts, note=note, journal=noted)
+
+
+def _repeat(
+    command: Sequence[str], paths: Sequence[str], options: Options, *, limit: float
+) -> Outcome:
+    """Run tests again and again, each time from the start; show the output of what failed."""
+    runs: list[Outcome] = []
+    for number in range(1, options.repeat + 1):
+        with tempfile.TemporaryFile() as output:
+            one = _pytest_once(command, paths, options, limit=limit, output=output)
+            if not one.ok:
+                output.seek(0)
+                shutil.copyfileobj(output, sys.stdout.buffer)
+        runs.append(one)
+        failed = sum(not run.ok for run in runs)
+        result = paint("passed", "32") if one.ok else paint("FAILED", "31")
+        print(f"{paint('──', '36')} run {number} {result}; {failed} of {number} failed", flush=True)
+    often = Counter(one.test for run in runs for one in run.journal.failures)
+    for test, times in often.most_common():
+        print(f"  {times:4} of {len(runs)} times  {test}")
+    return Outcome(
+        ok=not failed,
+        counts=sum((run.counts for run in runs if run.counts), Counts()),
+        note=f"failed {failed} of {len(runs)} times",
+    )
+
+
+def _all_of(
+    checks: Sequence[tuple[str, list[str]]], *, limit: float, cwd: Path = ROOT, **env: str
+) -> Outcome:
+    """Run commands, all of them, whatever becomes of the first."""
+    failed, commands = [], []
+    for name, command in checks:
+        print(f"{paint('$', '36')} {name}", flush=True)
+        start = time.monotonic()
+        if _call(command, limit=limit, cwd=cwd, env=env):
+            failed.append(name)
+        commands.append(Cost(name, time.monotonic() - start))
+    return Outcome(ok=not failed, note=", ".join(failed), commands=commands)
+
+
+def _call(
+    command: Sequence[str],
+    *,
+    limit: float,
+    cwd: Path = ROOT,
+    output: IO[bytes] | None = None,
+    interactive: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """Run a command in a process group of its own, which is ended as a whole."""
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=toolchain.clean_env(**(env or {})),
+        stdout=output,
+        stderr=output,
+        # In another group than the terminal's it could not read what the user types.
+        process_group=None if interactive else 0,
+    ) as process:
+        try:
+            return process.wait(None if interactive else limit)
+        except subprocess.TimeoutExpired:
+            fail(StackError(f"not done after {limit:.0f} s: {command[0]}"))
+            end_group(process)
+            return 124
+        except BaseException:
+            if interactive:
+                process.terminate()
+            else:
+                end_group(process)
+            raise
+
+
+def end_group(process: subprocess.Popen[bytes], patience: float = 20) -> None:
+    """Ask for an orderly end first: tests have processes and networks to clean up.
+
+    Args:
+        process: The leader of its process group.
+        patience: Seconds between one signal and the next, harder one.
+
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(patience)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
