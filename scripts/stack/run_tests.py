@@ -40,6 +40,7 @@ Several steps run side by side, and each shows its output when it ends.
   --times       show where the time goes: steps, commands, tests, fixtures
   --repeat N    run the tests N times, each time from the start and without trying
                 any again, and show how often they failed
+  --quick       lint without ansible-lint, in seconds
   --serial      one step after the other, with the output as it comes
 
 Everything else goes to pytest, in each step that runs it:
@@ -70,6 +71,8 @@ def parse(arguments: Sequence[str]) -> Options:
             options.pytest.append(word)
         elif word == "--times":
             options.times = True
+        elif word == "--quick":
+            options.quick = True
         elif word == "--serial":
             options.serial = True
         elif word == "--repeat":
