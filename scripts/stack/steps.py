@@ -16,7 +16,7 @@ import time
 import tomllib
 from typing import IO, TYPE_CHECKING, Any
 
-from . import ansible, system, toolchain
+from . import ansible, nspawn, system, toolchain
 from .console import StackError, fail, paint
 from .paths import ROOT, cache_dir
 from .results import Cost, Counts, Journal, Outcome
@@ -239,6 +239,10 @@ def _systemd(options: Options) -> Outcome:
     if system.can_apt_install():
         system.require("mosquitto", "systemd-nspawn", "debootstrap", "ssh")
         system.require("rpmbuild", "lintian", "rpmlint")
+    if not nspawn.why_not():
+        # Downloaded here, no test has to do it within its limit.
+        for suite in nspawn.SUITES:
+            nspawn.base_root(suite)
     return _pytest("agent-3.11", "tests/systemd", _AGAIN, options, limit=2400)
 
 
@@ -318,7 +322,7 @@ def _pytest(
     if options.colour:
         command.append("--color=yes")
     if options.repeat:
-        return _repeat([*command, "-p", "no:rerunfailures"], paths, options, limit=limit)
+        return _repeat([*command, "--reruns=0"], paths, options, limit=limit)
     if options.progress:
         command.append(f"--journal-progress={options.progress}")
     return _pytest_once([*command, "--retry-real"], paths, options, limit=limit)

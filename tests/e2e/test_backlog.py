@@ -102,6 +102,8 @@ def test_a_night_without_a_broker(
         for number, celsius in enumerate(WARMTH):
             night.at(night.start + number * STEP)
             night.warm(celsius)
+            # The clock goes on when both have measured, however busy this machine is.
+            night.wait_until_measured(heard.agent, cut_off.agent)
             heard.wait_for_state(KEY, _shows(celsius))
         network.heal()
 

@@ -1,9 +1,10 @@
 """``pilot-agent`` on a machine with an AHT20 on its bus, and with a clock that the test sets.
 
-``python in_a_room.py FOLDER PROGRAM ARGUMENT...``; FOLDER holds the files ``clock`` (seconds that
-the machine's clocks are ahead of this one's) and ``celsius`` (how warm it is). That the clock
-of the wall and the one since the start of the system go together is what tells hours that pass
-from a clock that is set.
+``python in_a_room.py FOLDER MEASURED PROGRAM ARGUMENT...``; FOLDER holds the files ``clock``
+(seconds that the machine's clocks are ahead of this one's) and ``celsius`` (how warm it is).
+MEASURED is a file that gets a line for each measurement, with what it found. That the clock of
+the wall and the one since the start of the system go together is what tells hours that pass from
+a clock that is set.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 
 FOLDER = Path(sys.argv[1])
+MEASURED = Path(sys.argv[2])
 ROOT = Path(__file__).resolve().parents[3]
 
 _time, _gettime, _monotonic = time.time, time.clock_gettime, time.monotonic
@@ -28,6 +30,14 @@ def set_clocks() -> None:
     """Have everything that is imported from now on see them."""
     time.time = lambda: _time() + ahead()
     time.clock_gettime = lambda clock: _gettime(clock) + (ahead() if clock in _MOVED else 0.0)
+
+
+def measure() -> float:
+    """Return how warm it is, and note that this was asked."""
+    celsius = float((FOLDER / "celsius").read_text(encoding="ascii"))
+    with MEASURED.open("a", encoding="ascii") as file:
+        file.write(f"{celsius}\n")
+    return celsius
 
 
 def plug_in() -> None:
@@ -46,9 +56,7 @@ def plug_in() -> None:
     class Aht20(simulated.Aht20):  # type: ignore[misc]
         """One that measures what the test says."""
 
-        celsius = property(
-            lambda _: float((FOLDER / "celsius").read_text(encoding="ascii")), lambda _, __: None
-        )
+        celsius = property(lambda _: measure(), lambda _, __: None)
 
     clock = Now()
     kernel = simulated.Kernel(clock)
@@ -64,7 +72,7 @@ def main() -> int:
     plug_in()
     from companion_agent.cli import main as agent
 
-    sys.argv = sys.argv[2:]
+    sys.argv = sys.argv[3:]
     return agent() or 0
 
 

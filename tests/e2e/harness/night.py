@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.settings import COLLECTORS, KEEP_ALIVE
 from stack.agent import Agent, agent_command
 from stack.homeassistant import HomeAssistant
+from stack.process import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _LIBRARY = "faketime/libfaketimeMT.so.1"
 _PROGRAM = Path(__file__).with_name("in_a_room.py")
+_MEASURED = "measured"
 
 
 def faketime() -> Path | None:
@@ -50,6 +53,7 @@ class Night:
 
     def warm(self, celsius: float) -> None:
         """Let it be so warm."""
+        self._celsius = celsius
         self._write("celsius", str(celsius))
 
     def home(self, folder: Path) -> HomeAssistant:
@@ -93,14 +97,40 @@ class Night:
             broker,
             settings={**usual, **settings},
             host=host,
-            prefix=(*prefix, python, str(_PROGRAM), str(self.folder)),
+            prefix=(*prefix, python, str(_PROGRAM), str(self.folder), str(folder / _MEASURED)),
         )
+
+    def wait_until_measured(self, *agents: Agent) -> None:
+        """Wait until agents have measured how warm it is now, and know by what clock they did.
+
+        A sensor's next measurement begins when the agent has taken the one before: the second one
+        from now on proves that the first is dated.
+        """
+        before = {agent: len(_measured(agent)) for agent in agents}
+        for agent in agents:
+            wait_for(
+                partial(self._knows, agent, before[agent]),
+                f"two measurements of {agent.folder.name}",
+                process=agent.process,
+            )
+
+    def _knows(self, agent: Agent, before: int) -> bool:
+        return _measured(agent)[before:].count(self._celsius) >= 2
 
     def _write(self, name: str, text: str) -> None:
         """Replace a file as a whole: it is read at any time."""
         fresh = self.folder / f"{name}.new"
         fresh.write_text(f"{text}\n", encoding="ascii")
         fresh.replace(self.folder / name)
+
+
+def _measured(agent: Agent) -> list[float]:
+    """Return what an agent's sensor has found, one item for each measurement."""
+    try:
+        lines = (agent.folder / _MEASURED).read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:
+        return []
+    return [float(line) for line in lines]
 
 
 class _LateHomeAssistant(HomeAssistant):
