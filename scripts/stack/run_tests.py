@@ -117,14 +117,14 @@ def run(options: Options) -> int:
     steps = _selected(options)
     found: dict[Step, Outcome] = {}
     cores = processors()
-    options = replace(options, workers=max(1, cores // max(1, len(steps))))
     if len(steps) > 1 and not options.serial and not options.interactive:
-        side_by_side = SideBySide(sorted(steps, key=_first), options, cores + _SPARE)
+        side_by_side = SideBySide(sorted(steps, key=_first), options, cores, spare=_SPARE)
         interrupted = not side_by_side.run(found.__setitem__)
     else:
         interrupted = False
         for step in steps:
-            found[step] = perform(step, options)
+            own = replace(options, workers=step.workers(1, cores))
+            found[step] = perform(step, own)
             if found[step].note == INTERRUPTED:
                 interrupted = True
                 break

@@ -40,14 +40,19 @@ class SideBySide:
     Args:
         steps: What to run; those that take longest first, since others fit in beside them.
         options: What the command line asks for.
-        capacity: How much load may run at once, in processors.
+        cores: How many processors there are.
+        spare: How much more load is started: steps wait for disks and for each other, too.
 
     """
 
-    def __init__(self, steps: Sequence[Step], options: Options, capacity: float) -> None:
+    def __init__(
+        self, steps: Sequence[Step], options: Options, cores: int, *, spare: float
+    ) -> None:
         self._waiting = list(steps)
-        self._options = options
-        self._capacity = capacity
+        self._options = {
+            step: replace(options, workers=step.workers(len(steps), cores)) for step in steps
+        }
+        self._capacity = cores + spare
         self._running: list[_Running] = []
         self._line = _Line()
 
@@ -57,7 +62,7 @@ class SideBySide:
             try:
                 while self._waiting or self._running:
                     for step in self._startable():
-                        self._running.append(_Running(step, self._options, Path(scratch)))
+                        self._running.append(_Running(step, self._options[step], Path(scratch)))
                     time.sleep(_LOOK_EVERY)
                     self._collect(ended)
                     self._line.show([one.progress() for one in self._running], len(self._waiting))

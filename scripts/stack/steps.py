@@ -40,6 +40,7 @@ _SYNC_PROTOCOL = ROOT / "scripts" / "sync-protocol"
 # missed once is weather, twice is a failure. The summary names what was tried again. Tests of
 # pure code are never tried again.
 _AGAIN = ("--reruns=1", "--reruns-delay=1")
+_ANY_WORKER = ("--dist=worksteal",)
 
 # Arithmetic and text on values and trees that the tests bring: what holds on Python 3.14 holds on
 # 3.11. docs/development.md, "Two Pythons", says what has to run on both.
@@ -98,6 +99,10 @@ class Step:
     """The folder of its tests, for steps that run pytest."""
     waits: bool = False
     """Whether it mostly waits for real programs, and with limits: these get a processor first."""
+
+    def workers(self, steps: int, processors: int) -> int:
+        """Return how many processes to spread its tests over, when so many steps run."""
+        return max(2 if self.waits else 1, processors // steps)
 
 
 # -- the steps -------------------------------------------------------------------
@@ -195,7 +200,7 @@ def _agent(version: str, *, coverage: bool) -> Callable[[Options], Outcome]:
         # Elsewhere the tests that need these say so and skip.
         if system.can_apt_install():
             system.require("mosquitto", "dbus-daemon", "dbusmock")
-        flags = ["--timeout=120"]
+        flags = ["--timeout=120", *_ANY_WORKER]
         if options.everything and coverage:
             flags += _coverage("companion_agent", _AGENT_FLOOR)
         elif options.everything and f"agent-{version}" not in options.steps:
@@ -209,7 +214,7 @@ def _integration(options: Options) -> Outcome:
     # Elsewhere the tests that need these say so and skip.
     if system.can_apt_install():
         system.require("postgresql", "mariadb")
-    flags = ["--timeout=120", "-o", "asyncio_mode=auto"]
+    flags = ["--timeout=120", "-o", "asyncio_mode=auto", *_ANY_WORKER]
     if options.everything:
         flags += _coverage("custom_components.pilot", _INTEGRATION_FLOOR)
     return _pytest("integration", "tests/integration", flags, options, limit=1200)
@@ -232,7 +237,9 @@ def _e2e(options: Options) -> Outcome:
     # Elsewhere the test that needs it says so and skips.
     if system.can_apt_install():
         system.require("faketime")
-    return _pytest("homeassistant", "tests/e2e", _AGAIN, options, limit=2400)
+    # What wants the same browser stays together.
+    flags = [*_AGAIN, "--dist=loadgroup"]
+    return _pytest("homeassistant", "tests/e2e", flags, options, limit=2400)
 
 
 def _systemd(options: Options) -> Outcome:
@@ -243,7 +250,7 @@ def _systemd(options: Options) -> Outcome:
         # Downloaded here, no test has to do it within its limit.
         for suite in nspawn.SUITES:
             nspawn.base_root(suite)
-    return _pytest("agent-3.11", "tests/systemd", _AGAIN, options, limit=2400)
+    return _pytest("agent-3.11", "tests/systemd", [*_AGAIN, *_ANY_WORKER], options, limit=2400)
 
 
 STEPS = (
@@ -331,7 +338,7 @@ def _pytest(
 def _distribution(options: Options) -> list[str]:
     """Spread a whole run over processes; for a few tests their start would cost more."""
     alone = options.workers == 1 or not options.everything
-    return [] if alone else [f"-n{options.workers}", "--dist=worksteal"]
+    return [] if alone else [f"-n{options.workers}"]
 
 
 def _pytest_once(

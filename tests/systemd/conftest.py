@@ -16,12 +16,15 @@ import pytest
 
 from stack import system, toolchain
 from stack.broker import Mosquitto
+from stack.locks import file_lock
 from stack.nspawn import SOURCE, SUITES, SystemdHost, why_not
 from stack.paths import ROOT
 from stack.process import Process, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    BuiltOnce = Callable[[str, Callable[[Path], None]], Path]
 
 AGENT = "pilot-agent"
 RULE = "/etc/polkit-1/rules.d/50-pilot-agent.rules"
@@ -131,13 +134,35 @@ def bench(make_agent_host: Callable[..., SystemdHost]) -> Bench:
 
 
 @pytest.fixture(scope="session")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> BuiltOnce:
+    """Return a function that fills a folder once for all processes of a test run."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def built_once(name: str, build: Callable[[Path], None]) -> Path:
+        built, done = folder / name, folder / f"{name}.done"
+        with file_lock(folder / f"{name}.lock", name):
+            if not done.exists():
+                built.mkdir(exist_ok=True)
+                build(built)
+                done.touch()
+        return built
+
+    return built_once
+
+
+@pytest.fixture(scope="session")
+def dist(built_once: BuiltOnce) -> Path:
     """Packages of this version and of a newer one, and the first a second time."""
     if reason := why_not():
         pytest.skip(reason)
     if sys.version_info[:2] != (3, 11):
         pytest.skip("once is enough")
-    folder = tmp_path_factory.mktemp("dist")
+    return built_once("dist", _build_packages)
+
+
+def _build_packages(folder: Path) -> None:
     kinds = ["deb", *(["rpm"] if shutil.which("rpmbuild") else [])]
     builds = [
         subprocess.Popen(
@@ -158,15 +183,17 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     ]
     assert [build.wait(200) for build in builds] == [0, 0, 0]
-    return folder
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheels(built_once: BuiltOnce) -> Path:
     """What a host without a network is installed from."""
     if why_not() or sys.version_info[:2] != (3, 11):
         pytest.skip("no systemd hosts here, or another Python has done it")
-    folder = tmp_path_factory.mktemp("wheels")
+    return built_once("wheels", _download_wheels)
+
+
+def _download_wheels(folder: Path) -> None:
     uv = toolchain.uv()
     env = toolchain.clean_env()
     subprocess.run(
@@ -195,7 +222,6 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
             check=True,
             env=env,
         )
-    return folder
 
 
 @pytest.fixture
