@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 from typing import TYPE_CHECKING, Any, Self
 
@@ -105,6 +106,28 @@ class Agent:
         """Stop and start it."""
         self.stop()
         self.start()
+
+    @property
+    def host_id(self) -> str:
+        """The id that its host goes by; empty before its first start."""
+        try:
+            return self._id_file.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return ""
+
+    def draw_id(self) -> str:
+        """Give its host an id that no other agent on this machine has, and return that.
+
+        As ``pilot-agent id --new`` does, without a process for each of many hosts.
+        """
+        drawn = secrets.token_hex(8)
+        self._write()
+        self._id_file.write_text(f"{drawn}\n", encoding="ascii")
+        return drawn
+
+    @property
+    def _id_file(self) -> Path:
+        return self.folder / "state" / "host-id"
 
     def read(self, *, timeout: float = 60) -> Any:
         """Return what ``pilot-agent read --json`` prints."""

@@ -118,8 +118,7 @@ def run(options: Options) -> int:
     found: dict[Step, Outcome] = {}
     cores = processors()
     if len(steps) > 1 and not options.serial and not options.interactive:
-        side_by_side = SideBySide(sorted(steps, key=_first), options, cores, spare=_SPARE)
-        interrupted = not side_by_side.run(found.__setitem__)
+        interrupted = not SideBySide(steps, options, cores, spare=_SPARE).run(found.__setitem__)
     else:
         interrupted = False
         for step in steps:
@@ -141,11 +140,6 @@ def run(options: Options) -> int:
     if interrupted:
         return 130
     return 0 if ok else 1
-
-
-def _first(step: Step) -> tuple[bool, int]:
-    """Sort what waits first: the others fit in beside it, and it takes longest."""
-    return (not step.waits, -STEPS.index(step))
 
 
 def _show_summary(outcomes: dict[Step, Outcome], seconds: float) -> None:

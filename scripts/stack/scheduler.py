@@ -38,7 +38,7 @@ class SideBySide:
     """Steps that run together; their output is shown when they end.
 
     Args:
-        steps: What to run; those that take longest first, since others fit in beside them.
+        steps: What to run.
         options: What the command line asks for.
         cores: How many processors there are.
         spare: How much more load is started: steps wait for disks and for each other, too.
@@ -48,7 +48,8 @@ class SideBySide:
     def __init__(
         self, steps: Sequence[Step], options: Options, cores: int, *, spare: float
     ) -> None:
-        self._waiting = list(steps)
+        # What takes longest first: the others fit in beside it.
+        self._waiting = sorted(steps, key=lambda step: -step.minutes)
         self._options = {
             step: replace(options, workers=step.workers(len(steps), cores)) for step in steps
         }

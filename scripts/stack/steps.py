@@ -95,6 +95,8 @@ class Step:
     run: Callable[[Options], Outcome]
     load: float
     """How many processors it keeps busy, on average."""
+    minutes: float
+    """About how long it takes by itself, on two processors."""
     tests: str | None = None
     """The folder of its tests, for steps that run pytest."""
     waits: bool = False
@@ -254,28 +256,28 @@ def _systemd(options: Options) -> Outcome:
 
 
 STEPS = (
-    Step("lint", (), "rules and format of the code", _lint, load=1),
-    Step("types", (), "mypy --strict", _types, load=1),
+    Step("lint", (), "rules and format of the code", _lint, load=1, minutes=0.5),
+    Step("types", (), "mypy --strict", _types, load=1, minutes=2),
     Step(
         "agent-3.11", ("agent", "unit"), "unit tests of the agent, Python 3.11",
-        _agent("3.11", coverage=False), load=1, tests="tests/agent",
+        _agent("3.11", coverage=False), load=1, minutes=2, tests="tests/agent",
     ),
     Step(
         "agent-3.14", ("agent", "unit"), "unit tests of the agent, Python 3.14",
-        _agent("3.14", coverage=True), load=1, tests="tests/agent",
+        _agent("3.14", coverage=True), load=1, minutes=3, tests="tests/agent",
     ),
     Step(
         "integration", ("unit",), "unit tests of the integration, Home Assistant 2026.10.4",
-        _integration, load=1, tests="tests/integration",
+        _integration, load=1, minutes=4, tests="tests/integration",
     ),
-    Step("cards", ("unit",), "types and unit tests of the cards, Node.js", _cards, load=1),
+    Step("cards", ("unit",), "types and unit tests of the cards, Node.js", _cards, load=1, minutes=0.5),
     Step(
         "systemd", ("hosts",), "the agent on hosts that really boot",
-        _systemd, load=0.5, tests="tests/systemd", waits=True,
+        _systemd, load=0.5, minutes=8, tests="tests/systemd", waits=True,
     ),
     Step(
         "e2e", (), "end-to-end tests, Home Assistant 2026.11.0",
-        _e2e, load=0.5, tests="tests/e2e", waits=True,
+        _e2e, load=0.5, minutes=11, tests="tests/e2e", waits=True,
     ),
 )  # fmt: skip
 

@@ -152,7 +152,8 @@ class TestClonedDisk:
         clone.agent.process.wait_for_output(r"id --new")
         clone.agent.stop()
 
-        clone.new_id().start().add()
+        clone.agent.run("id", "--new")
+        clone.start().add()
 
         assert clone.id != original.id
         assert clone.device_name == "office-pc-copy"

@@ -251,14 +251,14 @@ class Host(Shown):
 
     def __init__(self, ha: HomeAssistant, bus: Bus, agent: Agent) -> None:
         self.agent = agent
-        super().__init__(ha, bus, _kept_id(agent) or "")
+        super().__init__(ha, bus, agent.host_id)
 
     def start(self) -> Self:
         """Start its agent and wait until it has said who it is."""
         start = time.monotonic()
         self.agent.start()
-        wait_for(lambda: _kept_id(self.agent), "id of the host", process=self.agent.process)
-        self.id = _kept_id(self.agent)
+        wait_for(lambda: self.agent.host_id, "id of the host", process=self.agent.process)
+        self.id = self.agent.host_id
         self.bus.wait_for(
             self.topic("announce"),
             lambda message: bool(message.payload),
@@ -269,8 +269,7 @@ class Host(Shown):
 
     def new_id(self) -> Self:
         """Give it an id that no other agent on this machine has."""
-        self.agent.run("id", "--new")
-        self.id = _kept_id(self.agent)
+        self.id = self.agent.draw_id()
         return self
 
     def wipe_state(self) -> None:
@@ -284,7 +283,7 @@ class Host(Shown):
         for file in other._state_dir.iterdir():
             if file.is_file() and file.name != "lock":
                 shutil.copy2(file, self._state_dir)
-        self.id = _kept_id(self.agent)
+        self.id = self.agent.host_id
 
     @property
     def _state_dir(self) -> Path:
@@ -311,13 +310,6 @@ class Puppet(Shown):
         ts = datetime.now(UTC).timestamp()
         self._read[collector] = {"ts": ts, "values": values}
         self.bus.publish(self.topic("state"), json.dumps({"collectors": self._read}), retain=True)
-
-
-def _kept_id(agent: Agent) -> str:
-    try:
-        return (agent.folder / "state" / "host-id").read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return ""
 
 
 def _same(said: Any, shown: str) -> bool:

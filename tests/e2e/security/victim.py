@@ -54,8 +54,7 @@ class Victim:
         self.machine = machine
         self.attacker = attacker
         self.state = agent.folder / "state"
-        agent.run("id", "--new")
-        self.id = (self.state / "host-id").read_text(encoding="ascii").strip()
+        self.id = agent.draw_id()
         self.home = Home(self.id)
 
     def topic(self, below: str) -> str:
