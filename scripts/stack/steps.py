@@ -270,7 +270,10 @@ STEPS = (
         "integration", ("unit",), "unit tests of the integration, Home Assistant 2026.10.4",
         _integration, load=1, minutes=4, tests="tests/integration",
     ),
-    Step("cards", ("unit",), "types and unit tests of the cards, Node.js", _cards, load=1, minutes=0.5),
+    Step(
+        "cards", ("unit",), "types and unit tests of the cards, Node.js",
+        _cards, load=1, minutes=0.5,
+    ),
     Step(
         "systemd", ("hosts",), "the agent on hosts that really boot",
         _systemd, load=0.5, minutes=8, tests="tests/systemd", waits=True,
