@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _PATIENCE = 70
 _LOOK_EVERY = 0.2
 _SAY_EVERY = 60
+_SHOWN = 40
+"""Characters of what a step said last."""
 
 # Others may have a processor when no step that waits, with limits, needs it.
 _NICE = 5
@@ -120,11 +122,12 @@ class _Running:
             )
 
     def progress(self) -> str:
-        """Return the step's name and how far it is."""
+        """Return the step's name and how far it is: by its tests, or by what it said last."""
         try:
             done = self._progress.read_text(encoding="utf-8")
         except OSError:
-            done = f"{time.monotonic() - self._start:.0f} s"
+            lines = self._output.read_text(encoding="utf-8", errors="replace").split("\n")
+            done = next((line for line in reversed(lines) if line.strip()), "")[:_SHOWN]
         return f"{self.step.name} {done}"
 
     def show(self) -> None:
