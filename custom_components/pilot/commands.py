@@ -95,14 +95,20 @@ class CommandChannel:
         return await async_subscribe(self._hass, topic, self._on_result, entry=entry)
 
     async def async_request(
-        self, key: str, args: Mapping[str, Any], limit: float = GIVE_UP
+        self, key: str, args: Mapping[str, Any], limit: float | None = None
     ) -> Result:
         """Have a host do something, and return what became of it.
+
+        Args:
+            key: The command.
+            args: Its arguments.
+            limit: Seconds to wait for an answer; :data:`GIVE_UP` when it is not given.
 
         Raises:
             HomeAssistantError: Nothing can be published.
             NoAnswerError: No answer came in time.
         """
+        limit = GIVE_UP if limit is None else limit
         for _ in range(_TRIES):
             session = self.session
             result = await self._ask(key, args, limit)
