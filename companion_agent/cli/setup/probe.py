@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from companion_agent import identity, platforms
 from companion_agent.cli import doctor
 from companion_agent.config import Tls, default_state_dir
-from companion_agent.protocol import Topics
+from companion_agent.protocol.topics import Topics
 
 if TYPE_CHECKING:
     from companion_agent.cli.doctor import Check

@@ -12,12 +12,12 @@ from pytest_homeassistant_custom_component.common import async_fire_mqtt_message
 
 from companion_agent.models import Argument, Command, Missing
 from companion_agent.plugins.base import CommandGroup
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.pairing import HostPairing
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.authorizer import Dispatcher, Job
-from companion_agent.security.envelope import dump
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
-from companion_agent.security.pairing import HostPairing
 from companion_agent.security.policy import Policy
 
 from ..conftest import ANNOUNCE, HOST_ID  # noqa: TID252

@@ -438,7 +438,7 @@ def test_a_pairing_says_nothing_of_its_code() -> None:
 
 def test_every_error_of_a_host_is_told() -> None:
     """Nothing that a host may answer ends in an exception."""
-    from companion_agent.security.pairing import HostPairing  # noqa: F401
+    from companion_agent.protocol.pairing import HostPairing  # noqa: F401
     from custom_components.pilot.pairing import ERRORS
 
     for error in ERRORS:
