@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from homeassistant.helpers import device_registry as dr
 
     from .coordinator import PilotConfigEntry, PilotCoordinator
-    from .protocol import Announce, Reading
+    from .protocol.announce import Announce, Reading
 
 TO_REDACT = {CONF_AUTO_TITLE, CONF_HOST_NAME, "id", "macs", "name", "session"}
 KINDS_TO_REDACT = {"network.ipv4", "network.ipv6", "wifi.ssid"}

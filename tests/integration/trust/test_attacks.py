@@ -347,7 +347,9 @@ RESULTS: dict[str, tuple[Answer, str | None]] = {
         "bad_signature",
     ),
     "another host": (
-        lambda t, c, body: seal(t, dump(body), {c: derive(c, SECRET, PREFIX, "another-host").report}),
+        lambda t, c, body: seal(
+            t, dump(body), {c: derive(c, SECRET, PREFIX, "another-host").report}
+        ),
         "bad_signature",
     ),
     "another controller": (

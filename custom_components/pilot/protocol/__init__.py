@@ -1,0 +1,5 @@
+"""Protocol 2 (`docs/protocol.md`), for hosts and controllers: pure, without I/O.
+
+The same files are in the integration, `custom_components/pilot/protocol`, copied there by
+`scripts/sync-protocol`. They import nothing but the standard library and each other.
+"""
