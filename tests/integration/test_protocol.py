@@ -12,6 +12,8 @@ from typing import Any
 from homeassistant.util.json import json_loads
 import pytest
 
+from custom_components.pilot import commands
+from custom_components.pilot.backfill import store
 from custom_components.pilot.protocol.announce import parse_announce
 from custom_components.pilot.protocol.backlog import parse_chunk
 from custom_components.pilot.protocol.envelope import verified
@@ -82,3 +84,14 @@ def test_believes_what_a_host_has_signed(name: str) -> None:
             assert json.loads(body) == case["body"]
             if name == "backlog":
                 parse_chunk(body)
+
+
+def test_the_documentation_has_the_controllers_times() -> None:
+    """How often and how long a controller asks, and what it remembers."""
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    *first, last = (f"{delay:g}" for delay in commands.REPEATS)
+
+    assert f"after {', '.join(first)} and {last} seconds until the result is there" in text
+    assert f"gives up after {commands.GIVE_UP:g}" in text
+    assert f"the last {store.REMEMBERED} chunks of a host" in text
+    assert f"older than {store.MAX_AGE // 86_400} days" in text
