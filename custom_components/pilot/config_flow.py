@@ -41,7 +41,6 @@ from .const import (
     CONF_PREFIX,
     CONF_WAKE_ADDRESS,
     CONF_WAKE_PORT,
-    DEFAULT_PREFIX,
     DOMAIN,
     LOGGER,
 )
@@ -56,7 +55,7 @@ from .protocol.announce import Announce, Host, parse_announce
 from .protocol.errors import ProtocolError
 from .protocol.pairing import PairingError, read_code
 from .protocol.signing import fleet_secret
-from .protocol.topics import Topics, split_announce_topic
+from .protocol.topics import DEFAULT_PREFIX, Topics, split_announce_topic
 from .trust import TrustStore, async_get_trust
 from .wake_on_lan import DEFAULT_ADDRESS, DEFAULT_PORT
 

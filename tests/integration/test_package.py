@@ -31,6 +31,7 @@ from custom_components.pilot.coordinator import Status
 from custom_components.pilot.descriptions import translation_key
 from custom_components.pilot.protocol.catalogue import CATALOGUE, Several
 from custom_components.pilot.protocol.messages import REASONS
+from custom_components.pilot.protocol.topics import DEFAULT_PREFIX
 from custom_components.pilot.rooms import model as placement, services as placement_services
 from custom_components.pilot.rooms.quantities import QUANTITIES
 
@@ -237,7 +238,7 @@ def test_manifest() -> None:
 
     assert list(manifest) == ["domain", "name", *sorted(manifest.keys() - {"domain", "name"})]
     assert manifest["domain"] == const.DOMAIN
-    assert manifest["mqtt"] == [f"{const.DEFAULT_PREFIX}/+/announce"]
+    assert manifest["mqtt"] == [f"{DEFAULT_PREFIX}/+/announce"]
     assert manifest["requirements"] == ["spake2==0.9", "wakeonlan==3.3.0"]
 
 

@@ -49,7 +49,8 @@ COUNTS = [
         f"{limit.MAX_DEVICES} devices, {limit.MAX_MACS} hardware addresses, "
         f"{limit.MAX_OPTIONS} options, {limit.MAX_COMMANDS} commands and "
         f"{limit.MAX_EVENTS} events, {limit.MAX_ARGUMENTS} arguments of a command, "
-        f"{limit.MAX_EVENT_DATA} fields in the `data` of an event, {limit.MAX_SIGNATURES} ids of keys, precision 0 to {limit.MAX_PRECISION}"
+        f"{limit.MAX_EVENT_DATA} fields in the `data` of an event, "
+        f"{limit.MAX_SIGNATURES} ids of keys, precision 0 to {limit.MAX_PRECISION}"
     ),
     f"At most {limit.MAX_COMMANDS} commands are announced",
     f"`args` has at most {limit.MAX_ARGUMENTS} names",
