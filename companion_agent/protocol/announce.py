@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .catalogue import CATALOGUE, ReadingType
 from .encoding import dump, load_object
@@ -52,8 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """The machine that is announced."""
 
     id: str
@@ -65,16 +63,14 @@ class Host:
     macs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
+class Agent(NamedTuple):
     """The agent's version, and that of its Python."""
 
     version: str
     python: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A device below the host."""
 
     name: str | None = None
@@ -82,16 +78,14 @@ class Device:
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(NamedTuple):
     """Another agent that was heard under the same id."""
 
     session: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One thing that the host reports.
 
     Attributes:
@@ -127,16 +121,14 @@ class Reading:
         return self.key.partition(".")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """A permission that the agent lacks for a command, and what to do about it."""
 
     reason: str
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What an argument may be, and by how much it is sensibly changed."""
 
     minimum: float
@@ -144,8 +136,7 @@ class Limits:
     step: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One thing that may be asked of the host.
 
     Attributes:
@@ -161,23 +152,21 @@ class Command:
 
     key: str
     kind: str
-    args: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    limits: Mapping[str, Limits] = field(default_factory=lambda: MappingProxyType({}))
+    args: Mapping[str, str] = MappingProxyType({})
+    limits: Mapping[str, Limits] = MappingProxyType({})
     missing: Missing | None = None
     device: str | None = None
     state: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(NamedTuple):
     """The ids of the keys that the host trusts, and whether it shows a code to pair."""
 
     controllers: tuple[str, ...]
     pairing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """How the agent is updated.
 
     Attributes:
@@ -197,8 +186,7 @@ class Update:
     trial: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Announce:
+class Announce(NamedTuple):
     """What a host is and can do.
 
     Attributes:
@@ -225,8 +213,8 @@ class Announce:
     conflict: Conflict | None = None
     sequence: Order | None = None
     trust: Trust | None = None
-    commands: Mapping[str, Command] = field(default_factory=lambda: MappingProxyType({}))
-    events: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    commands: Mapping[str, Command] = MappingProxyType({})
+    events: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     update: Update | None = None
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .encoding import decode_json, dump, load_object
 from .errors import ProtocolError
@@ -82,16 +81,14 @@ class Availability(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What a collector read, and when: seconds since 1970 UTC by the host's clock."""
 
     ts: float
     values: Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class HostEvent:
+class HostEvent(NamedTuple):
     """Something that happened on a host.
 
     Attributes:
@@ -121,8 +118,7 @@ class HostEvent:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A controller's request for a command.
 
     Attributes:
@@ -155,8 +151,7 @@ class Request:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of a request.
 
     Attributes:
@@ -181,7 +176,7 @@ class Result:
     time: float
     dry_run: bool = False
     counter: int | None = None
-    refused: Mapping[str, int] | None = field(default=None)
+    refused: Mapping[str, int] | None = None
 
     def body(self) -> str:
         """Write the body of the message."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .errors import ProtocolError
 from .validation import HOST_ID
@@ -11,8 +10,7 @@ from .validation import HOST_ID
 DEFAULT_PREFIX: Final = "pilot/v2"
 
 
-@dataclass(frozen=True, slots=True)
-class Topics:
+class Topics(NamedTuple):
     """The topics of one host.
 
     A `+` in place of a host, a key or a step makes the filter of a subscription.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,8 +34,7 @@ class Point(NamedTuple):
     """`None`: not readable from then on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A part of the values of the time in which no broker or controller took them.
 
     Attributes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .encoding import dump, load_object
 from .errors import ProtocolError
@@ -23,16 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A message of a host, not verified; without signatures it came as a bare body."""
 
     body: bytes
     signatures: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerEnvelope:
+class ControllerEnvelope(NamedTuple):
     """A message of a controller, which has signed it with one key; not verified.
 
     Attributes:

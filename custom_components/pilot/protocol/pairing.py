@@ -15,7 +15,7 @@ import hmac
 import os
 import re
 import secrets
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from .encoding import dump, load_object
 from .errors import PilotError, ProtocolError
@@ -70,8 +70,7 @@ class PairingError(PilotError):
         self.left = left
 
 
-@dataclass(frozen=True, slots=True)
-class PairRequest:
+class PairRequest(NamedTuple):
     """A controller's wish to pair.
 
     Attributes:
@@ -85,8 +84,7 @@ class PairRequest:
     message: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PairConfirm:
+class PairConfirm(NamedTuple):
     """A controller's proof that it has the same key."""
 
     attempt: str
@@ -102,8 +100,7 @@ class Paired:
     secret: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(NamedTuple):
     """Everything that both sides must have seen alike.
 
     Attributes:
