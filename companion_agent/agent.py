@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from companion_agent import __version__, protocol
+from companion_agent.announcement import Report, compose, describe_host
 from companion_agent.buffer.buffer import Backlog
 from companion_agent.clock import Clocks
 from companion_agent.host_events import Happenings
@@ -23,12 +23,10 @@ from companion_agent.mqtt.legacy_v1 import Mirror
 from companion_agent.mqtt.publisher import Presence
 from companion_agent.platforms.base import HostInfo
 from companion_agent.plugins.runner import PROBE_INTERVAL, Source
-from companion_agent.protocol import (
-    Host,
-    ProtocolError,
-    Report,
-    Topics,
-)
+from companion_agent.protocol.announce import write_announce
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.messages import SIGNED_STATES, collector_state
+from companion_agent.protocol.topics import Topics
 from companion_agent.security.host_trust import HostTrust
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates.launcher import Launched
@@ -44,7 +42,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.control import HostWatch, NetworkWatch
     from companion_agent.plugins.agent import Counters
     from companion_agent.plugins.base import CommandGroup
-    from companion_agent.protocol import Conflict
+    from companion_agent.protocol.announce import Conflict, Host
     from companion_agent.worker import Result
 
 LOG = logging.getLogger(__name__)
@@ -441,7 +439,7 @@ class Agent:
             return
         self._key_changes = self._trust.key_changes
         self._presence.sign_anew()
-        for name in protocol.SIGNED_STATES:
+        for name in SIGNED_STATES:
             self.read_soon(name)
 
     def _publish(self, sources: Sequence[Source]) -> None:
@@ -458,8 +456,8 @@ class Agent:
 
     def _state(self, source: Source) -> bytes:
         """Return a collector's part of the state."""
-        part = protocol.collector_state(source.read_at, source.values)
-        if source.name in protocol.SIGNED_STATES:
+        part = collector_state(source.read_at, source.values)
+        if source.name in SIGNED_STATES:
             return self._trust.state(f"{self._topics.state}/{source.name}", part)
         return part
 
@@ -476,13 +474,7 @@ class Agent:
         if self._announced is None:
             self._say_what_is_there()
         self._announced = (info, reports, offer)
-        host = Host(
-            self._host_id,
-            self._config.name or info.name,
-            info,
-            __version__,
-            python_platform.python_version(),
-        )
+        host = describe_host(self._host_id, self._config.name or info.name, info)
         self._presence.announce(partial(self._write_announce, host, reports, offer))
 
     def _first_round_over(self) -> bool:
@@ -510,8 +502,8 @@ class Agent:
         more = {"sequence": self._trust.next_sequence(), **offer}
         while True:
             try:
-                body = protocol.announce_payload(self._session, host, reports, conflict, more)
-                return self._trust.seal(self._topics.announce, body)
+                announce = compose(self._session, host, reports, conflict, more)
+                return self._trust.seal(self._topics.announce, write_announce(announce))
             except ProtocolError as error:
                 self._complain(f"Half of the readings are left out: {error}")
                 reports = {

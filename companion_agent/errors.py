@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-
-class PilotError(Exception):
-    """The root of the agent's own errors."""
+from companion_agent.protocol.errors import PilotError
 
 
 class Unavailable(PilotError):  # noqa: N818 - a finding, not a mistake

@@ -11,7 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from companion_agent.protocol import Availability
+from companion_agent.protocol.messages import Availability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING
 
-from companion_agent.protocol import HOST_ID
+from companion_agent.protocol.validation import HOST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

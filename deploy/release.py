@@ -38,6 +38,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from companion_agent.protocol.validation import MAX_NOTES  # noqa: E402  (as below)
 from companion_agent.updates import release  # noqa: E402  (of this tree, not an installed one)
 
 INTEGRATION = ROOT / "custom_components/pilot"
@@ -97,8 +98,8 @@ def read_key(path: Path) -> Ed25519PrivateKey:
 
 def _make(wanted: argparse.Namespace) -> None:
     notes = wanted.notes.read_text(encoding="utf-8") if wanted.notes else ""
-    if len(notes) > release.MAX_NOTES:
-        sys.exit(f"{wanted.notes} has more than {release.MAX_NOTES} characters")
+    if len(notes) > MAX_NOTES:
+        sys.exit(f"{wanted.notes} has more than {MAX_NOTES} characters")
     key = read_key(wanted.key)
     wanted.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pilot-release-") as folder:

@@ -13,7 +13,6 @@ import math
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from companion_agent import protocol
 from companion_agent.buffer.consumer_status import Audience
 from companion_agent.buffer.deliver import Delivery
 from companion_agent.buffer.record import TAIL, Recorder
@@ -22,6 +21,8 @@ from companion_agent.buffer.task import Report, Task
 from companion_agent.clock import JUMP
 from companion_agent.mqtt.connection import Message
 from companion_agent.mqtt.publisher import Standing
+from companion_agent.protocol.backlog import write_chunk
+from companion_agent.protocol.messages import BIRTH_OFFLINE, BIRTH_ONLINE
 from companion_agent.worker import Job, Worker
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from companion_agent.buffer.store import Store
     from companion_agent.clock import Clocks
     from companion_agent.models import Value
-    from companion_agent.protocol import Topics
+    from companion_agent.protocol.topics import Topics
     from companion_agent.security.acknowledgements import Acknowledgement
 
 LOG = logging.getLogger(__name__)
@@ -229,10 +230,10 @@ class Backlog:
             return
         if topic == self._topics.acknowledge:
             self._hear_acknowledgement(payload, retained=retained)
-        elif topic == self._birth_topic and payload == protocol.BIRTH_OFFLINE:
+        elif topic == self._birth_topic and payload == BIRTH_OFFLINE:
             self._audience.goes()
             self._asked = True
-        elif topic == self._birth_topic and payload == protocol.BIRTH_ONLINE:
+        elif topic == self._birth_topic and payload == BIRTH_ONLINE:
             self._audience.comes()
             if not retained:
                 self._delivery.again()
@@ -392,7 +393,7 @@ class Backlog:
     def _send(self) -> None:
         topic = self._topics.backlog
         for chunk in self._delivery.due():
-            body = protocol.backlog_payload(
+            body = write_chunk(
                 chunk.id, self._session, self._clocks.moment().wall, chunk.values, more=chunk.more
             )
             payload = self._trust.seal(topic, body)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from companion_agent import protocol
 from companion_agent.clock import JUMP, Moment
+from companion_agent.protocol.validation import clean_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -226,5 +226,5 @@ def _just_after(said: Moment) -> Moment:
 def _number(value: Value) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    cleaned = protocol.clean_value(value)
+    cleaned = clean_value(value)
     return cleaned if isinstance(cleaned, (int, float)) else None

@@ -16,7 +16,6 @@ from companion_agent import (
     config as configuration,
     identity,
     platforms,
-    protocol,
 )
 from companion_agent.buffer.settings import FILE, MIB
 from companion_agent.cli.snapshot import Survey
@@ -31,7 +30,8 @@ from companion_agent.plugins.i2c.overrides import (
     is_aside,
     peek,
 )
-from companion_agent.protocol import Topics
+from companion_agent.protocol.messages import state_payload
+from companion_agent.protocol.topics import Topics
 from companion_agent.security.key_store import StoreError, TrustStore
 from companion_agent.storage.permissions import check_secret
 from companion_agent.wakeup import Waker
@@ -369,7 +369,7 @@ def _check_listening(visit: _Visit, name: str, topics: Sequence[str]) -> Check:
 def _check_publishing(visit: _Visit, name: str, broker: Broker, topic: str) -> Check:
     name = f"{name}, publishing"
     # A state of no collector changes nothing anywhere.
-    empty, _ = protocol.state_payload({})
+    empty, _ = state_payload({})
     message = Message(topic, empty, qos=1, retain=False)
     # MQTT 3.1.1 cannot say no: there, only what comes back is known to have arrived.
     echo = broker.protocol != "5"

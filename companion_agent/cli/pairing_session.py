@@ -6,9 +6,10 @@ import base64
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.clock import elapsed
 from companion_agent.ipc.server import ChannelError
-from companion_agent.security.keys import is_controller
-from companion_agent.security.pairing import HostPairing, Paired, Status
+from companion_agent.protocol.pairing import HostPairing, Paired, Status
+from companion_agent.protocol.validation import is_controller
 
 if TYPE_CHECKING:
     from companion_agent.ipc.server import LocalClient
@@ -25,7 +26,7 @@ class Terminal:
 
     def __init__(self, client: LocalClient, code: str, base: str) -> None:
         self._client = client
-        self._pairing = HostPairing(code, base)
+        self._pairing = HostPairing(code, base, elapsed)
         self._found: Paired | None = None
         self.paired: Paired | None = None
         self.wrong_codes = 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent.cli.snapshot import Survey
 from companion_agent.plugins import COLLECTORS
-from companion_agent.units import UNITS
+from companion_agent.protocol.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     import argparse
@@ -175,4 +175,5 @@ def kind_of(source: Source, reading: Reading) -> str:
 
 def unit_of(source: Source, reading: Reading) -> str:
     """Return a reading's unit; the catalogue's where the reading does not say."""
-    return reading.unit or UNITS.get(kind_of(source, reading), "")
+    known = CATALOGUE.get(kind_of(source, reading))
+    return reading.unit or (known.unit if known else "")

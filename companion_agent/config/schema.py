@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import voluptuous as vol
 
-from companion_agent import protocol
 from companion_agent.buffer.settings import DAY, MIB, BacklogConfig
 from companion_agent.config.i2c import (
     Address,
@@ -53,6 +52,8 @@ from companion_agent.config.values import (
 )
 from companion_agent.models import Selection
 from companion_agent.plugins.i2c.drivers import QUANTITIES
+from companion_agent.protocol.topics import DEFAULT_PREFIX
+from companion_agent.protocol.validation import MAX_INTERVAL
 from companion_agent.security.policy import Policy
 from companion_agent.updates.settings import UpdateConfig
 
@@ -330,7 +331,7 @@ def build(base: Path, collectors: Mapping[str, Known]) -> Section[dict[str, Any]
                 "broker", "The broker: a text, keys, or a list of either in order of preference."
             ): (Brokers(_broker(base))),
             key("name", "the host name", "What the host is shown as in Home Assistant."): Text(),
-            key("topic_prefix", protocol.DEFAULT_PREFIX, "What all topics start with."): Topic(),
+            key("topic_prefix", DEFAULT_PREFIX, "What all topics start with."): Topic(),
             key("state_dir", "see below", "Where the agent keeps the host's id."): Folder(base),
             key("home_assistant", "", ""): Section(
                 {
@@ -535,7 +536,7 @@ def _collector(known: Known) -> Section[CollectorConfig]:
     keys: dict[vol.Marker, Any] = {
         key("enabled", "true", "Whether it works."): Switch(),
         key("interval", "the collector's own", "Time between two readings."): (
-            Seconds(1, protocol.MAX_INTERVAL)
+            Seconds(1, MAX_INTERVAL)
         ),
         key("include", "all", "Only these."): patterns,
         key("exclude", "", "Not these."): patterns,
@@ -575,7 +576,7 @@ def _sensor() -> Section[SensorConfig]:
             key("channel", "", "Its channel there."): Integer(0, 7),
             key("name", "its model", "What it is shown as in Home Assistant."): Text(),
             key("interval", "the collector's", "Time between two measurements."): (
-                Seconds(1, protocol.MAX_INTERVAL)
+                Seconds(1, MAX_INTERVAL)
             ),
             key("average", "1", "Report the mean of so many measurements."): Integer(1, 1000),
             key("offset", "0", "Added to what it measures, in the quantity's unit."): ByName(

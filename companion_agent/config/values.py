@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import voluptuous as vol
 
-from companion_agent.security.keys import fleet_secret
+from companion_agent.protocol.signing import fleet_secret
 from companion_agent.storage.plain import open_plain
 
 if TYPE_CHECKING:

@@ -8,10 +8,16 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.clock import elapsed
-from companion_agent.security.envelope import MAX_PAIRING, MalformedError, dump
-from companion_agent.security.key_store import StoreError, is_name, parse_secret
-from companion_agent.security.keys import FLEET, is_controller
-from companion_agent.security.pairing import attempt_of, parse_pair_request
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.pairing import attempt_of, parse_pair_request
+from companion_agent.protocol.validation import (
+    FLEET,
+    MAX_PAIRING,
+    is_controller,
+    is_controller_name,
+)
+from companion_agent.security.key_store import StoreError, parse_secret
 from companion_agent.security.rate_limit import TokenBucket
 
 if TYPE_CHECKING:
@@ -109,7 +115,7 @@ class Desk:
             return
         try:
             asked = parse_pair_request(payload)
-        except MalformedError:
+        except ProtocolError:
             self.refused["malformed"] += 1
             self._say(controller, "answer", {"attempt": attempt_of(payload), "error": "malformed"})
             return
@@ -206,7 +212,7 @@ class Desk:
 
     def _keep(self, caller: Caller, controller: str, message: dict[str, Any]) -> bool:
         name = message.get("name")
-        if not isinstance(name, str) or not is_name(name):
+        if not is_controller_name(name):
             caller.send({"error": "the controller has no proper name"})
             return False
         try:

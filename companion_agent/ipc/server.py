@@ -20,7 +20,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from companion_agent.security.envelope import MalformedError, dump, parse_object
+from companion_agent.protocol.encoding import dump, load_object
+from companion_agent.protocol.errors import ProtocolError
 from companion_agent.storage.permissions import AS_ADMINISTRATOR, make_private_folder, write_private
 
 if TYPE_CHECKING:
@@ -60,14 +61,14 @@ class Lines:
         """Take bytes and yield the messages that are complete.
 
         Raises:
-            MalformedError: A line is too long or is not a JSON object.
+            ProtocolError: A line is too long or is not a JSON object.
         """
         self._buffer += data
         while b"\n" in self._buffer:
             line, _, self._buffer = self._buffer.partition(b"\n")
-            yield parse_object(line, MAX_LINE)
+            yield load_object(line, MAX_LINE)
         if len(self._buffer) > MAX_LINE:
-            raise MalformedError("too long")
+            raise ProtocolError("size", "too long")
 
 
 class Caller:
@@ -175,7 +176,7 @@ class LocalServer:
             for message in caller.lines.feed(data):
                 self._check_token(caller, message)
                 self._handler.asked(caller, message)
-        except MalformedError as error:
+        except ProtocolError as error:
             _LOGGER.debug("A local caller was refused: %s", error)
             self._hang_up(caller)
 
@@ -185,7 +186,7 @@ class LocalServer:
             shown = token.encode("utf-8", "replace")
             caller.trusted = hmac.compare_digest(shown, self._token.encode())
         if not caller.trusted:
-            raise MalformedError("not the token")
+            raise ProtocolError("token", "not the token")
 
     def _hang_up(self, caller: Caller) -> None:
         self._callers.pop(caller.connection, None)
@@ -300,7 +301,7 @@ class LocalClient:
     def _take(self, data: bytes) -> None:
         try:
             self._messages.extend(self._lines.feed(data))
-        except MalformedError as error:
+        except ProtocolError as error:
             raise ChannelError("the agent and this command are of different versions") from error
 
     def _call_loopback(self, folder: Path) -> socket.socket:

@@ -12,15 +12,17 @@ import random
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from companion_agent import protocol
 from companion_agent.mqtt.connection import Message
-from companion_agent.protocol import Availability, Conflict, ProtocolError
+from companion_agent.protocol.announce import Conflict, parse_announce
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.messages import BIRTH_ONLINE, Availability, state_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from companion_agent.mqtt.connection import Counts, Transport
-    from companion_agent.protocol import Announce, Topics
+    from companion_agent.protocol.announce import Announce
+    from companion_agent.protocol.topics import Topics
 
 LOG = logging.getLogger(__name__)
 
@@ -327,7 +329,7 @@ class Presence:
 
     def _hear_birth(self, payload: bytes, *, retained: bool) -> None:
         # A retained birth was there before we said everything.
-        if payload == protocol.BIRTH_ONLINE and not retained:
+        if payload == BIRTH_ONLINE and not retained:
             LOG.debug("Home Assistant is there: saying everything again")
             self._owe(_Answer.EVERYTHING)
         self._backlog.received(self._birth_topic, payload, retained=retained)
@@ -347,7 +349,7 @@ class Presence:
         if payload and not believed:
             self._trust.refuse("announce", "foreign")
         try:
-            other = protocol.parse_announce(body, self._topics.host)
+            other = parse_announce(body, self._topics.host)
         except ProtocolError as error:
             self._report_nonsense("announce", error)
             return
@@ -369,10 +371,10 @@ class Presence:
             LOG.warning(
                 "Another agent (%s) came online with this host's id %s. If its disk is a clone of "
                 "this one, run `pilot-agent id --new` there and start it again",
-                other.name,
+                other.host.name,
                 self._topics.host,
             )
-        self._conflict = Conflict(other.session, other.name)
+        self._conflict = Conflict(other.session, other.host.name)
         self._conflict_ends = self._clock() + FORGET_AFTER
         self._owe(_Answer.ANNOUNCE)
 
@@ -382,7 +384,7 @@ class Presence:
                 "Another agent (%s) is already online with this host's id %s. If this disk is a "
                 "clone, run `pilot-agent id --new` here and start the agent again; until then it "
                 "reports nothing and looks every %.0f minutes whether the other is gone",
-                other.name,
+                other.host.name,
                 self._topics.host,
                 LOOK_EVERY / 60,
             )
@@ -435,7 +437,7 @@ class Presence:
             self._transport.publish(Message(self._topics.announce, payload, qos=1))
 
     def _publish_states(self) -> None:
-        payload, no_room = protocol.state_payload(self._states)
+        payload, no_room = state_payload(self._states)
         for collector in no_room:
             if collector not in self._no_room:
                 LOG.warning("%s: its values are not sent: there is no room for them", collector)

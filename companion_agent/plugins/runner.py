@@ -7,9 +7,9 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from companion_agent import protocol
+from companion_agent.announcement import Report, describe_reading
 from companion_agent.errors import Unavailable
-from companion_agent.protocol import ProtocolError, Report
+from companion_agent.protocol.errors import ProtocolError
 from companion_agent.worker import Job
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Source:
 
     def _can_announce(self, reading: Reading) -> bool:
         try:
-            protocol.reading_fields(self.name, reading)
+            describe_reading(self.name, reading)
         except ProtocolError as error:
             if reading.key not in self._refused:
                 self._refused.add(reading.key)

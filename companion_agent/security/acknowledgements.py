@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from companion_agent.security.envelope import MalformedError, parse_envelope, parse_object
-from companion_agent.security.keys import FLEET, is_controller
+from companion_agent.protocol.backlog import parse_acknowledgement
+from companion_agent.protocol.encoding import load_object
+from companion_agent.protocol.envelope import parse_controller_envelope
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.validation import MAX_ACKNOWLEDGEMENT
 
 if TYPE_CHECKING:
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.keyring import KeyRing
-
-MAX_ACKNOWLEDGEMENT = 4 * 1024
-
-_CHUNK = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,38 +74,13 @@ class Acknowledgements:
         if retained:
             raise _RefusedError("retained", "acknowledgements must not be retained")
         try:
-            content = parse_object(payload, MAX_ACKNOWLEDGEMENT)
+            content = load_object(payload, MAX_ACKNOWLEDGEMENT)
             if not self._ring.ids and "signatures" not in content:
                 return Acknowledgement(parse_acknowledgement(payload), "")
-            envelope = parse_envelope(payload)
+            envelope = parse_controller_envelope(payload)
             chunk = parse_acknowledgement(envelope.body.encode(), envelope.key_id)
-        except MalformedError as error:
+        except ProtocolError as error:
             raise _RefusedError("malformed", str(error)) from None
         if reason := self._ring.refusal(topic, envelope):
             raise _RefusedError(reason, f"signed by {envelope.key_id}")
         return Acknowledgement(chunk, envelope.key_id)
-
-
-def parse_acknowledgement(body: bytes, key_id: str = FLEET) -> str:
-    """Read the body of an acknowledgement.
-
-    Args:
-        body: The body.
-        key_id: The key that it is signed with; as the fleet key, none binds it to a controller.
-
-    Returns:
-        The chunk's id.
-
-    Raises:
-        MalformedError: The body breaks a rule.
-    """
-    content = parse_object(body, MAX_ACKNOWLEDGEMENT)
-    chunk: Any = content.get("chunk")
-    controller: Any = content.get("controller")
-    if not isinstance(chunk, str) or not _CHUNK.fullmatch(chunk):
-        raise MalformedError("chunk is not 16 hexadecimal digits")
-    if not is_controller(controller):
-        raise MalformedError("controller is not 16 hexadecimal digits")
-    if key_id not in (controller, FLEET):
-        raise MalformedError("controller is not the one that signs")
-    return chunk

@@ -10,18 +10,14 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.announcement import describe_command
 from companion_agent.errors import CommandError
 from companion_agent.models import Argument, Command, TextArgument
-from companion_agent.security.envelope import (
-    Envelope,
-    MalformedError,
-    Request,
-    dump,
-    parse_envelope,
-    parse_request,
-)
+from companion_agent.protocol.envelope import parse_controller_envelope
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.messages import REASONS, Request, Result, parse_request
+from companion_agent.protocol.validation import FLEET, MAX_COMMANDS, MAX_KEY, is_key
 from companion_agent.security.key_store import StoreError
-from companion_agent.security.keys import FLEET
 from companion_agent.security.rate_limit import TokenBucket
 from companion_agent.security.replay import Answers, Window
 
@@ -29,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from companion_agent.plugins.base import CommandGroup
+    from companion_agent.protocol.announce import Command as AnnouncedCommand
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.keyring import KeyRing
     from companion_agent.security.policy import Policy
@@ -38,34 +35,12 @@ _LOGGER = logging.getLogger(__name__)
 REVOKE = "trust.revoke"
 VERIFY = "trust.verify"
 
-REASONS = (
-    "retained",
-    "malformed",
-    "not_paired",
-    "bad_signature",
-    "wrong_session",
-    "replayed",
-    "too_old",
-    "unknown_command",
-    "not_allowed",
-    "bad_arguments",
-    "cooling_down",
-    "not_permitted",
-)
-"""Why a message is refused, in the order in which it is checked: `docs/protocol.md`."""
-
 _STRANGERS = {
     "not_paired": "this host is not paired with that Home Assistant",
     "bad_signature": "not signed with the key of the pairing",
 }
-_KEY = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
 # Texts in arguments: ASCII from ! to ~.
 _PLAIN = re.compile(r"[!-~]*")
-_MAX_KEY = 128
-_MAX_DETAIL = 255
-
-MAX_ANNOUNCED = 200
-"""More commands than a reader takes would cost the host its whole announce."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +162,14 @@ class Dispatcher:
             for group, commands in found.items()
             for command in commands
         }
-        if (more := len(self._allowed()) - MAX_ANNOUNCED) > 0:
+        if (more := len(self._allowed()) - MAX_COMMANDS) > 0:
             _LOGGER.warning("%d commands are not announced: they are too many", more)
 
-    def announced(self) -> list[dict[str, Any]]:
-        """Describe, for the announce, the commands that may be called."""
-        return [describe(command) for command in self._allowed()[:MAX_ANNOUNCED]]
+    def announced(self) -> dict[str, AnnouncedCommand]:
+        """Describe, for the announce, the commands that may be called, by their keys."""
+        # More than a reader takes would cost the host its whole announce.
+        allowed = self._allowed()[:MAX_COMMANDS]
+        return {command.key: describe_command(command) for command in allowed}
 
     def _allowed(self) -> list[Command]:
         return [
@@ -209,9 +186,9 @@ class Dispatcher:
             payload: What was published.
             retained: Whether the broker had kept it.
         """
-        if len(key) > _MAX_KEY or not _KEY.fullmatch(key):
+        if not is_key(key):
             # There is no topic for a result either.
-            self._audit.write_stranger("command", "malformed", key=key[:_MAX_KEY])
+            self._audit.write_stranger("command", "malformed", key=key[:MAX_KEY])
             self.refused["malformed"] += 1
             return
         heard = _Heard(key, f"{self._base}/command/{key}", payload, retained)
@@ -256,9 +233,9 @@ class Dispatcher:
         if heard.retained:
             raise _StrangerError("retained", "commands must not be retained")
         try:
-            envelope = parse_envelope(heard.payload)
+            envelope = parse_controller_envelope(heard.payload)
             request = parse_request(envelope)
-        except MalformedError as error:
+        except ProtocolError as error:
             raise _StrangerError("malformed", str(error)) from None
         if reason := self._ring.refusal(heard.topic, envelope):
             raise _StrangerError(reason, _STRANGERS[reason])
@@ -391,22 +368,20 @@ class Dispatcher:
         """Return topic and sealed payload of a result."""
         topic = self._result_topic(genuine.key)
         status, reason = outcome(error)
-        body: dict[str, Any] = {
-            "id": genuine.request.id,
-            "session": self._session,
-            "controller": genuine.request.controller,
-            "status": status,
-            "reason": reason,
-            "detail": _text(error.detail) if error else "",
-            "time": round(self._clock(), 3),
-            "dry_run": dry_run,
-        }
-        if counter is not None:
+        result = Result(
+            id=genuine.request.id,
+            session=self._session,
+            controller=genuine.request.controller,
+            status=status,
+            reason=reason,
+            detail=error.detail if error else "",
+            time=self._clock(),
+            dry_run=dry_run,
             # Lets a controller whose clock was set back go on above it.
-            body["counter"] = counter
-        if refused is not None:
-            body["refused"] = dict(refused)
-        return topic, self._ring.seal(topic, dump(body))
+            counter=counter,
+            refused=refused,
+        )
+        return topic, self._ring.seal(topic, result.body())
 
     def _record(
         self, genuine: _Genuine, error: CommandError | None, name: str, *, dry_run: bool = False
@@ -433,31 +408,6 @@ class Dispatcher:
 
     def _result_topic(self, key: str) -> str:
         return f"{self._base}/result/{key}"
-
-
-def describe(command: Command) -> dict[str, Any]:
-    """Describe a command as the announce does."""
-    described: dict[str, Any] = {"key": command.key}
-    for name in ("kind", "device", "state"):
-        if value := getattr(command, name):
-            described[name] = value
-    if command.args:
-        described["args"] = {name: argument.unit for name, argument in command.args.items()}
-        numbers = {
-            name: _limits(argument)
-            for name, argument in command.args.items()
-            if isinstance(argument, Argument)
-        }
-        if numbers:
-            described["limits"] = numbers
-    if command.missing:
-        described["missing"] = {"reason": command.missing.reason, "fix": command.missing.fix}
-    return described
-
-
-def _limits(argument: Argument) -> dict[str, float]:
-    limits = {"minimum": argument.minimum, "maximum": argument.maximum}
-    return limits | {"step": argument.step} if argument.step else limits
 
 
 def check_arguments(
@@ -507,11 +457,6 @@ def outcome(error: CommandError | None) -> tuple[str, str]:
 def _claimed(payload: bytes) -> Request | None:
     """Read what a message that is refused says of itself, so that its result can be told apart."""
     try:
-        envelope: Envelope = parse_envelope(payload)
-        return parse_request(envelope)
-    except MalformedError:
+        return parse_request(parse_controller_envelope(payload))
+    except ProtocolError:
         return None
-
-
-def _text(detail: str) -> str:
-    return detail[:_MAX_DETAIL].encode("utf-8", "replace").decode()

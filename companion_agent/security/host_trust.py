@@ -14,10 +14,15 @@ from companion_agent.errors import CommandError, Unavailable
 from companion_agent.ipc.handlers import Desk, no_update
 from companion_agent.ipc.server import LocalServer
 from companion_agent.mqtt.connection import Message
+from companion_agent.protocol.announce import Trust
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.envelope import open_envelope
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.messages import HostEvent, availability_body
+from companion_agent.protocol.validation import MAX_ANNOUNCE
 from companion_agent.security.acknowledgements import Acknowledgements
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.authorizer import Dispatcher, Job as CommandJob
-from companion_agent.security.envelope import dump
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
 from companion_agent.security.start_counter import next_start
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from companion_agent.ipc.server import Caller
     from companion_agent.models import Command
     from companion_agent.plugins.base import CommandGroup
+    from companion_agent.protocol.validation import Order
     from companion_agent.security.acknowledgements import Acknowledgement
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,8 +47,6 @@ _LOGGER = logging.getLogger(__name__)
 PROBE_INTERVAL = 60.0
 # A command that takes longer has failed, as far as anybody can tell.
 COMMAND_LIMIT = 8.0
-# An announce of 256 KiB, and what it takes to write that as a text in JSON.
-MAX_ENVELOPE = 512 * 1024
 _PATIENCE = 1.0
 _PROBE = "probe "
 
@@ -255,15 +259,11 @@ class HostTrust:
             is not paired has to believe everybody.
         """
         believed = not self._ring.ids
-        if len(payload) > MAX_ENVELOPE:
-            return payload, believed
         try:
-            content = json.loads(payload)
-            body, signatures = content["body"], content["signatures"]
-            signed = self._ring.signed(topic, body, signatures)
-            return body.encode(), believed or signed
-        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            envelope = open_envelope(payload, MAX_ANNOUNCE)
+        except ProtocolError:
             return payload, believed
+        return envelope.body, believed or self._ring.signed(topic, envelope)
 
     # --- What is said --------------------------------------------------------------------
 
@@ -276,19 +276,17 @@ class HostTrust:
     def offer(self) -> dict[str, Any]:
         """What the announce says about trust and commands."""
         offer: dict[str, Any] = {
-            "trust": {"controllers": self._ring.ids, "pairing": self._desk.pairing},
+            "trust": Trust(tuple(self._ring.ids), self._desk.pairing),
             "commands": self._dispatcher.announced(),
         }
         if self._event_types:
-            offer["events"] = [
-                {"key": key, "types": list(types)} for key, types in self._event_types.items()
-            ]
+            offer["events"] = {key: tuple(types) for key, types in self._event_types.items()}
         return offer
 
-    def next_sequence(self) -> list[int]:
+    def next_sequence(self) -> Order:
         """Return the number of the next announce, after that of this start."""
         self._announces += 1
-        return [self._started, self._announces]
+        return self._started, self._announces
 
     def seal(self, topic: str, body: bytes) -> bytes:
         """Sign what this host says for every controller that it is paired with."""
@@ -309,13 +307,8 @@ class HostTrust:
         """
         if not self._ring.ids:
             return word.encode()
-        body = {
-            "ts": round(self._now(), 3),
-            "session": self._session,
-            "sequence": [self._started, number],
-            "availability": word,
-        }
-        return self._ring.seal(topic, dump(body)).encode()
+        body = availability_body(word, self._now(), self._session, (self._started, number))
+        return self._ring.seal(topic, body).encode()
 
     def state(self, topic: str, payload: bytes) -> bytes:
         """Number a collector's values and sign them."""
@@ -330,15 +323,11 @@ class HostTrust:
     def event(self, key: str, event_type: str, data: Mapping[str, object]) -> None:
         """Tell that something happened."""
         self._events += 1
-        body = {
-            "ts": round(self._now(), 3),
-            "session": self._session,
-            "sequence": [self._started, self._events],
-            "type": event_type,
-            "data": dict(data),
-        }
+        event = HostEvent(
+            self._now(), self._session, (self._started, self._events), event_type, data
+        )
         topic = f"{self._base}/event/{key}"
-        self._publish(topic, self._ring.seal(topic, dump(body)), qos=1)
+        self._publish(topic, self._ring.seal(topic, event.body()), qos=1)
 
     def _publish(self, topic: str, payload: str, *, qos: int) -> None:
         self._transport.publish(Message(topic, payload.encode(), qos=qos, retain=False))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 import json
-import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from companion_agent.security.keys import SECRET_SIZE, is_controller
+from companion_agent.protocol.signing import SECRET_SIZE
+from companion_agent.protocol.validation import is_controller, is_controller_name
 from companion_agent.storage.permissions import (
     AS_ADMINISTRATOR,
     Problem,
@@ -22,13 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-MAX_CONTROLLERS = 32
-MAX_NAME = 64
 _VERSION = 1
 _MAX_TIME = 1e15
-
-# Controls, line separators, what turns the direction of writing, and broken characters.
-_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class StoreError(Exception):
@@ -50,16 +45,6 @@ class Controller:
     name: str
     secret: bytes = field(repr=False)
     since: float
-
-
-def is_name(text: object) -> bool:
-    """Tell whether something can be a controller's name: it is shown in logs and terminals."""
-    return (
-        isinstance(text, str)
-        and 0 < len(text) <= MAX_NAME
-        and not _UNSHOWABLE.search(text)
-        and text.strip() == text
-    )
 
 
 class TrustStore:
@@ -198,7 +183,7 @@ def _parse_controller(entry: Any) -> Controller:  # noqa: ANN401  (whatever JSON
     if not isinstance(entry, dict) or not is_controller(entry.get("id")):
         raise ValueError("a controller has no proper id")
     name, since = entry.get("name"), entry.get("since")
-    if not isinstance(name, str) or not is_name(name):
+    if not is_controller_name(name):
         raise ValueError(f"controller {entry['id']} has no proper name")
     if not _is_time(since):
         raise ValueError(f"controller {entry['id']} has no time")

@@ -6,25 +6,15 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from companion_agent.security.envelope import seal
-from companion_agent.security.key_store import (
-    MAX_CONTROLLERS,
-    Controller,
-    StoreError,
-    TrustStore,
-)
-from companion_agent.security.keys import (
-    FLEET,
-    Keys,
-    derive,
-    is_signature,
-    verify,
-)
+from companion_agent.protocol.envelope import seal
+from companion_agent.protocol.signing import Keys, derive, verify
+from companion_agent.protocol.validation import FLEET, MAX_PAIRED
+from companion_agent.security.key_store import Controller, StoreError, TrustStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from companion_agent.security.envelope import Envelope
+    from companion_agent.protocol.envelope import ControllerEnvelope, Envelope
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -56,7 +46,7 @@ class KeyRing:
         self._prefix = prefix
         self._host = host
         self._clock = clock
-        self._fleet = derive(fleet, prefix, host) if fleet else None
+        self._fleet = derive(FLEET, fleet, prefix, host) if fleet else None
         self._controllers: dict[str, Controller] = {}
         self._keys: dict[str, Keys] = {}
         self.changes = 0
@@ -82,12 +72,12 @@ class KeyRing:
         keys = self._keys.get(key_id)
         return keys.command if keys else None
 
-    def refusal(self, topic: str, envelope: Envelope) -> str:
+    def refusal(self, topic: str, envelope: ControllerEnvelope) -> str:
         """Return why what a controller says is not believed; empty when it is."""
         key = self.command_key(envelope.key_id)
         if key is None:
             return "not_paired"
-        if not verify(key, topic, envelope.body, envelope.signature):
+        if not verify(key, topic, envelope.body.encode(), envelope.signature):
             return "bad_signature"
         return ""
 
@@ -102,12 +92,11 @@ class KeyRing:
         """Put what this host says into an envelope, signed for every controller."""
         return seal(topic, body, self._report)
 
-    def signed(self, topic: str, body: str, signatures: Mapping[str, object]) -> bool:
+    def signed(self, topic: str, envelope: Envelope) -> bool:
         """Tell whether one of this host's own keys signed what is said in its name."""
         return any(
-            verify(key, topic, body, signature)
+            verify(key, topic, envelope.body, envelope.signatures.get(key_id))
             for key_id, key in self._report.items()
-            if is_signature(signature := signatures.get(key_id))
         )
 
     def add(self, controller: str, name: str, secret: bytes) -> None:
@@ -118,9 +107,9 @@ class KeyRing:
         """
         fresh = Controller(controller, name, secret, round(self._clock(), 3))
         controllers = {**self._controllers, controller: fresh}
-        if len(controllers) > MAX_CONTROLLERS:
+        if len(controllers) > MAX_PAIRED:
             raise StoreError(
-                f"this host is paired with {MAX_CONTROLLERS} controllers already; "
+                f"this host is paired with {MAX_PAIRED} controllers already; "
                 "revoke one with: pilot-agent pair revoke"
             )
         self._store.save(controllers.values())
@@ -150,7 +139,8 @@ class KeyRing:
         self.changes += 1
         self._controllers = {known.id: known for known in controllers}
         self._keys = {
-            known.id: derive(known.secret, self._prefix, self._host) for known in controllers
+            known.id: derive(known.id, known.secret, self._prefix, self._host)
+            for known in controllers
         }
         if self._fleet:
             self._keys[FLEET] = self._fleet

@@ -11,7 +11,7 @@ from companion_agent.errors import CommandError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from companion_agent.security.envelope import Request
+    from companion_agent.protocol.messages import Request
 
 MAX_AGE = 30.0
 _KEPT_ANSWERS = 256

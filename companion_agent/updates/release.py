@@ -17,6 +17,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.protocol.validation import MAX_NOTES
 from companion_agent.storage.plain import open_plain
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ RELEASE_KEYS: tuple[str, ...] = ()
 MAX_SIGNED = 256 * 1024
 MAX_WHEEL = 32 * 1024 * 1024
 MAX_UNPACKED = 128 * 1024 * 1024
-MAX_NOTES = 4096
 MAX_REQUIREMENTS = 64
 KEY_BYTES = 32
 

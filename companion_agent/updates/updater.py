@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent import __version__
 from companion_agent.errors import CommandError
+from companion_agent.protocol.announce import Update, update_fields
 from companion_agent.updates.launcher import FOLDER, Launched
 from companion_agent.updates.release import RELEASE_KEYS, VERSION
 from companion_agent.updates.settings import HOME_ASSISTANT, UpdateConfig
@@ -106,7 +107,7 @@ class Updater:
         self._callers: list[Caller] = []
         self.cannot = "it was not started yet"
         self.restart = False
-        self.offer: dict[str, Any] = {}
+        self.offer: dict[str, Update] = {}
 
     # --- What the loop asks and tells ----------------------------------------------------
 
@@ -248,8 +249,7 @@ class Updater:
 
     def _shown(self) -> dict[str, Any]:
         state = self._releases.state()
-        said: dict[str, Any] = self.offer["update"]
-        return said | {
+        return update_fields(self.offer["update"]) | {
             "running": __version__,
             "release": self._launched.release,
             "base": self._launched.base,
@@ -432,21 +432,16 @@ class Updater:
 
     def _renew(self) -> None:
         state = self._releases.state()
-        said: dict[str, Any] = {"source": self._config.kind}
-        if self.cannot:
-            said["cannot"] = self.cannot[:_MAX_TEXT]
-        if self._newest:
-            said["newest"] = self._newest
-        if self._trouble:
-            said["trouble"] = self._trouble
-        if state.failed:
-            said["failed"] = {
-                "version": state.failed.version[:_MAX_TEXT],
-                "reason": state.failed.reason[:_MAX_TEXT],
-            }
-        if state.trial and state.trial.version == self._launched.release:
-            said["trial"] = True
-        self.offer = {"update": said}
+        newest, failed, trial = self._newest, state.failed, state.trial
+        update = Update(
+            source=self._config.kind,
+            cannot=self.cannot,
+            trouble=self._trouble,
+            newest=(newest["version"], newest["notes"]) if newest else None,
+            failed=(failed.version, failed.reason) if failed else None,
+            trial=trial is not None and trial.version == self._launched.release,
+        )
+        self.offer = {"update": update}
 
     def _why_not(self) -> str:
         if not _ON_LINUX:

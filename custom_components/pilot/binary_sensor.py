@@ -13,14 +13,13 @@ from homeassistant.const import EntityCategory, Platform
 from .coordinator import PilotConfigEntry, PilotCoordinator, Status
 from .devices import async_get_device
 from .entity import PilotEntity, ReadingEntity, StatusEntity, async_add_announced
-from .kinds import KindMixin, Of
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
     from homeassistant.helpers import device_registry as dr
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-    from .protocol import Reading
+    from .protocol.announce import Reading
     from .readings import NativeValue
 
 PARALLEL_UPDATES = 0
@@ -29,7 +28,7 @@ ATTR_STATUS = "status"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PilotBinarySensorDescription(BinarySensorEntityDescription, KindMixin):
+class PilotBinarySensorDescription(BinarySensorEntityDescription):
     """How a kind of the catalogue is drawn; the key is the kind.
 
     Attributes:
@@ -52,7 +51,6 @@ DESCRIPTIONS = {
             translation_key="network_connected",
             device_class=BinarySensorDeviceClass.CONNECTIVITY,
             entity_category=EntityCategory.DIAGNOSTIC,
-            of=Of.MANY,
         ),
         PilotBinarySensorDescription(
             key="rpi.under_voltage",

@@ -18,7 +18,9 @@ from homeassistant.helpers.network import get_url
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN, LOGGER
-from .protocol import MAX_NOTES, ProtocolError, load_object
+from .protocol.encoding import load_object
+from .protocol.errors import ProtocolError
+from .protocol.validation import MAX_NOTES
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
     from .coordinator import PilotConfigEntry
-    from .protocol import Announce
+    from .protocol.announce import Announce
 
 # Every press is a request of its own; hosts answer several at once.
 PARALLEL_UPDATES = 0

@@ -14,9 +14,12 @@ from homeassistant.components import mqtt
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
-from .envelope import MAX_RESULT, Result, parse_result, seal, verified
 from .messages import payload_bytes
-from .protocol import ProtocolError, command_topic, open_envelope, result_topic
+from .protocol.envelope import open_envelope, seal, verified
+from .protocol.errors import ProtocolError
+from .protocol.messages import Request, Result, parse_result
+from .protocol.topics import Topics
+from .protocol.validation import MAX_RESULT
 from .subscriptions import async_subscribe
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from homeassistant.components.mqtt import ReceiveMessage
     from homeassistant.config_entries import ConfigEntry
 
-    from .keys import Keys
+    from .protocol.signing import Keys
     from .trust import TrustStore
 
 REPEATS: Final = (0.3, 1.0, 2.0, 4.0)
@@ -83,15 +86,14 @@ class CommandChannel:
         self._hass = hass
         self._trust = trust
         self._keys = keys
-        self._prefix = prefix
-        self._host_id = host_id
+        self._topics = Topics(prefix, host_id)
         self._refused = refused
         self._believed = believed
         self._pending: dict[str, _Pending] = {}
 
     async def async_start(self, entry: ConfigEntry | None = None) -> CALLBACK_TYPE:
         """Begin to listen for results; return what ends it, as does unloading the entry."""
-        topic = result_topic(self._prefix, self._host_id, "+")
+        topic = self._topics.result("+")
         return await async_subscribe(self._hass, topic, self._on_result, entry=entry)
 
     async def async_request(
@@ -125,16 +127,17 @@ class CommandChannel:
     async def _ask(self, key: str, args: Mapping[str, Any], limit: float) -> Result:
         """Say one request until its result is there."""
         request_id = secrets.token_hex(8)
-        topic = command_topic(self._prefix, self._host_id, key)
-        body = {
-            "id": request_id,
-            "controller": self._trust.controller,
-            "session": self.session,
-            "counter": self._trust.next_counter(),
-            "time": round(time(), 3),
-            "args": args,
-        }
-        payload = seal(self._keys, topic, body)
+        topic = self._topics.command(key)
+        request = Request(
+            id=request_id,
+            controller=self._trust.controller,
+            session=self.session,
+            counter=self._trust.next_counter(),
+            time=time(),
+            args=args,
+        )
+        keys = self._keys
+        payload = seal(topic, request.body(), {keys.key_id: keys.command}).encode()
         loop = self._hass.loop
         pending = self._pending[request_id] = _Pending(loop.create_future())
         repeats = [loop.call_later(delay, self._repeat, topic, payload) for delay in REPEATS]

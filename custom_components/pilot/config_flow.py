@@ -41,7 +41,6 @@ from .const import (
     CONF_PREFIX,
     CONF_WAKE_ADDRESS,
     CONF_WAKE_PORT,
-    DEFAULT_PREFIX,
     DOMAIN,
     LOGGER,
 )
@@ -49,19 +48,14 @@ from .devices import host_title, model_of
 from .discovery import Found, async_search
 from .host_migration import async_move_to
 from .ignored_hosts import async_get_removed_hosts
-from .keys import fleet_secret
 from .markdown import NOT_KNOWN, markdown_placeholders
 from .messages import payload_bytes
 from .pair import async_pair
-from .pairing import PairingError, read_code
-from .protocol import (
-    Announce,
-    Host,
-    ProtocolError,
-    announce_topic,
-    parse_announce,
-    split_announce_topic,
-)
+from .protocol.announce import Announce, Host, parse_announce
+from .protocol.errors import ProtocolError
+from .protocol.pairing import PairingError, read_code
+from .protocol.signing import fleet_secret
+from .protocol.topics import DEFAULT_PREFIX, Topics, split_announce_topic
 from .trust import TrustStore, async_get_trust
 from .wake_on_lan import DEFAULT_ADDRESS, DEFAULT_PORT
 
@@ -424,7 +418,7 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
     def _look_for_fleet(self, trust: TrustStore, payload: bytes) -> bool:
         """Look whether a host proved that it has the fleet key."""
         host_id = self._announce.host.id
-        topic = announce_topic(self._prefix, host_id)
+        topic = Topics(self._prefix, host_id).announce
         self._proves_fleet = trust.proves_fleet(self._prefix, host_id, topic, payload)
         return self._proves_fleet
 
@@ -450,7 +444,7 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
                 self.hass.config_entries.async_schedule_reload(entry.entry_id)
         found = await async_search(self.hass, prefix)
         for host_id in found.hosts:
-            topic, payload = announce_topic(prefix, host_id), found.payloads[host_id]
+            topic, payload = Topics(prefix, host_id).announce, found.payloads[host_id]
             if trust.proves_fleet(prefix, host_id, topic, payload):
                 self._dismiss(host_id)
                 discovery_flow.async_create_flow(

@@ -18,8 +18,6 @@ PLATFORMS: Final = (
     Platform.UPDATE,
 )
 
-DEFAULT_PREFIX: Final = "pilot/v2"
-
 CONF_PREFIX: Final = "prefix"
 CONF_HOST_NAME: Final = "host_name"
 """The name that the host gave itself when the entry's title was made."""

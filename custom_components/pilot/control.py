@@ -13,23 +13,18 @@ from homeassistant.helpers.event import async_call_later
 from . import errors, issues
 from .commands import CommandChannel, NoAnswerError
 from .const import CONF_PAIRED, DOMAIN, LOGGER
-from .envelope import MAX_EVENT, HostEvent, Result, parse_event
 from .messages import payload_bytes
-from .protocol import (
+from .protocol.announce import Announce, parse_announce
+from .protocol.encoding import load_object
+from .protocol.envelope import read_envelope
+from .protocol.errors import ProtocolError
+from .protocol.messages import Availability, HostEvent, Result, parse_availability, parse_event
+from .protocol.validation import (
     MAX_ANNOUNCE,
-    MAX_SAID,
+    MAX_AVAILABILITY_BODY,
+    MAX_EVENT,
     MAX_STATE,
-    Announce,
-    Availability,
-    ProtocolError,
-    announce_topic,
-    event_topic,
-    load_object,
-    parse_announce,
-    parse_said,
-    parse_sequence,
-    read_envelope,
-    state_topic,
+    get_sequence,
 )
 from .subscriptions import async_subscribe
 from .trust import HostTrust, async_get_trust
@@ -71,7 +66,7 @@ class Control:
         self._entry = coordinator.entry
         self._channel: CommandChannel | None = None
         self._event_listeners: dict[str, list[EventListener]] = {}
-        self._event_topic_start = len(event_topic(coordinator.prefix, coordinator.host_id, ""))
+        self._event_topic_start = len(coordinator.topics.event(""))
         self._opened: dict[str, tuple[object, Mapping[str, Any]]] = {}
         self._doubt: str | None = None
         self._cancel_doubt: CALLBACK_TYPE | None = None
@@ -100,7 +95,7 @@ class Control:
         elif entry.data.get(CONF_PAIRED):
             # Not while the entry is being reconfigured, which may be why it is set up just now.
             self._cancel_doubt = async_call_later(self._hass, DOUBT_DELAY, self._say_lost)
-        topic = event_topic(coordinator.prefix, coordinator.host_id, "+")
+        topic = coordinator.topics.event("+")
         await async_subscribe(self._hass, topic, self._on_event, qos=1, entry=entry)
 
     @property
@@ -122,7 +117,7 @@ class Control:
                 # It cannot be signed. What follows is no more than a question to the user.
                 coordinator.async_refuse("announce", ProtocolError("unsigned", "it is empty"))
             return None
-        topic = announce_topic(coordinator.prefix, coordinator.host_id)
+        topic = coordinator.topics.announce
         try:
             body = self.trust.open(topic, payload, MAX_ANNOUNCE)
         except ProtocolError as err:
@@ -147,8 +142,8 @@ class Control:
             ProtocolError: It is not to be believed.
         """
         if payload[:1] == b"{":
-            payload = self.trust.open(topic, payload, MAX_SAID)
-        word, order = parse_said(payload)
+            payload = self.trust.open(topic, payload, MAX_AVAILABILITY_BODY)
+        word, order = parse_availability(payload)
         return word, self.trust.accept_said(order)
 
     def open_part(self, collector: str, part: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -157,17 +152,17 @@ class Control:
         if (known := self._opened.get(collector)) is not None and known[0] == part.get("body"):
             return known[1]
         coordinator = self._coordinator
-        topic = state_topic(coordinator.prefix, coordinator.host_id)
+        topic = coordinator.topics.signed_state(collector)
         said = part.get("body")
         try:
             if "signatures" in part:
                 envelope = read_envelope(part, MAX_STATE)
-                body = self.trust.believe(f"{topic}/{collector}", envelope)
+                body = self.trust.believe(topic, envelope)
                 part = load_object(body, MAX_STATE)
             elif self.paired:
                 raise ProtocolError("unsigned", "it is not signed, and the host is paired")  # noqa: TRY301
             if self.paired:
-                self.trust.accept_state(collector, parse_sequence(part))
+                self.trust.accept_state(collector, get_sequence(part))
         except ProtocolError as err:
             coordinator.async_refuse("state", err)
             return None

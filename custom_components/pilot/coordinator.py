@@ -18,6 +18,7 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady, HomeAssistantError
 from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
+from homeassistant.util.json import json_loads
 
 from . import issues
 from .backfill.receiver import BacklogReceiver
@@ -25,16 +26,10 @@ from .const import CONF_PREFIX, DOMAIN, LOGGER
 from .control import Control
 from .devices import async_follow_host, async_forget_unannounced
 from .messages import payload_bytes
-from .protocol import (
-    Announce,
-    Availability,
-    ProtocolError,
-    Reading,
-    announce_topic,
-    availability_topic,
-    parse_state,
-    state_topic,
-)
+from .protocol.announce import Announce, Reading
+from .protocol.errors import ProtocolError
+from .protocol.messages import Availability, parse_state
+from .protocol.topics import Topics
 from .readings import Changes, Collector, Listener, NativeValue, Readings
 from .subscriptions import async_subscribe
 
@@ -70,6 +65,7 @@ class PilotCoordinator:
         self.entry = entry
         self.host_id = entry.unique_id
         self.prefix: str = entry.data[CONF_PREFIX]
+        self.topics = Topics(self.prefix, self.host_id)
         self.announce: Announce | None = None
         self.announced_at: datetime | None = None
         self.received: Counter[str] = Counter()
@@ -104,8 +100,8 @@ class PilotCoordinator:
             await self.control.async_start()
             await self.backlog.async_start()
             for topic, handler in (
-                (availability_topic(self.prefix, self.host_id), self._on_availability),
-                (announce_topic(self.prefix, self.host_id), self._on_announce),
+                (self.topics.availability, self._on_availability),
+                (self.topics.announce, self._on_announce),
             ):
                 await async_subscribe(self.hass, topic, handler, qos=1, entry=entry)
         except HomeAssistantError as err:
@@ -228,7 +224,7 @@ class PilotCoordinator:
     def _on_state(self, message: ReceiveMessage) -> None:
         self.received["state"] += 1
         try:
-            states = parse_state(payload_bytes(message.payload), self.control.open_part)
+            states = parse_state(payload_bytes(message.payload), self.control.open_part, json_loads)
         except ProtocolError as err:
             self.async_refuse("state", err)
             return
@@ -282,7 +278,7 @@ class PilotCoordinator:
 
     async def _subscribe_state(self) -> None:
         """Ask for what the collectors read: before the announce it would mean nothing."""
-        topic = state_topic(self.prefix, self.host_id)
+        topic = self.topics.state
         await async_subscribe(self.hass, topic, self._on_state, entry=self.entry)
 
     def _update_status(self) -> None:

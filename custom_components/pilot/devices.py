@@ -6,11 +6,11 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
 from .const import CONF_AUTO_TITLE, CONF_HOST_NAME, DOMAIN
-from .kinds import platform_of
+from .descriptions import platform_of
 
 if TYPE_CHECKING:
     from .coordinator import PilotConfigEntry
-    from .protocol import Announce, Host
+    from .protocol.announce import Announce, Host
 
 _MAC_LENGTH = len("00:00:00:00:00:00")
 

@@ -1,6 +1,5 @@
 """Diagnostics: what to send along with a bug report, without what is nobody's business."""
 
-from dataclasses import asdict
 from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from homeassistant.helpers import device_registry as dr
 
     from .coordinator import PilotConfigEntry, PilotCoordinator
-    from .protocol import Announce, Reading
+    from .protocol.announce import Announce, Reading
 
 TO_REDACT = {CONF_AUTO_TITLE, CONF_HOST_NAME, "id", "macs", "name", "session"}
 KINDS_TO_REDACT = {"network.ipv4", "network.ipv6", "wifi.ssid"}
@@ -71,11 +70,11 @@ def _announce(announce: Announce) -> dict[str, Any]:
     return async_redact_data(
         {
             "session": announce.session,
-            "host": asdict(announce.host),
-            "agent": asdict(announce.agent),
-            "devices": [asdict(device) for device in announce.devices.values()],
-            "conflict": announce.conflict and asdict(announce.conflict),
-            "update": announce.update and asdict(announce.update),
+            "host": announce.host._asdict(),
+            "agent": announce.agent._asdict(),
+            "devices": [device._asdict() for device in announce.devices.values()],
+            "conflict": announce.conflict and announce.conflict._asdict(),
+            "update": announce.update and announce.update._asdict(),
         },
         TO_REDACT,
     )

@@ -10,13 +10,9 @@ from homeassistant.exceptions import HomeAssistantError
 
 from .const import LOGGER, SEARCH_QUIET, SEARCH_TIME
 from .messages import payload_bytes
-from .protocol import (
-    Announce,
-    ProtocolError,
-    announce_topic,
-    parse_announce,
-    split_announce_topic,
-)
+from .protocol.announce import Announce, parse_announce
+from .protocol.errors import ProtocolError
+from .protocol.topics import Topics, split_announce_topic
 from .subscriptions import async_subscribe
 
 if TYPE_CHECKING:
@@ -61,7 +57,7 @@ async def async_search(hass: HomeAssistant, prefix: str, host_id: str = "+") -> 
         else:
             found.hosts[announced_id] = announce
 
-    await _async_listen(hass, announce_topic(prefix, host_id), heard)
+    await _async_listen(hass, Topics(prefix, host_id).announce, heard)
     return found
 
 

@@ -8,8 +8,9 @@ from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 from homeassistant.util import dt as dt_util
 
 from .coordinator import PilotConfigEntry, PilotCoordinator, ReadingsListener, Status
+from .descriptions import announced_name, platform_of, translation_key
 from .devices import async_get_device, unique_id
-from .kinds import KindMixin, Of, announced_name, platform_of, translation_key
+from .protocol.catalogue import CATALOGUE, Several
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from homeassistant.helpers import device_registry as dr
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-    from .protocol import Announce, Reading
+    from .protocol.announce import Announce, Reading
     from .readings import NativeValue
 
 ATTR_SINCE = "since"
@@ -62,11 +63,11 @@ class ReadingEntity(PilotEntity):
         """Decide all there is to decide, so that showing a value takes next to nothing."""
         super().__init__(coordinator, description, reading.key, device)
         self.reading = reading
-        if not isinstance(description, KindMixin):
+        if (kind := CATALOGUE.get(reading.kind)) is None:
             self._attr_name = announced_name(reading)
-        elif description.of is Of.MANY or (description.of is Of.MAYBE and reading.of):
+        elif kind.several is Several.YES or (kind.several is Several.OPTIONAL and reading.of):
             self._attr_translation_placeholders = {"of": reading.of or reading.value_name}
-            if description.of is Of.MAYBE:
+            if kind.several is Several.OPTIONAL:
                 self._attr_translation_key = translation_key(reading.kind, of=True)
 
     @override

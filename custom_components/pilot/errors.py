@@ -9,7 +9,7 @@ from .const import DOMAIN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .envelope import Result
+    from .protocol.messages import Result
 
 # What the user asked for cannot be; everything else is a matter of the host.
 _USERS_FAULT: Final = frozenset({"bad_arguments", "cooling_down", "not_allowed", "unknown_command"})

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
     from .coordinator import PilotConfigEntry
-    from .envelope import HostEvent
-    from .protocol import Announce
+    from .protocol.announce import Announce
+    from .protocol.messages import HostEvent
 
 PARALLEL_UPDATES = 0
 

@@ -8,7 +8,9 @@ from homeassistant.helpers import issue_registry as ir
 
 from .const import DOCUMENTATION_URL, DOMAIN
 from .markdown import Markdown, code_block, code_span, escape_markdown, markdown_placeholders
-from .protocol import PROTOCOL, Announce, Missing, ProtocolError
+from .protocol.announce import Announce, Missing
+from .protocol.errors import ProtocolError
+from .protocol.validation import PROTOCOL
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

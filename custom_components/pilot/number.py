@@ -4,26 +4,17 @@ A setting is a command with a reading that says its present value. What is shown
 the host says, never what somebody wishes.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.number import NumberEntity, NumberEntityDescription, NumberMode
 from homeassistant.components.number.const import NumberDeviceClass
 from homeassistant.const import (
-    LIGHT_LUX,
     EntityCategory,
     Platform,
-    UnitOfElectricCurrent,
-    UnitOfElectricPotential,
-    UnitOfPower,
-    UnitOfPressure,
-    UnitOfRatio,
-    UnitOfTemperature,
-    UnitOfTime,
 )
 
+from .descriptions import native_unit, translation_key
 from .entity import ReadingEntity
-from .kinds import KindMixin
 from .setting import ARGUMENT, Setting, async_add_settings
 
 if TYPE_CHECKING:
@@ -32,76 +23,62 @@ if TYPE_CHECKING:
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
     from .coordinator import PilotConfigEntry, PilotCoordinator
-    from .protocol import Limits
+    from .protocol.announce import Limits
     from .readings import NativeValue
 
 # Hosts carry out what they are asked in their own order.
 PARALLEL_UPDATES = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class PilotNumberDescription(NumberEntityDescription, KindMixin):
-    """How a kind of setting is drawn; the key is the kind."""
-
-    entity_category: EntityCategory | None = EntityCategory.CONFIG
-    mode: NumberMode | None = NumberMode.BOX
+def _describe(kind: str, device_class: NumberDeviceClass | None = None) -> NumberEntityDescription:
+    """Describe how a kind of setting is drawn; its unit stands in the catalogue."""
+    return NumberEntityDescription(
+        key=kind,
+        translation_key=translation_key(kind),
+        device_class=device_class,
+        entity_category=EntityCategory.CONFIG,
+        mode=NumberMode.BOX,
+        native_unit_of_measurement=native_unit(kind),
+    )
 
 
 DESCRIPTIONS: Final = {
     description.key: description
     for description in (
-        PilotNumberDescription(
-            key="i2c.interval",
-            translation_key="i2c_interval",
+        _describe(
+            "i2c.interval",
             device_class=NumberDeviceClass.DURATION,
-            native_unit_of_measurement=UnitOfTime.SECONDS,
         ),
-        PilotNumberDescription(key="i2c.average", translation_key="i2c_average"),
-        PilotNumberDescription(
-            key="i2c.temperature_offset",
-            translation_key="i2c_temperature_offset",
+        _describe("i2c.average"),
+        _describe(
+            "i2c.temperature_offset",
             # A difference: no 32 is added to it for who thinks in °F.
             device_class=NumberDeviceClass.TEMPERATURE_DELTA,
-            native_unit_of_measurement=UnitOfTemperature.CELSIUS,
         ),
-        PilotNumberDescription(
-            key="i2c.humidity_offset",
-            translation_key="i2c_humidity_offset",
-            native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        _describe(
+            "i2c.humidity_offset",
         ),
-        PilotNumberDescription(
-            key="i2c.pressure_offset",
-            translation_key="i2c_pressure_offset",
+        _describe(
+            "i2c.pressure_offset",
             device_class=NumberDeviceClass.PRESSURE,
-            native_unit_of_measurement=UnitOfPressure.HPA,
         ),
-        PilotNumberDescription(
-            key="i2c.illuminance_offset",
-            translation_key="i2c_illuminance_offset",
-            native_unit_of_measurement=LIGHT_LUX,
+        _describe(
+            "i2c.illuminance_offset",
         ),
-        PilotNumberDescription(
-            key="i2c.carbon_dioxide_offset",
-            translation_key="i2c_carbon_dioxide_offset",
-            native_unit_of_measurement=UnitOfRatio.PARTS_PER_MILLION,
+        _describe(
+            "i2c.carbon_dioxide_offset",
         ),
-        PilotNumberDescription(
-            key="i2c.voltage_offset",
-            translation_key="i2c_voltage_offset",
+        _describe(
+            "i2c.voltage_offset",
             device_class=NumberDeviceClass.VOLTAGE,
-            native_unit_of_measurement=UnitOfElectricPotential.VOLT,
         ),
-        PilotNumberDescription(
-            key="i2c.current_offset",
-            translation_key="i2c_current_offset",
+        _describe(
+            "i2c.current_offset",
             device_class=NumberDeviceClass.CURRENT,
-            native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
         ),
-        PilotNumberDescription(
-            key="i2c.power_offset",
-            translation_key="i2c_power_offset",
+        _describe(
+            "i2c.power_offset",
             device_class=NumberDeviceClass.POWER,
-            native_unit_of_measurement=UnitOfPower.WATT,
         ),
     )
 }
@@ -126,7 +103,7 @@ class SettingNumber(ReadingEntity, NumberEntity):
     def __init__(
         self,
         coordinator: PilotCoordinator,
-        description: PilotNumberDescription,
+        description: NumberEntityDescription,
         setting: Setting,
         device: dr.DeviceEntry,
     ) -> None:

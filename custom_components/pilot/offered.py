@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from homeassistant.const import Platform
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-    from .protocol import Announce
+    from .protocol.announce import Announce
 
 
 class OfferedEntity(PilotEntity):

@@ -11,18 +11,13 @@ from homeassistant.exceptions import HomeAssistantError
 
 from .commands import CommandChannel, NoAnswerError
 from .const import LOGGER
-from .keys import FLEET
 from .messages import payload_bytes
-from .pairing import ControllerPairing, PairingError, controller_name
-from .protocol import (
-    MAX_SAID,
-    Availability,
-    ProtocolError,
-    availability_topic,
-    open_envelope,
-    pairing_topic,
-    parse_said,
-)
+from .protocol.envelope import open_envelope
+from .protocol.errors import ProtocolError
+from .protocol.messages import Availability, parse_availability
+from .protocol.pairing import ControllerPairing, PairingError, controller_name
+from .protocol.topics import Topics
+from .protocol.validation import FLEET, MAX_AVAILABILITY_BODY
 from .subscriptions import async_subscribe
 from .trust import async_get_trust
 
@@ -45,16 +40,12 @@ _NOT_THERE: Final = {
 class _Talk:
     """What is said below a host's pairing topic, to and fro."""
 
-    def __init__(
-        self, hass: HomeAssistant, prefix: str, host_id: str, pairing: ControllerPairing
-    ) -> None:
+    def __init__(self, hass: HomeAssistant, pairing: ControllerPairing) -> None:
         """Keep who talks to whom."""
         self._hass = hass
         self._pairing = pairing
         self._said: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._availability: Availability | None = None
-        self._prefix = prefix
-        self._host_id = host_id
 
     async def async_ask(self, topic: str, payload: bytes, reply: str) -> dict[str, Any]:
         """Say something until it is answered.
@@ -95,8 +86,8 @@ class _Talk:
         """Note whether the host is there, to explain its silence."""
         try:
             # Nothing can be verified yet, and nothing depends on it but words.
-            said = open_envelope(payload_bytes(message.payload), MAX_SAID).body
-            self._availability, _ = parse_said(said)
+            said = open_envelope(payload_bytes(message.payload), MAX_AVAILABILITY_BODY).body
+            self._availability, _ = parse_availability(said)
         except ProtocolError:
             return
 
@@ -109,21 +100,20 @@ async def async_pair(hass: HomeAssistant, prefix: str, host_id: str, code: str) 
     """
     if not mqtt.is_connected(hass):
         raise PairingError("mqtt_not_connected")
+    topics = Topics(prefix, host_id)
     controller = (await async_get_trust(hass)).controller
     name = controller_name(hass.config.location_name)
     pairing = await hass.async_add_executor_job(
-        partial(ControllerPairing, code, controller, f"{prefix}/{host_id}", name)
+        partial(ControllerPairing, code, controller, topics.base, name)
     )
-    topic = partial(pairing_topic, prefix, host_id, controller)
-    talk = _Talk(hass, prefix, host_id, pairing)
+    topic = partial(topics.pairing, controller)
+    talk = _Talk(hass, pairing)
     # The host answers at once, and an answer that nobody listens for yet is lost.
     listening = asyncio.Event()
     unsubscribe = [
         await async_subscribe(hass, topic("+"), talk.heard, qos=1),
         mqtt.async_on_subscribe_done(hass, topic("+"), 1, listening.set),
-        await async_subscribe(
-            hass, availability_topic(prefix, host_id), talk.heard_availability, qos=1
-        ),
+        await async_subscribe(hass, topics.availability, talk.heard_availability, qos=1),
     ]
     try:
         with suppress(TimeoutError):

@@ -4,7 +4,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .const import MISSED_AFTER, STALE_AFTER
-from .protocol import Announce, ProtocolError, Reading, ReadingType, Value
+from .protocol.announce import Announce, Reading
+from .protocol.catalogue import ReadingType
+from .protocol.errors import ProtocolError
+from .protocol.validation import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

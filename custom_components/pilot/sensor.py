@@ -1,6 +1,5 @@
 """Sensors of Pilot: what the host reports, and what has become of it."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.sensor import (
@@ -11,7 +10,6 @@ from homeassistant.components.sensor import (
 )
 from homeassistant.const import (
     LIGHT_LUX,
-    REVOLUTIONS_PER_MINUTE,
     SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
     EntityCategory,
     Platform,
@@ -22,16 +20,16 @@ from homeassistant.const import (
     UnitOfInformation,
     UnitOfPower,
     UnitOfPressure,
-    UnitOfRatio,
     UnitOfTemperature,
     UnitOfTime,
 )
 
 from .coordinator import PilotConfigEntry, PilotCoordinator, Status
+from .descriptions import native_unit, translation_key
 from .devices import async_get_device
 from .entity import ReadingEntity, StatusEntity, async_add_announced
-from .kinds import KindMixin, Of
-from .protocol import CATALOGUE_OPTIONS, Reading, ReadingType
+from .protocol.announce import Reading
+from .protocol.catalogue import CATALOGUE, ReadingType
 from .rooms.sensor import async_add_rooms
 
 if TYPE_CHECKING:
@@ -44,487 +42,386 @@ if TYPE_CHECKING:
 PARALLEL_UPDATES = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class PilotSensorDescription(SensorEntityDescription, KindMixin):
-    """How a kind of the catalogue is drawn; the key is the kind."""
+def _describe(
+    kind: str,
+    *,
+    device_class: SensorDeviceClass | None = None,
+    entity_category: EntityCategory | None = None,
+    entity_registry_enabled_default: bool = True,
+    state_class: SensorStateClass | None = None,
+    suggested_display_precision: int | None = None,
+    suggested_unit_of_measurement: str | None = None,
+) -> SensorEntityDescription:
+    """Describe how a kind of the catalogue is drawn; its unit and options stand there."""
+    return SensorEntityDescription(
+        key=kind,
+        translation_key=translation_key(kind),
+        device_class=device_class,
+        entity_category=entity_category,
+        entity_registry_enabled_default=entity_registry_enabled_default,
+        native_unit_of_measurement=native_unit(kind),
+        options=list(CATALOGUE[kind].options) or None,
+        state_class=state_class,
+        suggested_display_precision=suggested_display_precision,
+        suggested_unit_of_measurement=suggested_unit_of_measurement,
+    )
 
 
 DESCRIPTIONS: Final = {
     description.key: description
     for description in (
         # The processor
-        PilotSensorDescription(
-            key="cpu.percent",
-            translation_key="cpu_percent",
-            native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        _describe(
+            "cpu.percent",
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="cpu.core_percent",
-            translation_key="cpu_core_percent",
+        _describe(
+            "cpu.core_percent",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="cpu.load_1m",
-            translation_key="cpu_load_1m",
+        _describe(
+            "cpu.load_1m",
             entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
         ),
-        PilotSensorDescription(
-            key="cpu.load_5m",
-            translation_key="cpu_load_5m",
+        _describe(
+            "cpu.load_5m",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
         ),
-        PilotSensorDescription(
-            key="cpu.load_15m",
-            translation_key="cpu_load_15m",
+        _describe(
+            "cpu.load_15m",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
         ),
-        PilotSensorDescription(
-            key="cpu.frequency",
-            translation_key="cpu_frequency",
+        _describe(
+            "cpu.frequency",
             device_class=SensorDeviceClass.FREQUENCY,
             entity_category=EntityCategory.DIAGNOSTIC,
-            native_unit_of_measurement=UnitOfFrequency.MEGAHERTZ,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfFrequency.GIGAHERTZ,
         ),
-        PilotSensorDescription(
-            key="cpu.temperature",
-            translation_key="cpu_temperature",
+        _describe(
+            "cpu.temperature",
             device_class=SensorDeviceClass.TEMPERATURE,
-            native_unit_of_measurement=UnitOfTemperature.CELSIUS,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="cpu.context_switches",
-            translation_key="cpu_context_switches",
+        _describe(
+            "cpu.context_switches",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement="1/s",
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
         # Memory
-        PilotSensorDescription(
-            key="memory.percent",
-            translation_key="memory_percent",
-            native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        _describe(
+            "memory.percent",
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="memory.used",
-            translation_key="memory_used",
+        _describe(
+            "memory.used",
             device_class=SensorDeviceClass.DATA_SIZE,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
-        PilotSensorDescription(
-            key="memory.available",
-            translation_key="memory_available",
+        _describe(
+            "memory.available",
             device_class=SensorDeviceClass.DATA_SIZE,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
-        PilotSensorDescription(
-            key="memory.total",
-            translation_key="memory_total",
+        _describe(
+            "memory.total",
             device_class=SensorDeviceClass.DATA_SIZE,
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
-        PilotSensorDescription(
-            key="memory.swap_percent",
-            translation_key="memory_swap_percent",
-            native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        _describe(
+            "memory.swap_percent",
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="memory.swap_used",
-            translation_key="memory_swap_used",
+        _describe(
+            "memory.swap_used",
             device_class=SensorDeviceClass.DATA_SIZE,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
-        PilotSensorDescription(
-            key="memory.swap_total",
-            translation_key="memory_swap_total",
+        _describe(
+            "memory.swap_total",
             device_class=SensorDeviceClass.DATA_SIZE,
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
         # File systems and the devices they lie on
-        PilotSensorDescription(
-            key="disk.used_percent",
-            translation_key="disk_used_percent",
-            native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
-            of=Of.MANY,
+        _describe(
+            "disk.used_percent",
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="disk.used",
-            translation_key="disk_used",
+        _describe(
+            "disk.used",
             device_class=SensorDeviceClass.DATA_SIZE,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
-        PilotSensorDescription(
-            key="disk.free",
-            translation_key="disk_free",
+        _describe(
+            "disk.free",
             device_class=SensorDeviceClass.DATA_SIZE,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
-        PilotSensorDescription(
-            key="disk.total",
-            translation_key="disk_total",
+        _describe(
+            "disk.total",
             device_class=SensorDeviceClass.DATA_SIZE,
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
-            of=Of.MANY,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
-        PilotSensorDescription(
-            key="disk_io.read_rate",
-            translation_key="disk_io_read_rate",
+        _describe(
+            "disk_io.read_rate",
             device_class=SensorDeviceClass.DATA_RATE,
-            native_unit_of_measurement=UnitOfDataRate.BYTES_PER_SECOND,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfDataRate.MEGABYTES_PER_SECOND,
         ),
-        PilotSensorDescription(
-            key="disk_io.write_rate",
-            translation_key="disk_io_write_rate",
+        _describe(
+            "disk_io.write_rate",
             device_class=SensorDeviceClass.DATA_RATE,
-            native_unit_of_measurement=UnitOfDataRate.BYTES_PER_SECOND,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfDataRate.MEGABYTES_PER_SECOND,
         ),
         # Network
-        PilotSensorDescription(
-            key="network.download_rate",
-            translation_key="network_download_rate",
+        _describe(
+            "network.download_rate",
             device_class=SensorDeviceClass.DATA_RATE,
-            native_unit_of_measurement=UnitOfDataRate.BYTES_PER_SECOND,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfDataRate.MEGABITS_PER_SECOND,
         ),
-        PilotSensorDescription(
-            key="network.upload_rate",
-            translation_key="network_upload_rate",
+        _describe(
+            "network.upload_rate",
             device_class=SensorDeviceClass.DATA_RATE,
-            native_unit_of_measurement=UnitOfDataRate.BYTES_PER_SECOND,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfDataRate.MEGABITS_PER_SECOND,
         ),
-        PilotSensorDescription(
-            key="network.received",
-            translation_key="network_received",
+        _describe(
+            "network.received",
             device_class=SensorDeviceClass.DATA_SIZE,
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
-            of=Of.MANY,
             state_class=SensorStateClass.TOTAL_INCREASING,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
-        PilotSensorDescription(
-            key="network.sent",
-            translation_key="network_sent",
+        _describe(
+            "network.sent",
             device_class=SensorDeviceClass.DATA_SIZE,
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
-            of=Of.MANY,
             state_class=SensorStateClass.TOTAL_INCREASING,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
         ),
-        PilotSensorDescription(
-            key="network.ipv4",
-            translation_key="network_ipv4",
+        _describe(
+            "network.ipv4",
             entity_category=EntityCategory.DIAGNOSTIC,
-            of=Of.MANY,
         ),
-        PilotSensorDescription(
-            key="network.ipv6",
-            translation_key="network_ipv6",
+        _describe(
+            "network.ipv6",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            of=Of.MANY,
         ),
-        PilotSensorDescription(
-            key="wifi.ssid",
-            translation_key="wifi_ssid",
+        _describe(
+            "wifi.ssid",
             entity_category=EntityCategory.DIAGNOSTIC,
-            of=Of.MANY,
         ),
-        PilotSensorDescription(
-            key="wifi.signal",
-            translation_key="wifi_signal",
+        _describe(
+            "wifi.signal",
             device_class=SensorDeviceClass.SIGNAL_STRENGTH,
             entity_category=EntityCategory.DIAGNOSTIC,
-            native_unit_of_measurement=SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
         # Heat and air inside the machine
-        PilotSensorDescription(
-            key="temperature.sensor",
-            translation_key="temperature_sensor",
+        _describe(
+            "temperature.sensor",
             device_class=SensorDeviceClass.TEMPERATURE,
             entity_category=EntityCategory.DIAGNOSTIC,
-            native_unit_of_measurement=UnitOfTemperature.CELSIUS,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="fan.speed",
-            translation_key="fan_speed",
+        _describe(
+            "fan.speed",
             entity_category=EntityCategory.DIAGNOSTIC,
-            native_unit_of_measurement=REVOLUTIONS_PER_MINUTE,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
         # Power
-        PilotSensorDescription(
-            key="battery.level",
-            translation_key="battery_level",
+        _describe(
+            "battery.level",
             device_class=SensorDeviceClass.BATTERY,
-            native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="battery.state",
-            translation_key="battery_state",
+        _describe(
+            "battery.state",
             device_class=SensorDeviceClass.ENUM,
-            of=Of.MANY,
-            options=list(CATALOGUE_OPTIONS["battery.state"]),
         ),
-        PilotSensorDescription(
-            key="battery.time_left",
-            translation_key="battery_time_left",
+        _describe(
+            "battery.time_left",
             device_class=SensorDeviceClass.DURATION,
-            native_unit_of_measurement=UnitOfTime.SECONDS,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
             suggested_unit_of_measurement=UnitOfTime.MINUTES,
         ),
-        PilotSensorDescription(
-            key="battery.power",
-            translation_key="battery_power",
+        _describe(
+            "battery.power",
             device_class=SensorDeviceClass.POWER,
-            native_unit_of_measurement=UnitOfPower.WATT,
-            of=Of.MANY,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
         ),
         # The system
-        PilotSensorDescription(
-            key="system.started",
-            translation_key="system_started",
+        _describe(
+            "system.started",
             device_class=SensorDeviceClass.UPTIME,
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
-        PilotSensorDescription(
-            key="system.users",
-            translation_key="system_users",
+        _describe(
+            "system.users",
             entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="system.processes",
-            translation_key="system_processes",
+        _describe(
+            "system.processes",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="system.os",
-            translation_key="system_os",
+        _describe(
+            "system.os",
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
-        PilotSensorDescription(
-            key="system.kernel",
-            translation_key="system_kernel",
+        _describe(
+            "system.kernel",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
         ),
         # The agent itself
-        PilotSensorDescription(
-            key="agent.memory",
-            translation_key="agent_memory",
+        _describe(
+            "agent.memory",
             device_class=SensorDeviceClass.DATA_SIZE,
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfInformation.BYTES,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.MEBIBYTES,
         ),
-        PilotSensorDescription(
-            key="agent.cpu_time",
-            translation_key="agent_cpu_time",
+        _describe(
+            "agent.cpu_time",
             device_class=SensorDeviceClass.DURATION,
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
-            native_unit_of_measurement=UnitOfTime.SECONDS,
             state_class=SensorStateClass.TOTAL_INCREASING,
             suggested_display_precision=1,
         ),
-        PilotSensorDescription(
-            key="agent.reconnects",
-            translation_key="agent_reconnects",
+        _describe(
+            "agent.reconnects",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
             state_class=SensorStateClass.TOTAL_INCREASING,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="agent.dropped_messages",
-            translation_key="agent_dropped_messages",
+        _describe(
+            "agent.dropped_messages",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
             state_class=SensorStateClass.TOTAL_INCREASING,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="agent.refused_messages",
-            translation_key="agent_refused_messages",
+        _describe(
+            "agent.refused_messages",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
             state_class=SensorStateClass.TOTAL_INCREASING,
             suggested_display_precision=0,
         ),
         # Room sensors
-        PilotSensorDescription(
-            key="temperature",
-            translation_key="temperature",
+        _describe(
+            "temperature",
             device_class=SensorDeviceClass.TEMPERATURE,
-            native_unit_of_measurement=UnitOfTemperature.CELSIUS,
-            of=Of.MAYBE,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
         ),
-        PilotSensorDescription(
-            key="humidity",
-            translation_key="humidity",
+        _describe(
+            "humidity",
             device_class=SensorDeviceClass.HUMIDITY,
-            native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
-            of=Of.MAYBE,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="pressure",
-            translation_key="pressure",
+        _describe(
+            "pressure",
             device_class=SensorDeviceClass.ATMOSPHERIC_PRESSURE,
-            native_unit_of_measurement=UnitOfPressure.HPA,
-            of=Of.MAYBE,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
         ),
-        PilotSensorDescription(
-            key="illuminance",
-            translation_key="illuminance",
+        _describe(
+            "illuminance",
             device_class=SensorDeviceClass.ILLUMINANCE,
-            native_unit_of_measurement=LIGHT_LUX,
-            of=Of.MAYBE,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
-        PilotSensorDescription(
-            key="carbon_dioxide",
-            translation_key="carbon_dioxide",
+        _describe(
+            "carbon_dioxide",
             device_class=SensorDeviceClass.CO2,
-            native_unit_of_measurement=UnitOfRatio.PARTS_PER_MILLION,
-            of=Of.MAYBE,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
         # Meters of voltage and current
-        PilotSensorDescription(
-            key="voltage",
-            translation_key="voltage",
+        _describe(
+            "voltage",
             device_class=SensorDeviceClass.VOLTAGE,
-            native_unit_of_measurement=UnitOfElectricPotential.VOLT,
-            of=Of.MAYBE,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
         ),
-        PilotSensorDescription(
-            key="current",
-            translation_key="current",
+        _describe(
+            "current",
             device_class=SensorDeviceClass.CURRENT,
-            native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
-            of=Of.MAYBE,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=3,
         ),
-        PilotSensorDescription(
-            key="power",
-            translation_key="power",
+        _describe(
+            "power",
             device_class=SensorDeviceClass.POWER,
-            native_unit_of_measurement=UnitOfPower.WATT,
-            of=Of.MAYBE,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
         ),

@@ -27,7 +27,7 @@ from .access import Caller, async_register_action
 from .const import DOMAIN
 from .devices import host_identifier, unique_id
 from .offered import entity_key
-from .protocol import is_key
+from .protocol.validation import is_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

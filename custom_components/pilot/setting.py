@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
     from .coordinator import PilotConfigEntry, PilotCoordinator
-    from .protocol import Announce, Command, Reading
+    from .protocol.announce import Announce, Command, Reading
 
 ARGUMENT: Final = "value"
 """The argument of a command that sets something."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-    from .protocol import Announce
+    from .protocol.announce import Announce
 
 # Hosts are independent of each other.
 PARALLEL_UPDATES = 0

@@ -13,9 +13,11 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
-from .envelope import verified_body
-from .keys import FLEET, Keys, derive, is_controller
-from .protocol import MAX_ANNOUNCE, Announce, Envelope, Order, ProtocolError, open_envelope
+from .protocol.announce import Announce
+from .protocol.envelope import Envelope, open_envelope, verified_body
+from .protocol.errors import ProtocolError
+from .protocol.signing import Keys, derive
+from .protocol.validation import FLEET, MAX_ANNOUNCE, Order, is_controller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -226,8 +228,6 @@ class HostTrust:
         """
         if self.keys is None:
             return envelope.body
-        if not envelope.signatures:
-            raise ProtocolError("unsigned", "it is not signed, and the host is paired")
         return verified_body(self.keys, topic, envelope)
 
     def accept_announce(self, announce: Announce) -> bool:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
     from .coordinator import PilotConfigEntry
-    from .envelope import HostEvent
-    from .protocol import Announce, Update
+    from .protocol.announce import Announce, Update
+    from .protocol.messages import HostEvent
 
 # A host refuses a second update while one is under way; different hosts do not mind each other.
 PARALLEL_UPDATES = 0

@@ -21,7 +21,7 @@ from companion_agent.cli import doctor, main
 from companion_agent.clock import Moment
 from companion_agent.config import Broker, Config
 from companion_agent.ipc.server import LocalServer
-from companion_agent.protocol import Topics
+from companion_agent.protocol.topics import Topics
 
 from .bench import HOST, House, Mosquitto, free_port
 

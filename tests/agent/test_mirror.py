@@ -13,6 +13,7 @@ from companion_agent.config.model import Config, V1Topics
 from companion_agent.config.show import show
 from companion_agent.errors import Unavailable
 from companion_agent.mqtt.legacy_v1 import TABLE, flatten
+from companion_agent.protocol.catalogue import CATALOGUE
 
 from .bench import (
     HOST,
@@ -24,7 +25,6 @@ from .bench import (
     Mosquitto,
     RunningAgent,
 )
-from .fixtures.catalogue import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,7 +116,7 @@ def test_every_state_has_a_name_of_v1_and_a_text(collector: str, values: dict[st
 
 
 def test_the_table_is_about_readings_that_there_are() -> None:
-    assert {flat.key.replace(".*", "") for flat in TABLE} <= KINDS.keys()
+    assert {flat.key.replace(".*", "") for flat in TABLE} <= CATALOGUE.keys()
 
 
 def test_the_documentation_has_the_table() -> None:

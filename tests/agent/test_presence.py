@@ -10,12 +10,14 @@ import pytest
 from companion_agent.mqtt.connection import Message
 from companion_agent.mqtt.publisher import Presence, Standing
 from companion_agent.plugins.agent import Counters
-from companion_agent.protocol import Conflict, Topics
+from companion_agent.protocol.topics import Topics
 
 from .bench import HOST, PREFIX, StillClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from companion_agent.protocol.announce import Conflict
 
 OURS = "5e551017aaaaaaaa"
 THEIRS = "b0b0b0b0b0b0b0b0"

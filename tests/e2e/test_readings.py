@@ -8,9 +8,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from harness.host import NO_VALUE, OF_THE_HOST, is_of_tests
-from harness.units import KINDS, in_native
+from harness.units import in_native
 import pytest
 
+from companion_agent.protocol.catalogue import CATALOGUE, ReadingType
 from stack.process import wait_for
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from conftest import MakeHost
     from harness.host import Host, State
 
+    from companion_agent.protocol.catalogue import Kind
     from stack.netns import Network
 
 STATIC = {
@@ -108,7 +110,7 @@ def test_units_are_those_of_the_catalogue(host: Host) -> None:
     wrong = {}
 
     for key, state in _states(host).items():
-        native = KINDS[_kind(host, key)]["unit"]
+        native = CATALOGUE[_kind(host, key)].unit
         shown = state["attributes"].get("unit_of_measurement", "")
         try:
             in_native(1, shown, native)
@@ -134,7 +136,7 @@ def test_values_are_not_longer_than_anybody_reads(host: Host) -> None:
     long = {
         key: state["state"]
         for key, state in _states(host).items()
-        if KINDS[_kind(host, key)]["type"] == "number"
+        if CATALOGUE[_kind(host, key)].type is ReadingType.NUMBER
         and len(state["state"].partition(".")[2]) > 3
         and not _has_display_precision(host, registry[key]["entity_id"])
     }
@@ -214,18 +216,18 @@ def _states(host: Host) -> dict[str, State]:
 
 def _values(host: Host) -> dict[str, Any]:
     """Return what is shown of all readings, in the units of the catalogue."""
-    return {key: _value(state, KINDS[_kind(host, key)]) for key, state in _states(host).items()}
+    return {key: _value(state, CATALOGUE[_kind(host, key)]) for key, state in _states(host).items()}
 
 
-def _value(state: State, kind: Mapping[str, Any]) -> Any:
+def _value(state: State, kind: Kind) -> Any:
     text = state["state"]
-    match kind["type"]:
-        case "number":
+    match kind.type:
+        case ReadingType.NUMBER:
             shown = state["attributes"].get("unit_of_measurement", "")
-            return in_native(float(text), shown, kind["unit"])
-        case "boolean":
+            return in_native(float(text), shown, kind.unit)
+        case ReadingType.BOOLEAN:
             return text == "on"
-        case "timestamp":
+        case ReadingType.TIMESTAMP:
             return datetime.fromisoformat(text)
         case _:
             return text
@@ -236,7 +238,7 @@ def _expected(reading: Mapping[str, Any]) -> Any:
     value = reading["value"]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return pytest.approx(value, rel=1e-9)
-    if KINDS[reading["kind"]]["type"] == "timestamp":
+    if CATALOGUE[reading["kind"]].type is ReadingType.TIMESTAMP:
         return datetime.fromisoformat(value)
     return value
 

@@ -21,19 +21,16 @@ with atheris.instrument_imports(include=["companion_agent", "json"]):
     from companion_agent.ipc.server import Lines
     from companion_agent.models import Argument, Command
     from companion_agent.plugins.base import CommandGroup
+    from companion_agent.protocol.encoding import dump
+    from companion_agent.protocol.envelope import parse_controller_envelope, seal
+    from companion_agent.protocol.errors import ProtocolError
+    from companion_agent.protocol.messages import REASONS, parse_request
+    from companion_agent.protocol.pairing import parse_pair_confirm, parse_pair_request
+    from companion_agent.protocol.signing import derive
     from companion_agent.security.audit import AuditLog
-    from companion_agent.security.authorizer import REASONS, Dispatcher, Job
-    from companion_agent.security.envelope import (
-        MalformedError,
-        dump,
-        parse_envelope,
-        parse_request,
-        seal,
-    )
+    from companion_agent.security.authorizer import Dispatcher, Job
     from companion_agent.security.key_store import TrustStore
     from companion_agent.security.keyring import KeyRing
-    from companion_agent.security.keys import derive
-    from companion_agent.security.pairing import parse_pair_confirm, parse_pair_request
     from companion_agent.security.policy import Policy
 
 HOST = "9c3f6f0e3a5b4d21"
@@ -55,7 +52,9 @@ BODY = dump(
     }
 )
 GENUINE = seal(
-    f"{BASE}/command/{KEY}", BODY, {CONTROLLER: derive(SECRET, "pilot/v2", HOST).command}
+    f"{BASE}/command/{KEY}",
+    BODY,
+    {CONTROLLER: derive(CONTROLLER, SECRET, "pilot/v2", HOST).command},
 ).encode()
 
 
@@ -111,21 +110,21 @@ class _Bench:
 
 def _envelope(data: bytes) -> None:
     try:
-        envelope = parse_envelope(data)
+        envelope = parse_controller_envelope(data)
         request = parse_request(envelope)
-    except MalformedError:
+    except ProtocolError:
         return
     assert request.counter > 0
     assert envelope.key_id in (request.controller, "fleet")
     again = seal("topic", envelope.body, {envelope.key_id: b"key"})
-    assert parse_envelope(again.encode()).body == envelope.body
+    assert parse_controller_envelope(again.encode()).body == envelope.body
 
 
 def _pairing(data: bytes) -> None:
     for read in (parse_pair_request, parse_pair_confirm):
         try:
             read(data)
-        except MalformedError:
+        except ProtocolError:
             continue
 
 
@@ -135,7 +134,7 @@ def _lines(data: bytes) -> None:
         for part in (data[: len(data) // 2], data[len(data) // 2 :]):
             for message in lines.feed(part):
                 dump(message)
-    except (MalformedError, ValueError):
+    except (ProtocolError, ValueError):
         pass
 
 
@@ -146,7 +145,7 @@ def _dispatch(bench: _Bench, data: bytes, *, retained: bool) -> None:
     if jobs:
         # What is signed may be wrapped in other white space, and is the only thing that acts.
         assert not retained
-        assert parse_envelope(data).body == BODY
+        assert parse_controller_envelope(data).body == BODY
 
 
 def _changed(provider: atheris.FuzzedDataProvider) -> bytes:
@@ -170,7 +169,7 @@ def _changed(provider: atheris.FuzzedDataProvider) -> bytes:
 def _rewrapped(provider: atheris.FuzzedDataProvider) -> bytes:
     """Return a command with a valid signature over whatever body."""
     body = provider.ConsumeUnicodeNoSurrogates(2048)
-    keys = derive(SECRET, "pilot/v2", HOST)
+    keys = derive(CONTROLLER, SECRET, "pilot/v2", HOST)
     return seal(f"{BASE}/command/{KEY}", body, {CONTROLLER: keys.command}).encode()
 
 

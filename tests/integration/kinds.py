@@ -1,12 +1,11 @@
 """A host that reports everything in the catalogue."""
 
 import copy
-import json
 from typing import Any
 
-from .conftest import ANNOUNCE, CONTRACT
+from custom_components.pilot.protocol.catalogue import CATALOGUE, ReadingType, Several
 
-KINDS: dict[str, dict[str, Any]] = json.loads((CONTRACT / "kinds.json").read_text())
+from .conftest import ANNOUNCE
 
 _VALUES: dict[str, Any] = {
     "number": 42,
@@ -34,13 +33,13 @@ def all_kinds() -> dict[str, Any]:
     """Return an announce with one reading of each kind, and a second of those that may be many."""
     announce = copy.deepcopy(ANNOUNCE)
     readings = []
-    for kind, says in KINDS.items():
+    for kind, says in CATALOGUE.items():
         key = key_of(kind)
         reading = {"key": key, "kind": kind}
-        if says["of"] == "optional":
+        if says.several is Several.OPTIONAL:
             readings.append({"key": f"{key}-2", "kind": kind, "of": "shelf"})
             reading["device"] = "aht20-1-38"
-        elif says["of"]:
+        elif says.several is Several.YES:
             reading["of"] = _OF.get(kind.partition(".")[0], "coretemp Package id 0")
         readings.append(reading)
     announce["readings"] = readings
@@ -54,11 +53,11 @@ def all_values() -> dict[str, dict[str, Any]]:
     """Return a value of each of these readings, by collector."""
     values: dict[str, dict[str, Any]] = {}
     for reading in all_kinds()["readings"]:
-        says = KINDS[reading["kind"]]
+        says = CATALOGUE[reading["kind"]]
         collector, _, name = reading["key"].partition(".")
-        if says["type"] == "enum":
-            value = says["options"][0]
+        if says.type is ReadingType.ENUM:
+            value = says.options[0]
         else:
-            value = _NUMBERS.get(says["unit"], _VALUES[says["type"]])
+            value = _NUMBERS.get(says.unit, _VALUES[says.type])
         values.setdefault(collector, {})[name] = value
     return values

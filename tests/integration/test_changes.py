@@ -1,7 +1,6 @@
 """Hosts change: disks are plugged in, computers are renamed, agents are updated."""
 
 import copy
-import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -200,7 +199,7 @@ async def test_entities_may_overlap(hass: HomeAssistant, online: FakeHost) -> No
     """The new one has come before the old one goes; and one has come too late."""
     coordinator = hass.config_entries.async_get_entry("01JPILOT").runtime_data
     reading = coordinator.announce.readings["disk.root.used_percent"]
-    late = dataclasses.replace(reading, key="disk.gone.used_percent")
+    late = reading._replace(key="disk.gone.used_percent")
     old, new = Mock(), Mock()
 
     stop_old = coordinator.async_listen(reading, old)

@@ -6,10 +6,10 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 
 from custom_components.pilot import binary_sensor, number, sensor
-from custom_components.pilot.protocol import CATALOGUE, CATALOGUE_OPTIONS
+from custom_components.pilot.protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
 
 from .conftest import HOST_ID, FakeHost
-from .kinds import KINDS, all_kinds, all_values
+from .kinds import all_kinds, all_values
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -64,7 +64,7 @@ async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHo
 
     # Connection, status, whether it is paired, and the room: that nobody has told yet. What can
     # be set is drawn as a number, on hosts that are paired.
-    shown = [one for one in all_kinds()["readings"] if not KINDS[one["kind"]].get("setting")]
+    shown = [one for one in all_kinds()["readings"] if one["kind"] not in SETTINGS]
     assert len(states) == len(shown) + 4
     assert [state.entity_id for state in states if state.state in ("unavailable", "unknown")] == [
         "sensor.aht20_room"
@@ -98,40 +98,28 @@ async def test_devices(
 # --- The catalogue ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_kind_is_described(kind: str) -> None:
-    """As docs/protocol.md has it: type, unit and options."""
-    says = KINDS[kind]
+def test_every_kind_is_described_on_its_platform() -> None:
+    """And nothing else is: a description that is not in the catalogue is a mistake."""
+    booleans = {k.name for k in CATALOGUE.values() if k.type is ReadingType.BOOLEAN}
 
-    assert CATALOGUE[kind] == says["type"]
-    assert list(CATALOGUE_OPTIONS.get(kind, ())) == says.get("options", [])
-    if says.get("setting"):
-        assert kind in number.DESCRIPTIONS
-    elif says["type"] == "boolean":
-        assert kind in binary_sensor.DESCRIPTIONS
-    else:
-        description = sensor.DESCRIPTIONS[kind]
-        assert (description.native_unit_of_measurement or "") == says["unit"]
-        assert description.options == says.get("options")
-        # A number is drawn as one, a text is not.
-        assert (description.suggested_display_precision is not None) == (says["type"] == "number")
+    assert set(number.DESCRIPTIONS) == SETTINGS
+    assert set(binary_sensor.DESCRIPTIONS) == booleans
+    assert set(sensor.DESCRIPTIONS) == set(CATALOGUE) - SETTINGS - booleans
 
 
-def test_nothing_else_is_described() -> None:
-    """A description that is not in the catalogue is a mistake in one of them."""
-    assert set(CATALOGUE) == set(KINDS)
-    assert set(DESCRIPTIONS) == set(KINDS)
+@pytest.mark.parametrize("kind", sorted(sensor.DESCRIPTIONS))
+def test_a_number_is_drawn_as_one_and_a_text_is_not(kind: str) -> None:
+    """Home Assistant tells them apart by a precision."""
+    description = sensor.DESCRIPTIONS[kind]
+
+    is_number = CATALOGUE[kind].type is ReadingType.NUMBER
+    assert (description.suggested_display_precision is not None) == is_number
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_of_is_as_the_catalogue_says(kind: str) -> None:
-    """Whether there may be many of a kind."""
-    description = DESCRIPTIONS[kind]
-
-    assert (
-        description.of.value == {True: "many", False: "one", "optional": "maybe"}[KINDS[kind]["of"]]
-    )
-    assert description.translation_key == kind.replace(".", "_")
+@pytest.mark.parametrize("kind", sorted(DESCRIPTIONS))
+def test_every_kind_has_its_translation(kind: str) -> None:
+    """Translations are found by the kind's name."""
+    assert DESCRIPTIONS[kind].translation_key == kind.replace(".", "_")
 
 
 # --- Kinds that only the host knows ----------------------------------------------------------

@@ -23,7 +23,7 @@ from custom_components.pilot.markdown import (
     escape_markdown_lines,
     markdown_placeholders,
 )
-from custom_components.pilot.protocol import parse_announce
+from custom_components.pilot.protocol.announce import parse_announce
 
 from .conftest import ANNOUNCE, HOST_ID, ROOT, FakeHost, make_entry
 

@@ -28,8 +28,10 @@ from custom_components.pilot import (
     update,
 )
 from custom_components.pilot.coordinator import Status
-from custom_components.pilot.kinds import Of, translation_key
-from custom_components.pilot.protocol import CATALOGUE_OPTIONS
+from custom_components.pilot.descriptions import translation_key
+from custom_components.pilot.protocol.catalogue import CATALOGUE, Several
+from custom_components.pilot.protocol.messages import REASONS
+from custom_components.pilot.protocol.topics import DEFAULT_PREFIX
 from custom_components.pilot.rooms import model as placement, services as placement_services
 from custom_components.pilot.rooms.quantities import QUANTITIES
 
@@ -92,10 +94,10 @@ def test_every_entity_has_a_name(language: str) -> None:
         "update": {update.DESCRIPTION.translation_key: set()},
     }
     for platform, module in (("binary_sensor", binary_sensor), ("sensor", sensor)):
-        for kind, description in module.DESCRIPTIONS.items():
-            many = description.of is Of.MANY
-            expected[platform][translation_key(kind)] = {"of"} if many else set()
-            if description.of is Of.MAYBE:
+        for kind in module.DESCRIPTIONS:
+            several = CATALOGUE[kind].several
+            expected[platform][translation_key(kind)] = {"of"} if several is Several.YES else set()
+            if several is Several.OPTIONAL:
                 expected[platform][translation_key(kind, of=True)] = {"of"}
 
     assert {
@@ -113,8 +115,14 @@ def test_every_option_is_translated(language: str) -> None:
     assert set(entity["sensor"]["status"]["state"]) == statuses
     attribute = entity["binary_sensor"]["connectivity"]["state_attributes"]["status"]
     assert set(attribute["state"]) == statuses
-    for kind, options in CATALOGUE_OPTIONS.items():
-        assert set(entity["sensor"][translation_key(kind)]["state"]) == set(options)
+    for kind in CATALOGUE.values():
+        if kind.options:
+            assert set(entity["sensor"][translation_key(kind.name)]["state"]) == set(kind.options)
+
+
+def test_every_reason_of_a_rejection_has_words() -> None:
+    """Whatever a host of this protocol answers."""
+    assert set(errors.BY_REASON) == {*REASONS, "failed"}
 
 
 def test_every_issue_and_error_is_told() -> None:
@@ -230,7 +238,7 @@ def test_manifest() -> None:
 
     assert list(manifest) == ["domain", "name", *sorted(manifest.keys() - {"domain", "name"})]
     assert manifest["domain"] == const.DOMAIN
-    assert manifest["mqtt"] == [f"{const.DEFAULT_PREFIX}/+/announce"]
+    assert manifest["mqtt"] == [f"{DEFAULT_PREFIX}/+/announce"]
     assert manifest["requirements"] == ["spake2==0.9", "wakeonlan==3.3.0"]
 
 

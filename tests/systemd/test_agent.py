@@ -15,8 +15,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 import pytest
 
-from companion_agent.security.envelope import dump, seal
-from companion_agent.security.keys import FLEET, derive
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.envelope import seal
+from companion_agent.protocol.signing import derive
+from companion_agent.protocol.validation import FLEET
 from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
 from stack.process import wait_for
 
@@ -94,7 +96,7 @@ class House:
             "time": time.time(),
             "args": args,
         }
-        keys = derive(FLEET_KEY, PREFIX, host)
+        keys = derive(FLEET, FLEET_KEY, PREFIX, host)
         payload = seal(topic, dump(request), {FLEET: keys.command})
         self._client.publish(topic, payload, 0).wait_for_publish(10)
         return wait_for(lambda: self._result(key, request["id"]), f"the result of {key}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import voluptuous as vol
 
-from companion_agent import protocol
 from companion_agent.config.model import Tls
 from companion_agent.config.schema import LEVELS
 from companion_agent.config.source import parse_broker
@@ -27,6 +26,7 @@ from companion_agent.config.values import (
     Text,
     Topic,
 )
+from companion_agent.protocol.validation import MAX_INTERVAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -364,7 +364,7 @@ def seconds_of(value: Raw, least: float) -> float:
         vol.Invalid: It is no time, or shorter than the least.
     """
     text = re.sub(r"\s*s(ec(onds?)?)?$", "", value) if isinstance(value, str) else value
-    return Seconds(least, protocol.MAX_INTERVAL)(text)
+    return Seconds(least, MAX_INTERVAL)(text)
 
 
 def _number(seconds: float) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from companion_agent import identity, platforms
 from companion_agent.cli import doctor
 from companion_agent.config import Tls, default_state_dir
-from companion_agent.protocol import Topics
+from companion_agent.protocol.topics import DEFAULT_PREFIX, Topics
 
 if TYPE_CHECKING:
     from companion_agent.cli.doctor import Check
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 Cure = Literal["login", "authority", "address"]
 
-_PREFIX = "pilot/v2"
 _BIRTH = "homeassistant/status"
 
 
@@ -63,7 +62,7 @@ def attempt(broker: Broker, config: Config | None, *, may_encrypt: bool) -> Tria
     logging.getLogger("companion_agent").setLevel(logging.CRITICAL)
     folder = config.state_dir if config else default_state_dir()
     host = identity.known_host_id(folder, platforms.current())
-    topics = Topics(config.topic_prefix if config else _PREFIX, host)
+    topics = Topics(config.topic_prefix if config else DEFAULT_PREFIX, host)
     birth = config.birth_topic if config else _BIRTH
     trial = Trial(broker, tuple(doctor.check_broker(broker, topics, birth)))
     if may_encrypt and broker.tls is None and trial.cure == "address":

@@ -17,7 +17,7 @@ from companion_agent.config import (
     load,
 )
 from companion_agent.config.values import read_secret
-from companion_agent.security.keys import fleet_secret
+from companion_agent.protocol.signing import fleet_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -25,8 +25,8 @@ from homeassistant.helpers.recorder import get_instance, session_scope
 from homeassistant.util import dt as dt_util
 from sqlalchemy import func
 
+from ..protocol.backlog import Point
 from ..rooms.rooms import HOUR, Hour, hour_of
-from .chunk import Point
 from .hours import PERIOD, Counter, Series, counted_hours, merge, shared_hour
 from .store import MAX_AGE, Kept
 

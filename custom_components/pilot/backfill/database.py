@@ -14,8 +14,8 @@ from homeassistant.exceptions import UnsupportedStorageVersionError
 from homeassistant.helpers.json import json_dumps
 from homeassistant.util.json import json_loads_object
 
+from ..protocol.backlog import Point
 from ..rooms.rooms import Hour
-from .chunk import Point
 from .store import HostBacklog, Kept
 
 VERSION: Final = 1

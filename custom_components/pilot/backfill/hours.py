@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..protocol.backlog import Point
 from ..rooms.rooms import HOUR, Hour
-from .chunk import Point
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

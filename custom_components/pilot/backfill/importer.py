@@ -45,7 +45,7 @@ from .store import (
 )
 
 if TYPE_CHECKING:
-    from .chunk import Chunk
+    from ..protocol.backlog import Chunk
 
 AT_ONCE: Final = 20
 """Statistics that are computed before any of them is written."""

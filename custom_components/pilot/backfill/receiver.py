@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 from homeassistant.components import mqtt
 from homeassistant.core import callback
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers.json import json_bytes
 
 from ..const import LOGGER
-from ..envelope import seal
 from ..messages import payload_bytes
-from ..protocol import ProtocolError, ReadingType, acknowledge_topic, backlog_topic
+from ..protocol.backlog import Chunk, acknowledgement_body, parse_chunk
+from ..protocol.catalogue import ReadingType
+from ..protocol.envelope import seal
+from ..protocol.errors import ProtocolError
+from ..protocol.validation import MAX_CHUNK, MAX_CHUNK_ENVELOPE
 from ..subscriptions import async_subscribe
 from ..trust import async_get_trust
-from .chunk import MAX_CHUNK, MAX_CHUNK_ENVELOPE, Chunk, parse_chunk
 from .runtime import BACKLOG
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class BacklogReceiver:
     async def async_start(self) -> None:
         """Begin to listen; it ends when the config entry is unloaded."""
         coordinator = self._coordinator
-        topic = backlog_topic(coordinator.prefix, coordinator.host_id)
+        topic = coordinator.topics.backlog
         await async_subscribe(self._hass, topic, self._on_chunk, qos=1, entry=coordinator.entry)
 
     @callback
@@ -90,11 +91,11 @@ class BacklogReceiver:
 
     async def _acknowledge(self, chunk: Chunk) -> None:
         coordinator = self._coordinator
-        topic = acknowledge_topic(coordinator.prefix, coordinator.host_id)
+        topic = coordinator.topics.acknowledge
         trust = await async_get_trust(self._hass)
-        body = {"chunk": chunk.id, "controller": trust.controller}
         keys = coordinator.control.trust.keys
-        payload = json_bytes(body) if keys is None else seal(keys, topic, body)
+        signing = {} if keys is None else {keys.key_id: keys.command}
+        payload = seal(topic, acknowledgement_body(chunk.id, trust.controller), signing).encode()
         try:
             await mqtt.async_publish(self._hass, topic, payload, qos=1)
         except HomeAssistantError as err:

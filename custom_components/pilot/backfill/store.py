@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 from homeassistant.core import HomeAssistant
 
 from ..const import DOMAIN
+from ..protocol.backlog import Chunk, Point
 from ..rooms.rooms import HOUR, Hour, hour_of
 from ..storage import AtomicStore
-from .chunk import Chunk, Point
 from .hours import Series, combine
 
 if TYPE_CHECKING:

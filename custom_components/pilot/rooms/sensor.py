@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
     from ..coordinator import PilotConfigEntry, PilotCoordinator
-    from ..protocol import Announce
+    from ..protocol.announce import Announce
     from .tracker import Tracker
 
 ROOM: Final = SensorEntityDescription(

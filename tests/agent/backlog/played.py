@@ -11,7 +11,7 @@ from companion_agent.buffer.buffer import Backlog
 from companion_agent.buffer.settings import FILE, BacklogConfig
 from companion_agent.clock import Clocks
 from companion_agent.mqtt.publisher import Standing
-from companion_agent.protocol import Topics
+from companion_agent.protocol.topics import Topics
 from companion_agent.security.acknowledgements import Acknowledgement
 
 from ..bench import HOST, PATIENCE, PREFIX  # noqa: TID252

@@ -18,7 +18,8 @@ from companion_agent.buffer.settings import FILE, BacklogConfig
 from companion_agent.buffer.store import Store
 from companion_agent.buffer.task import Task
 from companion_agent.clock import Moment
-from companion_agent.security.envelope import dump, seal
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.envelope import seal
 from companion_agent.security.key_store import Controller as Known, TrustStore
 
 from ..bench import (  # noqa: TID252

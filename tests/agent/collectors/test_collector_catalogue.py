@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from catalogue import KINDS, ROOM_SENSORS, check_platform
+from catalogue import ROOM_SENSORS, check_platform
 from machines import MACHINES, build
 import pytest
 
@@ -13,6 +13,7 @@ from companion_agent.errors import Unavailable
 from companion_agent.platforms.linux import LinuxPlatform
 from companion_agent.platforms.psutil import GenericPlatform
 from companion_agent.plugins import COLLECTORS, create
+from companion_agent.protocol.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,11 +40,13 @@ def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
     found = set().union(*(check_platform(build(name, tmp_path / name)) for name in MACHINES))
 
     # Whether one is locked is asked of logind, and tested with it.
-    assert found == set(KINDS) - ROOM_SENSORS - {"session.locked"}
+    assert found == set(CATALOGUE) - ROOM_SENSORS - {"session.locked"}
 
 
 def test_collectors_stand_in_the_order_of_the_catalogue() -> None:
-    order = list(dict.fromkeys(kind.split(".")[0] for kind in KINDS if kind not in ROOM_SENSORS))
+    order = list(
+        dict.fromkeys(kind.split(".")[0] for kind in CATALOGUE if kind not in ROOM_SENSORS)
+    )
 
     # The kinds of room sensors are not called after who reads them.
     assert [name for name in COLLECTORS if name != "i2c"] == order

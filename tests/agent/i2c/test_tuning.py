@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.agent import Agent
+from companion_agent.announcement import describe_command
 from companion_agent.cli import doctor, main
 from companion_agent.config.model import Broker, Config
 from companion_agent.errors import CommandError
@@ -23,7 +24,8 @@ from companion_agent.plugins.i2c.overrides import (
     peek,
 )
 from companion_agent.plugins.runner import Source
-from companion_agent.security.authorizer import check_arguments, describe
+from companion_agent.protocol.announce import command_fields
+from companion_agent.security.authorizer import check_arguments
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.worker import Result
 
@@ -83,7 +85,9 @@ def test_a_setting_is_a_command_with_a_reading(make: Callable[..., I2cCollector]
     collector = make()
     group = I2cCommands(collector.platform, collector)
 
-    described = {command.key: describe(command) for command in group.probe()}
+    described = {
+        command.key: command_fields(describe_command(command)) for command in group.probe()
+    }
 
     assert list(described) == [
         f"i2c.{AHT20}.{name}"

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from companion_agent.models import Argument, Command, Missing
 from companion_agent.plugins.base import CommandGroup
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.envelope import seal
+from companion_agent.protocol.pairing import Transcript, confirmation, pairing_secret
+from companion_agent.protocol.signing import derive, verify
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.authorizer import Dispatcher, Job
-from companion_agent.security.envelope import dump, seal
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
-from companion_agent.security.keys import derive, verify
-from companion_agent.security.pairing import Transcript, confirmation, pairing_secret
 from companion_agent.security.policy import Policy
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Controller:
 
     def __post_init__(self) -> None:
         self.key_id = self.key_id or self.id
-        self.keys = derive(self.secret, PREFIX, HOST)
+        self.keys = derive(self.key_id, self.secret, PREFIX, HOST)
 
     def body(self, args: Mapping[str, Any] | None = None, **fields: Any) -> str:
         self.counter += 1
@@ -76,7 +77,7 @@ class Controller:
         """Verify what the host sent, and return it."""
         envelope = json.loads(payload)
         signature = envelope["signatures"][self.key_id]
-        assert verify(self.keys.report, topic, envelope["body"], signature)
+        assert verify(self.keys.report, topic, envelope["body"].encode(), signature)
         body: dict[str, Any] = json.loads(envelope["body"])
         return body
 

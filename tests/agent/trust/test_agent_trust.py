@@ -15,7 +15,7 @@ from companion_agent.config.model import Config
 from companion_agent.ipc.server import LocalClient
 from companion_agent.plugins.agent import Counters
 from companion_agent.plugins.runner import Source
-from companion_agent.security.envelope import seal
+from companion_agent.protocol.envelope import seal
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.security.policy import Policy
 

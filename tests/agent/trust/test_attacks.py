@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.security.envelope import dump, seal
-from companion_agent.security.keys import derive
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.envelope import seal
+from companion_agent.protocol.signing import derive
 
 from .peer import BASE, NOW, PREFIX, Controller, World
 
@@ -113,7 +114,7 @@ def test_swap_the_host(world: World) -> None:
     """The same Home Assistant, even the same secret: a fleet's other host does not obey."""
     world.send("power.shutdown", world.home.command("power.shutdown", host="another-host"))
     nothing_was_done(world, "bad_signature")
-    other = derive(world.home.secret, PREFIX, "another-host")
+    other = derive(world.home.id, world.home.secret, PREFIX, "another-host")
     topic = f"{BASE}/command/power.shutdown"
     world.send(
         "power.shutdown", seal(topic, world.home.body(), {world.home.id: other.command}).encode()

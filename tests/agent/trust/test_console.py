@@ -96,7 +96,7 @@ def test_five_wrong_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_a_code_that_nobody_used(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("companion_agent.security.pairing.LIFETIME", 0.2)
+    monkeypatch.setattr("companion_agent.protocol.pairing.LIFETIME", 0.2)
     with running(Service(folder)):
         assert pair.pair(folder, qr=False) == 1
     assert "The code has expired" in capsys.readouterr().err

@@ -126,7 +126,7 @@ def test_results_are_neither_retained_nor_acknowledged(loop: Loop) -> None:
 
 def test_events_are_signed_and_numbered(loop: Loop) -> None:
     loop.trust.offer_events({"session": ("locked", "unlocked")})
-    assert loop.trust.offer["events"] == [{"key": "session", "types": ["locked", "unlocked"]}]
+    assert loop.trust.offer["events"] == {"session": ("locked", "unlocked")}
     loop.trust.event("session", "locked", {"user": "ada"})
     loop.trust.event("session", "unlocked", {})
     first, second = loop.results()
@@ -144,7 +144,7 @@ def test_what_the_system_permits_is_asked_every_minute(
     monkeypatch.setattr(loop.group, "probe", list)
     assert loop.trust.deadline() == loop.clock.now + 60
     loop.clock.now += 60
-    loop.until(lambda: loop.trust.offer["commands"] == [])
+    loop.until(lambda: loop.trust.offer["commands"] == {})
 
 
 def test_only_this_host_s_keys_are_believed(loop: Loop) -> None:

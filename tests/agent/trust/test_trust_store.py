@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, strategies as st
 import pytest
 
+from companion_agent.protocol.validation import MAX_PAIRED
 from companion_agent.security.key_store import (
-    MAX_CONTROLLERS,
     Controller,
     StoreError,
     TrustStore,
@@ -194,7 +194,7 @@ def test_keys_that_cannot_be_kept_are_not_used(
 
 
 def test_the_number_of_controllers_is_limited(ring: KeyRing) -> None:
-    for number in range(MAX_CONTROLLERS):
+    for number in range(MAX_PAIRED):
         ring.add(f"{number:016x}", "Home", HOME.secret)
     with pytest.raises(StoreError, match="pilot-agent pair revoke"):
         ring.add("ffffffffffffffff", "Home", HOME.secret)

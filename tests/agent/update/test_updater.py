@@ -19,6 +19,7 @@ import pytest
 from companion_agent import __version__
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.plugins.agent_commands import AgentCommands
+from companion_agent.protocol.announce import update_fields
 from companion_agent.updates import subprocess_main, updater as module
 from companion_agent.updates.launcher import Launched
 from companion_agent.updates.settings import UpdateConfig
@@ -50,8 +51,7 @@ class Host:
 
     @property
     def said(self) -> dict[str, Any]:
-        said: dict[str, Any] = self.updater.offer["update"]
-        return said
+        return update_fields(self.updater.offer["update"])
 
     def until(self, done: Callable[[], object], *, online: bool = True) -> None:
         until = time.monotonic() + PATIENCE

@@ -1,15 +1,6 @@
-"""The catalogue of kinds, and Home Assistant's units of display beside its native ones."""
+"""Home Assistant's units of display beside its native ones."""
 
 from __future__ import annotations
-
-import json
-from typing import Any
-
-from stack.paths import ROOT
-
-KINDS: dict[str, dict[str, Any]] = json.loads(
-    (ROOT / "tests" / "contract" / "kinds.json").read_text(encoding="utf-8")
-)
 
 # What one of it is in the native unit; Home Assistant shows bytes as GiB, seconds as hours.
 _SIZES: dict[str, dict[str, float]] = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # How long a code lives is no setting: nobody needs another than the ten minutes.
 _SHORT_LIVED = """
 import sys
-from companion_agent.security import pairing
+from companion_agent.protocol import pairing
 pairing.LIFETIME = {lifetime}
 from companion_agent.cli import main
 sys.exit(main())

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from hypothesis import strategies as st
 
-from custom_components.pilot.backfill.chunk import Point
+from custom_components.pilot.protocol.backlog import Point
 from custom_components.pilot.rooms.rooms import HOUR, Hour
 
 START = 1_793_952_000 - 1_793_952_000 % HOUR

@@ -5,7 +5,6 @@ from itertools import pairwise
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.pilot.backfill.chunk import Point
 from custom_components.pilot.backfill.hours import (
     Counter,
     Mark,
@@ -15,6 +14,7 @@ from custom_components.pilot.backfill.hours import (
     merge,
     shared_hour,
 )
+from custom_components.pilot.protocol.backlog import Point
 from custom_components.pilot.rooms.rooms import HOUR, Hour
 
 from .reference import START, Heard, days, hour_by_seconds, points

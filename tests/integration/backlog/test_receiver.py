@@ -7,10 +7,10 @@ from unittest.mock import AsyncMock, patch
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.pilot.backfill.chunk import MAX_CHUNK_ENVELOPE
 from custom_components.pilot.backfill.importer import Importer
 from custom_components.pilot.backfill.runtime import BACKLOG
-from custom_components.pilot.keys import FLEET, Keys, derive, sign, verify
+from custom_components.pilot.protocol.signing import Keys, derive, sign, verify
+from custom_components.pilot.protocol.validation import FLEET, MAX_CHUNK_ENVELOPE
 from custom_components.pilot.trust import async_get_trust
 
 from ..conftest import HOST_ID, FakeHost, make_entry  # noqa: TID252

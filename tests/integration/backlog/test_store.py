@@ -12,7 +12,6 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.pilot.backfill import async_setup_backlog, database as module
-from custom_components.pilot.backfill.chunk import Chunk, Point
 from custom_components.pilot.backfill.database import BacklogDatabase
 from custom_components.pilot.backfill.hours import Series, merge
 from custom_components.pilot.backfill.runtime import BACKLOG
@@ -28,6 +27,7 @@ from custom_components.pilot.backfill.store import (
     joined,
     migrate,
 )
+from custom_components.pilot.protocol.backlog import Chunk, Point
 from custom_components.pilot.rooms.rooms import HOUR, Hour
 
 from .reference import START

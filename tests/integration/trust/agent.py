@@ -12,12 +12,13 @@ from pytest_homeassistant_custom_component.common import async_fire_mqtt_message
 
 from companion_agent.models import Argument, Command, Missing
 from companion_agent.plugins.base import CommandGroup
+from companion_agent.protocol.announce import command_fields
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.pairing import HostPairing
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.authorizer import Dispatcher, Job
-from companion_agent.security.envelope import dump
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
-from companion_agent.security.pairing import HostPairing
 from companion_agent.security.policy import Policy
 
 from ..conftest import ANNOUNCE, HOST_ID  # noqa: TID252
@@ -217,13 +218,18 @@ class Agent:
             "session": self.session,
             "sequence": [self.starts, self.announces],
             "trust": {"controllers": self.ring.ids, "pairing": self.pairing is not None},
-            "commands": self.dispatcher.announced(),
+            "commands": self.commands,
             "events": [
                 {"key": "power", "types": ["going_to_sleep", "woke", "shutting_down"]},
                 {"key": "session", "types": ["locked", "unlocked", "logged_in", "logged_out"]},
             ],
         }
         return self.ring.seal(f"{BASE}/announce", dump(body | changes))
+
+    @property
+    def commands(self) -> list[dict[str, Any]]:
+        """The commands that it announces."""
+        return [command_fields(command) for command in self.dispatcher.announced().values()]
 
     def announce(self, *, retain: bool = False, **changes: Any) -> str:
         """Publish the announce."""

@@ -9,8 +9,9 @@ from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from companion_agent.security.envelope import dump, seal
-from companion_agent.security.keys import derive
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.envelope import seal
+from companion_agent.protocol.signing import derive
 from custom_components.pilot.coordinator import PilotCoordinator, Status
 from custom_components.pilot.trust import TrustStore
 
@@ -42,7 +43,7 @@ def bare(payload: str) -> dict[str, Any]:
 
 def as_host(secret: bytes, key_id: str, topic: str, body: dict[str, Any]) -> str:
     """Sign something as a host."""
-    return seal(topic, dump(body), {key_id: derive(secret, PREFIX, HOST_ID).report})
+    return seal(topic, dump(body), {key_id: derive(key_id, secret, PREFIX, HOST_ID).report})
 
 
 type Forge = Callable[[Agent, TrustStore, dict[str, Any]], str]
@@ -65,7 +66,7 @@ FORGED: dict[str, tuple[Forge, str]] = {
         lambda _a, trust, body: seal(
             ANNOUNCE_TOPIC,
             dump(body),
-            {trust.controller: derive(SECRET, PREFIX, HOST_ID).command},
+            {trust.controller: derive(trust.controller, SECRET, PREFIX, HOST_ID).command},
         ),
         "bad_signature",
     ),
@@ -346,7 +347,9 @@ RESULTS: dict[str, tuple[Answer, str | None]] = {
         "bad_signature",
     ),
     "another host": (
-        lambda t, c, body: seal(t, dump(body), {c: derive(SECRET, PREFIX, "another-host").report}),
+        lambda t, c, body: seal(
+            t, dump(body), {c: derive(c, SECRET, PREFIX, "another-host").report}
+        ),
         "bad_signature",
     ),
     "another controller": (

@@ -10,7 +10,7 @@ from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
 from custom_components.pilot import config_flow, discovery, pair
-from custom_components.pilot.pairing import (
+from custom_components.pilot.protocol.pairing import (
     ControllerPairing,
     PairingError,
     controller_name,
@@ -438,8 +438,8 @@ def test_a_pairing_says_nothing_of_its_code() -> None:
 
 def test_every_error_of_a_host_is_told() -> None:
     """Nothing that a host may answer ends in an exception."""
-    from companion_agent.security.pairing import HostPairing  # noqa: F401
-    from custom_components.pilot.pairing import ERRORS
+    from companion_agent.protocol.pairing import HostPairing  # noqa: F401
+    from custom_components.pilot.protocol.pairing import ERRORS
 
     for error in ERRORS:
         assert error in config_flow.PAIRING_ERRORS

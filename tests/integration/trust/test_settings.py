@@ -10,11 +10,8 @@ import pytest
 
 from companion_agent.models import Argument, Command
 from companion_agent.plugins.base import CommandGroup
-from custom_components.pilot import number
-from custom_components.pilot.protocol import SETTINGS
 
 from ..conftest import HOST_ID  # noqa: TID252
-from ..kinds import KINDS  # noqa: TID252
 from .agent import BASE, Agent, Bus
 
 if TYPE_CHECKING:
@@ -209,7 +206,7 @@ async def test_what_the_configuration_does_not_allow_is_gone(
     hass: HomeAssistant, tuning: Tuning, agent: Agent
 ) -> None:
     """And comes back with its entity id."""
-    everything = agent.dispatcher.announced()
+    everything = agent.commands
     agent.announce(commands=[one for one in everything if not one["key"].endswith("interval")])
     await hass.async_block_till_done()
     assert hass.states.get(INTERVAL) is None
@@ -260,10 +257,7 @@ async def test_settings_that_are_not_understood_are_left_out(
     hass: HomeAssistant, tuning: Tuning, agent: Agent, changes: dict[str, Any]
 ) -> None:
     """A newer agent may have others."""
-    commands = [
-        one | changes if one["key"].endswith("interval") else one
-        for one in agent.dispatcher.announced()
-    ]
+    commands = [one | changes if one["key"].endswith("interval") else one for one in agent.commands]
     agent.announce(commands=commands)
     await hass.async_block_till_done()
 
@@ -296,17 +290,3 @@ async def test_settings_are_no_readings_of_a_room(
 
     assert not {entity_id for entity_id in sensors if "offset" in entity_id}
     assert not {entity_id for entity_id in sensors if "interval" in entity_id}
-
-
-def test_every_setting_is_described() -> None:
-    """As docs/protocol.md has it."""
-    said = {kind: says["unit"] for kind, says in KINDS.items() if says.get("setting")}
-
-    assert set(said) == SETTINGS
-    assert said == {
-        kind: description.native_unit_of_measurement or ""
-        for kind, description in number.DESCRIPTIONS.items()
-    }
-    assert {kind.replace(".", "_") for kind in said} == {
-        description.translation_key for description in number.DESCRIPTIONS.values()
-    }

@@ -18,7 +18,8 @@ from companion_agent.models import Command, TextArgument
 from companion_agent.plugins.agent_commands import AgentCommands
 from companion_agent.plugins.base import CommandGroup
 from custom_components.pilot import bundled_release
-from custom_components.pilot.protocol import ProtocolError, parse_announce
+from custom_components.pilot.protocol.announce import parse_announce
+from custom_components.pilot.protocol.errors import ProtocolError
 
 from ..conftest import ANNOUNCE, HOST_ID, FakeHost  # noqa: TID252
 

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.security.envelope import MalformedError
-from companion_agent.security.pairing import (
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.pairing import (
     LIFETIME,
     PATIENCE,
     TRIES,
@@ -21,7 +21,7 @@ from companion_agent.security.pairing import (
     parse_pair_request,
 )
 
-from .peer import BASE, Clock, PairingController
+from ..trust.peer import BASE, Clock, PairingController  # noqa: TID252
 
 CODE = "12345678"
 
@@ -251,7 +251,7 @@ def test_a_name_is_short_and_harmless_or_refused(name: str) -> None:
     home.attempt, home.name, home.message = "0" * 16, name, bytes(33)
     try:
         asked = parse_pair_request(home.request())
-    except (MalformedError, UnicodeEncodeError):
+    except (ProtocolError, UnicodeEncodeError):
         return
     assert asked.name == name
     assert 0 < len(name) <= 64
@@ -278,7 +278,7 @@ def test_a_name_is_short_and_harmless_or_refused(name: str) -> None:
     ],
 )
 def test_rules_of_the_request(fields: dict[str, Any]) -> None:
-    with pytest.raises(MalformedError):
+    with pytest.raises(ProtocolError):
         parse_pair_request(PairingController(CODE).request(**fields))
 
 
@@ -289,7 +289,7 @@ def test_names_may_be_of_any_language() -> None:
 
 @pytest.mark.parametrize("confirm", ["", "0" * 63, "G" * 64, None, 0])
 def test_rules_of_the_confirmation(confirm: object) -> None:
-    with pytest.raises(MalformedError):
+    with pytest.raises(ProtocolError):
         parse_pair_confirm(json.dumps({"attempt": "0" * 16, "confirm": confirm}).encode())
 
 

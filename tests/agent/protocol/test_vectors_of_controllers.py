@@ -1,4 +1,6 @@
-"""Home Assistant against the vectors that the agent is tested against, too."""
+"""The controller's role against the signed vectors; the host's is in `tests/agent/trust`."""
+
+from __future__ import annotations
 
 from contextlib import suppress
 import json
@@ -7,31 +9,28 @@ from typing import Any
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.pilot.backfill.chunk import MAX_CHUNK, parse_chunk
-from custom_components.pilot.envelope import (
-    MAX_RESULT,
-    parse_event,
-    parse_result,
+from companion_agent.protocol.announce import parse_announce
+from companion_agent.protocol.backlog import acknowledgement_body, parse_chunk
+from companion_agent.protocol.envelope import (
+    open_envelope,
+    parse_controller_envelope,
     seal,
     verified,
 )
-from custom_components.pilot.keys import derive, fleet_secret, sign, verify
-from custom_components.pilot.pairing import ControllerPairing
-from custom_components.pilot.protocol import (
-    MAX_ANNOUNCE,
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.messages import (
     Availability,
-    ProtocolError,
-    open_envelope,
-    parse_announce,
-    parse_said,
+    parse_availability,
+    parse_event,
+    parse_request,
+    parse_result,
     parse_state,
 )
+from companion_agent.protocol.pairing import ControllerPairing
+from companion_agent.protocol.signing import derive, fleet_secret, sign
+from companion_agent.protocol.validation import MAX_ANNOUNCE, MAX_CHUNK, MAX_RESULT
 
-from ..conftest import ANNOUNCE, CONTRACT, HOST_ID  # noqa: TID252
-
-
-def load(name: str) -> Any:
-    return json.loads((CONTRACT / "signed" / f"{name}.json").read_text("utf-8"))
+from .conftest import ANNOUNCE, HOST, json_like, signed as load
 
 
 @pytest.mark.parametrize("case", load("keys"))
@@ -45,7 +44,7 @@ def test_fleet_keys() -> None:
     for case in cases["accepted"]:
         assert fleet_secret(case["text"]).hex() == case["secret"]
     for case in cases["refused"]:
-        with pytest.raises(ValueError, match=r"base64|short|random"):
+        with pytest.raises(ValueError, match="openssl"):
             fleet_secret(case["text"])
 
 
@@ -62,10 +61,9 @@ def test_commands(case: dict[str, Any]) -> None:
     secret = bytes.fromhex(COMMANDS["secrets"][key_id])
     keys = derive(key_id, secret, COMMANDS["prefix"], COMMANDS["host"])
     assert sign(keys.command, case["topic"], envelope["body"].encode()) == signature
-    sealed = json.loads(seal(keys, case["topic"], json.loads(envelope["body"])))
-    assert verify(
-        keys.command, case["topic"], sealed["body"].encode(), sealed["signatures"][key_id]
-    )
+    request = parse_request(parse_controller_envelope(case["payload"].encode()))
+    again = seal(case["topic"], request.body(), {key_id: keys.command})
+    assert parse_request(parse_controller_envelope(again.encode())) == request
 
 
 REPORTS = load("reports")
@@ -82,15 +80,18 @@ def test_reports(case: dict[str, Any], key_id: str) -> None:
     body = verified(report_keys(key_id), case["topic"], case["payload"].encode(), MAX_ANNOUNCE)
     assert json.loads(body) == case["body"]
     if "/result/" in case["topic"]:
+        # Written again, it is the same byte for byte: what is signed depends on it.
+        assert parse_result(body).body().encode() == body
         assert parse_result(body).counter == case["body"].get("counter")
         assert parse_result(body).refused == case["body"].get("refused")
     elif case["topic"].endswith("/availability"):
-        assert parse_said(body) == (Availability.OFF, (7, 2_000_002))
+        assert parse_availability(body) == (Availability.OFF, (7, 2_000_002))
     elif "/state/" in case["topic"]:
         part = b'{"collectors":{"session":%s}}' % body
         assert parse_state(part)["session"].values == {"locked": True}
     elif "/event/" in case["topic"]:
         assert parse_event(body).type == "locked"
+        assert parse_event(body).body().encode() == body
     else:
         announce = parse_announce(case["payload"].encode(), REPORTS["host"])
         assert announce == parse_announce(body, REPORTS["host"])
@@ -179,7 +180,7 @@ def setting(limits: object) -> dict[str, Any]:
 )
 def test_announces_that_break_a_rule(changes: dict[str, Any], kind: str) -> None:
     with pytest.raises(ProtocolError) as error:
-        parse_announce(json.dumps(ANNOUNCE | changes).encode(), HOST_ID)
+        parse_announce(json.dumps(ANNOUNCE | changes).encode(), HOST)
     assert error.value.kind == kind
 
 
@@ -187,16 +188,11 @@ def test_a_bare_announce_may_speak_of_signatures() -> None:
     """What looks like an envelope is one only if it is built so."""
     payload = json.dumps(ANNOUNCE | {"mood": {"signatures": {}}}).encode()
     assert open_envelope(payload, MAX_ANNOUNCE).body == payload
-    assert parse_announce(payload, HOST_ID) is not None
+    assert parse_announce(payload, HOST) is not None
 
 
 # --- Anything at all -------------------------------------------------------------------------
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
-)
 FIELDS = st.fixed_dictionaries(
     {},
     optional=dict.fromkeys(
@@ -220,13 +216,13 @@ FIELDS = st.fixed_dictionaries(
             "commands",
             "events",
         ],
-        JSON,
+        json_like,
     ),
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(data=FIELDS | JSON)
+@given(data=FIELDS | json_like)
 def test_nothing_breaks_the_readers(data: object) -> None:
     """Any JSON gives a value or the one documented error."""
     payload = json.dumps(data).encode()
@@ -246,7 +242,7 @@ def test_nothing_breaks_the_reader_of_announces(data: dict[str, Any]) -> None:
     """Whatever stands where trust, commands and events should."""
     data.pop("protocol", None)
     with suppress(ProtocolError):
-        parse_announce(json.dumps(ANNOUNCE | data).encode(), HOST_ID)
+        parse_announce(json.dumps(ANNOUNCE | data).encode(), HOST)
 
 
 BACKLOG = load("backlog")
@@ -305,9 +301,9 @@ def test_acknowledgements(case: dict[str, Any]) -> None:
     envelope = json.loads(case["payload"])
     [(key_id, signature)] = envelope["signatures"].items()
 
-    sealed = json.loads(
-        seal(chunk_keys(key_id), ACKNOWLEDGEMENTS["topic"], json.loads(envelope["body"]))
-    )
-
-    assert sealed == envelope
-    assert sealed["signatures"] == {key_id: signature}
+    key = chunk_keys(key_id).command
+    assert sign(key, ACKNOWLEDGEMENTS["topic"], envelope["body"].encode()) == signature
+    # Written by this package it is the same byte for byte, as far as it knows the fields.
+    body = json.loads(envelope["body"])
+    if body.keys() == {"chunk", "controller"}:
+        assert acknowledgement_body(body["chunk"], body["controller"]) == envelope["body"]

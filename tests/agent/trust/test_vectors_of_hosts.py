@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from companion_agent.models import Argument, Command
-from companion_agent.protocol import backlog_payload
+from companion_agent.protocol.backlog import write_chunk
+from companion_agent.protocol.encoding import dump
+from companion_agent.protocol.envelope import seal
+from companion_agent.protocol.pairing import HostPairing
+from companion_agent.protocol.signing import derive, fleet_secret
 from companion_agent.security.acknowledgements import Acknowledgement, Acknowledgements
 from companion_agent.security.audit import AuditLog
-from companion_agent.security.envelope import dump, seal
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
-from companion_agent.security.keys import derive, fleet_secret
-from companion_agent.security.pairing import HostPairing
 
 from .peer import Clock, Controller, Power, World
 
@@ -29,7 +30,7 @@ def load(name: str) -> Any:
 
 @pytest.mark.parametrize("case", load("keys"))
 def test_keys(case: dict[str, str]) -> None:
-    keys = derive(bytes.fromhex(case["secret"]), case["prefix"], case["host"])
+    keys = derive("0" * 16, bytes.fromhex(case["secret"]), case["prefix"], case["host"])
     assert (keys.command.hex(), keys.report.hex()) == (case["command"], case["report"])
 
 
@@ -68,7 +69,7 @@ REPORTS = load("reports")
 @pytest.mark.parametrize("case", REPORTS["valid"], ids=lambda case: case["topic"])
 def test_reports(case: dict[str, Any]) -> None:
     keys = {
-        key_id: derive(bytes.fromhex(secret), REPORTS["prefix"], REPORTS["host"]).report
+        key_id: derive(key_id, bytes.fromhex(secret), REPORTS["prefix"], REPORTS["host"]).report
         for key_id, secret in REPORTS["secrets"].items()
     }
     assert seal(case["topic"], dump(case["body"]), keys) == case["payload"]
@@ -86,7 +87,7 @@ BACKLOG = load("backlog")
 @pytest.mark.parametrize("case", BACKLOG["valid"], ids=lambda case: case["name"])
 def test_backlog(case: dict[str, Any]) -> None:
     keys = {
-        key_id: derive(bytes.fromhex(secret), BACKLOG["prefix"], BACKLOG["host"]).report
+        key_id: derive(key_id, bytes.fromhex(secret), BACKLOG["prefix"], BACKLOG["host"]).report
         for key_id, secret in BACKLOG["secrets"].items()
     }
     assert seal(BACKLOG["topic"], dump(case["body"]), keys) == case["payload"]
@@ -94,7 +95,7 @@ def test_backlog(case: dict[str, Any]) -> None:
 
 def test_the_agent_writes_the_first_of_them() -> None:
     body = BACKLOG["valid"][0]["body"]
-    payload = backlog_payload(
+    payload = write_chunk(
         body["chunk"], body["session"], body["time"], body["values"], more=body["more"]
     )
     assert payload.decode() == dump(body)

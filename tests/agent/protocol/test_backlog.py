@@ -1,13 +1,16 @@
 """Chunks: what is read, and what is refused."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.pilot.backfill.chunk import MAX_CHUNK, Chunk, Point, parse_chunk
-from custom_components.pilot.protocol import ProtocolError
+from companion_agent.protocol.backlog import Chunk, Point, parse_chunk
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.validation import MAX_CHUNK
 
 KEY = "i2c.aht20-1-38.temperature"
 CHUNK: dict[str, Any] = {

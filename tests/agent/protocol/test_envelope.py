@@ -8,18 +8,13 @@ from typing import Any
 from hypothesis import example, given, strategies as st
 import pytest
 
-from companion_agent.security.envelope import (
-    MAX_COMMAND,
-    MAX_PAIRING,
-    MalformedError,
-    dump,
-    parse_envelope,
-    parse_object,
-    parse_request,
-    seal,
-)
+from companion_agent.protocol.encoding import dump, load_object
+from companion_agent.protocol.envelope import parse_controller_envelope, seal
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.messages import parse_request
+from companion_agent.protocol.validation import MAX_COMMAND, MAX_PAIRING
 
-from .peer import HOST, PREFIX, Controller
+from ..trust.peer import HOST, PREFIX, Controller  # noqa: TID252
 
 TOPIC = f"{PREFIX}/{HOST}/command/power.lock"
 
@@ -33,12 +28,12 @@ json_values = st.recursive(
 
 
 def read(payload: bytes) -> object:
-    return parse_request(parse_envelope(payload))
+    return parse_request(parse_controller_envelope(payload))
 
 
 def test_what_a_controller_writes_is_read() -> None:
     home = Controller()
-    request = parse_request(parse_envelope(home.command("power.lock", {"delay": 60})))
+    request = parse_request(parse_controller_envelope(home.command("power.lock", {"delay": 60})))
     assert (request.controller, request.args) == (home.id, {"delay": 60})
     assert request.counter == home.counter
 
@@ -50,7 +45,7 @@ def test_what_a_controller_writes_is_read() -> None:
 @example(b"\xef\xbb\xbf{}")
 @example(b"1" * 5000)
 def test_any_bytes_are_a_command_or_malformed(payload: bytes) -> None:
-    with pytest.raises(MalformedError):
+    with pytest.raises(ProtocolError):
         read(payload)
 
 
@@ -66,8 +61,8 @@ def test_any_bytes_are_a_command_or_malformed(payload: bytes) -> None:
 )
 def test_any_envelope_is_read_or_malformed(content: dict[str, Any]) -> None:
     try:
-        envelope = parse_envelope(json.dumps(content).encode())
-    except MalformedError:
+        envelope = parse_controller_envelope(json.dumps(content).encode())
+    except ProtocolError:
         return
     assert content["body"] == envelope.body
     assert content["signatures"] == {envelope.key_id: envelope.signature}
@@ -82,8 +77,10 @@ def test_any_field_of_a_body_is_read_or_malformed(field: str, value: object) -> 
     home = Controller()
     body = json.dumps(json.loads(home.body()) | {field: value})
     try:
-        request = parse_request(parse_envelope(seal(TOPIC, body, {home.id: bytes(32)}).encode()))
-    except MalformedError:
+        request = parse_request(
+            parse_controller_envelope(seal(TOPIC, body, {home.id: bytes(32)}).encode())
+        )
+    except ProtocolError:
         return
     assert getattr(request, field) == value
 
@@ -92,7 +89,7 @@ def test_any_field_of_a_body_is_read_or_malformed(field: str, value: object) -> 
 def test_a_body_lacks_nothing(field: str) -> None:
     content = json.loads(Controller().body())
     del content[field]
-    with pytest.raises(MalformedError, match=field):
+    with pytest.raises(ProtocolError, match=field):
         read(seal(TOPIC, dump(content), {"fleet": bytes(32)}).encode())
 
 
@@ -122,27 +119,27 @@ def test_a_body_lacks_nothing(field: str) -> None:
 )
 def test_rules_of_the_body(field: str, value: object) -> None:
     body = dump(json.loads(Controller().body()) | {field: value})
-    with pytest.raises(MalformedError):
+    with pytest.raises(ProtocolError):
         read(seal(TOPIC, body, {Controller().id: bytes(32)}).encode())
 
 
 def test_numbers_are_finite() -> None:
     for number in ("NaN", "Infinity", "-Infinity", "1e999"):
-        with pytest.raises(MalformedError):
-            parse_object(f'{{"delay": {number}}}'.encode(), 100)
+        with pytest.raises(ProtocolError):
+            load_object(f'{{"delay": {number}}}'.encode(), 100)
 
 
 def test_a_command_carries_exactly_one_signature() -> None:
     home = Controller()
     for keys in ({home.id: bytes(32), "fleet": bytes(32)}, {"someone else": bytes(32)}):
-        with pytest.raises(MalformedError):
+        with pytest.raises(ProtocolError):
             read(seal(TOPIC, home.body(), keys).encode())
 
 
 def test_sizes_are_limited() -> None:
-    assert parse_object(b"{}".ljust(MAX_PAIRING), MAX_PAIRING) == {}
-    with pytest.raises(MalformedError):
-        parse_object(b"{}".ljust(MAX_PAIRING + 1), MAX_PAIRING)
+    assert load_object(b"{}".ljust(MAX_PAIRING), MAX_PAIRING) == {}
+    with pytest.raises(ProtocolError):
+        load_object(b"{}".ljust(MAX_PAIRING + 1), MAX_PAIRING)
 
 
 def test_unknown_fields_are_ignored() -> None:

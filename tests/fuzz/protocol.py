@@ -1,11 +1,10 @@
-"""Feeds the integration's readers of what strangers send: ``python tests/fuzz/integration.py``.
+"""Feeds the protocol's readers of what hosts send: ``python tests/fuzz/protocol.py``.
 
-Needs atheris on Python 3.14 and Linux; Home Assistant is not needed, because nothing that reads
-messages knows of it:
+What controllers send is read in the running agent: `agent.py`. Needs atheris on Linux:
 
-    uv venv fuzz-3.14 --python 3.14
-    uv pip install --python fuzz-3.14/bin/python atheris orjson spake2
-    fuzz-3.14/bin/python tests/fuzz/integration.py -max_total_time=3600 corpus/
+    uv venv fuzz-3.11 --python 3.11
+    uv pip install --python fuzz-3.11/bin/python atheris -e .
+    fuzz-3.11/bin/python tests/fuzz/protocol.py -max_total_time=3600 corpus/
 
 Everything behind the script's name goes to libFuzzer. It is run by hand, not in CI.
 """
@@ -17,24 +16,27 @@ from copy import deepcopy
 import json
 from pathlib import Path
 import sys
-import types
 
 import atheris
 
 ROOT = Path(__file__).parents[2]
 
-# A package of the integration's modules without its own first module, which needs Home Assistant.
-_package = types.ModuleType("pilot")
-_package.__path__ = [str(ROOT / "custom_components" / "pilot")]
-sys.modules["pilot"] = _package
-
-with atheris.instrument_imports(include=["pilot"]):
-    from pilot import envelope, keys, pairing, protocol
+with atheris.instrument_imports(include=["companion_agent.protocol"]):
+    from companion_agent.protocol import (
+        announce as announces,
+        backlog,
+        envelope,
+        messages,
+        pairing,
+        signing,
+        validation,
+    )
+    from companion_agent.protocol.errors import ProtocolError
 
 HOST = "9c3f6f0e3a5b4d21"
 BASE = f"pilot/v2/{HOST}"
 CONTROLLER = "4f1d2c3b5a697887"
-KEYS = keys.derive(CONTROLLER, bytes(range(32)), "pilot/v2", HOST)
+KEYS = signing.derive(CONTROLLER, bytes(range(32)), "pilot/v2", HOST)
 RESULT = f"{BASE}/result/power.shutdown"
 
 BODY = json.dumps(
@@ -93,7 +95,7 @@ ODD = (
 
 
 def _sealed(body: str) -> bytes:
-    signature = keys.sign(KEYS.report, RESULT, body.encode())
+    signature = signing.sign(KEYS.report, RESULT, body.encode())
     return json.dumps({"protocol": 2, "body": body, "signatures": {CONTROLLER: signature}}).encode()
 
 
@@ -103,35 +105,36 @@ GENUINE = _sealed(BODY)
 def _believed(data: bytes) -> None:
     """Only what the host has signed is believed, whatever is wrapped around it."""
     try:
-        body = envelope.verified(KEYS, RESULT, data, envelope.MAX_RESULT)
-    except protocol.ProtocolError:
+        body = envelope.verified(KEYS, RESULT, data, validation.MAX_RESULT)
+    except ProtocolError:
         return
     assert body == BODY.encode()
 
 
 def _reports(data: bytes) -> None:
     for read in (
-        envelope.parse_result,
-        envelope.parse_event,
-        protocol.parse_state,
-        protocol.parse_availability,
-        protocol.parse_said,
+        messages.parse_result,
+        messages.parse_event,
+        messages.parse_state,
+        messages.parse_availability_word,
+        messages.parse_availability,
+        backlog.parse_chunk,
     ):
         try:
             read(data)
-        except protocol.ProtocolError:
+        except ProtocolError:
             continue
 
 
 def _announce(data: bytes) -> None:
     try:
-        opened = protocol.open_envelope(data, protocol.MAX_ANNOUNCE)
-        announce = protocol.parse_announce(opened.body, HOST)
-    except protocol.ProtocolError:
+        opened = envelope.open_envelope(data, validation.MAX_ANNOUNCE)
+        announce = announces.parse_announce(opened.body, HOST)
+    except ProtocolError:
         return
     if announce is not None:
         assert announce.host.id == HOST
-        assert len(announce.readings) <= protocol.MAX_READINGS
+        assert len(announce.readings) <= validation.MAX_READINGS
 
 
 def _pairing(one_try: pairing.ControllerPairing, data: bytes) -> None:
@@ -190,11 +193,11 @@ def main() -> None:
     # So that it expects a proof: it is given a host's message of another try.
     point = base64.b64decode(json.loads(other.request())["message"])
     attempt.confirm({"message": base64.b64encode(b"B" + point[1:]).decode()})
-    assert protocol.parse_announce(json.dumps(ANNOUNCE).encode(), HOST)
-    assert envelope.parse_event(json.dumps(EVENT).encode())
-    assert protocol.parse_said(json.dumps(SAID).encode())[1] == (1793952000, 2_000_002)
-    assert envelope.parse_result(json.dumps(VERIFIED).encode()).refused == VERIFIED["refused"]
-    assert envelope.verified(KEYS, RESULT, GENUINE, envelope.MAX_RESULT) == BODY.encode()
+    assert announces.parse_announce(json.dumps(ANNOUNCE).encode(), HOST)
+    assert messages.parse_event(json.dumps(EVENT).encode())
+    assert messages.parse_availability(json.dumps(SAID).encode())[1] == (1793952000, 2_000_002)
+    assert messages.parse_result(json.dumps(VERIFIED).encode()).refused == VERIFIED["refused"]
+    assert envelope.verified(KEYS, RESULT, GENUINE, validation.MAX_RESULT) == BODY.encode()
 
     def one(data: bytes) -> None:
         provider = atheris.FuzzedDataProvider(data)
@@ -219,7 +222,7 @@ def main() -> None:
                 _reports(json.dumps(_with_odd_parts(provider, whole)).encode())
             case _:
                 text = provider.ConsumeUnicodeNoSurrogates(4096)
-                body = envelope.verified(KEYS, RESULT, _sealed(text), envelope.MAX_RESULT)
+                body = envelope.verified(KEYS, RESULT, _sealed(text), validation.MAX_RESULT)
                 assert body == text.encode()
                 _reports(body)
 

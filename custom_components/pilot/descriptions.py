@@ -1,27 +1,9 @@
-"""What the descriptions of all platforms share."""
-
-from dataclasses import dataclass
-from enum import Enum
+"""How readings are drawn: by which platform, and under which name."""
 
 from homeassistant.const import Platform
 
-from .protocol import SETTINGS, Reading, ReadingType
-
-
-class Of(Enum):
-    """Whether there are several of a kind, told apart by what they are of."""
-
-    ONE = "one"
-    MANY = "many"
-    MAYBE = "maybe"
-    """A kind with two names in the translations: a plain one, and one for many."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class KindMixin:
-    """What a description of a kind says besides what Home Assistant asks for."""
-
-    of: Of = Of.ONE
+from .protocol.announce import Reading
+from .protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
 
 
 def platform_of(reading: Reading) -> Platform:
@@ -37,6 +19,11 @@ def translation_key(kind: str, *, of: bool = False) -> str:
     """Return where the translations have the name of a kind."""
     key = kind.replace(".", "_")
     return f"{key}_of" if of else key
+
+
+def native_unit(kind: str) -> str | None:
+    """Return the unit of a kind of the catalogue, as descriptions want it."""
+    return CATALOGUE[kind].unit or None
 
 
 def announced_name(reading: Reading) -> str:

@@ -1,8 +1,8 @@
-"""How a code that a person reads becomes a secret that nobody else has: the host's half.
+"""Pairing: a code of a few digits becomes a secret that only a host and a controller have.
 
-SPAKE2 turns the code into a key so that neither an eavesdropper nor one who changes messages
-learns anything that could be tried against a list of codes; each try needs the host's answer, and
-the host answers five times. Everything here is pure: messages in, messages out.
+SPAKE2 turns the code into a key so that neither reading nor changing the messages gives anything
+that could be tried against a list of codes; each try needs the host's answer, and the host
+answers five times. Both sides are here, and both are pure: messages in, messages out.
 """
 
 from __future__ import annotations
@@ -15,29 +15,35 @@ import hmac
 import os
 import re
 import secrets
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from companion_agent.clock import elapsed
-from companion_agent.security.envelope import (
+from .encoding import dump, load_object
+from .errors import PilotError, ProtocolError
+from .signing import hkdf
+from .validation import (
+    MAX_CONTROLLER_NAME,
     MAX_PAIRING,
     PROTOCOL,
-    MalformedError,
-    parse_object,
+    UNPRINTABLE,
+    check_protocol,
+    is_controller_name,
+    is_hex_id,
+    is_signature,
+    is_whole,
 )
-from companion_agent.security.key_store import is_name
-from companion_agent.security.keys import hkdf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-LIFETIME = 600.0
-TRIES = 5
-# A try that is neither confirmed nor wrong keeps other controllers waiting this long.
-PATIENCE = 10.0
+CODE_DIGITS: Final = 8
+LIFETIME: Final = 600.0
+"""Seconds that a code is valid."""
+TRIES: Final = 5
+PATIENCE: Final = 10.0
+"""Seconds that a try which is neither confirmed nor wrong keeps other controllers waiting."""
+ERRORS: Final = ("no_code", "expired", "burned", "busy", "malformed", "wrong_code")
+"""What a host may answer instead of going on."""
 
-_CODE_DIGITS = 8
-_ATTEMPT = re.compile(r"[0-9a-f]{16}")
-_CONFIRM = re.compile(r"[0-9a-f]{64}")
 _MESSAGE_SIZE = 33
 
 
@@ -50,8 +56,21 @@ class Status(StrEnum):
     BURNED = "burned"
 
 
-@dataclass(frozen=True, slots=True)
-class PairRequest:
+class PairingError(PilotError):
+    """The host did not pair.
+
+    Attributes:
+        reason: One of `ERRORS`; `not_genuine` when the other side does not know the code.
+        left: How many tries are left, where the host said so.
+    """
+
+    def __init__(self, reason: str, left: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.left = left
+
+
+class PairRequest(NamedTuple):
     """A controller's wish to pair.
 
     Attributes:
@@ -65,8 +84,7 @@ class PairRequest:
     message: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PairConfirm:
+class PairConfirm(NamedTuple):
     """A controller's proof that it has the same key."""
 
     attempt: str
@@ -82,8 +100,7 @@ class Paired:
     secret: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(NamedTuple):
     """Everything that both sides must have seen alike.
 
     Attributes:
@@ -104,20 +121,31 @@ class Transcript:
 
 
 class _Spake(Protocol):
-    """What this module uses of the library's class, which has no type hints."""
+    """What this module uses of the library's classes, which have no type hints."""
 
     def start(self) -> bytes: ...
 
     def finish(self, inbound_side_and_message: bytes) -> bytes: ...
 
 
+# --- Both sides ------------------------------------------------------------------------------
+
+
 def draw_code() -> str:
-    """Draw a code of eight digits."""
-    return f"{secrets.randbelow(10**_CODE_DIGITS):0{_CODE_DIGITS}d}"
+    """Draw a code."""
+    return f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
+
+
+def read_code(text: str) -> str | None:
+    """Return the digits of a code as users type it; `None` if it cannot be one."""
+    code = re.sub(r"[\s-]", "", text)
+    if len(code) != CODE_DIGITS or not (code.isascii() and code.isdigit()):
+        return None
+    return code
 
 
 def identities(controller: str, host: str) -> tuple[str, str]:
-    """Return what the two sides call each other in SPAKE2 and in the confirmations."""
+    """Return the names of the two sides in SPAKE2 and in the confirmations."""
     return f"controller:{controller}", f"host:{host}"
 
 
@@ -143,40 +171,61 @@ def confirmation(secret: bytes, role: str, transcript: Transcript) -> str:
     return hmac.digest(secret, "\n".join(lines).encode(), "sha256").hex()
 
 
+# --- The host --------------------------------------------------------------------------------
+
+
 def parse_pair_request(payload: bytes) -> PairRequest:
     """Read a `request`.
 
     Raises:
-        MalformedError: It is something else.
+        ProtocolError: It is something else.
     """
-    content = parse_object(payload, MAX_PAIRING)
-    if isinstance(content.get("protocol"), bool) or content.get("protocol") != PROTOCOL:
-        raise MalformedError("protocol is not 2")
-    name = content.get("name")
-    if not isinstance(name, str) or not is_name(name):
-        raise MalformedError("name is not a short text")
-    return PairRequest(_attempt(content), name, _message(content.get("message")))
+    data = load_object(payload, MAX_PAIRING)
+    check_protocol(data)
+    name = data.get("name")
+    if not is_controller_name(name):
+        raise ProtocolError("name", "name is not a short text")
+    return PairRequest(_attempt(data), name, _message(data.get("message")))
 
 
 def parse_pair_confirm(payload: bytes) -> PairConfirm:
     """Read a `confirm`.
 
     Raises:
-        MalformedError: It is something else.
+        ProtocolError: It is something else.
     """
-    content = parse_object(payload, MAX_PAIRING)
-    confirm = content.get("confirm")
-    if not isinstance(confirm, str) or not _CONFIRM.fullmatch(confirm):
-        raise MalformedError("confirm is not 64 hexadecimal digits")
-    return PairConfirm(_attempt(content), confirm)
+    data = load_object(payload, MAX_PAIRING)
+    confirm = data.get("confirm")
+    if not is_signature(confirm):
+        raise ProtocolError("confirm", "confirm is not 64 hexadecimal digits")
+    return PairConfirm(_attempt(data), confirm)
 
 
 def attempt_of(payload: bytes) -> str:
     """Return the try that a message belongs to, as far as it can be read; empty when not."""
     try:
-        return _attempt(parse_object(payload, MAX_PAIRING))
-    except MalformedError:
+        return _attempt(load_object(payload, MAX_PAIRING))
+    except ProtocolError:
         return ""
+
+
+def _attempt(data: Mapping[str, Any]) -> str:
+    attempt = data.get("attempt")
+    if not is_hex_id(attempt):
+        raise ProtocolError("attempt", "attempt is not 16 hexadecimal digits")
+    return attempt
+
+
+def _message(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise ProtocolError("message", "message is not text")
+    try:
+        message = base64.b64decode(text.encode("ascii"), validate=True)
+    except ValueError:
+        raise ProtocolError("message", "message is not base64") from None
+    if len(message) != _MESSAGE_SIZE:
+        raise ProtocolError("message", f"message has not {_MESSAGE_SIZE} bytes")
+    return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +238,7 @@ class _Try:
 
 
 class HostPairing:
-    """One code, from being shown to being used up.
+    """The host's side: one code, from being shown to being used up.
 
     Args:
         code: The code that is shown.
@@ -202,7 +251,7 @@ class HostPairing:
         self,
         code: str,
         host: str,
-        clock: Callable[[], float] = elapsed,
+        clock: Callable[[], float],
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._code = code
@@ -239,7 +288,7 @@ class HostPairing:
         """Answer a controller's request; returns the payload of `answer`."""
         try:
             asked = parse_pair_request(payload)
-        except MalformedError:
+        except ProtocolError:
             return {"attempt": attempt_of(payload), "error": "malformed"}
         known = self._open.get(controller)
         if known and known.transcript.attempt == asked.attempt:
@@ -248,7 +297,7 @@ class HostPairing:
             return {"attempt": asked.attempt, "error": refusal}
         try:
             answered = self._exchange(controller, asked)
-        except MalformedError:
+        except ProtocolError:
             return {"attempt": asked.attempt, "error": "malformed"}
         self._tries += 1
         self._open[controller] = answered
@@ -264,7 +313,7 @@ class HostPairing:
         """
         try:
             shown = parse_pair_confirm(payload)
-        except MalformedError:
+        except ProtocolError:
             return None, None
         if self._paired and self._paired[0] == shown:
             return self._paired[1], None
@@ -307,7 +356,7 @@ class HostPairing:
         return self._clock() - answered.answered < PATIENCE
 
     def _exchange(self, controller: str, asked: PairRequest) -> _Try:
-        # Loaded here: it brings 15 MiB that only this process of a few minutes needs.
+        # Loaded here: it brings 15 MiB that only the process of a pairing needs.
         from spake2 import SPAKE2_B  # type: ignore[import-untyped]  # noqa: PLC0415
 
         side_a, side_b = (name.encode() for name in identities(controller, self._host))
@@ -318,7 +367,7 @@ class HostPairing:
         try:
             shared = spake.finish(asked.message)
         except Exception as error:  # the library has no common error for bad input
-            raise MalformedError("not a message of SPAKE2") from error
+            raise ProtocolError("message", "not a message of SPAKE2") from error
         transcript = Transcript(
             controller, self._host, asked.attempt, asked.name, asked.message, message
         )
@@ -330,20 +379,107 @@ def _answer(answered: _Try) -> dict[str, Any]:
     return {"attempt": answered.transcript.attempt, "message": message}
 
 
-def _attempt(content: dict[str, Any]) -> str:
-    attempt = content.get("attempt")
-    if not isinstance(attempt, str) or not _ATTEMPT.fullmatch(attempt):
-        raise MalformedError("attempt is not 16 hexadecimal digits")
-    return attempt
+# --- The controller --------------------------------------------------------------------------
 
 
-def _message(text: object) -> bytes:
-    if not isinstance(text, str):
-        raise MalformedError("message is not text")
-    try:
-        message = base64.b64decode(text.encode("ascii"), validate=True)
-    except ValueError:
-        raise MalformedError("message is not base64") from None
-    if len(message) != _MESSAGE_SIZE:
-        raise MalformedError("message has not 33 bytes")
-    return message
+def controller_name(text: str) -> str:
+    """Return what a controller calls itself towards hosts, from the name that it has."""
+    return UNPRINTABLE.sub("", text).strip()[:MAX_CONTROLLER_NAME].strip() or "Home Assistant"
+
+
+class ControllerPairing:
+    """The controller's side: one try to pair.
+
+    Creating one and `confirm()` compute for some tens of milliseconds: not for an event loop.
+
+    Attributes:
+        attempt: The try's id.
+
+    Args:
+        code: The code that the host shows.
+        controller: The controller's id.
+        host: Prefix and id of the host, joined by a slash.
+        name: What the controller calls itself.
+        attempt: The try's id; drawn unless given.
+        entropy: Returns random bytes; SPAKE2 draws from it.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        controller: str,
+        host: str,
+        name: str,
+        attempt: str | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        # Loaded here: a controller needs it for a few seconds a year.
+        from spake2 import SPAKE2_A  # noqa: PLC0415
+
+        self._controller = controller
+        self._host = host
+        self._name = name
+        self.attempt = attempt or secrets.token_hex(8)
+        side_a, side_b = (side.encode() for side in identities(controller, host))
+        self._spake: _Spake = SPAKE2_A(code.encode(), idA=side_a, idB=side_b, entropy_f=entropy)
+        self._message = self._spake.start()
+        self._secret = b""
+        self._expected = ""
+
+    def request(self) -> bytes:
+        """Return the payload that asks the host to pair."""
+        content = {
+            "protocol": PROTOCOL,
+            "attempt": self.attempt,
+            "name": self._name,
+            "message": base64.b64encode(self._message).decode(),
+        }
+        return dump(content).encode()
+
+    def confirm(self, answer: Mapping[str, Any]) -> bytes:
+        """Take the host's message; return the payload that proves that the code is known.
+
+        Raises:
+            PairingError: The message cannot be one.
+        """
+        try:
+            from_host = base64.b64decode(str(answer.get("message")), validate=True)
+            shared = self._spake.finish(from_host)
+        except Exception as error:  # the library has no common error for bad input
+            raise PairingError("malformed") from error
+        transcript = Transcript(
+            self._controller, self._host, self.attempt, self._name, self._message, from_host
+        )
+        self._secret = pairing_secret(shared, transcript)
+        self._expected = confirmation(self._secret, "host", transcript)
+        proof = confirmation(self._secret, "controller", transcript)
+        return dump({"attempt": self.attempt, "confirm": proof}).encode()
+
+    def finish(self, result: Mapping[str, Any]) -> bytes:
+        """Take the host's proof and return the secret.
+
+        Raises:
+            PairingError: It is no proof.
+        """
+        proof = result.get("confirm")
+        if not is_signature(proof) or not hmac.compare_digest(proof, self._expected):
+            raise PairingError("not_genuine")
+        return self._secret
+
+    def read(self, payload: bytes) -> dict[str, Any] | None:
+        """Read an `answer` or `result`; `None` when it does not belong to this try.
+
+        Raises:
+            PairingError: The host does not go on.
+        """
+        try:
+            message = load_object(payload, MAX_PAIRING)
+        except ProtocolError:
+            return None
+        if message.get("attempt") != self.attempt:
+            return None
+        if (error := message.get("error")) is not None:
+            left = message.get("left")
+            reason = error if error in ERRORS else "malformed"
+            raise PairingError(reason, left if is_whole(left) else None)
+        return message

@@ -1,0 +1,139 @@
+"""This host's announce, put together from what the parts of the agent know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+import platform as python_platform
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from companion_agent import __version__
+from companion_agent.models import Argument
+from companion_agent.protocol.announce import (
+    Agent,
+    Announce,
+    Command,
+    Device,
+    Host,
+    Limits,
+    Missing,
+    Reading,
+    check_reading,
+)
+from companion_agent.protocol.catalogue import ReadingType
+from companion_agent.protocol.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from companion_agent import models
+    from companion_agent.platforms.base import HostInfo
+    from companion_agent.protocol.announce import Conflict
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one collector reports: its interval in seconds, and its readings."""
+
+    interval: float
+    readings: tuple[models.Reading, ...] = field(default=())
+
+
+def describe_host(host_id: str, name: str, info: HostInfo) -> Host:
+    """Describe this machine.
+
+    Args:
+        host_id: The host's id.
+        name: What it is shown as.
+        info: What the operating system says of it.
+    """
+    return Host(
+        id=host_id,
+        name=name,
+        os=info.os,
+        arch=info.arch,
+        manufacturer=info.manufacturer,
+        model=info.model,
+        macs=info.macs,
+    )
+
+
+def describe_reading(collector: str, reading: models.Reading) -> Reading:
+    """Describe a reading of a collector.
+
+    Raises:
+        ProtocolError: Its key, its type or its options cannot be announced.
+    """
+    key = f"{collector}.{reading.key}"
+    try:
+        reading_type = ReadingType(reading.type)
+    except ValueError:
+        text = f"{key}: {reading.type!r} is not a type of values"
+        raise ProtocolError("type", text) from None
+    described = Reading(
+        key=key,
+        kind=reading.kind or key,
+        type=reading_type,
+        of=reading.of,
+        device=reading.device.id if reading.device else None,
+        name=reading.name,
+        unit=reading.unit,
+        options=reading.options,
+    )
+    check_reading(described)
+    return described
+
+
+def describe_command(command: models.Command) -> Command:
+    """Describe a command."""
+    missing = command.missing
+    return Command(
+        key=command.key,
+        kind=command.kind or command.key,
+        args={name: argument.unit for name, argument in command.args.items()},
+        limits={
+            name: Limits(argument.minimum, argument.maximum, argument.step or None)
+            for name, argument in command.args.items()
+            if isinstance(argument, Argument)
+        },
+        missing=Missing(missing.reason, missing.fix) if missing else None,
+        device=command.device,
+        state=command.state,
+    )
+
+
+def compose(
+    session: str,
+    host: Host,
+    reports: Mapping[str, Report],
+    conflict: Conflict | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Announce:
+    """Put an announce together.
+
+    Args:
+        session: The session of this start of the agent.
+        host: This machine.
+        reports: What every collector at work reports, by the collector's name.
+        conflict: Another agent that was heard under this host's id.
+        more: Other fields of the announce, by name: of trust, commands, events and updates.
+
+    Raises:
+        ProtocolError: A reading cannot be announced.
+    """
+    named = [(name, reading) for name, report in reports.items() for reading in report.readings]
+    devices = [reading.device for _, reading in named if reading.device]
+    readings = [describe_reading(name, reading) for name, reading in named]
+    return Announce(
+        session=session,
+        host=host,
+        agent=Agent(__version__, python_platform.python_version()),
+        collectors={name: report.interval for name, report in reports.items()},
+        devices={
+            device.id: Device(device.name or device.id, device.manufacturer, device.model)
+            for device in devices
+        },
+        readings={reading.key: reading for reading in readings},
+        conflict=conflict,
+        **more,
+    )

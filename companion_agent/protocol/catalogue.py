@@ -1,0 +1,252 @@
+"""The catalogue: every kind of reading that both sides know, with all that is fixed about it.
+
+`docs/protocol.md` shows it as a table, made from here by `scripts/generate-docs`. Whatever an
+announce says of a kind that stands here, its type, unit and options are those of this table.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ReadingType(StrEnum):
+    """What the values of a reading are."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"
+    ENUM = "enum"
+
+
+class Several(Enum):
+    """Whether a host has several readings of a kind, told apart by `of`."""
+
+    NO = "no"
+    YES = "yes"
+    OPTIONAL = "optional"
+
+
+OPTIONAL: Final = "optional"
+
+
+class Kind(NamedTuple):
+    """What is known of all readings of a kind.
+
+    Attributes:
+        name: The kind, as announces say it.
+        meaning: What it measures; empty for an enum, which its options explain.
+        type: The type of its values.
+        unit: Home Assistant's native unit; empty where it has none.
+        of: What tells several readings of it apart, `mount point`; `optional` where there may be
+            one or several; empty where there is one.
+        options: The values of an enum.
+        setting: Whether it is how something is set, and a command of the same kind sets it.
+    """
+
+    name: str
+    meaning: str
+    type: ReadingType = ReadingType.NUMBER
+    unit: str = ""
+    of: str = ""
+    options: tuple[str, ...] = ()
+    setting: bool = False
+
+    @property
+    def several(self) -> Several:
+        """Whether a host has several of it."""
+        if not self.of:
+            return Several.NO
+        return Several.OPTIONAL if self.of == OPTIONAL else Several.YES
+
+
+CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            Kind("cpu.percent", "processor use, all cores", unit="%"),
+            Kind("cpu.core_percent", "use of one core", unit="%", of="core number"),
+            Kind("cpu.load_1m", "load average over 1 minute"),
+            Kind("cpu.load_5m", "load average over 5 minutes"),
+            Kind("cpu.load_15m", "load average over 15 minutes"),
+            Kind("cpu.frequency", "current frequency, mean of the cores", unit="MHz"),
+            Kind("cpu.temperature", "the processor's own temperature", unit="°C"),
+            Kind("cpu.context_switches", "context switches per second", unit="1/s"),
+            Kind(
+                "memory.percent", "memory in use (not counting what can be freed at once)", unit="%"
+            ),
+            Kind("memory.used", "memory in use", unit="B"),
+            Kind("memory.available", "memory that programs can still get", unit="B"),
+            Kind("memory.total", "memory in the machine", unit="B"),
+            Kind("memory.swap_percent", "swap space in use", unit="%"),
+            Kind("memory.swap_used", "swap space in use", unit="B"),
+            Kind("memory.swap_total", "swap space", unit="B"),
+            Kind("disk.used_percent", "file system, in use", unit="%", of="mount point"),
+            Kind("disk.used", "file system, in use", unit="B", of="mount point"),
+            Kind("disk.free", "file system, free for ordinary users", unit="B", of="mount point"),
+            Kind("disk.total", "file system, size", unit="B", of="mount point"),
+            Kind("disk_io.read_rate", "read from the device", unit="B/s", of="device"),
+            Kind("disk_io.write_rate", "written to the device", unit="B/s", of="device"),
+            Kind("network.download_rate", "received", unit="B/s", of="interface"),
+            Kind("network.upload_rate", "sent", unit="B/s", of="interface"),
+            Kind(
+                "network.received",
+                "received since the interface came up; starts again at 0",
+                unit="B",
+                of="interface",
+            ),
+            Kind(
+                "network.sent",
+                "sent since the interface came up; starts again at 0",
+                unit="B",
+                of="interface",
+            ),
+            Kind("network.connected", "the link is up", type=ReadingType.BOOLEAN, of="interface"),
+            Kind("network.ipv4", "its first IPv4 address", type=ReadingType.TEXT, of="interface"),
+            Kind(
+                "network.ipv6",
+                "its first IPv6 address that is not link-local",
+                type=ReadingType.TEXT,
+                of="interface",
+            ),
+            Kind(
+                "temperature.sensor",
+                "a temperature inside the machine",
+                unit="°C",
+                of="chip and label",
+            ),
+            Kind("fan.speed", "a fan's speed", unit="rpm", of="chip and label"),
+            Kind("battery.level", "charge", unit="%", of="battery"),
+            Kind(
+                "battery.state",
+                "what it does now",
+                type=ReadingType.ENUM,
+                of="battery",
+                options=("charging", "discharging", "full", "not_charging", "unknown"),
+            ),
+            Kind(
+                "battery.time_left",
+                "until empty, or until full while charging",
+                unit="s",
+                of="battery",
+            ),
+            Kind(
+                "battery.power",
+                "flowing out of the battery (positive) or into it (negative)",
+                unit="W",
+                of="battery",
+            ),
+            Kind("battery.plugged", "external power is connected", type=ReadingType.BOOLEAN),
+            Kind("system.started", "when the system started", type=ReadingType.TIMESTAMP),
+            Kind("system.users", "users logged in"),
+            Kind("system.processes", "processes"),
+            Kind("system.os", "operating system and version", type=ReadingType.TEXT),
+            Kind("system.kernel", "kernel version", type=ReadingType.TEXT),
+            Kind("system.pending_reboot", "an update waits for a reboot", type=ReadingType.BOOLEAN),
+            Kind(
+                "session.locked",
+                "this machine asks for a log-in, or to be unlocked, before it can be used",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind(
+                "wifi.ssid",
+                "network that it is connected to",
+                type=ReadingType.TEXT,
+                of="interface",
+            ),
+            Kind("wifi.signal", "signal strength", unit="dBm", of="interface"),
+            Kind(
+                "rpi.under_voltage",
+                "a Raspberry Pi's supply is too weak, or was since the last reading",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind("rpi.throttled", "its processor is slowed down, or was", type=ReadingType.BOOLEAN),
+            Kind(
+                "rpi.frequency_capped",
+                "its processor's frequency is limited, or was",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind(
+                "rpi.soft_temperature_limit",
+                "it is so warm that it slows down, or was",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind("agent.memory", "the agent's own memory (resident)", unit="B"),
+            Kind("agent.cpu_time", "processor time the agent used since its start", unit="s"),
+            Kind("agent.reconnects", "connections lost since the agent's start"),
+            Kind(
+                "agent.dropped_messages", "messages that could not be sent since the agent's start"
+            ),
+            Kind(
+                "agent.refused_messages",
+                "messages of others that were refused since the agent's start",
+            ),
+            Kind("temperature", "a room sensor's temperature", unit="°C", of=OPTIONAL),
+            Kind("humidity", "a room sensor's relative humidity", unit="%", of=OPTIONAL),
+            Kind("pressure", "a room sensor's air pressure", unit="hPa", of=OPTIONAL),
+            Kind("illuminance", "a room sensor's illuminance", unit="lx", of=OPTIONAL),
+            Kind("carbon_dioxide", "a room sensor's CO₂", unit="ppm", of=OPTIONAL),
+            Kind("voltage", "a meter's voltage", unit="V", of=OPTIONAL),
+            Kind("current", "the current through it", unit="A", of=OPTIONAL),
+            Kind("power", "the power through it", unit="W", of=OPTIONAL),
+            Kind(
+                "i2c.interval",
+                "time between two measurements of a room sensor",
+                unit="s",
+                setting=True,
+            ),
+            Kind("i2c.average", "of how many measurements its values are the mean", setting=True),
+            Kind(
+                "i2c.temperature_offset",
+                "added to the temperature that it measures",
+                unit="°C",
+                setting=True,
+            ),
+            Kind(
+                "i2c.humidity_offset",
+                "added to the humidity that it measures",
+                unit="%",
+                setting=True,
+            ),
+            Kind(
+                "i2c.pressure_offset",
+                "added to the pressure that it measures",
+                unit="hPa",
+                setting=True,
+            ),
+            Kind(
+                "i2c.illuminance_offset",
+                "added to the illuminance that it measures",
+                unit="lx",
+                setting=True,
+            ),
+            Kind(
+                "i2c.carbon_dioxide_offset",
+                "added to the CO₂ that it measures",
+                unit="ppm",
+                setting=True,
+            ),
+            Kind(
+                "i2c.voltage_offset",
+                "added to the voltage that it measures",
+                unit="V",
+                setting=True,
+            ),
+            Kind(
+                "i2c.current_offset",
+                "added to the current that it measures",
+                unit="A",
+                setting=True,
+            ),
+            Kind("i2c.power_offset", "added to the power that it measures", unit="W", setting=True),
+        )
+    }
+)
+
+SETTINGS: Final = frozenset(kind.name for kind in CATALOGUE.values() if kind.setting)
+"""The kinds that say how something is set."""

@@ -1,0 +1,88 @@
+"""The topics of a host, below a prefix that Home Assistant and its hosts agree on."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from .errors import ProtocolError
+from .validation import HOST_ID
+
+DEFAULT_PREFIX: Final = "pilot/v2"
+
+
+class Topics(NamedTuple):
+    """The topics of one host.
+
+    A `+` in place of a host, a key or a step makes the filter of a subscription.
+
+    Attributes:
+        prefix: The first part of all topics.
+        host: The host's id.
+    """
+
+    prefix: str
+    host: str
+
+    @property
+    def base(self) -> str:
+        """The part that all topics of the host have in common; SPAKE2's name of the host."""
+        return f"{self.prefix}/{self.host}"
+
+    @property
+    def announce(self) -> str:
+        """Retained: what the host is and can do."""
+        return f"{self.prefix}/{self.host}/announce"
+
+    @property
+    def availability(self) -> str:
+        """Retained: whether the host is online."""
+        return f"{self.prefix}/{self.host}/availability"
+
+    @property
+    def state(self) -> str:
+        """Retained: the last values of all collectors."""
+        return f"{self.prefix}/{self.host}/state"
+
+    @property
+    def backlog(self) -> str:
+        """Values of the time in which no broker or controller took them."""
+        return f"{self.prefix}/{self.host}/backlog"
+
+    @property
+    def acknowledge(self) -> str:
+        """Acknowledgements of the backlog."""
+        return f"{self.prefix}/{self.host}/acknowledge"
+
+    def signed_state(self, collector: str) -> str:
+        """Return the topic that a collector's part of the state is signed for."""
+        return f"{self.prefix}/{self.host}/state/{collector}"
+
+    def command(self, key: str) -> str:
+        """Return the topic of requests for a command."""
+        return f"{self.prefix}/{self.host}/command/{key}"
+
+    def result(self, key: str) -> str:
+        """Return the topic of a command's results."""
+        return f"{self.prefix}/{self.host}/result/{key}"
+
+    def event(self, key: str) -> str:
+        """Return the topic of an event."""
+        return f"{self.prefix}/{self.host}/event/{key}"
+
+    def pairing(self, controller: str, step: str) -> str:
+        """Return the topic of a step of pairing: `request`, `answer`, `confirm`, `result`."""
+        return f"{self.prefix}/{self.host}/pair/{controller}/{step}"
+
+
+def split_announce_topic(topic: str) -> tuple[str, str]:
+    """Return the prefix and the host's id that an announce topic is made of.
+
+    Raises:
+        ProtocolError: It is another topic.
+    """
+    parts = topic.rsplit("/", 2)
+    if len(parts) != 3 or not parts[0] or parts[2] != "announce":
+        raise ProtocolError("topic", "not an announce topic")
+    if not HOST_ID.fullmatch(parts[1]):
+        raise ProtocolError("topic", "not a host's id in the topic")
+    return parts[0], parts[1]
