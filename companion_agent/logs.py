@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from companion_agent.config.model import LogConfig
+    from companion_agent.config.settings import LogConfig
 
 ROOT = "companion_agent"
 

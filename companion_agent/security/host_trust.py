@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     import socket
 
-    from companion_agent.config.model import Config
+    from companion_agent.config.settings import Config
     from companion_agent.ipc.server import Caller
     from companion_agent.models import Command
     from companion_agent.plugins.base import CommandGroup
@@ -123,7 +123,8 @@ class HostTrust:
         self._foreign: Counter[str] = Counter()
         self._event_types: Mapping[str, Sequence[str]] = {}
         store = TrustStore(folder)
-        self._ring = KeyRing(store, config.topic_prefix, host_id, fleet=config.fleet, clock=now)
+        fleet = config.fleet.reveal() if config.fleet else None
+        self._ring = KeyRing(store, config.topic_prefix, host_id, fleet=fleet, clock=now)
         self._audit = AuditLog(folder / "audit.log", now, clock)
         self._dispatcher = Dispatcher(
             ring=self._ring,
