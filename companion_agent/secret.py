@@ -10,6 +10,7 @@ T = TypeVar("T", str, bytes)
 
 HIDDEN = "(hidden)"
 
+_LOGIN = "***@"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -64,7 +65,7 @@ def without_login(text: str) -> str:
     """
     scheme, rest = _split(text)
     login, at, host = rest.rpartition("@")
-    return f"{scheme}***@{host}" if at and ":" in login else text
+    return f"{scheme}{_LOGIN}{host}" if at and ":" in login else text
 
 
 def without_port(text: str) -> str:
@@ -74,7 +75,8 @@ def without_port(text: str) -> str:
     """
     scheme, rest = _split(text)
     host, colon, port = rest.partition(":")
-    secret = colon and not rest.startswith("[") and not port.strip().isdigit()
+    known = rest.startswith(("[", _LOGIN)) or port.strip().isdigit()
+    secret = colon and not known
     return f"{scheme}{host}:***" if secret else text
 
 

@@ -83,7 +83,20 @@ class FleetKeyFile(AnyPath[Secret[bytes]]):
     expected = "the path of a file that holds a fleet key"
 
     def _read(self, text: str) -> Secret[bytes]:
+        if _is_fleet_key(text):
+            raise ValueError("this is the key itself, which belongs into fleet_key")
         return Secret(fleet_secret(read_secret(self._place(text))))
+
+    def _quote(self, text: str) -> str:
+        return HIDDEN if _is_fleet_key(text) else super()._quote(text)
+
+
+def _is_fleet_key(text: str) -> bool:
+    try:
+        fleet_secret(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
