@@ -21,7 +21,8 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from companion_agent.security.envelope import MalformedError, dump, parse_object
-from companion_agent.storage.permissions import AS_ADMINISTRATOR, make_private_folder, write_private
+from companion_agent.storage.files import make_private_folder, write_private
+from companion_agent.storage.permissions import AS_ADMINISTRATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from companion_agent.security.envelope import dump
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
 from companion_agent.security.start_counter import next_start
-from companion_agent.storage.permissions import make_private_folder
+from companion_agent.storage.files import make_private_folder
 from companion_agent.worker import Job, Result, Worker
 
 if TYPE_CHECKING:
