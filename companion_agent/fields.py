@@ -61,13 +61,13 @@ class ByName:
         noun: What the names are names of.
         value: What is below each of them.
         names: The names; those that the loader is given when empty.
-        hidden: Names of earlier versions, which are taken and not listed.
+        former: Names of earlier versions, which are taken and not listed.
     """
 
     noun: str
     value: Section | Leaf[Any]
     names: tuple[str, ...] = ()
-    hidden: tuple[str, ...] = ()
+    former: tuple[str, ...] = ()
 
 
 Kind = Leaf[Any] | Section | ByName
@@ -219,7 +219,7 @@ def _keys_at(
 ) -> Iterator[Key]:
     kind = one.kind
     if isinstance(kind, ByName):
-        for name in names.get(kind.noun) or kind.names:
+        for name in names.get(kind.noun) or (*kind.names, *kind.former):
             yield from _keys_at((*path, name), replace(one, kind=kind.value), None, names)
     elif isinstance(kind, Section):
         if kind.switch:

@@ -107,10 +107,12 @@ def _below(kind: Section | ByName, path: tuple[str, ...]) -> dict[str, Any]:
 
 def _by_name(kind: ByName, path: tuple[str, ...]) -> dict[str, Any]:
     schema = _object()
-    for name in kind.names or COLLECTORS:
+    for name in (*kind.names, *kind.former) or COLLECTORS:
         value, here = kind.value, (*path, name)
         below = _section(value, here) if isinstance(value, Section) else _described(value, "", here)
         schema["properties"][name] = below
+        if name in kind.former:
+            below["deprecated"] = True
     if not kind.names:
         for name, collector in COLLECTORS.items():
             keys = schema["properties"][name]["properties"]

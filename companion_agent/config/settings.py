@@ -52,16 +52,26 @@ MQTT_PORT, MQTTS_PORT = 1883, 8883
 LEVELS = ("debug", "info", "warning", "error")
 PARTS = (
     "agent",
-    "backlog",
-    "collectors",
-    "commands",
+    "buffer",
     "config",
+    "host_events",
     "identity",
+    "ipc",
+    "mqtt",
     "platforms",
-    "presence",
-    "transport",
-    "trust",
+    "plugins",
+    "security",
+    "updates",
 )
+FORMER_PARTS = {
+    "backlog": "buffer",
+    "collectors": "plugins",
+    "commands": "plugins",
+    "presence": "mqtt",
+    "transport": "mqtt",
+    "trust": "security",
+}
+"""What parts were called up to 0.1; configurations may still name them."""
 
 
 class FleetKey(Leaf[Secret[bytes]]):
@@ -187,7 +197,7 @@ class LogConfig:
         Choice("text", "json"), "Text for people, JSON lines for machines.", "text"
     )
     parts: Mapping[str, str] = setting(
-        ByName("part", Choice(*LEVELS), PARTS),
+        ByName("part", Choice(*LEVELS), PARTS, tuple(FORMER_PARTS)),
         f"Another level for one part: {', '.join(PARTS)}.",
         factory=dict,
     )

@@ -75,7 +75,7 @@ def _validator(setting: Setting, context: Context) -> Validator:
 def _below(kind: ByName, context: Context) -> Iterator[tuple[str, Validator]]:
     if kind.names:
         below = _validator(Setting(kind.value, ""), context)
-        yield from dict.fromkeys(kind.names, below).items()
+        yield from dict.fromkeys((*kind.names, *kind.former), below).items()
         return
     section = Section(CollectorConfig)
     all_keys, no_choice = _Made(section, context), _Made(section, context, _NO_CHOICE)

@@ -38,6 +38,7 @@ WORDS: dict[str, type | tuple[type, ...]] = {
     "minLength": int,
     "maxLength": int,
     "writeOnly": bool,
+    "deprecated": bool,
 }
 TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
 
