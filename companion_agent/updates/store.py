@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.storage import files
+from companion_agent.storage.plain import read_plain
 from companion_agent.updates import compatibility
 from companion_agent.updates.release import (
     MAX_SIGNED,
