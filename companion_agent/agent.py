@@ -37,7 +37,7 @@ from companion_agent.worker import Job, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from companion_agent.config.model import Config
+    from companion_agent.config.settings import Config
     from companion_agent.platforms.base import Platform
     from companion_agent.platforms.control import HostWatch, NetworkWatch
     from companion_agent.plugins.agent import Counters

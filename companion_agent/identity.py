@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.protocol.validation import HOST_ID
+from companion_agent.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +110,7 @@ def only_agent(state_dir: Path) -> Iterator[None]:
 
 def _kept(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace").strip()
+        return files.read_text(path).strip()
     except FileNotFoundError:
         return ""
     except OSError as error:
@@ -125,15 +126,9 @@ def _derive(platform: Platform) -> str:
 
 
 def _keep(path: Path, value: str) -> None:
-    new = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("w", encoding="ascii") as file:
-            file.write(f"{value}\n")
-            file.flush()
-            # A power cut between here and the rename must not leave an empty id behind.
-            os.fsync(file.fileno())
-        new.replace(path)
+        files.write(path, f"{value}\n", mode=0o644)
     except OSError as error:
         raise IdentityError(_unwritable(path.parent, error)) from error
 

@@ -7,11 +7,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from companion_agent.config.settings import FORMER_PARTS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from companion_agent.config.model import LogConfig
+    from companion_agent.config.settings import LogConfig
 
 ROOT = "companion_agent"
 
@@ -22,17 +24,6 @@ _SYSLOG_LEVELS = {
     logging.WARNING: 4,
     logging.ERROR: 3,
     logging.CRITICAL: 2,
-}
-
-
-# What parts were called up to 0.1: configurations may still name them.
-_FORMER_PARTS = {
-    "backlog": "buffer",
-    "collectors": "plugins",
-    "commands": "plugins",
-    "presence": "mqtt",
-    "transport": "mqtt",
-    "trust": "security",
 }
 
 
@@ -65,7 +56,7 @@ def set_up(
     root.propagate = False
     root.setLevel(config.level.upper())
     for part, level in config.parts.items():
-        logging.getLogger(f"{ROOT}.{_FORMER_PARTS.get(part, part)}").setLevel(level.upper())
+        logging.getLogger(f"{ROOT}.{FORMER_PARTS.get(part, part)}").setLevel(level.upper())
     if trouble:
         logging.getLogger(f"{ROOT}.config").error("%s; it is written to standard error", trouble)
 

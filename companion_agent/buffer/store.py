@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager, suppress
 from itertools import takewhile
 import json
 import logging
-import os
 import secrets
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,6 +22,7 @@ from companion_agent.clock import (
     Moment,
     corrected,
 )
+from companion_agent.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -369,7 +369,7 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         if not self._path.exists():
             # SQLite would leave it to the umask who may read it, and copies that to its journal.
-            os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600))
+            files.create_private(self._path)
         db = self._db = sqlite3.connect(
             self._path, timeout=5, isolation_level=None, check_same_thread=False
         )
@@ -422,7 +422,7 @@ class Store:
             ) from error
         for end in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
-                _beside(self._path, end).replace(_beside(aside, end))
+                files.move(_beside(self._path, end), _beside(aside, end))
         LOG.error(
             "The backlog %s is damaged (%s). It was moved to %s; what was in it is not delivered",
             self._path,

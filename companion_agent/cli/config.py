@@ -1,12 +1,14 @@
-"""`pilot-agent config`: check or show the configuration."""
+"""`pilot-agent config`: check or show the configuration, or say what it can hold."""
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL, OK
 from companion_agent.cli.loading import load_config
+from companion_agent.config.reference import json_schema
 from companion_agent.config.show import show
 from companion_agent.plugins.i2c.overrides import TunedError, peek
 
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
 
 
 def main(parsed: argparse.Namespace) -> int:
-    """Run `config check` or `config show`."""
+    """Run `config check`, `config show` or `config schema`."""
     if parsed.action is None:
         parsed.usage(sys.stderr)
         return BAD_INPUT
+    if parsed.action == "schema":
+        print(json.dumps(json_schema(), indent=2))
+        return OK
     config = load_config(parsed.config)
     if config is None:
         return BAD_INPUT

@@ -46,12 +46,13 @@ def parser() -> argparse.ArgumentParser:
     _add_migrate(commands)
     _add_update(commands)
 
-    config = _add(commands, "config", "check or show the configuration")
+    config = _add(commands, "config", "check or show the configuration, or say what it can hold")
     actions = config.add_subparsers(title="commands", metavar="COMMAND", dest="action")
     check = _add(actions, "check", 'say "ok", or everything that is wrong')
     _add_config(check)
     show = _add(actions, "show", "show the configuration as the agent sees it")
     _add_config(show)
+    _add(actions, "schema", "print the JSON Schema of the configuration, for editors")
 
     tuning = _add(commands, "tuning", "show what Home Assistant has changed of this host's sensors")
     _add_config(tuning)

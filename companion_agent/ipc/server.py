@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from companion_agent.protocol.encoding import dump, load_object
 from companion_agent.protocol.errors import ProtocolError
-from companion_agent.storage.permissions import AS_ADMINISTRATOR, make_private_folder, write_private
+from companion_agent.storage.files import make_private_folder, write_private
+from companion_agent.storage.permissions import AS_ADMINISTRATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from paho.mqtt.client import Client, SocketLike
 
-    from companion_agent.config.model import Broker
+    from companion_agent.config.settings import Broker
 
 
 class Attempt:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import DisconnectFlags
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from companion_agent.config.model import Broker
+    from companion_agent.config.settings import Broker
 
 LOG = logging.getLogger(__name__)
 
@@ -449,7 +449,7 @@ class Transport:
         )
         client.connect_timeout = TCP_LIMIT
         if broker.username:
-            client.username_pw_set(broker.username, broker.password or None)
+            client.username_pw_set(broker.username, broker.password.reveal() or None)
         if broker.tls:
             # Read anew for every connection: certificates are renewed while the agent runs.
             client.tls_set_context(tls.context(broker.tls))

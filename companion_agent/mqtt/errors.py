@@ -12,7 +12,7 @@ from companion_agent.mqtt import tls
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from companion_agent.config.model import Broker
+    from companion_agent.config.settings import Broker
 
 
 def closing(broker: Broker, paho_error: str, *, greeting: bool) -> str:

@@ -22,7 +22,7 @@ from companion_agent.mqtt.connection import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
-    from companion_agent.config.model import Broker, V1Topics
+    from companion_agent.config.settings import Broker, V1Topics
     from companion_agent.models import Value
 
 ONLINE, OFFLINE = b"online", b"offline"

@@ -10,7 +10,7 @@ from companion_agent.storage.plain import open_plain
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from companion_agent.config.model import Broker, Tls
+    from companion_agent.config.settings import Broker, Tls
 
 # OpenSSL's X509_V_ERR_… numbers.
 _HOST_MISMATCH = frozenset({62, 64})
@@ -59,7 +59,7 @@ def context(tls: Tls) -> ssl.SSLContext:
         except OSError as error:
             raise TlsError(_unreadable("ca_cert", tls.ca_cert, error)) from error
     if tls.client_cert:
-        _load_client(made, tls.client_cert, tls.client_key, tls.key_password)
+        _load_client(made, tls.client_cert, tls.client_key, tls.key_password.reveal())
     return made
 
 

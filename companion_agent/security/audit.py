@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.security.rate_limit import TokenBucket
-from companion_agent.storage.permissions import append_private
+from companion_agent.storage.files import append_private
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,14 +26,14 @@ from companion_agent.security.authorizer import Dispatcher, Job as CommandJob
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
 from companion_agent.security.start_counter import next_start
-from companion_agent.storage.permissions import make_private_folder
+from companion_agent.storage.files import make_private_folder
 from companion_agent.worker import Job, Result, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     import socket
 
-    from companion_agent.config.model import Config
+    from companion_agent.config.settings import Config
     from companion_agent.ipc.server import Caller
     from companion_agent.models import Command
     from companion_agent.plugins.base import CommandGroup
@@ -127,7 +127,8 @@ class HostTrust:
         self._foreign: Counter[str] = Counter()
         self._event_types: Mapping[str, Sequence[str]] = {}
         store = TrustStore(folder)
-        self._ring = KeyRing(store, config.topic_prefix, host_id, fleet=config.fleet, clock=now)
+        fleet = config.fleet.reveal() if config.fleet else None
+        self._ring = KeyRing(store, config.topic_prefix, host_id, fleet=fleet, clock=now)
         self._audit = AuditLog(folder / "audit.log", now, clock)
         self._dispatcher = Dispatcher(
             ring=self._ring,

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from companion_agent.protocol.signing import SECRET_SIZE
 from companion_agent.protocol.validation import is_controller, is_controller_name
-from companion_agent.storage.permissions import (
-    AS_ADMINISTRATOR,
-    Problem,
-    check_private,
+from companion_agent.storage.files import (
     make_private_folder,
+    move,
+    read_bytes,
     read_versioned,
     write_private,
 )
+from companion_agent.storage.permissions import AS_ADMINISTRATOR, Problem, check_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,7 +109,7 @@ class TrustStore:
 
     def _read(self) -> bytes | None:
         try:
-            return self._path.read_bytes()
+            return read_bytes(self._path)
         except FileNotFoundError:
             return None
         except PermissionError as error:
@@ -122,7 +122,7 @@ class TrustStore:
     def _move_aside(self, error: ValueError) -> str:
         text = f"the keys in {self._path} are damaged ({error}); pair this host again"
         try:
-            self._path.replace(self._aside)
+            move(self._path, self._aside)
         except OSError:
             return text
         return f"{text}, the damaged file was moved to {self._aside}"

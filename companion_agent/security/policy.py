@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+
+from companion_agent.fields import setting
+from companion_agent.values import Cooldowns, Patterns, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,10 +29,20 @@ class Policy:
         dry_run: Whether everything but the last step is done.
     """
 
-    allow: Sequence[str] = ("*",)
-    deny: Sequence[str] = ()
-    cooldown: Mapping[str, float] = field(default_factory=dict)
-    dry_run: bool = False
+    allow: Sequence[str] = setting(
+        Patterns(),
+        "Only what matches one of these may be called: `power.*`.",
+        ("*",),
+        shown="all",
+    )
+    deny: Sequence[str] = setting(Patterns(), "This may not, even if it is allowed above.", ())
+    cooldown: Mapping[str, float] = setting(
+        Cooldowns(),
+        "Refuse a second call within so many seconds; the first match counts.",
+        factory=dict,
+        shown="the command's own",
+    )
+    dry_run: bool = setting(Switch(), "Check and record everything, and carry out nothing.", False)
 
     def allows(self, key: str) -> bool:
         """Tell whether a command may be called."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from companion_agent.storage.permissions import write_private
+from companion_agent.storage.files import read_bytes, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def next_start(folder: Path, now: float) -> int:
     """
     path = folder / _FILE
     try:
-        kept = int(path.read_text("ascii")[:20])
+        kept = int(read_bytes(path)[:20])
     except FileNotFoundError:
         kept = 0
     except (OSError, ValueError) as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-import secrets
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from companion_agent.platforms.linux.logind import (
     polkit_actions,
 )
 from companion_agent.service import unit
+from companion_agent.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -332,7 +332,6 @@ class Service:
         """
         data = content.encode() if isinstance(content, str) else content
         place = self._at(path)
-        fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         try:
             if place.is_file() and not place.is_symlink() and place.read_bytes() == data:
                 if not self.check:
@@ -343,19 +342,15 @@ class Service:
                 self.changes.append(str(path))
                 return True
             place.parent.mkdir(parents=True, exist_ok=True)
-            fresh.touch(mode=0o600, exist_ok=False)
-            fresh.write_bytes(data)
-            fresh.chmod(mode)
-            self._give(fresh, owner, group)
-            fresh.replace(place)
+            files.write(
+                place, data, mode=mode, give=lambda handle: self._give(handle, owner, group)
+            )
         except OSError as error:
-            with suppress(OSError):
-                fresh.unlink()
             raise ServiceError(f"{path} cannot be written: {error.strerror}") from error
         self.changes.append(str(path))
         return True
 
-    def _give(self, place: Path, owner: str, group: str) -> None:
+    def _give(self, place: Path | int, owner: str, group: str) -> None:
         # Below another root there are none of these users.
         if owner and self._root == Path("/"):
             try:

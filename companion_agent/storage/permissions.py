@@ -1,17 +1,14 @@
-"""Files that only their owner and the system may read, on Linux and Windows."""
+"""Who may read a file: closing it to others, and finding out who can, on Linux and Windows."""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from functools import partial
-import json
 import os
 import re
-import secrets
 import stat
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,68 +32,6 @@ class Problem:
 
     text: str
     fix: str
-
-
-def make_private_folder(folder: Path) -> None:
-    """Create a folder for the owner only; one that exists is closed to others.
-
-    Raises:
-        OSError: That did not work.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _protect(folder)
-
-
-def write_private(path: Path, content: str) -> None:
-    """Replace a file's content so that a power cut leaves the old or the new one, never half.
-
-    Raises:
-        OSError: That did not work; the old content is still there.
-    """
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:  # noqa: PTH123  (a descriptor)
-            # While it is empty: Windows does not know the mode above.
-            _protect(fresh)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _give_to_owner(fresh)
-        fresh.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
-        raise
-    _sync_folder(path.parent)
-
-
-def read_versioned(content: bytes, version: int) -> dict[str, Any]:
-    """Read the JSON of a file that says which version of it this is.
-
-    Raises:
-        ValueError: It is something else; the text says what.
-    """
-    try:
-        data = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise ValueError("not JSON") from None
-    if not isinstance(data, dict) or data.get("version") != version:
-        raise ValueError("not a file of this version")
-    return data
-
-
-def append_private(path: Path, line: str) -> None:
-    """Add a line to a file that only its owner may read.
-
-    Raises:
-        OSError: That did not work.
-    """
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with open(handle, "a", encoding="utf-8", newline="\n") as file:  # noqa: PTH123  (a descriptor)
-        if not file.tell():
-            _protect(path)
-        file.write(line + "\n")
 
 
 def check_private(path: Path) -> list[Problem]:
@@ -123,18 +58,6 @@ def _look(check: Callable[[Path], list[Problem]], path: Path) -> list[Problem]:
         return [Problem(f"{path} cannot be checked: {error.strerror}", AS_ADMINISTRATOR)]
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself last, where folders can be opened."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 if sys.platform == "win32":
     import ctypes
     from ctypes import wintypes
@@ -156,7 +79,12 @@ if sys.platform == "win32":
         release.argtypes = [ctypes.c_void_p]
         release(pointer)
 
-    def _protect(path: Path) -> None:
+    def protect(path: Path, _: int | None = None) -> None:
+        """Close a file or folder to all but its owner and the system.
+
+        Raises:
+            OSError: That did not work.
+        """
         parse = _advapi(
             "ConvertStringSecurityDescriptorToSecurityDescriptorW",
             wintypes.LPCWSTR, wintypes.DWORD, ctypes.c_void_p, ctypes.c_void_p,
@@ -195,7 +123,7 @@ if sys.platform == "win32":
         finally:
             _free(ctypes.cast(text, ctypes.c_void_p))
 
-    def _give_to_owner(_: Path) -> None:
+    def give_to_owner(_: Path, __: int) -> None:
         """Do nothing: the folder's rules let the service in."""
 
     def _check(path: Path) -> list[Problem]:
@@ -211,16 +139,30 @@ if sys.platform == "win32":
 else:
     AS_ADMINISTRATOR = "run this as root"
 
-    def _give_to_owner(path: Path) -> None:
-        """Let the service go on reading what an administrator has changed."""
-        if os.geteuid() == 0:
-            owner = path.parent.stat()
-            os.chown(path, owner.st_uid, owner.st_gid)
+    def give_to_owner(folder: Path, descriptor: int) -> None:
+        """Let the service, whose the folder is, go on reading what an administrator changes.
 
-    def _protect(path: Path) -> None:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        Raises:
+            OSError: That did not work.
+        """
+        if os.geteuid() == 0:
+            owner = folder.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+    def protect(path: Path, descriptor: int | None = None) -> None:
+        """Close a file or folder to all but its owner.
+
+        Args:
+            path: The file or folder.
+            descriptor: It, open; what lies at the path then cannot be exchanged meanwhile.
+
+        Raises:
+            OSError: That did not work.
+        """
+        there = path if descriptor is None else descriptor
+        mode = stat.S_IMODE(os.stat(there).st_mode)  # noqa: PTH116  (a descriptor)
         if mode & 0o077:
-            path.chmod(mode & 0o700)
+            os.chmod(there, mode & 0o700)  # noqa: PTH101  (a descriptor)
 
     def _check(path: Path) -> list[Problem]:
         status = path.stat()

@@ -79,7 +79,13 @@ def launch(explicit: Path | None, environment: MutableMapping[str, str] = os.env
 
 
 def _become(here: Launched, explicit: Path | None, environment: MutableMapping[str, str]) -> None:
-    folder, configured = _settings(explicit, environment)
+    from companion_agent.config import ConfigError  # noqa: PLC0415
+
+    try:
+        folder, configured = _settings(explicit, environment)
+    except (ConfigError, ValueError):
+        # The base says what is wrong, when it reads all of it.
+        return
     if not (folder / "state.json").exists():
         return
     if not _is_own(folder):
@@ -126,17 +132,19 @@ def _settings(explicit: Path | None, environment: MutableMapping[str, str]) -> t
     The rest of the configuration may be written for the release, and mean nothing to the base.
     """
     from companion_agent import config  # noqa: PLC0415
-    from companion_agent.config import source  # noqa: PLC0415
+    from companion_agent.config.document import Document, read_file  # noqa: PLC0415
+    from companion_agent.config.environment import apply_environment  # noqa: PLC0415
     from companion_agent.updates.release import parse_key  # noqa: PLC0415
+    from companion_agent.values import expand_home  # noqa: PLC0415
 
     path = config.find_file(explicit, environment)
-    document = source.read_file(path) if path else source.Document()
+    document = read_file(path) if path else Document()
     leaves = [("state_dir",), ("update", "keys")]
-    source.apply_environment(document, environment, leaves)
+    apply_environment(document, environment, leaves)
     base = path.absolute().parent if path else Path.cwd()
     given = document.tree.get("state_dir")
     state_dir = (
-        base / Path(given).expanduser()
+        base / expand_home(given)
         if isinstance(given, str) and given
         else config.default_state_dir(environment)
     )

@@ -2,11 +2,63 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+import voluptuous as vol
+
+from companion_agent.fields import setting
+from companion_agent.updates.release import parse_key
+from companion_agent.values import AnyPath, Leaf, ListOf, Seconds, Switch, check_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from companion_agent.values import Raw
 
 HOME_ASSISTANT = "homeassistant"
 TRIAL = 120.0
 """Seconds that a new version has to come online, unless configured."""
+
+
+def is_address(source: str) -> bool:
+    """Tell an address from the path of a folder."""
+    return source.startswith(("https://", "http://"))
+
+
+class UpdateSource(AnyPath[str]):
+    """`homeassistant`, the path of a folder, or the address of an index."""
+
+    expected = f"{HOME_ASSISTANT}, the path of a folder or the https:// address of an index"
+
+    def _read(self, text: str) -> str:
+        if text == HOME_ASSISTANT:
+            return text
+        if is_address(text):
+            url = _split(text)
+            if not url.hostname:
+                raise ValueError("it names no host")
+            if url.username or url.password:
+                raise ValueError("a login cannot be in it")
+            check_host(url.hostname)
+            return text
+        if "://" in text:
+            raise ValueError
+        return str(self._place(text))
+
+
+class PublicKey(Leaf[bytes]):
+    """A public key."""
+
+    expected = "a public key (Ed25519): base64 of 32 bytes, as deploy/release.py prints it"
+
+    def _read(self, text: str) -> bytes:
+        return parse_key(text)
+
+    def _dump(self, value: bytes) -> object:
+        return b64encode(value).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +73,16 @@ class UpdateConfig:
         trial: Seconds that a new version has to come online.
     """
 
-    source: str = HOME_ASSISTANT
-    keys: tuple[bytes, ...] = ()
-    automatic: bool = False
-    trial: float = TRIAL
+    source: str = setting(
+        UpdateSource(), "Where new versions of the agent come from.", HOME_ASSISTANT
+    )
+    keys: tuple[bytes, ...] = setting(
+        ListOf(PublicKey(), "public keys"),
+        "Whose signature they need: public keys (Ed25519) in base64.",
+        (),
+    )
+    automatic: bool = setting(Switch(), "Install what is there without being asked.", False)
+    trial: float = setting(Seconds(5, 3600), "Time in which a new version has to be online.", TRIAL)
 
     @property
     def kind(self) -> str:
@@ -34,6 +92,18 @@ class UpdateConfig:
         return "index" if is_address(self.source) else "folder"
 
 
-def is_address(source: str) -> bool:
-    """Tell an address from the path of a folder."""
-    return source.startswith(("https://", "http://"))
+def check_update(given: Mapping[str, Raw]) -> Iterator[vol.Invalid]:
+    """Find what does not go together among the keys as they were written."""
+    if "automatic" in given and given.get("source", HOME_ASSISTANT) == HOME_ASSISTANT:
+        wrong = "only with a folder or an index: what Home Assistant has, it installs"
+        yield vol.Invalid(wrong, ["automatic"])
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        # Python's words would show all of it, a login too.
+        raise ValueError("it is no address") from None
+    return url

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-import json
 import math
 import os
 from pathlib import Path
@@ -20,7 +19,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.storage.permissions import make_private_folder, write_private
+from companion_agent.storage import files
 from companion_agent.storage.plain import read_plain
 from companion_agent.updates import compatibility
 from companion_agent.updates.release import (
@@ -164,7 +163,7 @@ class Releases:
     def state(self) -> State:
         """Return which release is to run; the base where that cannot be read."""
         try:
-            return _read(json.loads(read_plain(self.folder / _STATE, _MOST_STATE)))
+            return _read(files.read_json(self.folder / _STATE, _MOST_STATE))
         except _UNREADABLE:
             return State()
 
@@ -175,18 +174,18 @@ class Releases:
         Raises:
             OSError: That cannot be written.
         """
-        make_private_folder(self.folder)
+        files.make_private_folder(self.folder)
         with _locked(self.folder / "lock"):
             state = self.state()
             before = asdict(state)
             yield state
             if asdict(state) != before or not self.used:
-                write_private(self.folder / _STATE, json.dumps(asdict(state), indent=1))
+                files.write_json(self.folder / _STATE, asdict(state))
 
     def why_not(self) -> str:
         """Say why no release can be kept here; empty when one can."""
         try:
-            make_private_folder(self.folder)
+            files.make_private_folder(self.folder)
             probe = self.folder / f"{_NEW}{secrets.token_hex(4)}"
             probe.mkdir()
             probe.rmdir()
@@ -334,7 +333,7 @@ class Releases:
             ArtifactError: There is no space for it.
             OSError: It cannot be made.
         """
-        make_private_folder(self.folder)
+        files.make_private_folder(self.folder)
         for left_over in self.folder.glob(f"{_NEW}*"):
             # A power cut came before it was whole.
             shutil.rmtree(left_over, ignore_errors=True)
@@ -355,15 +354,11 @@ class Releases:
             OSError: That did not work.
         """
         for path in (*received.iterdir(), received):
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            files.sync(path)
         place = self.folder / version
         if place.exists():
             place.rename(self.folder / f"{_NEW}{secrets.token_hex(4)}")
-        received.rename(place)
+        files.move(received, place)
 
     def tidy(self) -> None:
         """Delete the releases that nobody would go back to."""

@@ -18,13 +18,14 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 import pytest
 
 from companion_agent.agent import Agent
-from companion_agent.config.model import Broker, Config, Tls
+from companion_agent.config.settings import Broker, Config, Tls
 from companion_agent.models import Reading, Value
 from companion_agent.mqtt.connection import Transport
 from companion_agent.platforms.base import HostInfo
 from companion_agent.plugins.agent import Counters
 from companion_agent.plugins.base import Collector
 from companion_agent.plugins.runner import Source
+from companion_agent.secret import Secret
 from companion_agent.wakeup import Waker
 
 if TYPE_CHECKING:
@@ -186,8 +187,8 @@ class Mosquitto:
         if self._process:
             self._process.send_signal(signal.SIGCONT)
 
-    def broker(self, **settings: Any) -> Broker:
-        return Broker("127.0.0.1", self.port, **settings)
+    def broker(self, *, password: str = "", **settings: Any) -> Broker:
+        return Broker("127.0.0.1", self.port, password=Secret(password), **settings)
 
 
 class Certificates:

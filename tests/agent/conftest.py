@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.config.model import Config
+from companion_agent.config.settings import Config
 
 from .bench import (
     Certificates,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from companion_agent.config.model import Broker
+    from companion_agent.config.settings import Broker
 
 
 # Fixtures that bring a broker, a bus, a server or a process of its own.

@@ -21,10 +21,12 @@ from companion_agent.config import (
     Tls,
     load,
 )
-from companion_agent.config.model import CollectorConfig
-from companion_agent.config.source import ENV_PREFIX, parse_broker
+from companion_agent.config.broker_address import parse_broker
+from companion_agent.config.environment import ENV_PREFIX
+from companion_agent.config.settings import CollectorConfig
 from companion_agent.models import Selection
 from companion_agent.plugins.base import Collector
+from companion_agent.secret import Secret
 
 
 class Cpu(Collector):
@@ -92,7 +94,7 @@ def test_a_file_that_only_names_the_broker_is_complete(load_text: Load, file: Pa
         ("2001:db8::7", Broker("2001:db8::7")),
         ("mqtt://mqtt.local", Broker("mqtt.local")),
         ("mqtts://mqtt.local", Broker("mqtt.local", 8883, tls=Tls())),
-        ("mqtts://a:p%40ss@mqtt.local:1", Broker("mqtt.local", 1, "a", "p@ss", tls=Tls())),
+        ("mqtts://a:p%40ss@mqtt.local:1", Broker("mqtt.local", 1, "a", Secret("p@ss"), tls=Tls())),
     ],
 )
 def test_a_broker_can_be_one_text(load_text: Load, text: str, broker: Broker) -> None:
@@ -158,11 +160,16 @@ collectors:
                 "mqtt.local",
                 8884,
                 "pilot",
-                "s3cret",
+                Secret("s3cret"),
                 "3.1.1",
                 60,
                 "upstairs",
-                Tls(tmp_path / "ca.pem", tmp_path / "client.pem", tmp_path / "client.key", "123"),
+                Tls(
+                    tmp_path / "ca.pem",
+                    tmp_path / "client.pem",
+                    tmp_path / "client.key",
+                    Secret("123"),
+                ),
             ),
         ),
         state_dir=tmp_path / "state",
@@ -222,7 +229,7 @@ def test_variables_go_over_the_file(load_text: Load) -> None:
         PILOT_LOG__PARTS__TRANSPORT="debug",
     )
 
-    assert config.brokers == (Broker("mqtt.local", 1884, "u", "0123"),)
+    assert config.brokers == (Broker("mqtt.local", 1884, "u", Secret("0123")),)
     assert config.name == "y"
     assert config.collector("cpu").interval == 5
     assert config.collector("disk").selection == Selection(("/", "/home"))

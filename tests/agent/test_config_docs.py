@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from companion_agent.config import ConfigError, load, schema
-from companion_agent.config.source import variable
+from companion_agent.config import ConfigError, load, reference
+from companion_agent.config.environment import variable
 from companion_agent.plugins import COLLECTORS
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -24,12 +24,18 @@ def table(header: str) -> list[tuple[str, ...]]:
     return rows
 
 
-def test_the_table_of_keys() -> None:
-    known = {name: schema.Known(c.interval, c.selects) for name, c in COLLECTORS.items()}
-    rows = schema.build(Path(), known).rows()
+@pytest.mark.parametrize("name", ["settings", "collectors"])
+def test_the_generated_tables(name: str) -> None:
+    text = DOCS.read_text("utf-8").partition(f"<!-- generated: {name} -->\n\n")[2]
 
-    assert table("| key | expected | default | |") == [
-        (f"`{'.'.join(row.key)}`", row.expected, row.default, row.text) for row in rows
+    assert text.partition("\n\n<!-- end generated -->")[0] == reference.generated()[name]
+
+
+def test_the_table_of_keys() -> None:
+    rows = table("| key | expected | default | |")
+
+    assert ("`broker.port`", "a whole number from 1 to 65535", "1883, with TLS 8883") in [
+        row[:3] for row in rows
     ]
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from companion_agent.config import Broker, Tls
 from companion_agent.mqtt import errors
+from companion_agent.secret import Secret
 
 PLAIN = Broker("mqtt.local")
-LOGIN = Broker("mqtt.local", username="pilot", password="x")
+LOGIN = Broker("mqtt.local", username="pilot", password=Secret("x"))
 OLD = Broker("mqtt.local", protocol="3.1.1")
 SECURE = Broker("mqtt.local", tls=Tls())
 CLIENT = Broker("mqtt.local", tls=Tls(client_cert=Path("client.pem")))

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 import pytest
 
 from companion_agent.config import load
-from companion_agent.config.model import Config, V1Topics
+from companion_agent.config.settings import Config, V1Topics
 from companion_agent.config.show import show
 from companion_agent.errors import Unavailable
 from companion_agent.mqtt.legacy_v1 import TABLE, flatten
@@ -29,7 +29,7 @@ from .bench import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from companion_agent.config.model import Broker
+    from companion_agent.config.settings import Broker
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 BASE = "pilot/office-pc"

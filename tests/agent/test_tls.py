@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.config.model import Tls
+from companion_agent.config.settings import Tls
 from companion_agent.mqtt import tls
+from companion_agent.secret import Secret
 
 from .bench import Certificates, Driver, Mosquitto
 
@@ -145,5 +146,5 @@ def test_an_encrypted_key(
     )
 
     with pytest.raises(tls.TlsError, match=problem):
-        tls.context(Tls(None, certificates.client, encrypted, password))
-    tls.context(Tls(None, certificates.client, encrypted, "right"))
+        tls.context(Tls(None, certificates.client, encrypted, Secret(password)))
+    tls.context(Tls(None, certificates.client, encrypted, Secret("right")))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from companion_agent.config.model import Broker
+from companion_agent.config.settings import Broker
 from companion_agent.mqtt.connection import (
     BACKOFF_MOST,
     GREETING_LIMIT,

@@ -8,31 +8,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import voluptuous as vol
 
-from companion_agent.config.model import Tls
-from companion_agent.config.schema import LEVELS
-from companion_agent.config.source import parse_broker
-from companion_agent.config.values import (
+from companion_agent.config.broker_address import parse_broker
+from companion_agent.config.settings import LEVELS, Tls
+from companion_agent.protocol.validation import MAX_INTERVAL
+from companion_agent.values import (
     Choice,
     FilePath,
     HostName,
     Integer,
     Leaf,
     MqttVersion,
+    Password,
     Patterns,
     Seconds,
-    Secret,
     SecretFile,
     Switch,
     Text,
     Topic,
 )
-from companion_agent.protocol.validation import MAX_INTERVAL
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.cli.migrate.v1_config import Entry
-    from companion_agent.config.source import Raw
+    from companion_agent.values import Raw
 
 T = TypeVar("T")
 
@@ -200,8 +199,8 @@ class Taker:
 
     def password(self, entry: Entry, _: re.Match[str]) -> str:
         """Take the password; it goes to a file of its own."""
-        secret = Secret()(entry.value)
-        if "\n" in secret:
+        secret = Password()(entry.value)
+        if "\n" in secret.reveal():
             raise vol.Invalid("expected a text of one line")
         self.found.broker["password"] = self.set("broker.password", secret, entry)
         return "broker.password_file"
@@ -214,7 +213,7 @@ class Taker:
     def tls(self, entry: Entry, match: re.Match[str]) -> str:
         """Take one of the files of a TLS connection."""
         key = next(key for key, value in match.groupdict().items() if value)
-        leaf: Leaf[Any] = Secret() if key == "key_password" else FilePath(self._base)
+        leaf: Leaf[Any] = Password() if key == "key_password" else FilePath(self._base)
         self.found.tls[key] = self.set(f"broker.tls.{key}", leaf(entry.value), entry)
         return f"broker.tls.{key}" + ("_file" if key == "key_password" else "")
 
@@ -375,7 +374,7 @@ _BROKER: dict[str, Leaf[Any]] = {
     "host": HostName(),
     "port": Integer(1, 65535),
     "username": Text(),
-    "password": Secret(),
+    "password": Password(),
     "protocol": MqttVersion(),
     "keepalive": Integer(5, 3600, "seconds"),
 }

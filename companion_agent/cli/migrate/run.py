@@ -31,11 +31,11 @@ from companion_agent.config import (
     load,
     search_path,
 )
+from companion_agent.config.document import read_file
 from companion_agent.config.errors import Mistake
-from companion_agent.config.source import read_file
-from companion_agent.config.values import Topic
 from companion_agent.service import unit
 from companion_agent.service.linux import Service, ServiceError, describe
+from companion_agent.values import Topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,19 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from companion_agent.cli.migrate import env
+from companion_agent.config.document import MAX_BYTES, Place, dotted, read_file
 from companion_agent.config.errors import ConfigError, Mistake
-from companion_agent.config.source import (
-    MAX_BYTES,
-    Place,
-    Raw,
-    dotted,
-    read_file,
-)
 from companion_agent.storage.plain import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from companion_agent.values import Raw
 
 
 _YAML = frozenset({".yaml", ".yml", ".json"})

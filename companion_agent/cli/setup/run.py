@@ -26,8 +26,8 @@ from companion_agent.config import (
     load,
     search_path,
 )
-from companion_agent.config.source import parse_broker
-from companion_agent.config.values import read_secret
+from companion_agent.config.broker_address import parse_broker
+from companion_agent.secret import Secret, without_login, without_port
 from companion_agent.security.key_store import StoreError, TrustStore
 from companion_agent.service import unit
 from companion_agent.service.linux import (
@@ -36,6 +36,7 @@ from companion_agent.service.linux import (
     describe,
     this_program,
 )
+from companion_agent.values import check_host, read_secret
 
 if TYPE_CHECKING:
     from companion_agent.cli.setup.probe import Trial
@@ -221,16 +222,16 @@ class _Setup:
                 changed[key] = path.absolute()
         return replace(tls, **changed)
 
-    def _password(self) -> str:
+    def _password(self) -> Secret[str]:
         given = self._wishes.password_file
         if given == "-":
-            return sys.stdin.readline().rstrip("\r\n")
+            return Secret(sys.stdin.readline().rstrip("\r\n"))
         if given:
             try:
-                return read_secret(Path(given), pipe=True)
+                return Secret(read_secret(Path(given), pipe=True))
             except ValueError as error:
                 raise ValueError(f"{given}: {error}") from None
-        return os.environ.get("PILOT_BROKER__PASSWORD", "")
+        return Secret(os.environ.get("PILOT_BROKER__PASSWORD", ""))
 
     def _ask_address(self) -> str:
         print("Looking for a broker …", flush=True)
@@ -254,7 +255,7 @@ class _Setup:
                 return tried, False
             if tried.cure == "login":
                 username = self._asker.text("User name", broker.username, flag="--username")
-                password = self._asker.secret("Password", flag="--password-file")
+                password = Secret(self._asker.secret("Password", flag="--password-file"))
                 broker = replace(broker, username=username, password=password)
             elif tried.cure == "authority":
                 question = "File with the certificate of your own authority (PEM)"
@@ -372,13 +373,18 @@ def parse(address: str) -> Broker:
     try:
         tree = parse_broker(address)
     except ValueError as error:
-        raise ValueError(f"the broker “{address}” {error}") from None
+        text = without_port(without_login(address))
+        raise ValueError(f"the broker “{text}” {error}") from None
+    try:
+        check_host(str(tree["host"]))
+    except ValueError as error:
+        raise ValueError(f"there is no host “{tree['host']}”: {error}") from None
     tls = Tls() if "tls" in tree else None
     return Broker(
         host=str(tree["host"]),
         port=int(str(tree.get("port", 8883 if tls else 1883))),
         username=str(tree.get("username", "")),
-        password=str(tree.get("password", "")),
+        password=Secret(str(tree.get("password", ""))),
         tls=tls,
     )
 

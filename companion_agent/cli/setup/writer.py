@@ -16,13 +16,16 @@ from companion_agent.config import (
     Tls,
     load,
 )
-from companion_agent.config.values import read_secret
+from companion_agent.config.document import syntax_mistake
+from companion_agent.config.settings import MQTT_PORT, MQTTS_PORT, Config
+from companion_agent.config.show import as_tree
+from companion_agent.fields import declared
 from companion_agent.protocol.signing import fleet_secret
+from companion_agent.values import Leaf, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from companion_agent.config import Config
     from companion_agent.service.linux import Service
 
 _HEAD = """\
@@ -42,9 +45,8 @@ _MODES = {
     _KEY_PASSWORD: 0o600,
     _FLEET_KEY: 0o600,
 }
-# Where a key at the top is not the name of what it says.
-_FIELDS = {"broker": "brokers", "home_assistant": "birth_topic", "security": "fleet"}
-_DEFAULT = Broker("")
+# The attribute of a configuration that a key at the top is about.
+_FIELDS = {one.key.partition(".")[0]: one.attribute[0] for one in declared(Config)}
 
 
 class WriteError(Exception):
@@ -129,11 +131,16 @@ def read_settings(file: Path | None, fleet_key_file: Path | None) -> Settings:
     blocks: Any = {}
     if file:
         try:
-            blocks = yaml.safe_load(file.read_text("utf-8")) or {}
+            text = file.read_text("utf-8")
         except OSError as error:
             raise ValueError(f"{file} cannot be read: {error.strerror}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{file} is no YAML: {error}") from error
+        except UnicodeDecodeError:
+            raise ValueError(f"{file} is not UTF-8") from None
+        try:
+            blocks = yaml.safe_load(text) or {}
+        except yaml.YAMLError as error:
+            mistake = syntax_mistake(error, text, "line")
+            raise ValueError(f"{file} is no YAML: {mistake}") from None
         if not isinstance(blocks, dict):
             raise ValueError(f"{file} has no keys at its top, such as commands:")
         if own := [f"--{key}" for key in ("broker", "name") if key in blocks]:
@@ -293,35 +300,36 @@ def _keep_files(place: Place, broker: Broker, kept: Broker | None, files: list[F
 
 
 def _tree(place: Place, broker: Broker, files: list[File]) -> dict[str, Any]:
-    tree: dict[str, Any] = {"host": broker.host}
-    if broker.port != (8883 if broker.tls else 1883):
-        tree["port"] = broker.port
-    if broker.username:
-        tree["username"] = broker.username
+    """Return the keys of a broker that differ from their defaults; secrets become files."""
+    tree = _changed(broker, Broker(broker.host, MQTTS_PORT if broker.tls else MQTT_PORT))
     if broker.password:
-        tree["password_file"] = _secret(_PASSWORD, broker.password, files)
-    for key in ("protocol", "keepalive", "client_id"):
-        if getattr(broker, key) != getattr(_DEFAULT, key):
-            tree[key] = getattr(broker, key)
+        tree["password_file"] = _secret(_PASSWORD, broker.password.reveal(), files)
     if broker.tls:
-        tree["tls"] = _tls(broker.tls, place, files)
-    return tree
+        tree["tls"] = _tls(broker.tls, place, files) or True
+    return {"host": broker.host} | tree
 
 
-def _tls(tls: Tls, place: Place, files: list[File]) -> dict[str, str] | bool:
-    paths = {
-        "ca_cert": tls.ca_cert,
-        "client_cert": tls.client_cert,
-        "client_key": tls.client_key,
-    }
+def _tls(tls: Tls, place: Place, files: list[File]) -> dict[str, Any]:
+    paths = {key: Path(path) for key, path in _changed(tls, Tls()).items()}
     tree = {
         key: path.name if path.parent == place.path.parent else str(path)
         for key, path in paths.items()
-        if path
     }
     if tls.key_password:
-        tree["key_password_file"] = _secret(_KEY_PASSWORD, tls.key_password, files)
-    return tree or True
+        tree["key_password_file"] = _secret(_KEY_PASSWORD, tls.key_password.reveal(), files)
+    return tree
+
+
+def _changed(section: Broker | Tls, usual: Broker | Tls) -> dict[str, Any]:
+    """Return what a file has to say of a section, apart from its secrets and sections."""
+    usually = as_tree(usual)
+    return {
+        one.key: value
+        for one in declared(type(section))
+        if isinstance(one.setting.kind, Leaf)
+        and not one.setting.kind.secret
+        and (value := as_tree(section).get(one.key)) != usually.get(one.key)
+    }
 
 
 def _secret(name: str, secret: str, files: list[File]) -> str:

@@ -15,12 +15,14 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from companion_agent.plugins.i2c.settings import Tuning
-from companion_agent.storage.permissions import (
-    AS_ADMINISTRATOR,
+from companion_agent.storage.files import (
     make_private_folder,
+    move,
+    read_bytes,
     read_versioned,
     write_private,
 )
+from companion_agent.storage.permissions import AS_ADMINISTRATOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,7 +155,7 @@ class Tuned:
             self._changes = {}
             LOG.warning("i2c: %s; the sensors are as the configuration says", error)
             with suppress(OSError):
-                self._path.replace(aside(self._path.parent))
+                move(self._path, aside(self._path.parent))
         return True
 
     def _save(self, changes: dict[str, Change]) -> None:
@@ -191,7 +193,7 @@ def peek(folder: Path) -> dict[str, Change]:
     """
     path = folder / TUNED_FILE
     try:
-        return parse(path.read_bytes())
+        return parse(read_bytes(path))
     except FileNotFoundError:
         return {}
     except PermissionError as error:

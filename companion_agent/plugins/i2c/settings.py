@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import voluptuous as vol
+
+from companion_agent.fields import ByName, Section, construct, group, setting
+from companion_agent.plugins.i2c.drivers import DRIVERS, FAMILIES, QUANTITIES
+from companion_agent.protocol.validation import MAX_INTERVAL
+from companion_agent.values import Choice, Integer, Leaf, ListOf, Number, Seconds, Switch, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 DEFAULT_BUS = 1
 """The bus on the pins of a Raspberry Pi."""
+
+# The others are reserved: UM10204 section 3.1.12.
+_LEAST, _MOST = 0x08, 0x77
+# TCA9548A data sheet (SCPS207F), table 1.
+_MULTIPLEXERS = range(0x70, 0x78)
+
+
+class Address(Leaf[int]):
+    """An address of 7 bits, in hex as data sheets and i2cdetect write it."""
+
+    def __init__(self, least: int = _LEAST, most: int = _MOST) -> None:
+        self.least, self.most = least, most
+        self.expected = f"an address from 0x{least:02x} to 0x{most:02x}"
+        # YAML reads 0x38 as a number.
+        self.schema = {"type": ["integer", "string"], "minimum": least, "maximum": most}
+
+    def _read(self, text: str) -> int:
+        if not text.lower().startswith("0x") or not text[2:].isalnum():
+            # "38" would be 0x38 to some and 0x26 to others.
+            raise ValueError("write it with 0x")
+        try:
+            address = int(text, 16)
+        except ValueError:
+            raise ValueError from None
+        if not self.least <= address <= self.most:
+            raise ValueError
+        return address
+
+    def _dump(self, value: int) -> object:
+        return f"0x{value:02x}"
+
+
+class SensorType(Choice):
+    """What a sensor is: the name of a driver, or what is printed on the sensor."""
+
+    def __init__(self) -> None:
+        super().__init__(*DRIVERS)
+        self.schema = {"type": "string", "examples": [*DRIVERS, *FAMILIES]}
+
+    def _read(self, text: str) -> str:
+        word = text.lower().replace("-", "")
+        return super()._read(FAMILIES.get(word, word))
+
+
+_MULTIPLEXER = Address(_MULTIPLEXERS[0], _MULTIPLEXERS[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +75,15 @@ class Place:
         channel: Its channel there.
     """
 
-    bus: int
-    address: int
-    multiplexer: int | None = None
-    channel: int = 0
+    bus: int = setting(Integer(0, 9999), "The bus that it hangs on.", shown=str(DEFAULT_BUS))
+    address: int = setting(Address(), "Its address.", shown="the type's first")
+    multiplexer: int | None = setting(
+        _MULTIPLEXER,
+        "The address of the TCA9548A that it hangs behind.",
+        None,
+        needs="channel",
+    )
+    channel: int = setting(Integer(0, 7), "Its channel there.", 0, shown="", needs="multiplexer")
 
     @property
     def path(self) -> str:
@@ -54,9 +111,20 @@ class Tuning:
         average: Of how many measurements a value is the mean.
     """
 
-    offsets: Mapping[str, float] = field(default_factory=dict)
-    interval: float | None = None
-    average: int = 1
+    offsets: Mapping[str, float] = setting(
+        ByName("quantity", Number(-100_000, 100_000), QUANTITIES),
+        "Added to what it measures, in the quantity's unit.",
+        factory=dict,
+        key="offset",
+        shown="0",
+    )
+    interval: float | None = setting(
+        Seconds(1, MAX_INTERVAL),
+        "Time between two measurements.",
+        None,
+        shown="the collector's",
+    )
+    average: int = setting(Integer(1, 1000), "Report the mean of so many measurements.", 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +139,38 @@ class SensorConfig:
         tuning: What is done with its values.
     """
 
-    type: str
-    place: Place
-    name: str = ""
-    shunt: float = 0.1
-    tuning: Tuning = field(default_factory=Tuning)
+    type: str = setting(SensorType(), "What it is.", required=True)
+    place: Place = group(Place)
+    name: str = setting(Text(), "What it is shown as in Home Assistant.", "", shown="its model")
+    shunt: float = setting(
+        Number(0.0001, 100, "ohms"),
+        "Of an INA219: the resistance of its shunt.",
+        0.1,
+        quiet=True,
+    )
+    tuning: Tuning = group(Tuning, factory=Tuning)
+
+
+def make_sensor(values: dict[str, Any]) -> SensorConfig:
+    """Make a sensor of its keys' values.
+
+    Raises:
+        vol.Invalid: There is no such sensor at this address.
+    """
+    driver = DRIVERS[values["type"]]
+    address = values.get("address", driver.addresses[0])
+    if address not in driver.addresses:
+        known = " or ".join(f"0x{one:02x}" for one in driver.addresses)
+        raise vol.Invalid(f"expected {known}: an {driver.model} is nowhere else", ["address"])
+    if "shunt" in values and values["type"] != "ina219":
+        raise vol.Invalid("is known only of an INA219", ["shunt"])
+    if strange := values.get("offset", {}).keys() - driver.ranges.keys():
+        known = ", ".join(driver.ranges)
+        raise vol.Invalid(
+            f"is not measured by an {driver.model}; it measures {known}", ["offset", min(strange)]
+        )
+    usual = {"bus": DEFAULT_BUS, "address": driver.addresses[0]}
+    return construct(SensorConfig, {**usual, **values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +184,60 @@ class I2cConfig:
         multiplexers: The addresses of multiplexers there, behind which they are looked for too.
     """
 
-    sensors: tuple[SensorConfig, ...] = ()
-    scan: bool = False
-    buses: tuple[int, ...] = (DEFAULT_BUS,)
-    multiplexers: tuple[int, ...] = ()
+    sensors: tuple[SensorConfig, ...] = setting(
+        Section(SensorConfig, make_sensor, several=True), "The sensors that are there.", ()
+    )
+    scan: bool = setting(
+        Switch(), "Look for sensors that are not named here and can be told without harm.", False
+    )
+    buses: tuple[int, ...] = setting(
+        ListOf(Integer(0, 9999), "bus numbers"),
+        "Where to look: the N of `/dev/i2c-N`.",
+        (DEFAULT_BUS,),
+    )
+    multiplexers: tuple[int, ...] = setting(
+        ListOf(_MULTIPLEXER, "addresses from 0x70 to 0x77"),
+        "Multiplexers (TCA9548A) there, to look behind them too.",
+        (),
+    )
+
+
+def make_i2c(values: dict[str, Any]) -> I2cConfig:
+    """Make the section of its keys.
+
+    Raises:
+        vol.Invalid: Two sensors are in each other's way.
+    """
+    config: I2cConfig = construct(I2cConfig, values)
+    errors = list(_collisions(config))
+    if errors:
+        raise vol.MultipleInvalid(errors)
+    return config
+
+
+def _collisions(config: I2cConfig) -> Iterator[vol.Invalid]:
+    multiplexers = {
+        (sensor.place.bus, sensor.place.multiplexer)
+        for sensor in config.sensors
+        if sensor.place.multiplexer is not None
+    } | {(bus, address) for bus in config.buses for address in config.multiplexers}
+    in_front = {
+        (sensor.place.bus, sensor.place.address)
+        for sensor in config.sensors
+        if sensor.place.multiplexer is None
+    }
+    seen: set[Place] = set()
+    for number, sensor in enumerate(config.sensors):
+        place = sensor.place
+        where = (place.bus, place.address)
+        if place in seen:
+            wrong = f"there is already a sensor at {place}"
+        elif where in multiplexers:
+            wrong = f"a multiplexer is at {place}"
+        elif place.multiplexer is not None and where in in_front:
+            wrong = f"a sensor before the multiplexer has the address 0x{place.address:02x} too"
+        else:
+            wrong = ""
+        if wrong:
+            yield vol.Invalid(wrong, ["sensors", number])
+        seen.add(place)

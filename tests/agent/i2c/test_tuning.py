@@ -12,7 +12,7 @@ import pytest
 from companion_agent.agent import Agent
 from companion_agent.announcement import describe_command
 from companion_agent.cli import doctor, main
-from companion_agent.config.model import Broker, Config
+from companion_agent.config.settings import Broker, Config
 from companion_agent.errors import CommandError
 from companion_agent.plugins.agent import Counters
 from companion_agent.plugins.i2c.commands import I2cCommands

@@ -24,7 +24,7 @@ from companion_agent.cli import main
 from companion_agent.cli.migrate import run
 from companion_agent.cli.setup.prompts import Asker
 from companion_agent.config import load
-from companion_agent.config.model import V1Topics
+from companion_agent.config.settings import V1Topics
 from companion_agent.service.linux import Service
 
 if TYPE_CHECKING:

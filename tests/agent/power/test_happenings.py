@@ -15,7 +15,7 @@ import uuid
 import pytest
 
 from companion_agent.agent import Agent
-from companion_agent.config.model import Broker, Config
+from companion_agent.config.settings import Broker, Config
 from companion_agent.host_events import EVENTS, Happenings
 from companion_agent.mqtt.connection import State
 from companion_agent.platforms.control import Happening, HostWatch

@@ -189,7 +189,7 @@ def test_the_password_comes_from_a_file_the_input_or_the_environment(
         address = f"127.0.0.1:{mosquitto.port}"
         path.unlink(missing_ok=True)
         assert run.setup(wish(path, broker=address, username="u", **more), NOBODY) == 0
-        return load(path, {}).brokers[0].password
+        return load(path, {}).brokers[0].password.reveal()
 
     (tmp_path / "secret").write_text("from a file\n")
     assert password(password_file=str(tmp_path / "secret")) == "from a file"

@@ -19,6 +19,7 @@ from companion_agent.cli.setup.writer import (
     write,
 )
 from companion_agent.config import Broker, Tls, load
+from companion_agent.secret import Secret
 from companion_agent.service.linux import Service
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def writer(tmp_path: Path) -> Writer:
 
 
 def test_secrets_are_apart_and_private(writer: Writer) -> None:
-    broker = Broker("mqtt.local", 1884, "pilot", "s3cret", "3.1.1", keepalive=60)
+    broker = Broker("mqtt.local", 1884, "pilot", Secret("s3cret"), "3.1.1", keepalive=60)
     assert writer.write(broker, "Office") == ["pilot-agent", "broker-password", "config.yaml"]
     config = writer.read()
     assert config.brokers == (broker,)
@@ -85,7 +86,7 @@ def test_certificates_are_copied_to_where_the_service_reads_them(
 def test_secrets_that_were_written_before_there_was_a_service_become_its_own(
     writer: Writer,
 ) -> None:
-    broker = Broker("mqtt.local", username="pilot", password="s3cret")
+    broker = Broker("mqtt.local", username="pilot", password=Secret("s3cret"))
     writer.write(broker)
     given = {}
 
@@ -101,7 +102,7 @@ def test_secrets_that_were_written_before_there_was_a_service_become_its_own(
 def test_the_password_of_a_key_is_apart_too(writer: Writer, tmp_path: Path) -> None:
     for name in ("cert", "key"):
         (tmp_path / name).touch()
-    tls = Tls(None, tmp_path / "cert", tmp_path / "key", "s3cret")
+    tls = Tls(None, tmp_path / "cert", tmp_path / "key", Secret("s3cret"))
     writer.write(Broker("mqtt.local", 8883, tls=tls))
     assert "s3cret" not in writer.path.read_text()
     (broker,) = writer.read().brokers

@@ -11,7 +11,7 @@ import pytest
 
 from companion_agent.agent import Agent
 from companion_agent.cli import pair
-from companion_agent.config.model import Config
+from companion_agent.config.settings import Config
 from companion_agent.ipc.server import LocalClient
 from companion_agent.plugins.agent import Counters
 from companion_agent.plugins.runner import Source

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.config.model import Broker, Config
+from companion_agent.config.settings import Broker, Config
 from companion_agent.plugins.agent import Counters
 from companion_agent.security.host_trust import COMMAND_LIMIT, HostTrust
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.security.start_counter import next_start
-from companion_agent.storage.permissions import make_private_folder
+from companion_agent.storage.files import make_private_folder
 
 from .peer import BASE, HOST, NOW, SESSION, Clock, Controller, Power
 

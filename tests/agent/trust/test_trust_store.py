@@ -19,14 +19,8 @@ from companion_agent.security.key_store import (
     parse,
 )
 from companion_agent.security.keyring import KeyRing
-from companion_agent.storage.permissions import (
-    append_private,
-    check_private,
-    check_secret,
-    make_private_folder,
-    strangers_in,
-    write_private,
-)
+from companion_agent.storage.files import append_private, make_private_folder, write_private
+from companion_agent.storage.permissions import check_private, check_secret, strangers_in
 
 from .peer import HOST, NOW, PREFIX, Clock
 

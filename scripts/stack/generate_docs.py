@@ -1,0 +1,89 @@
+"""``scripts/generate-docs``: the parts of the documents that are made from declarations.
+
+They stand between ``<!-- generated: NAME -->`` and ``<!-- end generated -->``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+from . import toolchain
+from .console import StackError, fail, say
+from .paths import ROOT
+
+
+def splice(text: str, parts: dict[str, str]) -> str:
+    """Return a document with its generated parts replaced.
+
+    Raises:
+        StackError: A part has no place in the document.
+    """
+    for name, content in parts.items():
+        marker = f"<!-- generated: {name} -->"
+        pattern = rf"({re.escape(marker)}\n).*?(<!-- end generated -->)"
+        text, count = re.subn(
+            pattern,
+            lambda found, body=content: f"{found[1]}\n{body}\n\n{found[2]}",
+            text,
+            flags=re.DOTALL,
+        )
+        if count != 1:
+            raise StackError(f"expected {marker} once, found it {count} times")
+    return text
+
+
+def generate(*, check: bool) -> int:
+    """Write what differs, or say what does.
+
+    Args:
+        check: Whether to write nothing.
+
+    Returns:
+        How many documents differ from what is declared.
+    """
+    path = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
+    made = subprocess.run(
+        [str(toolchain.python_of("agent-3.11")), "-m", "stack.documents"],
+        cwd=ROOT,
+        env=toolchain.clean_env(PYTHONPATH=path),
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    if made.returncode:
+        raise StackError("the generated parts of the documents cannot be made")
+    differing = 0
+    for name, parts in json.loads(made.stdout).items():
+        document = ROOT / name
+        old = document.read_text(encoding="utf-8")
+        new = splice(old, parts)
+        if new == old:
+            continue
+        differing += 1
+        if check:
+            say(f"{name} is not what is declared; run scripts/generate-docs")
+        else:
+            document.write_text(new, encoding="utf-8")
+            say(f"{name} written")
+    return differing
+
+
+def main() -> int:
+    """Run as a program."""
+    check = sys.argv[1:] == ["--check"]
+    if sys.argv[1:] and not check:
+        sys.stderr.write("usage: scripts/generate-docs [--check]\n")
+        return 2
+    try:
+        differing = generate(check=check)
+    except StackError as error:
+        fail(error)
+        return 1
+    return int(check and differing > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
