@@ -21,6 +21,10 @@ class Unavailable(PilotError):  # noqa: N818 - a finding, not a mistake
         self.hint = hint
 
 
+class PluginError(PilotError):
+    """A plug-in of another package cannot be used; the text says why."""
+
+
 class CommandError(PilotError):
     """A command was not carried out.
 

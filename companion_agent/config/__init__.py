@@ -155,9 +155,9 @@ def default_state_dir(environment: Mapping[str, str] = os.environ) -> Path:
 
 def _known(collectors: Mapping[str, type[Collector]] | None) -> dict[str, schema.Known]:
     if collectors is None:
-        from companion_agent.plugins import COLLECTORS  # noqa: PLC0415  (tests bring their own)
+        from companion_agent.plugins import registry  # noqa: PLC0415  (tests bring their own)
 
-        collectors = COLLECTORS
+        collectors = registry.collectors()
     return {
         name: schema.Known(collector.interval, collector.selects)
         for name, collector in collectors.items()

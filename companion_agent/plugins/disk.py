@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.errors import Unavailable
 from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins._choice import chosen
-from companion_agent.plugins._following import FollowingCollector
-from companion_agent.plugins._names import mount_segment, title
-from companion_agent.plugins._rates import sendable
+from companion_agent.plugins.base import Collector
+from companion_agent.plugins.naming import mount_segment, title
+from companion_agent.plugins.rates import sendable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +19,7 @@ _MIB = 1024 * 1024
 _PATIENCE = 2.0
 
 
-class DiskCollector(FollowingCollector):
+class DiskPlugin(Collector):
     """Reads how full the file systems are.
 
     Without a selection these are the ones on disks of this machine, each once. Others (network
@@ -46,7 +44,7 @@ class DiskCollector(FollowingCollector):
         values: dict[str, Value] = {}
         sizes: dict[str, int] = {}
         for mount in self.platform.mounts():
-            if not chosen(self.selection, title(mount.point), shown=mount.shown):
+            if not self.wants(title(mount.point), shown=mount.shown):
                 continue
             usage = self._usage(mount)
             # Pseudo file systems, which a wide pattern may include, have no size.
@@ -56,11 +54,12 @@ class DiskCollector(FollowingCollector):
                 values.update(_values(mount_segment(mount.point), usage))
         self._remote = {point: one for point, one in self._remote.items() if point in sizes}
         if not sizes:
-            raise Unavailable(
-                "no file system is selected" if self.selection.include else "no disk is mounted",
-                "look at 'include' and 'exclude' of the collector 'disk'",
-            )
-        self._describe(sizes)
+            raise self.none_selected("file system", "no disk is mounted")
+        self._sizes = sizes
+        self.describe(
+            tuple(sizes.items()),
+            lambda: (one for point, size in sizes.items() for one in _readings(point, size)),
+        )
         return values
 
     def _usage(self, mount: Mount) -> DiskUsage | None:
@@ -68,13 +67,6 @@ class DiskCollector(FollowingCollector):
             question = self._remote.setdefault(mount.point, _Question(self.platform, mount.point))
             return question.ask()
         return _ask(self.platform, mount.point)
-
-    def _describe(self, sizes: dict[str, int]) -> None:
-        if sizes != self._sizes:
-            self._sizes = sizes
-            self.described = tuple(
-                reading for point, size in sizes.items() for reading in _readings(point, size)
-            )
 
 
 def _ask(platform: Platform, point: str) -> DiskUsage | None:

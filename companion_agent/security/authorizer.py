@@ -28,7 +28,7 @@ from companion_agent.security.replay import Answers, Window
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from companion_agent.plugins.base import CommandGroup
+    from companion_agent.plugins.base import CommandProvider
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.keyring import KeyRing
     from companion_agent.security.policy import Policy
@@ -85,7 +85,7 @@ class Job:
 
     key: str
     args: Mapping[str, Any]
-    group: CommandGroup
+    group: CommandProvider
     request: Request
     key_id: str
     name: bytes
@@ -173,19 +173,20 @@ class Dispatcher:
         self._monotonic = monotonic
         self._window = Window(session, clock)
         self._answers = Answers()
-        self._commands: dict[str, tuple[Command, CommandGroup]] = {}
+        self._commands: dict[str, tuple[Command, CommandProvider]] = {}
         self._begun: dict[str, float] = {}
         self._stranger_results = TokenBucket(5, 5, monotonic)
         self.refused: Counter[str] = Counter()
 
     # --- What the host can do ------------------------------------------------------------
 
-    def offer(self, found: Mapping[CommandGroup, Sequence[Command]]) -> None:
+    def offer(self, found: Mapping[CommandProvider, Sequence[Command]]) -> None:
         """Take what the groups found that this host can do."""
         self._commands = {
             command.key: (command, group)
             for group, commands in found.items()
             for command in commands
+            if _belongs_to(group, command)
         }
         if (more := len(self._allowed()) - MAX_ANNOUNCED) > 0:
             _LOGGER.warning("%d commands are not announced: they are too many", more)
@@ -433,6 +434,14 @@ class Dispatcher:
 
     def _result_topic(self, key: str) -> str:
         return f"{self._base}/result/{key}"
+
+
+def _belongs_to(group: CommandProvider, command: object) -> bool:
+    """Tell whether a command is the plug-in's own: none may stand in for another's."""
+    if isinstance(command, Command) and command.key.startswith(f"{group.name}."):
+        return True
+    _LOGGER.warning("%s: %r is not a command of its own and is left out", group.name, command)
+    return False
 
 
 def describe(command: Command) -> dict[str, Any]:

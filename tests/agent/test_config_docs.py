@@ -8,7 +8,7 @@ import pytest
 
 from companion_agent.config import ConfigError, load, schema
 from companion_agent.config.source import variable
-from companion_agent.plugins import COLLECTORS
+from companion_agent.plugins import registry
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -25,7 +25,7 @@ def table(header: str) -> list[tuple[str, ...]]:
 
 
 def test_the_table_of_keys() -> None:
-    known = {name: schema.Known(c.interval, c.selects) for name, c in COLLECTORS.items()}
+    known = {name: schema.Known(c.interval, c.selects) for name, c in registry.collectors().items()}
     rows = schema.build(Path(), known).rows()
 
     assert table("| key | expected | default | |") == [
@@ -37,7 +37,7 @@ def test_the_table_of_collectors() -> None:
     header = "| collector | interval in seconds | `include` and `exclude` choose |"
 
     assert table(header) == [
-        (f"`{name}`", f"{c.interval:g}", c.selects) for name, c in COLLECTORS.items()
+        (f"`{name}`", f"{c.interval:g}", c.selects) for name, c in registry.collectors().items()
     ]
 
 

@@ -20,7 +20,7 @@ import atheris  # type: ignore[import-untyped]
 with atheris.instrument_imports(include=["companion_agent", "json"]):
     from companion_agent.ipc.server import Lines
     from companion_agent.models import Argument, Command
-    from companion_agent.plugins.base import CommandGroup
+    from companion_agent.plugins.base import CommandProvider
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.authorizer import REASONS, Dispatcher, Job
     from companion_agent.security.envelope import (
@@ -59,10 +59,10 @@ GENUINE = seal(
 ).encode()
 
 
-class _Power(CommandGroup):
+class _Power(CommandProvider):
     name = "power"
 
-    def probe(self) -> list[Command]:
+    def commands(self) -> list[Command]:
         return [Command(KEY, {"delay": Argument("seconds", 0, 3600, 0)})]
 
     def run(self, key: str, args: object) -> None:
@@ -102,7 +102,7 @@ class _Bench:
             clock=lambda: NOW,
             monotonic=lambda: 0.0,
         )
-        dispatcher.offer({self.power: self.power.probe()})
+        dispatcher.offer({self.power: self.power.commands()})
         dispatcher.received(key, payload, retained=retained)
         assert set(dispatcher.refused) <= set(REASONS)
         assert len(said) + len(jobs) + dispatcher.refused["malformed"] >= 1

@@ -20,6 +20,7 @@ from companion_agent.platforms.base import (
     PowerSample,
     Sensor,
     WifiLink,
+    everything,
 )
 from companion_agent.platforms.linux import (
     i2c,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     import os
 
+    from companion_agent.platforms.base import Wanted
     from companion_agent.platforms.control import HostWatch, NetworkWatch
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.linux.logind import LogindControl
@@ -183,17 +185,17 @@ class LinuxPlatform(Platform):
         """Read sysfs and `/proc/net/if_inet6`, and ask netdevice(7)."""
         return self._network.links(names)
 
-    def temperatures(self) -> list[Sensor]:
+    def temperatures(self, wanted: Wanted = everything) -> list[Sensor]:
         """Read hwmon and thermal zones."""
-        return self._hwmon.temperatures()
+        return self._hwmon.temperatures(wanted)
 
-    def fans(self) -> list[Sensor]:
+    def fans(self, wanted: Wanted = everything) -> list[Sensor]:
         """Read hwmon."""
-        return self._hwmon.fans()
+        return self._hwmon.fans(wanted)
 
-    def power(self) -> PowerSample:
+    def power(self, wanted: Wanted = everything) -> PowerSample:
         """Read the class power_supply."""
-        return self._power.sample()
+        return self._power.sample(wanted)
 
     def started(self) -> float:
         """Read `btime` of `/proc/stat`, see proc(5).
@@ -226,9 +228,9 @@ class LinuxPlatform(Platform):
         """Look for the flag of Debian and Ubuntu, and for other kernels than the running one."""
         return reboot.pending(self._files, self._files.text("proc/sys/kernel/osrelease") or "")
 
-    def wifi(self) -> list[WifiLink]:
+    def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
         """Ask nl80211."""
-        return self._wifi.links()
+        return self._wifi.links(wanted)
 
     def firmware_flags(self) -> FirmwareFlags:
         """Ask the firmware's driver, hwmon and vcgencmd."""

@@ -15,6 +15,7 @@ from companion_agent.platforms.base import Sensor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from companion_agent.platforms.base import Wanted
     from companion_agent.platforms.linux.files import Files
 
 _HWMON = "sys/class/hwmon"
@@ -93,14 +94,14 @@ class Hwmon:
         self._passes = 0
         self._alive: set[tuple[str, str]] = set()
 
-    def temperatures(self) -> list[Sensor]:
-        """Read every temperature.
+    def temperatures(self, wanted: Wanted) -> list[Sensor]:
+        """Read the temperatures whose label is wanted.
 
         Raises:
             Unavailable: The machine shows none.
         """
-        found = self._read("temp")
-        if not found:
+        found = self._read("temp", wanted)
+        if found is None:
             raise Unavailable(
                 "the kernel shows no temperature sensors",
                 "on a PC, load the driver of its sensors: 'modprobe coretemp' (Intel), "
@@ -109,14 +110,14 @@ class Hwmon:
             )
         return found
 
-    def fans(self) -> list[Sensor]:
-        """Read every fan.
+    def fans(self, wanted: Wanted) -> list[Sensor]:
+        """Read the fans whose label is wanted.
 
         Raises:
             Unavailable: The machine shows none that has ever turned.
         """
-        found = self._read("fan")
-        if not found:
+        found = self._read("fan", wanted)
+        if found is None:
             raise Unavailable(
                 "the kernel shows no fans",
                 "the board's sensor chip may need a driver: run 'sensors-detect' of lm-sensors",
@@ -135,14 +136,17 @@ class Hwmon:
                 return max(values)
         return None
 
-    def _read(self, quantity: Quantity) -> list[Sensor]:
+    def _read(self, quantity: Quantity, wanted: Wanted) -> list[Sensor] | None:
+        """Read the inputs that are wanted; `None` when the machine has no others either."""
+        inputs = [one for one in self._current() if one.quantity == quantity]
+        # Reading one wakes disks and graphics cards: what is not wanted is not opened.
+        chosen = [one for one in inputs if wanted(one.label)]
         sensors = []
-        for one in self._current():
-            if one.quantity == quantity:
-                value = self._value(one)
-                if self._is_real(one, value):
-                    sensors.append(Sensor(one.chip, one.name, one.label, value))
-        return sensors
+        for one in chosen:
+            value = self._value(one)
+            if self._is_real(one, value):
+                sensors.append(Sensor(one.chip, one.name, one.label, value))
+        return sensors if sensors or len(chosen) < len(inputs) else None
 
     def _is_real(self, one: _Input, value: float | None) -> bool:
         """Tell whether an input has something at its end; once it had, it is believed."""

@@ -15,7 +15,7 @@ from companion_agent.platforms.linux.files import integer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from companion_agent.platforms.base import BatteryState
+    from companion_agent.platforms.base import BatteryState, Wanted
     from companion_agent.platforms.linux.files import Files
 
 _SUPPLIES = "sys/class/power_supply"
@@ -133,8 +133,8 @@ class Power:
     def __init__(self, files: Files) -> None:
         self._files = files
 
-    def sample(self) -> PowerSample:
-        """Read the batteries and external power.
+    def sample(self, wanted: Wanted) -> PowerSample:
+        """Read the batteries that are wanted by name, and external power.
 
         Batteries of other devices (mice, headsets: scope "Device") are not the host's.
 
@@ -142,8 +142,13 @@ class Power:
             Unavailable: There is no battery.
         """
         batteries = []
+        left_out = False
         plugged: bool | None = None
         for name in self._files.names(_SUPPLIES):
+            # A file that the driver is not asked for, unlike `uevent`.
+            if not wanted(name) and self._files.text(f"{_SUPPLIES}/{name}/type") == "Battery":
+                left_out = True
+                continue
             properties = parse_uevent(self._files.read(f"{_SUPPLIES}/{name}/uevent") or b"")
             # Older kernels leave these two out of uevent.
             kind = properties.get("TYPE") or self._files.text(f"{_SUPPLIES}/{name}/type")
@@ -157,6 +162,6 @@ class Power:
                 # Mains, USB in its many kinds, wireless: any of them will do. 2 is
                 # "online, programmable".
                 plugged = bool(plugged) or properties["ONLINE"] in {"1", "2"}
-        if not batteries:
+        if not batteries and not left_out:
             raise Unavailable("this computer has no battery")
         return PowerSample(tuple(batteries), plugged)

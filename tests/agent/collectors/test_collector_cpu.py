@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent.errors import Unavailable
-from companion_agent.plugins.cpu import CpuCollector
+from companion_agent.plugins.cpu import CpuPlugin
 
 if TYPE_CHECKING:
     from screen import Clock, MachineOf, ScreenOf
@@ -25,7 +25,7 @@ def stat(total: str, *cores: str) -> str:
 
 
 def test_a_share_needs_two_readings(machine: MachineOf, screen: ScreenOf, clock: Clock) -> None:
-    seen = screen(CpuCollector(machine("thinkpad"))).look()
+    seen = screen(CpuPlugin(machine("thinkpad"))).look()
 
     assert seen["percent"] is None
     assert seen["core.0.percent"] is None
@@ -37,7 +37,7 @@ def test_shares_are_of_the_time_between_two_readings(
 ) -> None:
     host = machine("thinkpad")
     host.write(STAT, stat("1000 0 0 8000", "500 0 0 4000", "500 0 0 4000"))
-    shown = screen(CpuCollector(host))
+    shown = screen(CpuPlugin(host))
     clock.forward(10)
     host.write(STAT, stat("1200 0 50 9750", "700 0 50 4250", "500 0 0 5000"))
 
@@ -53,7 +53,7 @@ def test_two_readings_at_once_do_not_make_a_share_of_nothing(
 ) -> None:
     host = machine("thinkpad")
     host.write(STAT, stat("1000 0 0 8000", "1000 0 0 8000"))
-    shown = screen(CpuCollector(host))
+    shown = screen(CpuPlugin(host))
     clock.forward(10)
     host.write(STAT, stat("1500 0 0 8500", "1500 0 0 8500"))
     shown.look()
@@ -66,7 +66,7 @@ def test_two_readings_at_once_do_not_make_a_share_of_nothing(
 def test_cores_are_switched_off_and_on(machine: MachineOf, screen: ScreenOf, clock: Clock) -> None:
     host = machine("thinkpad")
     host.write(STAT, stat("1000 0 0 8000", "500 0 0 4000", "500 0 0 4000"))
-    shown = screen(CpuCollector(host))
+    shown = screen(CpuPlugin(host))
     clock.forward(10)
     host.write(STAT, stat("1200 0 0 9800", "600 0 0 4900"))
     assert "core.1.percent" not in shown.look()
@@ -84,7 +84,7 @@ def test_counters_that_go_back_make_no_share(
 ) -> None:
     host = machine("thinkpad")
     host.write(STAT, stat("1000 0 0 8000", "1000 0 0 8000"))
-    shown = screen(CpuCollector(host))
+    shown = screen(CpuPlugin(host))
     clock.forward(10)
     host.write(STAT, stat("10 0 0 80", "10 0 0 80"))
 
@@ -94,7 +94,7 @@ def test_counters_that_go_back_make_no_share(
 def test_idle_noise_is_no_change(machine: MachineOf, screen: ScreenOf, clock: Clock) -> None:
     host = machine("thinkpad")
     host.write(STAT, stat("0 0 0 0", "0 0 0 0"))
-    shown = screen(CpuCollector(host))
+    shown = screen(CpuPlugin(host))
     clock.forward(10)
     host.write(STAT, stat("20 0 0 980", "20 0 0 980"))
     assert shown.look()["percent"] == 2
@@ -105,11 +105,11 @@ def test_idle_noise_is_no_change(machine: MachineOf, screen: ScreenOf, clock: Cl
 
 
 def test_the_frequency_is_the_mean_of_the_cores(machine: MachineOf, screen: ScreenOf) -> None:
-    assert screen(CpuCollector(machine("thinkpad"))).look()["frequency"] == 2100
+    assert screen(CpuPlugin(machine("thinkpad"))).look()["frequency"] == 2100
 
 
 def test_one_clock_for_all_cores_is_read_once_for_all(machine: MachineOf, screen: ScreenOf) -> None:
-    assert screen(CpuCollector(machine("raspberry-pi"))).look()["frequency"] == 600
+    assert screen(CpuPlugin(machine("raspberry-pi"))).look()["frequency"] == 600
 
 
 @pytest.mark.parametrize(
@@ -124,21 +124,21 @@ def test_one_clock_for_all_cores_is_read_once_for_all(machine: MachineOf, screen
 def test_the_processor_temperature_is_found(
     machine: MachineOf, screen: ScreenOf, name: str, celsius: float
 ) -> None:
-    assert screen(CpuCollector(machine(name))).look()["temperature"] == celsius
+    assert screen(CpuPlugin(machine(name))).look()["temperature"] == celsius
 
 
 def test_a_sensor_that_stops_answering_stays_announced(
     machine: MachineOf, screen: ScreenOf
 ) -> None:
     host = machine("raspberry-pi")
-    shown = screen(CpuCollector(host))
+    shown = screen(CpuPlugin(host))
     host.fail("sys/devices/virtual/thermal/thermal_zone0/hwmon0/temp1_input")
 
     assert shown.look()["temperature"] is None
 
 
 def test_what_a_container_lacks_is_absent(machine: MachineOf, screen: ScreenOf) -> None:
-    seen = screen(CpuCollector(machine("container"))).look()
+    seen = screen(CpuPlugin(machine("container"))).look()
 
     assert set(seen) == {
         "percent",
@@ -155,4 +155,4 @@ def test_without_proc_the_reason_is_named(machine: MachineOf) -> None:
     host.remove("proc/stat")
 
     with pytest.raises(Unavailable, match="/proc/stat"):
-        CpuCollector(host).probe()
+        CpuPlugin(host).probe()

@@ -10,8 +10,8 @@ import pytest
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Selection
-from companion_agent.plugins._names import mount_segment
-from companion_agent.plugins.disk import DiskCollector
+from companion_agent.plugins.disk import DiskPlugin
+from companion_agent.plugins.naming import mount_segment
 
 if TYPE_CHECKING:
     from typing import Any
@@ -28,7 +28,7 @@ def mounts(shown: Screen) -> set[str]:
 
 
 def test_space_is_counted_as_df_does(machine: MachineOf, screen: ScreenOf) -> None:
-    seen = screen(DiskCollector(machine("raspberry-pi"))).look()
+    seen = screen(DiskPlugin(machine("raspberry-pi"))).look()
 
     assert seen["root.total"] == round(62268977152 / MIB) * MIB
     assert seen["root.used_percent"] == 16.2
@@ -56,12 +56,12 @@ def test_space_is_counted_as_df_does(machine: MachineOf, screen: ScreenOf) -> No
 def test_disks_are_what_people_mean_by_it(
     machine: MachineOf, screen: ScreenOf, name: str, expected: Any
 ) -> None:
-    assert mounts(screen(DiskCollector(machine(name)))) == expected
+    assert mounts(screen(DiskPlugin(machine(name)))) == expected
 
 
 def test_a_disk_is_plugged_in_and_pulled_out(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("raspberry-pi")
-    shown = screen(DiskCollector(host))
+    shown = screen(DiskPlugin(host))
     without = (host.root / MOUNTS).read_text()
     host.write(MOUNTS, without + "99 20 8:1 / /media/stick rw - exfat /dev/sda1 rw\n")
     host.answer("space", "/media/stick", "1000", "500", "500")
@@ -75,7 +75,7 @@ def test_a_disk_that_fails_is_announced_without_values(
     machine: MachineOf, screen: ScreenOf
 ) -> None:
     host = machine("amd-desktop")
-    shown = screen(DiskCollector(host))
+    shown = screen(DiskPlugin(host))
     host.space["/home"] = OSError(5, "Input/output error")
 
     seen = shown.look()
@@ -87,20 +87,20 @@ def test_a_disk_that_fails_is_announced_without_values(
 def test_include_brings_in_what_is_left_out_otherwise(machine: MachineOf, screen: ScreenOf) -> None:
     selection = Selection(include=("/", "/mnt/*"))
 
-    shown = screen(DiskCollector(machine("amd-desktop"), selection))
+    shown = screen(DiskPlugin(machine("amd-desktop"), selection))
 
     assert mounts(shown) == {"/", "/mnt/Games (D:)", "/mnt/share"}
 
 
 def test_exclude_leaves_out(machine: MachineOf, screen: ScreenOf) -> None:
-    shown = screen(DiskCollector(machine("amd-desktop"), Selection(exclude=("/home",))))
+    shown = screen(DiskPlugin(machine("amd-desktop"), Selection(exclude=("/home",))))
 
     assert mounts(shown) == {"/", "/mnt/Games (D:)"}
 
 
 def test_a_selection_of_nothing_says_so(machine: MachineOf) -> None:
     with pytest.raises(Unavailable, match="no file system is selected"):
-        DiskCollector(machine("server"), Selection(include=("/nowhere",))).probe()
+        DiskPlugin(machine("server"), Selection(include=("/nowhere",))).probe()
 
 
 def test_a_network_file_system_that_hangs_holds_nobody_up(
@@ -118,7 +118,7 @@ def test_a_network_file_system_that_hangs_holds_nobody_up(
         return answer(point)
 
     host.disk_usage = hang
-    collector = DiskCollector(host, Selection(include=("/", "/mnt/nas")))
+    collector = DiskPlugin(host, Selection(include=("/", "/mnt/nas")))
     collector.probe()
 
     started = time.monotonic()
@@ -142,7 +142,7 @@ def test_a_mount_over_a_mount_hides_it(machine: MachineOf, screen: ScreenOf) -> 
     text = (host.root / MOUNTS).read_text()
     host.write(MOUNTS, text + "99 20 0:99 / /boot/firmware rw - tmpfs tmpfs rw\n")
 
-    assert mounts(screen(DiskCollector(host))) == {"/"}
+    assert mounts(screen(DiskPlugin(host))) == {"/"}
 
 
 def test_an_immutable_system_shows_its_disk_and_not_its_image(
@@ -159,7 +159,7 @@ def test_an_immutable_system_shows_its_disk_and_not_its_image(
     (host.root / "var").mkdir(exist_ok=True)
     host.answer("space", "/sysroot", "1000", "500", "500")
 
-    assert mounts(screen(DiskCollector(host))) == {"/sysroot"}
+    assert mounts(screen(DiskPlugin(host))) == {"/sysroot"}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_mount_points_never_share_a_key() -> None:
 
 def test_a_change_of_a_few_pages_is_none(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("server")
-    shown = screen(DiskCollector(host))
+    shown = screen(DiskPlugin(host))
     before = dict(shown.look())
     host.answer("space", "/", "100000000000", "40000100000", "54999900000")
 

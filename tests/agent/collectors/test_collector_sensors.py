@@ -8,8 +8,8 @@ import pytest
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Selection
-from companion_agent.plugins.fan import FanCollector
-from companion_agent.plugins.temperature import TemperatureCollector
+from companion_agent.plugins.fan import FanPlugin
+from companion_agent.plugins.temperature import TemperaturePlugin
 
 if TYPE_CHECKING:
     from screen import MachineOf, Screen, ScreenOf
@@ -24,7 +24,7 @@ def labels(shown: Screen) -> list[str]:
 
 
 def test_sensors_have_the_chip_s_and_their_own_name(machine: MachineOf, screen: ScreenOf) -> None:
-    shown = screen(TemperatureCollector(machine("thinkpad")))
+    shown = screen(TemperaturePlugin(machine("thinkpad")))
 
     assert labels(shown) == [
         "acpitz temp1",
@@ -39,13 +39,13 @@ def test_sensors_have_the_chip_s_and_their_own_name(machine: MachineOf, screen: 
 
 
 def test_temperatures_are_in_tenths(machine: MachineOf, screen: ScreenOf) -> None:
-    seen = screen(TemperatureCollector(machine("thinkpad"))).look()
+    seen = screen(TemperaturePlugin(machine("thinkpad"))).look()
 
     assert seen["nvme-0000-01-00-0.temp1"] == 37.9
 
 
 def test_two_chips_of_one_name_are_told_apart(machine: MachineOf, screen: ScreenOf) -> None:
-    shown = screen(TemperatureCollector(machine("server")))
+    shown = screen(TemperaturePlugin(machine("server")))
 
     assert labels(shown) == [
         "coretemp coretemp.0 Package id 0",
@@ -65,7 +65,7 @@ def test_a_key_does_not_depend_on_the_order_of_discovery(
     machine: MachineOf, screen: ScreenOf
 ) -> None:
     host = machine("server")
-    shown = screen(TemperatureCollector(host))
+    shown = screen(TemperaturePlugin(host))
     before = dict(shown.look())
     for name in ("hwmon2", "hwmon3"):
         (host.root / f"sys/class/hwmon/{name}").rename(host.root / f"sys/class/hwmon/x{name}")
@@ -76,13 +76,11 @@ def test_a_key_does_not_depend_on_the_order_of_discovery(
 
 
 def test_a_raspberry_pi_s_temperature_is_there_once(machine: MachineOf, screen: ScreenOf) -> None:
-    assert screen(TemperatureCollector(machine("raspberry-pi"))).look() == {
-        "cpu_thermal.temp1": 48.2
-    }
+    assert screen(TemperaturePlugin(machine("raspberry-pi"))).look() == {"cpu_thermal.temp1": 48.2}
 
 
 def test_open_sockets_and_broken_sensors_are_left_out(machine: MachineOf, screen: ScreenOf) -> None:
-    shown = screen(TemperatureCollector(machine("amd-desktop")))
+    shown = screen(TemperaturePlugin(machine("amd-desktop")))
 
     assert labels(shown) == ["k10temp Tctl", "k10temp Tccd1", "amdgpu edge", "nct6798 SYSTIN"]
 
@@ -91,7 +89,7 @@ def test_a_sensor_that_was_believed_stays_when_it_fails(
     machine: MachineOf, screen: ScreenOf
 ) -> None:
     host = machine("amd-desktop")
-    shown = screen(TemperatureCollector(host))
+    shown = screen(TemperaturePlugin(host))
     host.write(f"{NCT}/temp1_input", "-128000\n")
 
     assert shown.look()["nct6798-nct6775-656.temp1"] is None
@@ -99,7 +97,7 @@ def test_a_sensor_that_was_believed_stays_when_it_fails(
 
 def test_a_sleeping_graphics_card_is_not_woken(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("amd-desktop")
-    shown = screen(TemperatureCollector(host))
+    shown = screen(TemperaturePlugin(host))
     host.write(f"{GPU}/power/runtime_status", "suspended\n")
 
     assert shown.look()["amdgpu-0000-0b-00-0.temp1"] is None
@@ -107,7 +105,7 @@ def test_a_sleeping_graphics_card_is_not_woken(machine: MachineOf, screen: Scree
 
 def test_a_driver_is_loaded_and_unloaded(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("raspberry-pi")
-    shown = screen(TemperatureCollector(host))
+    shown = screen(TemperaturePlugin(host))
     host.write("sys/class/hwmon/hwmon9/name", "drivetemp\n")
     host.write("sys/class/hwmon/hwmon9/temp1_input", "31000\n")
     assert shown.look()["drivetemp.temp1"] == 31
@@ -121,7 +119,7 @@ def test_an_old_driver_has_its_files_in_the_device(machine: MachineOf, screen: S
     host.write("sys/class/hwmon/hwmon0/device/name", "lm78\n")
     host.write("sys/class/hwmon/hwmon0/device/temp1_input", "40000\n")
 
-    assert screen(TemperatureCollector(host)).look() == {"lm78.temp1": 40}
+    assert screen(TemperaturePlugin(host)).look() == {"lm78.temp1": 40}
 
 
 def test_zones_stand_in_where_there_is_no_hwmon(machine: MachineOf, screen: ScreenOf) -> None:
@@ -130,7 +128,7 @@ def test_zones_stand_in_where_there_is_no_hwmon(machine: MachineOf, screen: Scre
         host.write(f"sys/class/thermal/thermal_zone{number}/type", "soc-thermal\n")
         host.write(f"sys/class/thermal/thermal_zone{number}/temp", f"{celsius}\n")
 
-    shown = screen(TemperatureCollector(host))
+    shown = screen(TemperaturePlugin(host))
 
     assert shown.look() == {"zone-soc-thermal.temp1": 41, "zone-soc-thermal.temp2": 42}
     assert labels(shown) == ["soc-thermal", "soc-thermal 2"]
@@ -139,7 +137,7 @@ def test_zones_stand_in_where_there_is_no_hwmon(machine: MachineOf, screen: Scre
 
 def test_a_flickering_last_digit_is_no_change(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("raspberry-pi")
-    shown = screen(TemperatureCollector(host))
+    shown = screen(TemperaturePlugin(host))
     before = dict(shown.look())
     host.write("sys/devices/virtual/thermal/thermal_zone0/hwmon0/temp1_input", "48686\n")
 
@@ -147,14 +145,14 @@ def test_a_flickering_last_digit_is_no_change(machine: MachineOf, screen: Screen
 
 
 def test_a_selection_by_name(machine: MachineOf, screen: ScreenOf) -> None:
-    shown = screen(TemperatureCollector(machine("thinkpad"), Selection(include=("nvme *",))))
+    shown = screen(TemperaturePlugin(machine("thinkpad"), Selection(include=("nvme *",))))
 
     assert labels(shown) == ["nvme Composite"]
 
 
 def test_a_machine_without_sensors_gets_a_hint(machine: MachineOf) -> None:
     with pytest.raises(Unavailable) as caught:
-        TemperatureCollector(machine("container")).probe()
+        TemperaturePlugin(machine("container")).probe()
 
     assert "coretemp" in caught.value.hint
 
@@ -162,7 +160,7 @@ def test_a_machine_without_sensors_gets_a_hint(machine: MachineOf) -> None:
 def test_fans_that_rest_are_shown_and_empty_sockets_are_not(
     machine: MachineOf, screen: ScreenOf
 ) -> None:
-    shown = screen(FanCollector(machine("amd-desktop")))
+    shown = screen(FanPlugin(machine("amd-desktop")))
 
     assert shown.look() == {
         "amdgpu-0000-0b-00-0.fan1": 0,
@@ -173,18 +171,18 @@ def test_fans_that_rest_are_shown_and_empty_sockets_are_not(
 
 def test_a_fan_on_the_board_that_stops_is_still_there(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("amd-desktop")
-    shown = screen(FanCollector(host))
+    shown = screen(FanPlugin(host))
     host.write(f"{NCT}/fan2_input", "0\n")
 
     assert shown.look()["nct6798-nct6775-656.fan2"] == 0
 
 
 def test_a_controller_that_does_not_know_says_nothing(machine: MachineOf, screen: ScreenOf) -> None:
-    seen = screen(FanCollector(machine("thinkpad"))).look()
+    seen = screen(FanPlugin(machine("thinkpad"))).look()
 
     assert seen == {"thinkpad-thinkpad_hwmon.fan1": 0, "thinkpad-thinkpad_hwmon.fan2": None}
 
 
 def test_no_fans_no_collector(machine: MachineOf) -> None:
     with pytest.raises(Unavailable, match="no fans"):
-        FanCollector(machine("server")).probe()
+        FanPlugin(machine("server")).probe()

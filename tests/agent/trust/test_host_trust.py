@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.config.model import Broker, Config
-from companion_agent.plugins.agent import Counters
+from companion_agent.models import Counters
 from companion_agent.security.host_trust import COMMAND_LIMIT, HostTrust
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.security.start_counter import next_start

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_homeassistant_custom_component.common import async_fire_mqtt_message
 
 from companion_agent.models import Argument, Command, Missing
-from companion_agent.plugins.base import CommandGroup
+from companion_agent.plugins.base import CommandProvider
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.authorizer import Dispatcher, Job
 from companion_agent.security.envelope import dump
@@ -88,7 +88,7 @@ class Bus:
         ]
 
 
-class Power(CommandGroup):
+class Power(CommandProvider):
     """Commands that only count what they were asked to do."""
 
     name: ClassVar[str] = "power"
@@ -99,7 +99,7 @@ class Power(CommandGroup):
         self.error: Exception | None = None
         self.missing: Missing | None = Missing("polkit", FIX)
 
-    def probe(self) -> Sequence[Command]:
+    def commands(self) -> Sequence[Command]:
         """Offer what an ordinary machine can do."""
         delay = {"delay": Argument("seconds", 0, 3600, 0)}
         return [
@@ -159,7 +159,7 @@ class Agent:
             clock=self.now,
             monotonic=time,
         )
-        self.dispatcher.offer({self.power: self.power.probe()})
+        self.dispatcher.offer({self.power: self.power.commands()})
 
     def now(self) -> float:
         """Return what this host's clock shows."""
