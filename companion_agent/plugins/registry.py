@@ -6,6 +6,7 @@ Another package names its plug-in in the entry points of the group `pilot_agent.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cache
 import logging
 from pathlib import Path
@@ -89,7 +90,7 @@ def load() -> Plugins:
         for entry in entry_points(group=GROUP):
             try:
                 types[entry.name] = _checked(entry.name, entry.load(), types)
-            except Exception as error:  # noqa: BLE001  (whatever another package does)
+            except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever another package does)
                 failures[entry.name] = reason_of(error)
     for name, reason in failures.items():
         LOG.warning("The plug-in %s cannot be used: %s", name, reason)
@@ -120,7 +121,7 @@ def create(name: str, context: PluginContext) -> Plugin:
         raise PluginError(reason_of(error)) from error
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Say in one line what another package's code raised."""
     if isinstance(error, PluginError):
         return str(error)
@@ -129,11 +130,14 @@ def reason_of(error: Exception) -> str:
 
 def _others_are_installed() -> bool:
     """Tell whether a package on Python's path names the group."""
-    return any(
-        GROUP in entries.read_text("utf-8", "replace")
-        for folder in sys.path
-        for entries in Path(folder).glob("*-info/entry_points.txt")
-    )
+    group = GROUP.encode()
+    with suppress(OSError):
+        return any(
+            group in entries.read_bytes()
+            for folder in sys.path
+            for entries in Path(folder).glob("*-info/entry_points.txt")
+        )
+    return True
 
 
 def _checked(name: str, found: object, known: Mapping[str, type[Plugin]]) -> type[Plugin]:
@@ -149,6 +153,8 @@ def _checked(name: str, found: object, known: Mapping[str, type[Plugin]]) -> typ
         raise PluginError(f"its class is named {own!r}, its entry point {name!r}: make them equal")
     if not SEGMENT.fullmatch(name):
         raise PluginError("its name has other characters than a-z, 0-9, _ and -")
+    if issubclass(found, Collector) and not found.interval > 0:
+        raise PluginError(f"its interval is {found.interval} s")
     if name in known or name in _RESERVED:
         raise PluginError("there is a plug-in of that name; choose another name")
     return found

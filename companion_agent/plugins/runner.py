@@ -83,7 +83,6 @@ class CollectorRunner:
 
     def __post_init__(self) -> None:
         self._usual = self.interval
-        self.interval = self.collector.pace(self._usual)
 
     @property
     def name(self) -> str:
@@ -136,7 +135,7 @@ class CollectorRunner:
             values,
             tuple(collector.readings()),
             # Sensors may have been found, or tuned.
-            collector.pace(self._usual),
+            _checked_interval(collector.pace(self._usual)),
             collector.troubles(),
         )
 
@@ -150,10 +149,10 @@ class CollectorRunner:
         self.interval = sample.interval
         self._compare(sample.troubles)
         if sample.readings != self._offered:
-            self._offered = sample.readings
             self.readings = tuple(
                 reading for reading in sample.readings if self._can_announce(reading)
             )
+            self._offered = sample.readings
         last = self.values
         self.values = {
             reading.key: reading.settle(sample.values.get(reading.key), last.get(reading.key))
@@ -198,6 +197,12 @@ class CollectorRunner:
                 LOG.warning("%s: a reading is left out: %s", self.name, error)
             return False
         return True
+
+
+def _checked_interval(seconds: float) -> float:
+    if not seconds > 0:
+        raise ValueError(f"an interval of {seconds} s")
+    return seconds
 
 
 def _describe(error: Exception | None) -> str:
