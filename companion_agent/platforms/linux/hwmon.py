@@ -170,7 +170,7 @@ class Hwmon:
             return None
         if one.quantity == "fan":
             # 65535 is what an embedded controller says while it does not know.
-            return float(raw) if 0 <= raw < 30_000 else None
+            return float(raw) if 0 <= raw < 60_000 else None
         celsius = raw / 1000
         return celsius if -40 <= celsius <= 150 else None
 

@@ -70,10 +70,9 @@ def _level(properties: Mapping[str, str]) -> float | None:
             if now is not None and full:
                 level = now / full * 100
                 break
-    if level is None or level < 0:
-        return None
-    # A worn battery may hold a little more than its last full charge.
-    return min(level, 100) if level <= 110 else None
+    # A battery may hold more than its last full charge, by far after a calibration that failed.
+    # 255 is a byte that nothing has written.
+    return min(level, 100) if level is not None and 0 <= level < 255 else None
 
 
 def _flow(properties: Mapping[str, str]) -> float | None:

@@ -137,6 +137,9 @@ def test_the_driver_s_own_time_is_preferred() -> None:
     [
         ({"CAPACITY": "55"}, 55),
         ({"CAPACITY": "103"}, 100),
+        ({"CAPACITY": "117"}, 100),
+        ({"CAPACITY": "160"}, 100),
+        ({"ENERGY_NOW": "60", "ENERGY_FULL": "50"}, 100),
         ({"CAPACITY": "255"}, None),
         ({"CAPACITY": "-1"}, None),
         ({"CHARGE_NOW": "1", "CHARGE_FULL": "4"}, 25),
