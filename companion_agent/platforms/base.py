@@ -77,12 +77,10 @@ class Mount(NamedTuple):
     Attributes:
         point: Where it is mounted, as the system spells it.
         shown: It is one that people mean by "my disks".
-        remote: Its answers come from elsewhere and may never come.
     """
 
     point: str
     shown: bool
-    remote: bool = False
 
 
 class DiskUsage(NamedTuple):

@@ -33,13 +33,14 @@ from companion_agent.platforms.linux.cpu import Processor
 from companion_agent.platforms.linux.disks import Disks
 from companion_agent.platforms.linux.files import Files, integer
 from companion_agent.platforms.linux.hwmon import Hwmon
-from companion_agent.platforms.linux.memory import parse_meminfo
+from companion_agent.platforms.linux.memory import parse_arcstats, parse_meminfo
 from companion_agent.platforms.linux.mounts import choose, parse_mountinfo
 from companion_agent.platforms.linux.netlink import RouteWatch
 from companion_agent.platforms.linux.network import Network
 from companion_agent.platforms.linux.power import Power
 from companion_agent.platforms.linux.raspberry_pi import RaspberryPi
 from companion_agent.platforms.linux.wifi import Wifi
+from companion_agent.platforms.time_limit import TimeLimitedCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,6 +68,7 @@ class LinuxPlatform(Platform):
         self._power = Power(self._files)
         self._wifi = Wifi(self._files)
         self._pi = RaspberryPi(self._files)
+        self._folders = TimeLimitedCalls[str, bool](self._is_folder)
         self._mountinfo = b""
         self._mounts: list[Mount] = []
         self._made: tuple[str, str] | None = None
@@ -153,21 +155,31 @@ class LinuxPlatform(Platform):
         return self._hwmon.processor()
 
     def memory(self) -> MemorySample:
-        """Read `/proc/meminfo`."""
+        """Read `/proc/meminfo`, and what ZFS keeps, which the kernel does not count as free."""
         sample = parse_meminfo(self._files.read("proc/meminfo") or b"")
         if sample is None:
             raise Unavailable("/proc/meminfo cannot be read", "mount /proc")
-        return sample
+        cached = parse_arcstats(self._files.read("proc/spl/kstat/zfs/arcstats") or b"")
+        # In a container of LXC the memory is the container's, and the cache its host's.
+        if not cached or self._files.text("run/systemd/container") == "lxc":
+            return sample
+        available = sample.available + cached
+        return sample._replace(available=available) if available <= sample.total else sample
 
     def mounts(self) -> list[Mount]:
         """Read `/proc/self/mountinfo`; it is only looked into when it changed."""
         data = self._files.read("proc/self/mountinfo") or b""
         if data != self._mountinfo:
+            # One that does not answer is hardly a single file.
             self._mounts = choose(
-                parse_mountinfo(data), lambda point: self._files.is_folder(point[1:])
+                parse_mountinfo(data),
+                lambda point: self._folders.results([point]).get(point, True),
             )
             self._mountinfo = data
         return self._mounts
+
+    def _is_folder(self, point: str) -> bool:
+        return self._files.is_folder(point[1:])
 
     def disk_usage(self, point: str) -> DiskUsage:
         """Ask statvfs(3)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +15,10 @@ from companion_agent.plugins.naming import mount_segment
 if TYPE_CHECKING:
     from typing import Any
 
+    from machines import Machine
     from screen import MachineOf, Screen, ScreenOf
+
+    from companion_agent.platforms.base import DiskUsage
 
 MIB = 1024 * 1024
 MOUNTS = "proc/self/mountinfo"
@@ -49,7 +51,7 @@ def test_space_is_counted_as_df_does(machine: MachineOf, screen: ScreenOf) -> No
             {"/", "/home", "/mnt/Games (D:)"},
             id="no bind mounts, no share, no DVD, no fuse",
         ),
-        pytest.param("server", {"/", "/rpool", "/rpool/data"}, id="pools have no device"),
+        pytest.param("server", {"/", "/rpool"}, id="a pool once, though it has no device"),
         pytest.param("container", {"/"}, id="an overlay is the root, files are no file systems"),
     ],
 )
@@ -103,38 +105,120 @@ def test_a_selection_of_nothing_says_so(machine: MachineOf) -> None:
         DiskPlugin(machine("server"), Selection(include=("/nowhere",))).probe()
 
 
-def test_a_network_file_system_that_hangs_holds_nobody_up(
-    machine: MachineOf, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up on file systems at once."""
+    monkeypatch.setattr("companion_agent.platforms.time_limit.PATIENCE", 0.2)
+    monkeypatch.setattr("companion_agent.platforms.time_limit.STALL", 0.02)
+
+
+class Hanging:
+    """File systems of a machine that do not answer until they are released.
+
+    Attributes:
+        asked: What was asked, in order.
+    """
+
+    def __init__(self, host: Machine, *points: str) -> None:
+        self.asked: list[str] = []
+        self.returned = threading.Event()
+        self._released = threading.Event()
+        self._points = points
+        self._answer = host.disk_usage
+        host.disk_usage = self._ask  # type: ignore[method-assign]
+
+    def _ask(self, point: str) -> DiskUsage:
+        self.asked.append(point)
+        if point in self._points:
+            assert self._released.wait(20)
+            self.returned.set()
+        return self._answer(point)
+
+    def release(self) -> None:
+        self._released.set()
+        assert self.returned.wait(20)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("name", "hung", "others"),
+    [
+        pytest.param("raspberry-pi", ["/mnt/nas"], ["root"], id="a network file system"),
+        pytest.param("amd-desktop", ["/mnt/Games (D:)"], ["root", "home"], id="a local disk"),
+        pytest.param("amd-desktop", ["/", "/home"], ["mnt_games_d__6ae3fd47"], id="two of three"),
+    ],
+)
+def test_a_file_system_that_hangs_takes_no_other_along(
+    machine: MachineOf, name: str, hung: list[str], others: list[str]
 ) -> None:
-    monkeypatch.setattr("companion_agent.plugins.disk._PATIENCE", 0.05)
-    host = machine("raspberry-pi")
-    released, asked = threading.Event(), []
-    answer = host.disk_usage
+    host = machine(name)
+    hanging = Hanging(host, *hung)
+    collector = DiskPlugin(host, Selection(include=("/", "/home", *hung, "/mnt/Games*")))
 
-    def hang(point: str) -> None:
-        if point == "/mnt/nas":
-            asked.append(point)
-            released.wait(10)
-        return answer(point)
-
-    host.disk_usage = hang
-    collector = DiskPlugin(host, Selection(include=("/", "/mnt/nas")))
-    collector.probe()
-
-    started = time.monotonic()
     values = collector.collect()
 
-    assert time.monotonic() - started < 1
-    assert values["mnt_nas.used"] is None
+    assert [values[f"{mount_segment(point)}.used"] for point in hung] == [None] * len(hung)
+    assert None not in [values[f"{segment}.used"] for segment in others]
+    assert collector.troubles() == dict.fromkeys(hung, "it does not answer")
+    hanging.release()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_file_system_that_hangs_is_not_asked_again_until_it_answers(machine: MachineOf) -> None:
+    host = machine("amd-desktop")
+    hanging = Hanging(host, "/home")
+    collector = DiskPlugin(host)
+    collector.collect()
+    collector.collect()
+    assert hanging.asked.count("/home") == 1
+    hanging.release()
+    while collector._usage.hung:
+        threading.Event().wait(0.01)
+
+    values = collector.collect()
+
+    assert values["home.used"] is not None
+    assert collector.troubles() == {}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_subvolume_that_hangs_takes_no_other_along(
+    machine: MachineOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = machine("amd-desktop")
+    text = (host.root / MOUNTS).read_text()
+    host.write(MOUNTS, text + "99 20 0:99 /@data /data rw - btrfs /dev/sdz1 rw\n")
+    host.answer("space", "/data", "1000", "500", "500")
+    released = threading.Event()
+    is_folder = host._files.is_folder
+    monkeypatch.setattr(
+        host._files,
+        "is_folder",
+        lambda path: released.wait(20) if path == "data" else is_folder(path),
+    )
+
+    values = DiskPlugin(host).collect()
+
     assert values["root.used"] is not None
-    # Nobody else is sent after the one who hangs.
-    assert len(asked) == 1
     released.set()
-    for _ in range(100):
-        if collector.collect()["mnt_nas.used"] == 2000393515008:
-            break
-        time.sleep(0.02)
-    assert collector.collect()["mnt_nas.used"] == 2000393515008
+
+
+def test_datasets_of_a_pool_are_shown_once(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("container")
+    datasets = "".join(
+        f"{40 + number} 30 0:{50 + number} / /var/lib/docker/zfs/graph/{number} rw - "
+        f"zfs tank/docker/{number}@snapshot rw\n"
+        for number in range(39)
+    )
+    host.write(
+        MOUNTS,
+        "30 1 0:40 / / rw - zfs tank/ROOT/debian rw\n"
+        "31 30 0:41 / /backup rw - zfs vault/backup rw\n" + datasets,
+    )
+    host.answer("space", "/", "1000", "500", "500")
+    host.answer("space", "/backup", "1000", "500", "500")
+
+    assert mounts(screen(DiskPlugin(host))) == {"/", "/backup"}
 
 
 def test_a_mount_over_a_mount_hides_it(machine: MachineOf, screen: ScreenOf) -> None:
