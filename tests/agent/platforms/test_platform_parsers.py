@@ -51,6 +51,7 @@ PARSERS = [
     disks.parse_diskstats,
     network.parse_net_dev,
     network.parse_if_inet6,
+    network.parse_default_routes,
     wifi.parse_wireless,
     identity.parse_os_release,
     power.parse_uevent,

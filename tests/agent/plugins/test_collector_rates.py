@@ -153,6 +153,74 @@ def test_interfaces_are_the_hosts_own(
     assert of(screen(NetworkPlugin(machine(name)))) == expected
 
 
+ETHERNET, TUNNEL, IPIP = "1", "65534", "768"
+
+
+@pytest.mark.parametrize(
+    ("facts", "address", "shown"),
+    [
+        pytest.param({"type": ETHERNET}, "192.168.7.1", False, id="the end of a virtual cable"),
+        pytest.param({"type": ETHERNET, "bridge/": ""}, "172.17.0.1", False, id="containers"),
+        pytest.param({"type": ETHERNET, "bridge/": "", "lower_eth0": ""}, "", True, id="LAN"),
+        pytest.param({"type": ETHERNET, "bonding/": "", "lower_eth0": ""}, "", True, id="bond"),
+        pytest.param(
+            {"type": ETHERNET, "uevent": "DEVTYPE=vlan", "lower_eth0": ""}, "", True, id="VLAN"
+        ),
+        pytest.param({"type": ETHERNET, "lower_eth0": ""}, "", False, id="macvlan of a machine"),
+        pytest.param({"type": ETHERNET, "lower_eth0": ""}, "192.0.2.9", True, id="own macvlan"),
+        pytest.param({"type": TUNNEL}, "192.0.2.9", True, id="a tunnel"),
+        pytest.param({"type": TUNNEL}, "", False, id="a tunnel that is not up"),
+        pytest.param(
+            {"type": ETHERNET, "tun_flags": "0x1002"}, "192.0.2.9", True, id="a tap for a VPN"
+        ),
+        pytest.param(
+            {"type": ETHERNET, "tun_flags": "0x1002", "master": ""}, "", False, id="a machine's tap"
+        ),
+        pytest.param(
+            {"type": IPIP, "address": "00:00:00:00", "broadcast": "00:00:00:00"},
+            "10.244.0.1",
+            False,
+            id="the module's own tunnel",
+        ),
+    ],
+)
+def test_what_the_kernel_knows_of_an_interface_decides(
+    machine: MachineOf, screen: ScreenOf, facts: dict[str, str], address: str, shown: bool
+) -> None:
+    host = machine("raspberry-pi")
+    for name, content in facts.items():
+        host.write(f"sys/class/net/new/{name}{'x' if name.endswith('/') else ''}", content)
+    text = (host.root / NET_DEV).read_text()
+    host.write(NET_DEV, text + "   new: 5000 50 0 0 0 0 0 0 6000 60 0 0 0 0 0 0\n")
+    if address:
+        host.answer("ipv4", "new", address)
+
+    assert ("new" in of(screen(NetworkPlugin(host)))) is shown
+
+
+def test_what_the_default_route_goes_out_by_is_the_host_s(
+    machine: MachineOf, screen: ScreenOf
+) -> None:
+    host = machine("thinkpad")
+    host.write(
+        "proc/net/route",
+        "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+        "podman0 00000000 0102000A 0003 0 0 100 00000000 0 0 0\n",
+    )
+
+    assert "podman0" in of(screen(NetworkPlugin(host)))
+
+
+def test_an_interface_stays_when_its_address_goes(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("amd-desktop")
+    shown = screen(NetworkPlugin(host))
+    host._addresses.clear()
+    for _ in range(10):
+        shown.look()
+
+    assert of(shown) == ["enp5s0", "wg0"]
+
+
 def test_include_brings_an_interface_back(machine: MachineOf, screen: ScreenOf) -> None:
     shown = screen(NetworkPlugin(machine("server"), Selection(include=("tap*", "eno1"))))
 
