@@ -161,7 +161,12 @@ def _count(source: CollectorRunner) -> str:
     silent = [reading.key for reading in source.readings if source.values.get(reading.key) is None]
     total = len(source.readings)
     text = f"{total} reading{'' if total == 1 else 's'}"
-    return f"{text}; not readable now: {', '.join(silent)}" if silent else text
+    if silent:
+        text += f"; not readable now: {', '.join(silent)}"
+    left_out = source.collector.left_out()
+    if left_out:
+        text += f"; left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}"
+    return text
 
 
 def _check_pairing(config: Config) -> Check:

@@ -133,12 +133,14 @@ class Sensor(NamedTuple):
         name: Names the sensor within the chip: `temp1`.
         label: What to call it, "nvme Composite".
         value: °C or rpm; `None` when it cannot be read now.
+        doubt: Why there may be nothing that measures; empty where something did once.
     """
 
     chip: str
     name: str
     label: str
     value: float | None
+    doubt: str = ""
 
 
 BatteryState = Literal["charging", "discharging", "full", "not_charging", "unknown"]

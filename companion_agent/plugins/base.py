@@ -124,6 +124,10 @@ class Collector(Plugin):
         """Say what was wrong with which part at the last `collect()`, where others work."""
         return {}
 
+    def left_out(self) -> Mapping[str, str]:
+        """Say what was selected but is not reported, and why; for `pilot-agent doctor`."""
+        return {}
+
     def wants(self, name: str, *, shown: bool = True) -> bool:
         """Tell whether a thing is to be read; to be asked before anything of it is opened.
 

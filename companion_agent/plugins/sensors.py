@@ -12,7 +12,8 @@ from companion_agent.plugins.naming import segment, title
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from companion_agent.platforms.base import Sensor
+    from companion_agent.models import Selection
+    from companion_agent.platforms.base import Platform, Sensor
 
 
 class SensorCollector(Collector):
@@ -29,9 +30,17 @@ class SensorCollector(Collector):
     resolution: ClassVar[float]
     deadband: ClassVar[float]
 
+    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
+        super().__init__(platform, selection)
+        self._left_out: Mapping[str, str] = {}
+
+    def left_out(self) -> Mapping[str, str]:
+        """Name the inputs at whose end there seems to be nothing."""
+        return self._left_out
+
     @abstractmethod
     def sense(self, wanted: Callable[[str], bool]) -> list[Sensor]:
-        """Read the sensors whose labels are wanted, and touch no other.
+        """Read the sensors whose labels are wanted, doubtful ones too, and touch no other.
 
         Raises:
             Unavailable: There are none.
@@ -43,7 +52,9 @@ class SensorCollector(Collector):
         Raises:
             Unavailable: There is no sensor, or none is selected.
         """
-        sensors = self.sense(lambda label: self.wants(title(label)))
+        found_all = self.sense(lambda label: self.wants(title(label)))
+        self._left_out = {title(one.label): one.doubt for one in found_all if one.doubt}
+        sensors = [one for one in found_all if not one.doubt]
         if not sensors:
             raise self.none_selected("sensor")
         found = {f"{segment(one.chip)}.{segment(one.name)}": title(one.label) for one in sensors}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,6 +94,90 @@ def test_a_sensor_that_was_believed_stays_when_it_fails(
     host.write(f"{NCT}/temp1_input", "-128000\n")
 
     assert shown.look()["nct6798-nct6775-656.temp1"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "chip", "raw"),
+    [
+        pytest.param("temp2_input", "asusec", -40_000, id="no thermistor in its header"),
+        pytest.param("temp2_input", "corsairpsu", -128_000, id="a byte that nothing has written"),
+        pytest.param("temp2_input", "nct6798", 127_500, id="a diode that is not there"),
+        pytest.param("temp2_input", "anything", 255_000, id="all bits"),
+        pytest.param("fan1_input", "nct6798", 0, id="a header without a fan"),
+        pytest.param("fan1_input", "it8728", 65_535, id="a controller that does not know"),
+    ],
+)
+def test_an_input_with_nothing_at_its_end_is_left_out_with_its_reason(
+    machine: MachineOf, path: str, chip: str, raw: int
+) -> None:
+    host = machine("container")
+    host.write("sys/class/hwmon/hwmon8/name", f"{chip}\n")
+    host.write(f"sys/class/hwmon/hwmon8/{path}", f"{raw}\n")
+    for name in ("temp9_input", "fan9_input"):
+        host.write(f"sys/class/hwmon/hwmon8/{name}", "900\n")
+    plugin = (FanPlugin if path.startswith("fan") else TemperaturePlugin)(host)
+
+    values = plugin.collect()
+
+    assert not any(key.endswith(path.removesuffix("_input")) for key in values)
+    assert f"{chip} {path.removesuffix('_input')}" in plugin.left_out()
+
+
+def test_a_value_of_nothing_is_not_believed_later_either(
+    machine: MachineOf, screen: ScreenOf
+) -> None:
+    host = machine("amd-desktop")
+    shown = screen(TemperaturePlugin(host))
+    host.write(f"{NCT}/temp1_input", "127500\n")
+
+    assert shown.look()["nct6798-nct6775-656.temp1"] is None
+
+
+def test_a_jetson_s_power_chip_measures_nothing(machine: MachineOf) -> None:
+    host = machine("container")
+    for number, (kind, raw) in enumerate((("PMIC-Die", 100_000), ("CPU-therm", 41_000))):
+        host.write(f"sys/class/thermal/thermal_zone{number}/type", f"{kind}\n")
+        host.write(f"sys/class/thermal/thermal_zone{number}/temp", f"{raw}\n")
+    plugin = TemperaturePlugin(host)
+
+    assert list(plugin.collect().values()) == [41]
+    assert plugin.left_out() == {"PMIC-Die": "it says 100 °C, as inputs do that measure nothing"}
+
+
+def test_a_sensor_that_hangs_takes_no_other_along(
+    machine: MachineOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("companion_agent.platforms.time_limit.PATIENCE", 0.2)
+    monkeypatch.setattr("companion_agent.platforms.time_limit.STALL", 0.02)
+    host = machine("raspberry-pi")
+    host.write("sys/class/hwmon/hwmon9/name", "drivetemp\n")
+    host.write("sys/class/hwmon/hwmon9/temp1_input", "31000\n")
+    plugin = TemperaturePlugin(host)
+    plugin.collect()
+    released = threading.Event()
+    number = host._files.number
+
+    def hang(path: str) -> int | None:
+        if path.endswith("hwmon9/temp1_input"):
+            assert released.wait(20)
+        return number(path)
+
+    monkeypatch.setattr(host._files, "number", hang)
+
+    values = plugin.collect()
+
+    assert values["drivetemp.temp1"] is None
+    assert values["cpu_thermal.temp1"] is not None
+    released.set()
+
+
+def test_a_machine_of_empty_inputs_says_what_they_say(machine: MachineOf) -> None:
+    host = machine("container")
+    host.write("sys/class/hwmon/hwmon0/name", "asusec\n")
+    host.write("sys/class/hwmon/hwmon0/temp2_input", "-40000\n")
+
+    with pytest.raises(Unavailable, match="asusec temp2: it says -40 °C"):
+        TemperaturePlugin(host).collect()
 
 
 def test_a_sleeping_graphics_card_is_not_woken(machine: MachineOf, screen: ScreenOf) -> None:
