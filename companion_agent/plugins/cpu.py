@@ -62,6 +62,12 @@ class CpuPlugin(Collector):
         values.update((f"core.{number}.percent", share) for number, share in shares.items())
         return values
 
+    def left_out(self) -> Mapping[str, str]:
+        """Say what this host does not tell of its processor."""
+        if not self.described or "temperature" in self._offered:
+            return {}
+        return {"temperature": "no sensor is known to be the processor's"}
+
     def _optional(self, sample: CpuSample) -> dict[str, float | None]:
         values: dict[str, float | None] = dict.fromkeys(_LOADS)
         loads = self.platform.load()

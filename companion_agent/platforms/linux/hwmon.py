@@ -35,7 +35,10 @@ _PROCESSOR_CHIPS: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (re.compile(r"(k10temp|zenpower)$"), re.compile(r"Tctl$")),
     (re.compile(r"(k10temp|k8temp|zenpower|via_cputemp|cputemp)$"), re.compile(r"")),
     (re.compile(r"cpu\w*thermal\w*|soc_?thermal|x86_pkg_temp|cpu_?\d*$"), re.compile(r"")),
-    (re.compile(r"(thinkpad|dell_smm|dell_ddv|asus_ec\w*|applesmc)$"), re.compile(r"CPU")),
+    # Rockchip's zones: the whole chip, and its groups of cores.
+    (re.compile(r"package_thermal"), re.compile(r"")),
+    (re.compile(r"(big|little|mid)?core\d*_thermal|CPU_therm"), re.compile(r"")),
+    (re.compile(r"(thinkpad|dell_smm|dell_ddv|asus_?ec\w*|applesmc)$"), re.compile(r"CPU")),
 )
 
 # Inputs of these chips lead to sockets on the board, many with nothing in them: a fan that never

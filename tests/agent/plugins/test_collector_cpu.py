@@ -63,6 +63,39 @@ def test_two_readings_at_once_do_not_make_a_share_of_nothing(
     assert shown.look()["percent"] == 50
 
 
+@pytest.mark.parametrize(
+    ("zones", "celsius"),
+    [
+        pytest.param(
+            {"package-thermal": 45_000, "bigcore0-thermal": 47_000, "gpu-thermal": 60_000},
+            45,
+            id="RK3588",
+        ),
+        pytest.param(
+            {"bigcore0-thermal": 47_000, "littlecore-thermal": 44_000, "npu-thermal": 60_000},
+            47,
+            id="the hottest group of cores",
+        ),
+    ],
+)
+def test_the_temperature_of_a_board_is_found_in_its_zones(
+    machine: MachineOf, zones: dict[str, int], celsius: float
+) -> None:
+    host = machine("container")
+    for number, (kind, raw) in enumerate(zones.items()):
+        host.write(f"sys/class/thermal/thermal_zone{number}/type", f"{kind}\n")
+        host.write(f"sys/class/thermal/thermal_zone{number}/temp", f"{raw}\n")
+
+    assert CpuPlugin(host).collect()["temperature"] == celsius
+
+
+def test_a_temperature_that_is_missing_has_a_reason(machine: MachineOf) -> None:
+    plugin = CpuPlugin(machine("container"))
+    plugin.collect()
+
+    assert plugin.left_out() == {"temperature": "no sensor is known to be the processor's"}
+
+
 def test_cores_are_switched_off_and_on(machine: MachineOf, screen: ScreenOf, clock: Clock) -> None:
     host = machine("thinkpad")
     host.write(STAT, stat("1000 0 0 8000", "500 0 0 4000", "500 0 0 4000"))
