@@ -11,7 +11,7 @@ from companion_agent.errors import PluginError
 from companion_agent.models import Counters
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
-from companion_agent.plugins.i2c.overrides import Tuned
+from companion_agent.plugins.i2c.overrides import Overrides
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates.updater import Updater
@@ -70,7 +70,7 @@ def make_plugins(
     config: Config, platform: Platform, counters: Counters, updater: Updater
 ) -> list[Plugin]:
     """Make every plug-in that can be made."""
-    overrides = Tuned(config.state_dir)
+    overrides = Overrides(config.state_dir)
     made = []
     for name in registry.load().types:
         wanted = config.collector(name)

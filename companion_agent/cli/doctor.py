@@ -26,8 +26,8 @@ from companion_agent.models import Counters
 from companion_agent.mqtt.connection import Message, Transport
 from companion_agent.plugins import registry
 from companion_agent.plugins.i2c.overrides import (
-    Tuned,
-    TunedError,
+    Overrides,
+    OverridesError,
     aside,
     is_aside,
     peek,
@@ -133,7 +133,7 @@ def _check_collectors(config: Config | None) -> Iterator[Check]:
         plugins.keys() - switched_off,
         selections=lambda name: config.collector(name).selection if config else None,
         sensors=config.i2c if config else None,
-        tuned=_tuned(config) if config else None,
+        overrides=_overrides(config) if config else None,
     )
     for name, reason in {**registry.load().failures, **snapshot.failures}.items():
         hint = "look for a newer version of the package that brings it, or remove it"
@@ -150,10 +150,10 @@ def _check_collectors(config: Config | None) -> Iterator[Check]:
             yield Check(name, "ok", _count(source))
 
 
-def _tuned(config: Config) -> Tuned | None:
+def _overrides(config: Config) -> Overrides | None:
     try:
-        return Tuned.as_of_now(config.state_dir)
-    except TunedError:
+        return Overrides.as_of_now(config.state_dir)
+    except OverridesError:
         return None  # Said further down.
 
 
@@ -200,7 +200,7 @@ def _check_tuning(config: Config) -> Iterator[Check]:
         )
     try:
         changes = peek(config.state_dir)
-    except TunedError as error:
+    except OverridesError as error:
         yield Check("tuning of sensors", "bad", str(error))
         return
     if changes:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from companion_agent.models import Reading, Value
-    from companion_agent.plugins.i2c.overrides import Tuned
+    from companion_agent.plugins.i2c.overrides import Overrides
     from companion_agent.plugins.i2c.settings import I2cConfig
     from companion_agent.plugins.runner import CollectorRunner
 
@@ -42,8 +42,8 @@ def read(names: Sequence[str], *, as_json: bool) -> int:
         return 2
     # What goes wrong is said in the table.
     logging.getLogger("companion_agent").setLevel(logging.CRITICAL)
-    sensors, tuned = _sensors()
-    snapshot = Snapshot.of_this_host(names or None, sensors=sensors, tuned=tuned)
+    sensors, overrides = _sensors()
+    snapshot = Snapshot.of_this_host(names or None, sensors=sensors, overrides=overrides)
     if as_json:
         print(json.dumps(_as_json(snapshot), indent=2, ensure_ascii=False))
     else:
@@ -51,10 +51,10 @@ def read(names: Sequence[str], *, as_json: bool) -> int:
     return 0 if any(source.available for source in snapshot.sources) else 1
 
 
-def _sensors() -> tuple[I2cConfig | None, Tuned | None]:
+def _sensors() -> tuple[I2cConfig | None, Overrides | None]:
     """Return the sensors that the configuration names, and what was changed of them since."""
     from companion_agent import config
-    from companion_agent.plugins.i2c.overrides import Tuned, TunedError
+    from companion_agent.plugins.i2c.overrides import Overrides, OverridesError
     from companion_agent.plugins.i2c.settings import I2cConfig
 
     try:
@@ -64,8 +64,8 @@ def _sensors() -> tuple[I2cConfig | None, Tuned | None]:
     if loaded.i2c == I2cConfig():
         return None, None
     try:
-        return loaded.i2c, Tuned.as_of_now(loaded.state_dir)
-    except TunedError as error:
+        return loaded.i2c, Overrides.as_of_now(loaded.state_dir)
+    except OverridesError as error:
         print(f"pilot-agent: sensors are read as configured: {error}", file=sys.stderr)
         return loaded.i2c, None
 

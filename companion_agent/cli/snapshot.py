@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from companion_agent.models import Selection
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.i2c.overrides import Tuned
+    from companion_agent.plugins.i2c.overrides import Overrides
     from companion_agent.plugins.i2c.settings import I2cConfig
 
 # Rates are taken over this time: long enough for a figure that means something.
@@ -53,7 +53,7 @@ class Snapshot:
         selections: Callable[[str], Selection | None] = lambda _: None,
         platform: Platform | None = None,
         sensors: I2cConfig | None = None,
-        tuned: Tuned | None = None,
+        overrides: Overrides | None = None,
     ) -> Snapshot:
         """Read this host.
 
@@ -62,7 +62,7 @@ class Snapshot:
             selections: What the user wants of a plug-in.
             platform: The operating system; this one when `None`.
             sensors: The sensors that the configuration names.
-            tuned: What was changed of them from Home Assistant.
+            overrides: What was changed of them from Home Assistant.
         """
         platform = platform or platforms.current()
         found = registry.load()
@@ -73,7 +73,7 @@ class Snapshot:
             if names is not None and name not in names:
                 continue
             selection = selections(name)
-            context = PluginContext(platform, i2c=sensors, overrides=tuned)
+            context = PluginContext(platform, i2c=sensors, overrides=overrides)
             if selection is not None:
                 context = replace(context, selection=selection)
             try:

@@ -256,7 +256,7 @@ class Platform(ABC):
         return None
 
     def session_locked(self) -> bool:
-        """Tell whether whoever comes to this machine has to log in or unlock it first."""
+        """Tell whether this machine has to be unlocked or logged in to before it can be used."""
         not_offered("whether it is locked")
 
     def network_watch(self) -> NetworkWatch | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from companion_agent.models import Command, Reading, Value
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.i2c.overrides import Tuned
+    from companion_agent.plugins.i2c.overrides import Overrides
     from companion_agent.plugins.i2c.settings import I2cConfig
     from companion_agent.updates.updater import Updater
 
@@ -41,7 +41,7 @@ class PluginContext:
     counters: Counters = field(default_factory=Counters)
     updater: Updater | None = None
     i2c: I2cConfig | None = None
-    overrides: Tuned | None = None
+    overrides: Overrides | None = None
 
 
 class Plugin(ABC):

@@ -93,8 +93,7 @@ def _values(segment: str, usage: DiskUsage | None) -> dict[str, Value]:
 
 def _readings(point: str, size: int) -> list[Reading]:
     segment, of = mount_segment(point), title(point)
-    # Logs and journals write a few MiB an hour; a fiftieth of a percent of the disk matters to
-    # nobody either.
+    # Logs and journals write a few MiB an hour; a fiftieth of a percent of the disk is no news.
     noise = max(10 * _MIB, size / 5000)
     return [
         Reading(

@@ -45,7 +45,7 @@ class RaspberryPiPlugin(Collector):
         bits, low_voltage = self.platform.firmware_flags()
         values: dict[str, Value] = {}
         if bits is not None:
-            # Before the first read, nobody knows when it was.
+            # What came before the first read may be days old.
             new = 0 if self._last is None else bits & ~self._last
             lit = bits | new >> _SINCE_START
             values = {name: bool(lit >> bit & 1) for name, bit in _BITS.items()}

@@ -110,7 +110,7 @@ class LinuxPlatform(Platform):
         """
         return self._files.exists("run/systemd/timesync/synchronized")
 
-    # D-Bus costs two megabytes, which nobody pays who only reads.
+    # Imported when used: D-Bus costs two megabytes, which `read` does not need.
     def control(self) -> LogindControl:
         """Return what ends or pauses this machine's work."""
         from companion_agent.platforms.linux.logind import LogindControl  # noqa: PLC0415

@@ -95,7 +95,7 @@ def _signed(flow: float | None, state: BatteryState) -> float | None:
         return flow
     if state == "charging":
         return -flow
-    # Which way a trickle goes nobody says.
+    # Which way a trickle goes is not told.
     return 0.0 if flow < 0.5 else None
 
 

@@ -15,7 +15,7 @@ from companion_agent.plugins.i2c import scan, scheduler, tuning
 from companion_agent.plugins.i2c.bus import Bus, Link
 from companion_agent.plugins.i2c.drivers import DRIVERS
 from companion_agent.plugins.i2c.drivers.base import NotYet, SensorError
-from companion_agent.plugins.i2c.overrides import Tuned, TunedError
+from companion_agent.plugins.i2c.overrides import Overrides, OverridesError
 from companion_agent.plugins.i2c.settings import I2cConfig, SensorConfig
 from companion_agent.plugins.i2c.tuning import offset_of
 
@@ -35,7 +35,7 @@ _SEARCH_LIMIT = 2.0
 _SEARCH_INTERVAL = 600.0
 # A bit that fell over is right the next time; a sensor that was just plugged in needs a moment.
 _PAUSES = (0.02, 0.1)
-# Ticks of the agent's clock come a little early or late; nobody's turn shall be put off for that.
+# Ticks of the agent's clock come a little early or late; that puts off no sensor's turn.
 _EARLY = 0.1
 
 # Resolution and dead-band: what the sensors resolve, and what they flicker by.
@@ -66,7 +66,7 @@ class I2cPlugin(Collector, CommandProvider):
         config: The sensors.
         sleep: Waits for some seconds.
         clock: Monotonic seconds.
-        tuned: What was changed of the sensors from Home Assistant.
+        overrides: What was changed of the sensors from Home Assistant.
     """
 
     name: ClassVar[str] = "i2c"
@@ -79,17 +79,17 @@ class I2cPlugin(Collector, CommandProvider):
         config: I2cConfig | None = None,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-        tuned: Tuned | None = None,
+        overrides: Overrides | None = None,
     ) -> None:
         super().__init__(platform, selection)
         self._config = config or I2cConfig()
-        self._tuned = tuned or Tuned()
+        self._overrides = overrides or Overrides()
         self._sleep = sleep
         self._clock = clock
         self._usual: float = self.interval
         self._searched: float | None = None
         self._sensors: dict[Place, _Sensor] = {}
-        self._tuned.look()
+        self._overrides.look()
         for sensor in self._config.sensors:
             self._sensors[sensor.place] = self._make(sensor)
         self._describe()
@@ -97,7 +97,7 @@ class I2cPlugin(Collector, CommandProvider):
     @classmethod
     def create(cls, context: PluginContext) -> Self:
         """Make it with the sensors that the configuration names, and what was changed of them."""
-        return cls(context.platform, context.selection, context.i2c, tuned=context.overrides)
+        return cls(context.platform, context.selection, context.i2c, overrides=context.overrides)
 
     def pace(self, interval: float) -> float:
         """Return the shortest interval of all sensors."""
@@ -121,16 +121,16 @@ class I2cPlugin(Collector, CommandProvider):
             raise CommandError("failed", f"there is no sensor {device} any more")
         try:
             if setting == tuning.RESET:
-                self._tuned.remove(device)
+                self._overrides.remove(device)
             else:
-                self._tuned.add(device, tuning.change(setting, args["value"]))
-        except TunedError as error:
+                self._overrides.add(device, tuning.change(setting, args["value"]))
+        except OverridesError as error:
             raise CommandError("failed", str(error)) from error
-        sensor.retune(self._tuned)
+        sensor.retune(self._overrides)
 
     def _make(self, config: SensorConfig) -> _Sensor:
         sensor = _Sensor(config)
-        sensor.retune(self._tuned)
+        sensor.retune(self._overrides)
         return sensor
 
     def probe(self) -> None:
@@ -171,9 +171,9 @@ class I2cPlugin(Collector, CommandProvider):
     def collect(self) -> Mapping[str, Value]:
         """Read the sensors whose turn it is; of the others, what they said last."""
         now = self._clock()
-        if self._tuned.look():
+        if self._overrides.look():
             for sensor in self._sensors.values():
-                sensor.retune(self._tuned)
+                sensor.retune(self._overrides)
         if self._searched is not None and now - self._searched >= _SEARCH_INTERVAL:
             self._search()
         due = [s for s in self._sensors.values() if s.is_due(now, self._usual)]
@@ -312,9 +312,9 @@ class _Sensor:
         self._ready = False
         self._last: deque[Values] = deque()
 
-    def retune(self, tuned: Tuned) -> None:
+    def retune(self, overrides: Overrides) -> None:
         """Do with its values what the configuration says, and what was changed since."""
-        self.tuning = tuned.of(self.id).over(self.config.tuning)
+        self.tuning = overrides.of(self.id).over(self.config.tuning)
 
     def is_due(self, now: float, usual: float) -> bool:
         """Tell whether it is its turn."""

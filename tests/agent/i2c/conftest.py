@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.models import Value
-    from companion_agent.plugins.i2c.overrides import Tuned
+    from companion_agent.plugins.i2c.overrides import Overrides
 
 # What smbus2 speaks to is Linux's own.
 collect_ignore_glob = ["test_*.py"] if sys.platform == "win32" else []
@@ -50,7 +50,7 @@ class Machine:
         return device
 
     def collector(
-        self, *sensors: SensorConfig, tuned: Tuned | None = None, **more: Any
+        self, *sensors: SensorConfig, tuned: Overrides | None = None, **more: Any
     ) -> I2cPlugin:
         config = I2cConfig(sensors, **more)
         return I2cPlugin(self.platform, None, config, self.clock.sleep, self.clock, tuned)

@@ -17,8 +17,8 @@ from companion_agent.models import Counters
 from companion_agent.plugins.i2c.drivers import DRIVERS
 from companion_agent.plugins.i2c.overrides import (
     Change,
-    Tuned,
-    TunedError,
+    Overrides,
+    OverridesError,
     peek,
 )
 from companion_agent.plugins.runner import CollectorRunner
@@ -54,7 +54,7 @@ def make(machine: Machine, aht20: Aht20, tmp_path: Path) -> Callable[..., I2cPlu
     """Return what starts the agent's collector, once and again."""
 
     def make(**more: Any) -> I2cPlugin:
-        tuned = Tuned(tmp_path / "state")
+        tuned = Overrides(tmp_path / "state")
         return machine.collector(sensor("aht20", 0x38, **more), tuned=tuned)
 
     return make
@@ -204,7 +204,7 @@ def read(source: CollectorRunner, machine: Machine, after: float = 0) -> None:
 
 def test_a_sensor_that_was_looked_for_is_tuned_too(machine: Machine, tmp_path: Path) -> None:
     machine.plug(0x76, Bosch(machine.clock, 0x60, CALIBRATION, RAW))
-    tuned = Tuned(tmp_path)
+    tuned = Overrides(tmp_path)
     tuned.add("bme280-1-76", Change({"pressure": 10}, interval=10))
     collector = machine.collector(scan=True, tuned=tuned)
     collector.probe()
@@ -332,7 +332,7 @@ def test_what_cannot_be_kept_is_not_done(
 def test_a_file_that_may_not_be_read_is_no_secret(tmp_path: Path) -> None:
     (tmp_path / "tuning.json").mkdir()
 
-    with pytest.raises(TunedError, match="cannot be read"):
+    with pytest.raises(OverridesError, match="cannot be read"):
         peek(tmp_path)
 
 
