@@ -48,10 +48,12 @@ class Plugin(ABC):
     """One domain of a host: a `Collector`, a `CommandProvider` or both.
 
     Class attributes:
-        name: First segment of the keys of its readings and commands.
+        name: First segment of the keys of its readings and commands, and the key of its events.
+        events: The types of the events that are told of its domain.
     """
 
     name: ClassVar[str]
+    events: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
         self.platform = platform

@@ -20,6 +20,7 @@ class PowerPlugin(CommandProvider):
     """Ends or pauses this machine's work, as far as the machine can."""
 
     name: ClassVar[str] = "power"
+    events: ClassVar[tuple[str, ...]] = ("going_to_sleep", "woke", "shutting_down")
 
     def commands(self) -> Sequence[Command]:
         """Ask the platform what this machine can do."""

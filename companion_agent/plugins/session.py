@@ -21,6 +21,7 @@ class SessionPlugin(Collector, CommandProvider):
     """
 
     name: ClassVar[str] = "session"
+    events: ClassVar[tuple[str, ...]] = ("locked", "unlocked", "logged_in", "logged_out")
     interval: ClassVar[float] = 60
 
     def collect(self) -> Mapping[str, Value]:

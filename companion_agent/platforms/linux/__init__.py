@@ -1,4 +1,4 @@
-"""Linux, read from the files of its kernel: cheaper than psutil and testable with a root."""
+"""Linux, read from the files of its kernel; docs/architecture.md says why not by psutil."""
 
 from __future__ import annotations
 
