@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+import re
 import shutil
 import sys
 import textwrap
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent import platforms
+from companion_agent.cli import doctor
 from companion_agent.cli.snapshot import Snapshot
+from companion_agent.config.model import Broker, CollectorConfig, Config
 from companion_agent.errors import PluginError
 from companion_agent.models import Selection
 from companion_agent.plugins import registry
@@ -156,6 +159,22 @@ def test_a_plug_in_of_another_package_is_asked_for_by_name(
     }
 
 
+def test_the_documented_plug_in_is_the_example(hello: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text("utf-8")
+    entry, source = re.findall(r"```(?:toml|python)\n(.*?)```", text, re.DOTALL)
+    module: dict[str, Any] = {}
+    exec(source, module)
+    documented = module["HelloPlugin"](platforms.current())
+    installed: Any = registry.create("hello", context())
+
+    for plugin in (documented, installed):
+        plugin.run("hello.greet", {})
+
+    assert entry in (EXAMPLE / "pyproject.toml").read_text("utf-8")
+    for method in ("collect", "readings", "commands"):
+        assert getattr(documented, method)() == getattr(installed, method)()
+
+
 # --- What is broken --------------------------------------------------------------------------
 
 
@@ -286,3 +305,32 @@ def test_selections_reach_a_plug_in_of_another_package(
     (source,) = Snapshot.of_this_host({"broken"}, lambda _: Selection(exclude=("a*",))).sources
 
     assert source.values == {"hall": 1}
+
+
+def test_doctor_names_every_plug_in_that_is_broken_with_its_reason(
+    install_broken: Callable[[str], None],
+) -> None:
+    install_broken("raise ImportError('libhello.so is missing')")
+
+    checks = {check.name: check for check in doctor._check_collectors(None)}
+
+    assert checks["plug-in broken"].verdict == "bad"
+    assert checks["plug-in broken"].detail == "ImportError: libhello.so is missing"
+    assert checks["collector agent"].verdict == "ok"
+
+
+def test_doctor_does_not_read_what_is_switched_off(hello: Path, tmp_path: Path) -> None:
+    config = Config(
+        (Broker("localhost"),),
+        tmp_path / "state",
+        collectors={
+            name: CollectorConfig(enabled=name == "agent") for name in registry.collectors()
+        },
+    )
+
+    checks = list(doctor._check_collectors(config))
+
+    assert [check.name for check in checks if check.verdict == "ok"] == ["collector agent"]
+    assert {check.detail for check in checks if check.name == "collector hello"} == {
+        "switched off in the configuration"
+    }
