@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from companion_agent.platforms.linux.files import Files
 
 _LOOPBACK, _ETHERNET = 772, 1  # ARPHRD_*
+_DEVICE_TYPE = re.compile(rb"^DEVTYPE=(\w+)$", re.MULTILINE)
+# Networks between the containers of several hosts; their address is the containers' router.
+_OVERLAYS = frozenset({b"vxlan", b"geneve"})
 # Passes after which interfaces that are not shown are looked at again: they may have got an
 # address.
 _LOOK_AGAIN = 6
@@ -137,12 +140,14 @@ class Network:
         files, folder = self._files, f"sys/class/net/{name}"
         kind = files.number(f"{folder}/type")
         is_bridge = files.exists(f"{folder}/bridge")
+        device_type = _DEVICE_TYPE.search(files.read(f"{folder}/uevent") or b"")
         if kind == _LOOPBACK or (kind is None and name == "lo"):
+            return False
+        if device_type and device_type[1] in _OVERLAYS:
             return False
         if on_card:
             # A macvlan without an address is a virtual machine's.
-            uevent = files.text(f"{folder}/uevent") or ""
-            is_vlan = "DEVTYPE=vlan" in uevent.splitlines()
+            is_vlan = device_type is not None and device_type[1] == b"vlan"
             return is_bridge or is_vlan or files.exists(f"{folder}/bonding") or addressed
         if not addressed or is_bridge or files.exists(f"{folder}/master"):
             return False

@@ -168,6 +168,12 @@ ETHERNET, TUNNEL, IPIP = "1", "65534", "768"
         ),
         pytest.param({"type": ETHERNET, "lower_eth0": ""}, "", False, id="macvlan of a machine"),
         pytest.param({"type": ETHERNET, "lower_eth0": ""}, "192.0.2.9", True, id="own macvlan"),
+        pytest.param(
+            {"type": ETHERNET, "uevent": "INTERFACE=new\nDEVTYPE=vxlan\n", "lower_eth0": ""},
+            "10.244.0.0",
+            False,
+            id="containers of several hosts",
+        ),
         pytest.param({"type": TUNNEL}, "192.0.2.9", True, id="a tunnel"),
         pytest.param({"type": TUNNEL}, "", False, id="a tunnel that is not up"),
         pytest.param(
