@@ -254,7 +254,7 @@ def test_a_permission_that_is_given_later_is_noticed(
     running = start()
     assert running.call("power.reboot")["reason"] == "not_permitted"
     allowed = [command for command in running.power.commands() if not command.missing]
-    monkeypatch.setattr(running.power, "probe", lambda: allowed)
+    monkeypatch.setattr(running.power, "commands", lambda: allowed)
     assert running.call("power.reboot")["reason"] == "not_permitted"
     # The refusal itself had the system asked again.
     deadline = time.monotonic() + 20

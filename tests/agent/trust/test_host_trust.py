@@ -141,7 +141,7 @@ def test_what_the_system_permits_is_asked_every_minute(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(loop.trust.offer["commands"]) == 4
-    monkeypatch.setattr(loop.group, "probe", list)
+    monkeypatch.setattr(loop.group, "commands", list)
     assert loop.trust.deadline() == loop.clock.now + 60
     loop.clock.now += 60
     loop.until(lambda: loop.trust.offer["commands"] == [])
