@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from companion_agent import cli
 from companion_agent.models import Command
-from companion_agent.plugins import command_registry
-from companion_agent.plugins.base import CommandGroup
+from companion_agent.plugins import registry
+from companion_agent.plugins.power import PowerPlugin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from companion_agent.platforms.base import Platform
 
-
-class Nothing(CommandGroup):
+class Nothing(PowerPlugin):
     """A machine that says that it sleeps, and does not."""
 
-    name: ClassVar[str] = "power"
-
-    def probe(self) -> Sequence[Command]:
+    def commands(self) -> Sequence[Command]:
         """Offer one command."""
         return [Command("power.hibernate")]
 
@@ -29,10 +25,6 @@ class Nothing(CommandGroup):
         """Do nothing."""
 
 
-def _create(platform: Platform, *_: object) -> list[CommandGroup]:
-    return [Nothing(platform)]
-
-
 if __name__ == "__main__":
-    command_registry.create = _create
+    registry.load = lambda: registry.Plugins({**registry.BUILT_IN, "power": Nothing}, {})
     sys.exit(cli.main())

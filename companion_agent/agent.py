@@ -22,7 +22,7 @@ from companion_agent.mqtt.connection import Transport
 from companion_agent.mqtt.legacy_v1 import Mirror
 from companion_agent.mqtt.publisher import Presence
 from companion_agent.platforms.base import HostInfo
-from companion_agent.plugins.runner import PROBE_INTERVAL, Source
+from companion_agent.plugins.runner import PROBE_INTERVAL, CollectorRunner
 from companion_agent.protocol.announce import write_announce
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import SIGNED_STATES, collector_state
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from companion_agent.config.settings import Config
+    from companion_agent.models import Counters
     from companion_agent.platforms.base import Platform
     from companion_agent.platforms.control import HostWatch, NetworkWatch
-    from companion_agent.plugins.agent import Counters
-    from companion_agent.plugins.base import CommandGroup
+    from companion_agent.plugins.base import CommandProvider
     from companion_agent.protocol.announce import Conflict, Host
     from companion_agent.worker import Result
 
@@ -90,12 +90,12 @@ class Agent:
         self,
         config: Config,
         platform: Platform,
-        sources: Sequence[Source],
+        sources: Sequence[CollectorRunner],
         host_id: str,
         session: str,
         counts: Counters,
         clock: Callable[[], float] = time.monotonic,
-        groups: Sequence[CommandGroup] = (),
+        groups: Sequence[CommandProvider] = (),
         watch: HostWatch | None = None,
         network: NetworkWatch | None = None,
         notifier: Notifier | None = None,
@@ -405,7 +405,7 @@ class Agent:
         # The small term keeps a rounded quotient from naming the present again.
         return origin + interval * (math.floor((now - origin) / interval + 1e-6) + 1)
 
-    def _take(self, result: Result) -> Source | None:
+    def _take(self, result: Result) -> CollectorRunner | None:
         if result.name == _HOST_JOB:
             if isinstance(result.value, HostInfo):
                 self._info = result.value
@@ -425,7 +425,7 @@ class Agent:
             self._trust.look_again(source.name)
         return source
 
-    def _hang(self, name: str) -> Source | None:
+    def _hang(self, name: str) -> CollectorRunner | None:
         source = self._sources.get(name)
         if source:
             source.hang()
@@ -442,7 +442,7 @@ class Agent:
         for name in SIGNED_STATES:
             self.read_soon(name)
 
-    def _publish(self, sources: Sequence[Source]) -> None:
+    def _publish(self, sources: Sequence[CollectorRunner]) -> None:
         for source in sources:
             if not source.available:
                 self._presence.forget(source.name)
@@ -454,7 +454,7 @@ class Agent:
         for source in there:
             self._backlog.note(source.name, source.read_at, source.values)
 
-    def _state(self, source: Source) -> bytes:
+    def _state(self, source: CollectorRunner) -> bytes:
         """Return a collector's part of the state."""
         part = collector_state(source.read_at, source.values)
         if source.name in SIGNED_STATES:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from companion_agent.protocol.errors import PilotError
 
+__all__ = ["CommandError", "PilotError", "Unavailable"]
+
 
 class Unavailable(PilotError):  # noqa: N818 - a finding, not a mistake
     """This host does not offer what a collector reads.
@@ -17,6 +19,10 @@ class Unavailable(PilotError):  # noqa: N818 - a finding, not a mistake
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+
+
+class PluginError(PilotError):
+    """A plug-in of another package cannot be used; the text says why."""
 
 
 class CommandError(PilotError):

@@ -11,6 +11,8 @@ import math
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from companion_agent.plugins.power import PowerPlugin
+from companion_agent.plugins.session import SessionPlugin
 from companion_agent.protocol.messages import Availability
 
 if TYPE_CHECKING:
@@ -22,8 +24,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.control import Happening, HostWatch, NetworkWatch
 
 EVENTS: Mapping[str, Sequence[str]] = {
-    "power": ("going_to_sleep", "woke", "shutting_down"),
-    "session": ("locked", "unlocked", "logged_in", "logged_out"),
+    plugin.name: plugin.events for plugin in (PowerPlugin, SessionPlugin)
 }
 """The events that can be told, and their types: `docs/protocol.md`."""
 

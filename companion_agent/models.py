@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+import math
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -68,10 +69,13 @@ class Reading:
             last: What was reported before; `None` when nothing was.
 
         Returns:
-            The value to report: `last` itself when the change is smaller than the dead-band.
+            The value to report: `last` itself when the change is smaller than the dead-band, `None`
+            for infinity and what is no number.
         """
         if value is None or isinstance(value, (bool, str)):
             return value
+        if not math.isfinite(value):
+            return None
         if (
             isinstance(last, (int, float))
             and not isinstance(last, bool)
@@ -101,6 +105,21 @@ class Selection:
         if any(fnmatchcase(name, pattern) for pattern in self.exclude):
             return False
         return not self.include or any(fnmatchcase(name, pattern) for pattern in self.include)
+
+
+@dataclass
+class Counters:
+    """What the agent counts while it runs.
+
+    Attributes:
+        reconnects: Connections lost since the start.
+        dropped_messages: Messages that could not be sent since the start.
+        refused_messages: Messages of others that were refused since the start.
+    """
+
+    reconnects: int = 0
+    dropped_messages: int = 0
+    refused_messages: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 
 from companion_agent import __version__, identity, platforms
 from companion_agent.agent import Agent
-from companion_agent.plugins import COLLECTORS, command_registry, create
-from companion_agent.plugins.agent import Counters
-from companion_agent.plugins.i2c.overrides import Tuned
-from companion_agent.plugins.runner import Source
+from companion_agent.errors import PluginError
+from companion_agent.models import Counters
+from companion_agent.plugins import registry
+from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
+from companion_agent.plugins.i2c.overrides import Overrides
+from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates.updater import Updater
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from companion_agent.config import Config
     from companion_agent.platforms.base import Platform
+    from companion_agent.plugins.base import Plugin
     from companion_agent.updates.launcher import Launched
 
 LOG = logging.getLogger("companion_agent.agent")
@@ -41,18 +46,16 @@ def run(config: Config, launched: Launched) -> bool:
     with identity.only_agent(config.state_dir):
         host_id = identity.host_id(config.state_dir, platform)
         session = identity.new_session()
-        at_work = sources(config, platform, counters)
+        plugins = make_plugins(config, platform, counters, updater)
         LOG.info("pilot-agent %s starts as %s", __version__, host_id)
         agent = Agent(
             config,
             platform,
-            at_work,
+            collector_runners(config, plugins),
             host_id,
             session,
             counters,
-            groups=command_registry.create(
-                platform, updater, [source.collector for source in at_work]
-            ),
+            groups=[plugin for plugin in plugins if isinstance(plugin, CommandProvider)],
             watch=platform.watch(),
             network=platform.network_watch(),
             notifier=Notifier(),
@@ -63,13 +66,34 @@ def run(config: Config, launched: Launched) -> bool:
     return updater.restart
 
 
-def sources(config: Config, platform: Platform, counters: Counters) -> list[Source]:
-    """Make the collectors that the configuration wants."""
+def make_plugins(
+    config: Config, platform: Platform, counters: Counters, updater: Updater
+) -> list[Plugin]:
+    """Make every plug-in that can be made."""
+    overrides = Overrides(config.state_dir)
     made = []
-    tuned = Tuned(config.state_dir)
-    for name, collector in COLLECTORS.items():
+    for name in registry.load().types:
         wanted = config.collector(name)
-        if wanted.enabled:
-            made_one = create(name, platform, wanted.selection, counters, config.i2c, tuned)
-            made.append(Source(made_one, wanted.interval or collector.interval))
+        context = PluginContext(
+            platform,
+            wanted.selection,
+            counters,
+            updater,
+            # What is not read cannot be tuned.
+            config.i2c if wanted.enabled else None,
+            overrides,
+        )
+        try:
+            made.append(registry.create(name, context))
+        except PluginError as error:
+            LOG.warning("The plug-in %s cannot be used: %s", name, error)
     return made
+
+
+def collector_runners(config: Config, plugins: Iterable[Plugin]) -> list[CollectorRunner]:
+    """Return what reads the plug-ins whose readings the configuration wants."""
+    return [
+        CollectorRunner(plugin, config.collector(plugin.name).interval or plugin.interval)
+        for plugin in plugins
+        if isinstance(plugin, Collector) and config.collector(plugin.name).enabled
+    ]

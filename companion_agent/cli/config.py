@@ -10,7 +10,7 @@ from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL, OK
 from companion_agent.cli.loading import load_config
 from companion_agent.config.reference import json_schema
 from companion_agent.config.show import show
-from companion_agent.plugins.i2c.overrides import TunedError, peek
+from companion_agent.plugins.i2c.overrides import OverridesError, peek
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def _show(config: Config) -> int:
     print(show(config), end="")
     try:
         changes = peek(config.state_dir)
-    except TunedError as error:
+    except OverridesError as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
         return NOT_WELL
     if changes:

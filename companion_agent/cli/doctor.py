@@ -18,14 +18,15 @@ from companion_agent import (
     platforms,
 )
 from companion_agent.buffer.settings import FILE, MIB
-from companion_agent.cli.snapshot import Survey
+from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
 from companion_agent.ipc.server import ChannelError, LocalClient
+from companion_agent.models import Counters
 from companion_agent.mqtt.connection import Message, Transport
-from companion_agent.plugins.agent import Counters
+from companion_agent.plugins import registry
 from companion_agent.plugins.i2c.overrides import (
-    Tuned,
-    TunedError,
+    Overrides,
+    OverridesError,
     aside,
     is_aside,
     peek,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.config import Broker, Config
-    from companion_agent.plugins.runner import Source
+    from companion_agent.plugins.runner import CollectorRunner
 
 Verdict = Literal["ok", "absent", "bad"]
 
@@ -124,16 +125,22 @@ def examine(path: Path | None) -> Iterator[Check]:
 
 
 def _check_collectors(config: Config | None) -> Iterator[Check]:
-    survey = Survey.of_this_host(
+    plugins = registry.load().types
+    switched_off = [name for name in plugins if config and not config.collector(name).enabled]
+    for name in switched_off:
+        yield Check(f"collector {name}", "absent", "switched off in the configuration")
+    snapshot = Snapshot.of_this_host(
+        plugins.keys() - switched_off,
         selections=lambda name: config.collector(name).selection if config else None,
         sensors=config.i2c if config else None,
-        tuned=_tuned(config) if config else None,
+        overrides=_overrides(config) if config else None,
     )
-    for source in survey.sources:
+    for name, reason in {**registry.load().failures, **snapshot.failures}.items():
+        hint = "look for a newer version of the package that brings it, or remove it"
+        yield Check(f"plug-in {name}", "bad", reason, hint)
+    for source in snapshot.sources:
         name = f"collector {source.name}"
-        if config and not config.collector(source.name).enabled:
-            yield Check(name, "absent", "switched off in the configuration")
-        elif gone := survey.gone.get(source.name):
+        if gone := snapshot.gone.get(source.name):
             yield Check(name, "absent", gone.reason, gone.hint)
         elif source.trouble:
             yield Check(name, "bad", source.trouble)
@@ -143,18 +150,23 @@ def _check_collectors(config: Config | None) -> Iterator[Check]:
             yield Check(name, "ok", _count(source))
 
 
-def _tuned(config: Config) -> Tuned | None:
+def _overrides(config: Config) -> Overrides | None:
     try:
-        return Tuned.as_of_now(config.state_dir)
-    except TunedError:
+        return Overrides.as_of_now(config.state_dir)
+    except OverridesError:
         return None  # Said further down.
 
 
-def _count(source: Source) -> str:
+def _count(source: CollectorRunner) -> str:
     silent = [reading.key for reading in source.readings if source.values.get(reading.key) is None]
     total = len(source.readings)
     text = f"{total} reading{'' if total == 1 else 's'}"
-    return f"{text}; not readable now: {', '.join(silent)}" if silent else text
+    if silent:
+        text += f"; not readable now: {', '.join(silent)}"
+    left_out = source.collector.left_out()
+    if left_out:
+        text += f"; left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}"
+    return text
 
 
 def _check_pairing(config: Config) -> Check:
@@ -188,7 +200,7 @@ def _check_tuning(config: Config) -> Iterator[Check]:
         )
     try:
         changes = peek(config.state_dir)
-    except TunedError as error:
+    except OverridesError as error:
         yield Check("tuning of sensors", "bad", str(error))
         return
     if changes:

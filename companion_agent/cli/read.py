@@ -7,8 +7,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.cli.snapshot import Survey
-from companion_agent.plugins import COLLECTORS
+from companion_agent.cli.snapshot import Snapshot
+from companion_agent.plugins import registry
 from companion_agent.protocol.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from companion_agent.models import Reading, Value
-    from companion_agent.plugins.i2c.overrides import Tuned
+    from companion_agent.plugins.i2c.overrides import Overrides
     from companion_agent.plugins.i2c.settings import I2cConfig
-    from companion_agent.plugins.runner import Source
+    from companion_agent.plugins.runner import CollectorRunner
 
 
 def main(parsed: argparse.Namespace) -> int:
@@ -32,28 +32,29 @@ def read(names: Sequence[str], *, as_json: bool) -> int:
     Returns:
         The exit code.
     """
-    unknown = [name for name in names if name not in COLLECTORS]
+    known = registry.collectors()
+    unknown = [name for name in names if name not in known]
     if unknown:
-        known = ", ".join(COLLECTORS)
         print(
-            f"pilot-agent: there is no collector {unknown[0]}; known are {known}", file=sys.stderr
+            f"pilot-agent: there is no collector {unknown[0]}; known are {', '.join(known)}",
+            file=sys.stderr,
         )
         return 2
     # What goes wrong is said in the table.
     logging.getLogger("companion_agent").setLevel(logging.CRITICAL)
-    sensors, tuned = _sensors()
-    survey = Survey.of_this_host(names, sensors=sensors, tuned=tuned)
+    sensors, overrides = _sensors()
+    snapshot = Snapshot.of_this_host(names or None, sensors=sensors, overrides=overrides)
     if as_json:
-        print(json.dumps(_as_json(survey), indent=2, ensure_ascii=False))
+        print(json.dumps(_as_json(snapshot), indent=2, ensure_ascii=False))
     else:
-        _print_table(survey)
-    return 0 if any(source.available for source in survey.sources) else 1
+        _print_table(snapshot)
+    return 0 if any(source.available for source in snapshot.sources) else 1
 
 
-def _sensors() -> tuple[I2cConfig | None, Tuned | None]:
+def _sensors() -> tuple[I2cConfig | None, Overrides | None]:
     """Return the sensors that the configuration names, and what was changed of them since."""
     from companion_agent import config
-    from companion_agent.plugins.i2c.overrides import Tuned, TunedError
+    from companion_agent.plugins.i2c.overrides import Overrides, OverridesError
     from companion_agent.plugins.i2c.settings import I2cConfig
 
     try:
@@ -63,13 +64,13 @@ def _sensors() -> tuple[I2cConfig | None, Tuned | None]:
     if loaded.i2c == I2cConfig():
         return None, None
     try:
-        return loaded.i2c, Tuned.as_of_now(loaded.state_dir)
-    except TunedError as error:
+        return loaded.i2c, Overrides.as_of_now(loaded.state_dir)
+    except OverridesError as error:
         print(f"pilot-agent: sensors are read as configured: {error}", file=sys.stderr)
         return loaded.i2c, None
 
 
-def _as_json(survey: Survey) -> dict[str, Any]:
+def _as_json(snapshot: Snapshot) -> dict[str, Any]:
     readings = {
         f"{source.name}.{reading.key}": {
             "value": value,
@@ -84,13 +85,13 @@ def _as_json(survey: Survey) -> dict[str, Any]:
                 if text
             },
         }
-        for source, reading, value in _values(survey)
+        for source, reading, value in _values(snapshot)
     }
-    missing = {name: reason for name, reason, _ in missing_of(survey)}
+    missing = {name: reason for name, reason, _ in missing_of(snapshot)}
     return {"readings": readings, "missing": missing}
 
 
-def _print_table(survey: Survey) -> None:
+def _print_table(snapshot: Snapshot) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -102,7 +103,7 @@ def _print_table(survey: Survey) -> None:
     table.add_column("Unit")
     table.add_column("Of")
     last = ""
-    for source, reading, value in _values(survey):
+    for source, reading, value in _values(snapshot):
         if last not in {"", source.name}:
             table.add_section()
         last = source.name
@@ -117,20 +118,21 @@ def _print_table(survey: Survey) -> None:
         # A pipe has no width: cutting what a script reads would be a trap.
         console.width = max(console.width, 200)
     console.print(table)
-    for name, reason, hint in missing_of(survey):
+    for name, reason, hint in missing_of(snapshot):
         console.print(Text(f"{name}: {reason}{f'. {hint}' if hint else ''}", style="dim"))
 
 
-def _values(survey: Survey) -> Iterator[tuple[Source, Reading, Value]]:
-    for source in survey.sources:
+def _values(snapshot: Snapshot) -> Iterator[tuple[CollectorRunner, Reading, Value]]:
+    for source in snapshot.sources:
         for reading in source.readings:
             yield source, reading, source.values.get(reading.key)
 
 
-def missing_of(survey: Survey) -> Iterator[tuple[str, str, str]]:
+def missing_of(snapshot: Snapshot) -> Iterator[tuple[str, str, str]]:
     """Yield what could not be read: the collector, why, and what to do about it."""
-    for source in survey.sources:
-        if gone := survey.gone.get(source.name):
+    yield from ((name, reason, "") for name, reason in snapshot.failures.items())
+    for source in snapshot.sources:
+        if gone := snapshot.gone.get(source.name):
             yield source.name, gone.reason, gone.hint
         elif source.trouble:
             yield source.name, source.trouble, ""
@@ -168,12 +170,12 @@ def _scaled(value: float, unit: str) -> str:
     return f"{amount:,.{digits}f} {prefix}{unit[1:]}"
 
 
-def kind_of(source: Source, reading: Reading) -> str:
+def kind_of(source: CollectorRunner, reading: Reading) -> str:
     """Return what a reading is, by the catalogue's name."""
     return reading.kind or f"{source.name}.{reading.key}"
 
 
-def unit_of(source: Source, reading: Reading) -> str:
+def unit_of(source: CollectorRunner, reading: Reading) -> str:
     """Return a reading's unit; the catalogue's where the reading does not say."""
     known = CATALOGUE.get(kind_of(source, reading))
     return reading.unit or (known.unit if known else "")

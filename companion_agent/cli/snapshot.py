@@ -1,100 +1,131 @@
-"""Reads every collector once or more, for `pilot-agent read` and `pilot-agent doctor`."""
+"""Reads every plug-in once or more, for `pilot-agent read` and `pilot-agent doctor`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from companion_agent import platforms
-from companion_agent.errors import Unavailable
-from companion_agent.plugins import COLLECTORS, create
-from companion_agent.plugins.runner import Source
+from companion_agent.errors import PluginError, Unavailable
+from companion_agent.plugins import registry
+from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
+from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.worker import Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from companion_agent.models import Selection
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.i2c.overrides import Tuned
+    from companion_agent.plugins.i2c.overrides import Overrides
     from companion_agent.plugins.i2c.settings import I2cConfig
 
 # Rates are taken over this time: long enough for a figure that means something.
 GAP = 1.0
-# A collector that takes longer hangs; the others are shown without it.
+# A plug-in that takes longer hangs; the others are shown without it.
 LIMIT = 10.0
 
 
-class Survey:
-    """What every collector found.
+class Snapshot:
+    """What every plug-in found.
+
+    Args:
+        sources: What reads the plug-ins.
 
     Attributes:
-        sources: The collectors, with what they read.
-        gone: Why a collector is not available, by its name.
+        sources: The same.
+        gone: Why readings are not available, by the plug-in's name.
+        failures: Why a plug-in of another package cannot be used or cannot list its commands, by
+            its name.
     """
 
-    def __init__(self, sources: list[Source]) -> None:
+    def __init__(self, sources: list[CollectorRunner]) -> None:
         self.sources = sources
         self.gone: dict[str, Unavailable] = {}
+        self.failures: dict[str, str] = {}
 
     @classmethod
     def of_this_host(
         cls,
-        names: Collection[str] = (),
+        names: Container[str] | None = None,
         selections: Callable[[str], Selection | None] = lambda _: None,
         platform: Platform | None = None,
         sensors: I2cConfig | None = None,
-        tuned: Tuned | None = None,
-    ) -> Survey:
-        """Survey this host.
+        overrides: Overrides | None = None,
+    ) -> Snapshot:
+        """Read this host.
 
         Args:
-            names: The collectors to ask; all when empty.
-            selections: What the user wants of a collector.
+            names: The plug-ins to ask; all when `None`.
+            selections: What the user wants of a plug-in.
             platform: The operating system; this one when `None`.
             sensors: The sensors that the configuration names.
-            tuned: What was changed of them from Home Assistant.
+            overrides: What was changed of them from Home Assistant.
         """
         platform = platform or platforms.current()
-        survey = cls(
-            [
-                Source(
-                    create(name, platform, selections(name), sensors=sensors, tuned=tuned),
-                    collector.interval,
-                )
-                for name, collector in COLLECTORS.items()
-                if not names or name in names
-            ]
-        )
-        survey.read()
-        return survey
+        found = registry.load()
+        snapshot = cls([])
+        snapshot.failures.update(found.failures if names is None else {})
+        providers = []
+        for name in found.types:
+            if names is not None and name not in names:
+                continue
+            selection = selections(name)
+            context = PluginContext(platform, i2c=sensors, overrides=overrides)
+            if selection is not None:
+                context = replace(context, selection=selection)
+            try:
+                plugin = registry.create(name, context)
+            except PluginError as error:
+                snapshot.failures[name] = str(error)
+                continue
+            if isinstance(plugin, Collector):
+                snapshot.sources.append(CollectorRunner(plugin, plugin.interval))
+            if isinstance(plugin, CommandProvider):
+                providers.append(plugin)
+        snapshot.read(providers)
+        return snapshot
 
-    def read(self) -> None:
-        """Read everything twice, for the rates."""
+    def read(self, providers: Iterable[CommandProvider] = ()) -> None:
+        """Read everything twice, for the rates, and have commands listed."""
         woken = threading.Event()
         worker = Worker(woken.set)
-        self._read_all(worker, woken)
+        self._read_all(worker, woken, {f"commands {one.name}": one for one in providers})
         if any(source.available for source in self.sources):
             time.sleep(GAP)
-            self._read_all(worker, woken)
+            self._read_all(worker, woken, {})
         worker.stop()
 
-    def _read_all(self, worker: Worker, woken: threading.Event) -> None:
-        waiting = {source.name: source for source in self.sources if not source.running}
-        jobs = [source.job() for source in waiting.values() if source.available is not False]
-        worker.submit(Job(job.name, job.run, LIMIT) for job in jobs)
-        waiting = {job.name: waiting[job.name] for job in jobs}
+    def _read_all(
+        self,
+        worker: Worker,
+        woken: threading.Event,
+        providers: Mapping[str, CommandProvider],
+    ) -> None:
+        sources = [one for one in self.sources if not one.running and one.available is not False]
+        waiting = {source.name: source for source in sources}
+        asked = dict(providers)
+        jobs = [Job(job.name, job.run, LIMIT) for job in map(CollectorRunner.job, sources)]
+        jobs += [Job(name, provider.commands, LIMIT) for name, provider in asked.items()]
+        worker.submit(jobs)
         until = time.monotonic() + LIMIT + 1
-        while waiting and time.monotonic() < until:
+        while (waiting or asked) and time.monotonic() < until:
             # Slow ones are relieved of their thread here, so that the others get theirs.
             woken.wait(0.2)
             woken.clear()
             worker.hung()
             for result in worker.results():
+                if provider := asked.pop(result.name, None):
+                    if result.error and not isinstance(result.error, Unavailable):
+                        self.failures[provider.name] = registry.reason_of(result.error)
+                    continue
                 source = waiting.pop(result.name)
                 source.take(result)
                 if isinstance(result.error, Unavailable):
                     self.gone[source.name] = result.error
         for source in waiting.values():
             source.hang()
+        for provider in asked.values():
+            self.failures[provider.name] = "its commands do not answer"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL, OK
 from companion_agent.cli.loading import load_config
-from companion_agent.plugins.i2c.overrides import Tuned, TunedError, peek
+from companion_agent.plugins.i2c.overrides import Overrides, OverridesError, peek
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +24,7 @@ def main(parsed: argparse.Namespace) -> int:
         if parsed.action == "reset":
             return _reset(config.state_dir, parsed.sensor, everything=parsed.all)
         return _show(config.state_dir)
-    except TunedError as error:
+    except OverridesError as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
         return NOT_WELL
 
@@ -48,8 +48,8 @@ def _reset(folder: Path, sensors: Sequence[str], *, everything: bool) -> int:
             file=sys.stderr,
         )
         return BAD_INPUT
-    tuned = Tuned(folder)
+    overrides = Overrides(folder)
     for sensor in chosen:
-        tuned.remove(sensor)
+        overrides.remove(sensor)
         print(f"{sensor} is as the configuration says again, at its next reading")
     return OK

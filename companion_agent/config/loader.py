@@ -149,9 +149,9 @@ def _user_folder(purpose: Literal["config", "state"]) -> Iterator[Path]:
 
 def _known(collectors: Mapping[str, type[Collector]] | None) -> dict[str, Known]:
     if collectors is None:
-        from companion_agent.plugins import COLLECTORS  # noqa: PLC0415  (tests bring their own)
+        from companion_agent.plugins import registry  # noqa: PLC0415  (tests bring their own)
 
-        collectors = COLLECTORS
+        collectors = registry.collectors()
     return {
         name: Known(collector.interval, collector.selects) for name, collector in collectors.items()
     }

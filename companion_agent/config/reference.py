@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from companion_agent.config.environment import variable
 from companion_agent.config.settings import Config
 from companion_agent.fields import FILE, LISTED, ByName, Section, all_keys, declared
-from companion_agent.plugins import COLLECTORS
+from companion_agent.plugins import registry
 from companion_agent.values import Leaf, NothingToChoose
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def collectors_table() -> str:
         "| collector | interval in seconds | `include` and `exclude` choose |",
         "| --- | --- | --- |",
     ]
-    for name, collector in COLLECTORS.items():
+    for name, collector in registry.collectors().items():
         lines.append(f"| `{name}` | {collector.interval:g} | {collector.selects} |")
     return "\n".join(lines)
 
@@ -107,14 +107,14 @@ def _below(kind: Section | ByName, path: tuple[str, ...]) -> dict[str, Any]:
 
 def _by_name(kind: ByName, path: tuple[str, ...]) -> dict[str, Any]:
     schema = _object()
-    for name in (*kind.names, *kind.former) or COLLECTORS:
+    for name in (*kind.names, *kind.former) or registry.collectors():
         value, here = kind.value, (*path, name)
         below = _section(value, here) if isinstance(value, Section) else _described(value, "", here)
         schema["properties"][name] = below
         if name in kind.former:
             below["deprecated"] = True
     if not kind.names:
-        for name, collector in COLLECTORS.items():
+        for name, collector in registry.collectors().items():
             keys = schema["properties"][name]["properties"]
             keys["interval"]["default"] = collector.interval
             if not collector.selects:

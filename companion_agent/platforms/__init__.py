@@ -16,5 +16,5 @@ def current() -> Platform:
     elif sys.platform == "win32":
         from companion_agent.platforms.windows import WindowsPlatform as Found  # noqa: PLC0415
     else:
-        from companion_agent.platforms.psutil import GenericPlatform as Found  # noqa: PLC0415
+        from companion_agent.platforms.portable import PortablePlatform as Found  # noqa: PLC0415
     return Found()

@@ -7,6 +7,7 @@ key and how they are rounded is the collectors' business.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
@@ -76,12 +77,10 @@ class Mount(NamedTuple):
     Attributes:
         point: Where it is mounted, as the system spells it.
         shown: It is one that people mean by "my disks".
-        remote: Its answers come from elsewhere and may never come.
     """
 
     point: str
     shown: bool
-    remote: bool = False
 
 
 class DiskUsage(NamedTuple):
@@ -134,12 +133,14 @@ class Sensor(NamedTuple):
         name: Names the sensor within the chip: `temp1`.
         label: What to call it, "nvme Composite".
         value: °C or rpm; `None` when it cannot be read now.
+        doubt: Why there may be nothing that measures; empty where something did once.
     """
 
     chip: str
     name: str
     label: str
     value: float | None
+    doubt: str = ""
 
 
 BatteryState = Literal["charging", "discharging", "full", "not_charging", "unknown"]
@@ -190,6 +191,15 @@ class FirmwareFlags(NamedTuple):
 
     throttled: int | None
     low_voltage: bool | None
+
+
+Wanted = Callable[[str], bool]
+"""Tells whether something is to be read, by its name; what is not is left alone."""
+
+
+def everything(_: str) -> bool:
+    """Want it all."""
+    return True
 
 
 def not_offered(what: str) -> NoReturn:
@@ -246,7 +256,7 @@ class Platform(ABC):
         return None
 
     def session_locked(self) -> bool:
-        """Tell whether whoever comes to this machine has to log in or unlock it first."""
+        """Tell whether this machine has to be unlocked or logged in to before it can be used."""
         not_offered("whether it is locked")
 
     def network_watch(self) -> NetworkWatch | None:
@@ -293,16 +303,21 @@ class Platform(ABC):
         """Read the state and addresses of some network interfaces."""
         return {name: Link() for name in names}
 
-    def temperatures(self) -> list[Sensor]:
-        """Read every temperature sensor inside the machine, in °C."""
+    def temperatures(self, wanted: Wanted = everything) -> list[Sensor]:
+        """Read the temperature sensors inside the machine, in °C.
+
+        Args:
+            wanted: Takes a sensor's label; no other is opened. With none of those that there are,
+                the list is empty.
+        """
         not_offered("temperatures")
 
-    def fans(self) -> list[Sensor]:
-        """Read every fan's speed in rpm."""
+    def fans(self, wanted: Wanted = everything) -> list[Sensor]:
+        """Read the fans' speeds in rpm; see `temperatures()`."""
         not_offered("fan speeds")
 
-    def power(self) -> PowerSample:
-        """Read the batteries and external power."""
+    def power(self, wanted: Wanted = everything) -> PowerSample:
+        """Read the batteries that are wanted by name, and external power."""
         not_offered("about batteries")
 
     def started(self) -> float:
@@ -325,8 +340,8 @@ class Platform(ABC):
         """Tell whether an update waits for a reboot; `None` where nothing tells."""
         return None
 
-    def wifi(self) -> list[WifiLink]:
-        """Read the Wi-Fi interfaces."""
+    def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
+        """Read the Wi-Fi interfaces that are wanted by name."""
         not_offered("about its Wi-Fi")
 
     def firmware_flags(self) -> FirmwareFlags:

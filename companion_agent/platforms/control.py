@@ -81,7 +81,7 @@ class Happening:
 
     Attributes:
         type: What it was. `carries_on`: sleep or shutdown does not come about, or who announced it
-            is gone; nothing to tell anybody, but the agent has to come back.
+            is gone; it is told nowhere, but the agent has to come back.
         data: Who was concerned, for sessions: `user`, whether `remote`, and where the system
             knows it the `type` of the session (`wayland`, `x11`, `tty`).
     """
@@ -122,7 +122,7 @@ class HostWatch(ABC):
     @property
     @abstractmethod
     def locked(self) -> bool | None:
-        """Whether whoever comes to this machine has to log in or unlock it first.
+        """Whether this machine has to be unlocked or logged in to before it can be used.
 
         `None` while that is not known, and where there is no desktop. Safe from any thread.
         """

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 
 class NoAnswerError(OSError):
-    """Nobody acknowledged the address, or the device refused what was written."""
+    """No device acknowledged the address, or the device refused what was written."""
 
 
 class StuckBusError(OSError):

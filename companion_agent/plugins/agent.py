@@ -1,18 +1,23 @@
-"""The agent itself: what it uses, and how its connection fares."""
+"""The agent itself: what it uses, how its connection fares, and its updates."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import os
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins.base import Collector
+from companion_agent.errors import Unavailable
+from companion_agent.models import Command, Counters, Reading, Selection, TextArgument, Value
+from companion_agent.plugins.base import Collector, CommandProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Self
 
     from companion_agent.platforms.base import Platform
+    from companion_agent.plugins.base import PluginContext
+    from companion_agent.updates.updater import Updater
+
+UPDATE = "agent.update"
 
 _READINGS = (
     # The allocator moves by pages of 4 KiB and arenas of 256 KiB; half a MiB is growth.
@@ -25,28 +30,14 @@ _READINGS = (
 )
 
 
-@dataclass
-class Counters:
-    """What the agent counts while it runs.
-
-    Attributes:
-        reconnects: Connections lost since the start.
-        dropped_messages: Messages that could not be sent since the start.
-        refused_messages: Messages of others that were refused since the start.
-    """
-
-    reconnects: int = 0
-    dropped_messages: int = 0
-    refused_messages: int = 0
-
-
-class AgentCollector(Collector):
-    """Reads the agent's own figures.
+class AgentPlugin(Collector, CommandProvider):
+    """Reads the agent's own figures, and has it replaced by another version.
 
     Args:
         platform: The operating system.
-        selection: Not used; here as in every collector.
-        counters: What the agent goes on counting in; see `collectors.create`.
+        selection: Not used; here as in every plug-in.
+        counters: What the agent goes on counting in.
+        updater: Replaces the agent; `None` where no agent runs.
     """
 
     name: ClassVar[str] = "agent"
@@ -57,16 +48,20 @@ class AgentCollector(Collector):
         platform: Platform,
         selection: Selection | None = None,
         counters: Counters | None = None,
+        updater: Updater | None = None,
     ) -> None:
         super().__init__(platform, selection)
         self.counters = counters or Counters()
+        self._updater = updater
+        self.described = _READINGS
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make it with what the agent counts, and with what replaces it."""
+        return cls(context.platform, context.selection, context.counters, context.updater)
 
     def probe(self) -> None:
         """Do nothing: the agent is there."""
-
-    def readings(self) -> Sequence[Reading]:
-        """Describe the agent's figures."""
-        return _READINGS
 
     def collect(self) -> Mapping[str, Value]:
         """Read the agent's figures."""
@@ -78,3 +73,21 @@ class AgentCollector(Collector):
             "dropped_messages": self.counters.dropped_messages,
             "refused_messages": self.counters.refused_messages,
         }
+
+    def commands(self) -> Sequence[Command]:
+        """Ask the updater whether it can replace the agent."""
+        if self._updater is None:
+            raise Unavailable("only a running agent can be updated")
+        if self._updater.cannot:
+            raise Unavailable(self._updater.cannot)
+        args = {
+            "version": TextArgument(longest=64, default=""),
+            # Only an agent that is updated from Home Assistant looks at it.
+            "url": TextArgument(longest=512, default=""),
+        }
+        return [Command(UPDATE, args)]
+
+    def run(self, key: str, args: Mapping[str, Any]) -> None:
+        """Have the updater begin; events and the next announces say how it goes on."""
+        if self._updater is not None:
+            self._updater.ask(args["version"], args["url"])

@@ -1,38 +1,116 @@
-"""What every plug-in is: a collector of readings, a group of commands, or both."""
+"""What a plug-in is: one domain of a host, with what is read of it and what is done to it.
+
+`docs/plugins.md` shows how another package adds one.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from companion_agent.models import Selection
+from companion_agent.errors import Unavailable
+from companion_agent.models import Counters, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from typing import Self
 
     from companion_agent.models import Command, Reading, Value
     from companion_agent.platforms.base import Platform
+    from companion_agent.plugins.i2c.overrides import Overrides
+    from companion_agent.plugins.i2c.settings import I2cConfig
+    from companion_agent.updates.updater import Updater
 
 
-class Collector(ABC):
-    """A source of readings.
+@dataclass(frozen=True, slots=True)
+class PluginContext:
+    """What plug-ins are made of.
 
-    The agent calls `probe()` until it succeeds, then `collect()` at every interval and
-    `readings()` after it. All three run in a worker, never at the same time for one collector.
+    Attributes:
+        platform: The operating system.
+        selection: What `include` and `exclude` of the plug-in's section say.
+        counters: What the agent counts while it runs.
+        updater: Replaces the agent; `None` where no agent runs (`pilot-agent read`).
+        i2c: The sensors that the configuration names.
+        overrides: What was changed of them from Home Assistant.
+    """
+
+    platform: Platform
+    selection: Selection = field(default_factory=Selection)
+    counters: Counters = field(default_factory=Counters)
+    updater: Updater | None = None
+    i2c: I2cConfig | None = None
+    overrides: Overrides | None = None
+
+
+class Plugin(ABC):
+    """One domain of a host: a `Collector`, a `CommandProvider` or both.
 
     Class attributes:
-        name: First segment of its readings' keys, and its name in the configuration.
-        interval: Seconds between two readings unless configured.
-        selects: What `include` and `exclude` choose from ("mount point"); empty without a choice.
+        name: First segment of the keys of its readings and commands, and the key of its events.
+        events: The types of the events that are told of its domain.
     """
 
     name: ClassVar[str]
-    interval: ClassVar[float]
-    selects: ClassVar[str] = ""
+    events: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
         self.platform = platform
         self.selection = selection or Selection()
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make the plug-in; overridden by those that need more of the context."""
+        return cls(context.platform, context.selection)
+
+
+class Collector(Plugin):
+    """A plug-in with readings.
+
+    The agent calls `probe()` until it succeeds, then `collect()` at every interval and
+    `readings()` after it. All run in a worker, never at the same time for one plug-in.
+
+    Class attributes:
+        interval: Seconds between two readings unless configured.
+        selects: What `include` and `exclude` choose from ("mount point"); empty without a choice.
+
+    Attributes:
+        described: What `readings()` returns, see `describe()`.
+    """
+
+    interval: ClassVar[float] = 60
+    selects: ClassVar[str] = ""
+
+    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
+        super().__init__(platform, selection)
+        self.described: tuple[Reading, ...] = ()
+        self._described_for: Hashable = None
+
+    def probe(self) -> None:
+        """Find out what this host offers; unless overridden, by reading once.
+
+        Raises:
+            Unavailable: This host does not offer it; the agent asks again later.
+            OSError: Reading failed; the agent asks again at the next interval.
+        """
+        self.collect()
+
+    def readings(self) -> Sequence[Reading]:
+        """Describe what the last `probe()` or `collect()` found; cheap, without I/O."""
+        return self.described
+
+    @abstractmethod
+    def collect(self) -> Mapping[str, Value]:
+        """Read everything now; keys as in `readings()`.
+
+        What is not selected is neither opened nor read: see `wants()`. Rates need two calls; the
+        first leaves them out or says `None`.
+
+        Raises:
+            Unavailable: The source has gone (a battery was taken out).
+            OSError: Reading failed; the agent reports it once and tries again.
+        """
 
     def pace(self, interval: float) -> float:
         """Return how often it wants to be read, given how often it should be.
@@ -48,55 +126,63 @@ class Collector(ABC):
         """Say what was wrong with which part at the last `collect()`, where others work."""
         return {}
 
-    @abstractmethod
-    def probe(self) -> None:
-        """Find out what this host offers.
+    def left_out(self) -> Mapping[str, str]:
+        """Say what was selected but is not reported, and why; for `pilot-agent doctor`."""
+        return {}
 
-        Raises:
-            Unavailable: This host does not offer it; the agent asks again later.
+    def wants(self, name: str, *, shown: bool = True) -> bool:
+        """Tell whether a thing is to be read; to be asked before anything of it is opened.
+
+        Args:
+            name: What `include` and `exclude` call it.
+            shown: It is reported without an `include`, which reaches things that are not.
         """
+        return self.selection.wants(name) and (shown or bool(self.selection.include))
 
-    @abstractmethod
-    def readings(self) -> Sequence[Reading]:
-        """Describe what the last `probe()` or `collect()` found; cheap, without I/O."""
+    def none_selected(self, noun: str, otherwise: str = "", hint: str = "") -> Unavailable:
+        """Return the error of a host that has nothing to report.
 
-    @abstractmethod
-    def collect(self) -> Mapping[str, Value]:
-        """Read everything now; keys as in `readings()`.
-
-        Rates need two calls; the first leaves them out or says `None`.
-
-        Raises:
-            Unavailable: The source has gone (a battery was taken out).
-            OSError: Reading failed; the agent reports it once and tries again.
+        Args:
+            noun: What was looked for ("disk").
+            otherwise: The reason when nothing was left out; empty when something must have been.
+            hint: What to do then.
         """
+        if otherwise and self.selection == Selection():
+            return Unavailable(otherwise, hint)
+        return Unavailable(
+            f"no {noun} is selected",
+            f"look at 'include' and 'exclude' of the collector '{self.name}'",
+        )
+
+    def describe(self, found: Hashable, readings: Callable[[], Iterable[Reading]]) -> None:
+        """Describe the readings anew when something else was found than the last time.
+
+        Args:
+            found: What the readings depend on.
+            readings: Returns them.
+        """
+        if found != self._described_for:
+            self.described = tuple(readings())
+            self._described_for = found
 
 
-class CommandGroup(ABC):
-    """A group of commands, one file each.
-
-    Class attributes:
-        name: First segment of its commands' keys, and its name in the configuration.
-    """
-
-    name: ClassVar[str]
-
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
+class CommandProvider(Plugin):
+    """A plug-in with commands. Both methods run in a worker, possibly while it is read."""
 
     @abstractmethod
-    def probe(self) -> Sequence[Command]:
+    def commands(self) -> Sequence[Command]:
         """Find out what this host can do, asking the system instead of trying.
 
-        Commands that only lack a permission are listed with what is `missing`.
+        Keys begin with the plug-in's name and a dot. Commands that only lack a permission are
+        listed with what is `missing`.
 
         Raises:
-            Unavailable: This host can do none of it.
+            Unavailable: This host can do none of it; the agent asks again later.
         """
 
     @abstractmethod
     def run(self, key: str, args: Mapping[str, Any]) -> None:
-        """Carry out a command whose arguments have been checked; runs in the worker.
+        """Carry out a command whose arguments have been checked.
 
         Raises:
             CommandError: It was refused (`not_permitted`) or did not work (`failed`).

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.errors import Unavailable
 from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins._choice import chosen
-from companion_agent.plugins._following import FollowingCollector
-from companion_agent.plugins._names import segment, title
+from companion_agent.plugins.base import Collector
+from companion_agent.plugins.naming import segment, title
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from companion_agent.platforms.base import Battery, Platform
 
@@ -25,7 +23,7 @@ _ROUNDING: dict[str, tuple[float, float]] = {
 }
 
 
-class BatteryCollector(FollowingCollector):
+class BatteryPlugin(Collector):
     """Reads the batteries that the computer runs on."""
 
     name: ClassVar[str] = "battery"
@@ -34,8 +32,7 @@ class BatteryCollector(FollowingCollector):
 
     def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
         super().__init__(platform, selection)
-        self._found: tuple[tuple[str, frozenset[str]], ...] = ()
-        self._tells_plugged = False
+        self._found: dict[str, frozenset[str]] = {}
 
     def collect(self) -> Mapping[str, Value]:
         """Read every selected battery.
@@ -43,49 +40,36 @@ class BatteryCollector(FollowingCollector):
         Raises:
             Unavailable: There is no battery, or none is selected.
         """
-        sample = self.platform.power()
-        known = dict(self._found)
+        sample = self.platform.power(lambda name: self.wants(title(name)))
+        if not sample.batteries:
+            raise self.none_selected("battery")
         found: dict[str, frozenset[str]] = {}
         values: dict[str, Value] = {}
         for battery in sample.batteries:
-            if chosen(self.selection, title(battery.name)):
-                # A driver leaves out what it cannot tell just now (a full battery's time).
-                kept = known.get(battery.name, frozenset())
-                offered = found[battery.name] = kept | _offered(battery)
-                values.update(_values(battery, offered))
-        if not found:
-            raise Unavailable(
-                "no battery is selected",
-                "look at 'include' and 'exclude' of the collector 'battery'",
-            )
+            # A driver leaves out what it cannot tell just now (a full battery's time).
+            kept = self._found.get(battery.name, frozenset())
+            offered = found[battery.name] = kept | _offered(battery)
+            values.update(_values(battery, offered))
+        self._found = found
         if sample.plugged is not None:
             values["plugged"] = sample.plugged
-        self._describe(tuple(found.items()), sample.plugged)
+        plugged = [] if sample.plugged is None else [Reading("plugged")]
+        self.describe((tuple(found.items()), bool(plugged)), lambda: (*_readings(found), *plugged))
         return values
 
-    def _describe(
-        self, found: tuple[tuple[str, frozenset[str]], ...], plugged: bool | None
-    ) -> None:
-        tells_plugged = plugged is not None
-        if (found, tells_plugged) == (self._found, self._tells_plugged):
-            return
-        self._found, self._tells_plugged = found, tells_plugged
-        readings = [
-            Reading(
-                f"{_key(name)}.{key}",
-                kind=f"battery.{key}",
-                # The only one needs no name beside its host's.
-                of=title(name) if len(found) > 1 else "",
-                resolution=resolution,
-                deadband=deadband,
-            )
-            for name, offered in found
-            for key, (resolution, deadband) in _ROUNDING.items()
-            if key in offered
-        ]
-        if tells_plugged:
-            readings.append(Reading("plugged"))
-        self.described = tuple(readings)
+
+def _readings(found: Mapping[str, frozenset[str]]) -> Iterator[Reading]:
+    for name, offered in found.items():
+        for key, (resolution, deadband) in _ROUNDING.items():
+            if key in offered:
+                yield Reading(
+                    f"{_key(name)}.{key}",
+                    kind=f"battery.{key}",
+                    # The only one needs no name beside its host's.
+                    of=title(name) if len(found) > 1 else "",
+                    resolution=resolution,
+                    deadband=deadband,
+                )
 
 
 def _key(name: str) -> str:

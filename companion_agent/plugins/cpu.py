@@ -6,11 +6,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
 from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins._following import FollowingCollector
-from companion_agent.plugins._rates import SHORTEST, Rates
+from companion_agent.plugins.base import Collector
+from companion_agent.plugins.rates import SHORTEST, Rates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from companion_agent.platforms.base import CpuSample, CpuTimes, Platform
 
@@ -34,7 +34,7 @@ _FIXED = {
 }
 
 
-class CpuCollector(FollowingCollector):
+class CpuPlugin(Collector):
     """Reads the processor. Percentages are of the time since the last reading."""
 
     name: ClassVar[str] = "cpu"
@@ -44,7 +44,6 @@ class CpuCollector(FollowingCollector):
         super().__init__(platform, selection)
         self._rates = Rates()
         self._shares = _Shares()
-        self._cores: tuple[int, ...] = ()
         # What could be read once is announced from then on, also while it cannot be read.
         self._offered = frozenset[str]()
 
@@ -56,11 +55,18 @@ class CpuCollector(FollowingCollector):
         offered = {"percent", *(key for key, value in optional.items() if value is not None)}
         if sample.context_switches is not None:
             offered.add("context_switches")
-        self._describe(tuple(shares), self._offered | offered)
+        self._offered |= offered
+        self.describe((tuple(shares), self._offered), lambda: _readings(shares, self._offered))
         values: dict[str, Value] = {"percent": percent}
         values.update((key, value) for key, value in optional.items() if key in self._offered)
         values.update((f"core.{number}.percent", share) for number, share in shares.items())
         return values
+
+    def left_out(self) -> Mapping[str, str]:
+        """Say what this host does not tell of its processor."""
+        if not self.described or "temperature" in self._offered:
+            return {}
+        return {"temperature": "no sensor is known to be the processor's"}
 
     def _optional(self, sample: CpuSample) -> dict[str, float | None]:
         values: dict[str, float | None] = dict.fromkeys(_LOADS)
@@ -74,23 +80,17 @@ class CpuCollector(FollowingCollector):
         values["context_switches"] = self._rates.measure(counters).get("context_switches")
         return values
 
-    def _describe(self, cores: tuple[int, ...], offered: frozenset[str]) -> None:
-        if (cores, offered) == (self._cores, self._offered):
-            return
-        self._cores, self._offered = cores, offered
-        self.described = (
-            *(reading for key, reading in _FIXED.items() if key in offered),
-            *(
-                # One core's share of ten seconds jumps with whatever is scheduled there.
-                Reading(
-                    f"core.{number}.percent",
-                    kind="cpu.core_percent",
-                    of=str(number),
-                    resolution=1,
-                    deadband=2,
-                )
-                for number in cores
-            ),
+
+def _readings(cores: Iterable[int], offered: frozenset[str]) -> Iterator[Reading]:
+    yield from (reading for key, reading in _FIXED.items() if key in offered)
+    for number in cores:
+        # One core's share of ten seconds jumps with whatever is scheduled there.
+        yield Reading(
+            f"core.{number}.percent",
+            kind="cpu.core_percent",
+            of=str(number),
+            resolution=1,
+            deadband=2,
         )
 
 

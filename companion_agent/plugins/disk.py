@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.errors import Unavailable
 from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins._choice import chosen
-from companion_agent.plugins._following import FollowingCollector
-from companion_agent.plugins._names import mount_segment, title
-from companion_agent.plugins._rates import sendable
+from companion_agent.platforms.time_limit import TimeLimitedCalls
+from companion_agent.plugins.base import Collector
+from companion_agent.plugins.naming import mount_segment, title
+from companion_agent.plugins.rates import sendable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from companion_agent.platforms.base import DiskUsage, Mount, Platform
+    from companion_agent.platforms.base import DiskUsage, Platform
 
 _MIB = 1024 * 1024
-_PATIENCE = 2.0
 
 
-class DiskCollector(FollowingCollector):
+class DiskPlugin(Collector):
     """Reads how full the file systems are.
 
     Without a selection these are the ones on disks of this machine, each once. Others (network
@@ -34,7 +31,8 @@ class DiskCollector(FollowingCollector):
 
     def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
         super().__init__(platform, selection)
-        self._remote: dict[str, _Question] = {}
+        self._usage: TimeLimitedCalls[str, DiskUsage | None] = TimeLimitedCalls(self._ask)
+        self._hung: Collection[str] = ()
         self._sizes: dict[str, int] = {}
 
     def collect(self) -> Mapping[str, Value]:
@@ -45,69 +43,39 @@ class DiskCollector(FollowingCollector):
         """
         values: dict[str, Value] = {}
         sizes: dict[str, int] = {}
-        for mount in self.platform.mounts():
-            if not chosen(self.selection, title(mount.point), shown=mount.shown):
-                continue
-            usage = self._usage(mount)
+        points = [
+            mount.point
+            for mount in self.platform.mounts()
+            if self.wants(title(mount.point), shown=mount.shown)
+        ]
+        usages = self._usage.results(points)
+        self._hung = self._usage.hung
+        for point in points:
+            usage = usages.get(point)
             # Pseudo file systems, which a wide pattern may include, have no size.
             if usage is None or usage.total > 0:
-                known = self._sizes.get(mount.point, 0)
-                sizes[mount.point] = usage.total if usage else known
-                values.update(_values(mount_segment(mount.point), usage))
-        self._remote = {point: one for point, one in self._remote.items() if point in sizes}
+                known = self._sizes.get(point, 0)
+                sizes[point] = usage.total if usage else known
+                values.update(_values(mount_segment(point), usage))
         if not sizes:
-            raise Unavailable(
-                "no file system is selected" if self.selection.include else "no disk is mounted",
-                "look at 'include' and 'exclude' of the collector 'disk'",
-            )
-        self._describe(sizes)
+            raise self.none_selected("file system", "no disk is mounted")
+        self._sizes = sizes
+        self.describe(
+            tuple(sizes.items()),
+            lambda: (one for point, size in sizes.items() for one in _readings(point, size)),
+        )
         return values
 
-    def _usage(self, mount: Mount) -> DiskUsage | None:
-        if mount.remote:
-            question = self._remote.setdefault(mount.point, _Question(self.platform, mount.point))
-            return question.ask()
-        return _ask(self.platform, mount.point)
+    def _ask(self, point: str) -> DiskUsage | None:
+        try:
+            return self.platform.disk_usage(point)
+        except (OSError, ValueError):
+            # Pulled out without being unmounted, or not readable by the agent's user.
+            return None
 
-    def _describe(self, sizes: dict[str, int]) -> None:
-        if sizes != self._sizes:
-            self._sizes = sizes
-            self.described = tuple(
-                reading for point, size in sizes.items() for reading in _readings(point, size)
-            )
-
-
-def _ask(platform: Platform, point: str) -> DiskUsage | None:
-    try:
-        return platform.disk_usage(point)
-    except (OSError, ValueError):
-        # Pulled out without being unmounted, or not for our eyes.
-        return None
-
-
-class _Question:
-    """Asks a file system that may never answer.
-
-    The thread is one of its own: a call into a dead network file system cannot be ended. While it
-    hangs, no other one is sent after it.
-    """
-
-    def __init__(self, platform: Platform, point: str) -> None:
-        self._platform = platform
-        self._point = point
-        self._thread: threading.Thread | None = None
-        self._answer: DiskUsage | None = None
-
-    def ask(self) -> DiskUsage | None:
-        if self._thread is None or not self._thread.is_alive():
-            self._answer = None
-            self._thread = threading.Thread(target=self._run, name="disk-usage", daemon=True)
-            self._thread.start()
-            self._thread.join(_PATIENCE)
-        return None if self._thread.is_alive() else self._answer
-
-    def _run(self) -> None:
-        self._answer = _ask(self._platform, self._point)
+    def troubles(self) -> Mapping[str, str]:
+        """Name the file systems that do not answer."""
+        return {title(point): "it does not answer" for point in self._sizes if point in self._hung}
 
 
 def _values(segment: str, usage: DiskUsage | None) -> dict[str, Value]:
@@ -125,8 +93,7 @@ def _values(segment: str, usage: DiskUsage | None) -> dict[str, Value]:
 
 def _readings(point: str, size: int) -> list[Reading]:
     segment, of = mount_segment(point), title(point)
-    # Logs and journals write a few MiB an hour; a fiftieth of a percent of the disk matters to
-    # nobody either.
+    # Logs and journals write a few MiB an hour; a fiftieth of a percent of the disk is no news.
     noise = max(10 * _MIB, size / 5000)
     return [
         Reading(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.plugins._sensors import SensorCollector
+from companion_agent.plugins.sensors import SensorCollector
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from companion_agent.platforms.base import Sensor
 
 
-class FanCollector(SensorCollector):
+class FanPlugin(SensorCollector):
     """Reads every fan's speed, in rpm."""
 
     name: ClassVar[str] = "fan"
@@ -20,6 +22,6 @@ class FanCollector(SensorCollector):
     resolution: ClassVar[float] = 1
     deadband: ClassVar[float] = 25
 
-    def sense(self) -> list[Sensor]:
-        """Read every fan."""
-        return self.platform.fans()
+    def sense(self, wanted: Callable[[str], bool]) -> list[Sensor]:
+        """Read the fans."""
+        return self.platform.fans(wanted)

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins._following import FollowingCollector
-from companion_agent.plugins._rates import sendable
+from companion_agent.models import Reading, Value
+from companion_agent.plugins.base import Collector
+from companion_agent.plugins.rates import sendable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from companion_agent.platforms.base import Platform
 
 _MIB = 1024 * 1024
 # Programs take and return a few thousandths of the memory all the time.
 _NOISE = 0.003
 
 
-class MemoryCollector(FollowingCollector):
+class MemoryPlugin(Collector):
     """Reads memory and, where there is some, swap space."""
 
     name: ClassVar[str] = "memory"
     interval: ClassVar[float] = 10
-
-    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
-        super().__init__(platform, selection)
-        self._sizes = (0, 0)
 
     def collect(self) -> Mapping[str, Value]:
         """Read memory and swap space."""
@@ -43,17 +37,14 @@ class MemoryCollector(FollowingCollector):
             values["swap_percent"] = swap_used / memory.swap_total * 100
             values["swap_used"] = sendable(swap_used)
             values["swap_total"] = sendable(memory.swap_total)
-        self._describe(memory.total, memory.swap_total)
+        sizes = (memory.total, memory.swap_total)
+        self.describe(sizes, lambda: _readings(*sizes))
         return values
 
-    def _describe(self, total: int, swap_total: int) -> None:
-        if (total, swap_total) == self._sizes:
-            return
-        self._sizes = (total, swap_total)
-        readings = [*_sized("", total), _amount("available", total)]
-        if swap_total:
-            readings += _sized("swap_", swap_total)
-        self.described = tuple(readings)
+
+def _readings(total: int, swap_total: int) -> list[Reading]:
+    readings = [*_sized("", total), _amount("available", total)]
+    return readings + _sized("swap_", swap_total) if swap_total else readings
 
 
 def _sized(prefix: str, total: int) -> list[Reading]:

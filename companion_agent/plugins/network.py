@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.errors import Unavailable
 from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins._choice import chosen
-from companion_agent.plugins._following import FollowingCollector
-from companion_agent.plugins._names import segment, title
-from companion_agent.plugins._rates import Rates, sendable
+from companion_agent.plugins.base import Collector
+from companion_agent.plugins.naming import segment, title
+from companion_agent.plugins.rates import Rates, sendable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from companion_agent.platforms.base import InterfaceCounters, Link, Platform
 
@@ -31,7 +29,7 @@ _ROUNDING: dict[str, tuple[float, float]] = {
 }
 
 
-class NetworkCollector(FollowingCollector):
+class NetworkPlugin(Collector):
     """Reads the interfaces.
 
     Without a selection these are the ones that connect this host: not loopback, and not what
@@ -45,7 +43,6 @@ class NetworkCollector(FollowingCollector):
     def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
         super().__init__(platform, selection)
         self._rates = Rates()
-        self._names: tuple[str, ...] = ()
 
     def collect(self) -> Mapping[str, Value]:
         """Read every selected interface.
@@ -56,36 +53,28 @@ class NetworkCollector(FollowingCollector):
         found = {
             one.name: one
             for one in self.platform.interfaces()
-            if chosen(self.selection, one.name, shown=one.shown)
+            if self.wants(one.name, shown=one.shown)
         }
         rates = self._rates.measure(_counters(found))
         if not found:
-            raise Unavailable(
-                "no network interface is selected"
-                if self.selection.include
-                else "there is no network interface",
-                "look at 'include' and 'exclude' of the collector 'network'",
-            )
+            raise self.none_selected("network interface", "there is no network interface")
         links = self.platform.links(found)
         values: dict[str, Value] = dict(rates)
         for name, one in found.items():
             values.update(_values(segment(name), one, links[name]))
-        self._describe(tuple(found))
+        self.describe(tuple(found), lambda: _readings(found))
         return values
 
-    def _describe(self, names: tuple[str, ...]) -> None:
-        if names != self._names:
-            self._names = names
-            self.described = tuple(
-                Reading(
-                    f"{segment(name)}.{key}",
-                    kind=f"network.{key}",
-                    of=title(name),
-                    resolution=resolution,
-                    deadband=deadband,
-                )
-                for name in names
-                for key, (resolution, deadband) in _ROUNDING.items()
+
+def _readings(names: Iterable[str]) -> Iterator[Reading]:
+    for name in names:
+        for key, (resolution, deadband) in _ROUNDING.items():
+            yield Reading(
+                f"{segment(name)}.{key}",
+                kind=f"network.{key}",
+                of=title(name),
+                resolution=resolution,
+                deadband=deadband,
             )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from companion_agent.models import Argument, Command
 from companion_agent.platforms.control import DELAYED, PowerAction
-from companion_agent.plugins.base import CommandGroup
+from companion_agent.plugins.base import CommandProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,13 +16,14 @@ DAY = 86_400
 _DELAY = {"delay": Argument(unit="seconds", minimum=0, maximum=DAY, default=0)}
 
 
-class PowerCommands(CommandGroup):
+class PowerPlugin(CommandProvider):
     """Ends or pauses this machine's work, as far as the machine can."""
 
-    name = "power"
+    name: ClassVar[str] = "power"
+    events: ClassVar[tuple[str, ...]] = ("going_to_sleep", "woke", "shutting_down")
 
-    def probe(self) -> Sequence[Command]:
-        """Ask the platform."""
+    def commands(self) -> Sequence[Command]:
+        """Ask the platform what this machine can do."""
         return [
             Command(f"{self.name}.{action}", _DELAY if action in DELAYED else {}, missing)
             for action, missing in self.platform.control().power_actions().items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins._following import FollowingCollector
+from companion_agent.plugins.base import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ _BITS = {
 _SINCE_START = 16
 
 
-class RaspberryPiCollector(FollowingCollector):
+class RaspberryPiPlugin(Collector):
     """Reads the flags of a Raspberry Pi.
 
     A supply breaks down for moments. What came and went between two reads shows in the flags that
@@ -45,7 +45,7 @@ class RaspberryPiCollector(FollowingCollector):
         bits, low_voltage = self.platform.firmware_flags()
         values: dict[str, Value] = {}
         if bits is not None:
-            # Before the first read, nobody knows when it was.
+            # What came before the first read may be days old.
             new = 0 if self._last is None else bits & ~self._last
             lit = bits | new >> _SINCE_START
             values = {name: bool(lit >> bit & 1) for name, bit in _BITS.items()}
@@ -55,6 +55,5 @@ class RaspberryPiCollector(FollowingCollector):
         if self.described and len(values) < len(self.described):
             # A read that failed this once makes values unknown, and no reading go.
             values = {reading.key: values.get(reading.key) for reading in self.described}
-        elif [reading.key for reading in self.described] != list(values):
-            self.described = tuple(Reading(name) for name in values)
+        self.describe(tuple(values), lambda: map(Reading, values))
         return values

@@ -30,16 +30,25 @@ SHORTEST_LIMIT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one collector read: when (seconds since 1970 UTC), what there was, and what failed."""
+    """What one collector read.
+
+    Attributes:
+        read_at: When, seconds since 1970 UTC.
+        values: The values by their readings' keys.
+        readings: What there was to read.
+        interval: Seconds until it wants to be read again.
+        troubles: What could not be read, and why.
+    """
 
     read_at: float
     values: Mapping[str, Value]
     readings: tuple[Reading, ...]
-    troubles: Mapping[str, str] = field(default_factory=dict)
+    interval: float
+    troubles: Mapping[str, str]
 
 
 @dataclass(slots=True)
-class Source:
+class CollectorRunner:
     """A collector, and what is known about it.
 
     Attributes:
@@ -74,7 +83,6 @@ class Source:
 
     def __post_init__(self) -> None:
         self._usual = self.interval
-        self.interval = self.collector.pace(self._usual)
 
     @property
     def name(self) -> str:
@@ -100,14 +108,17 @@ class Source:
         """Take what the worker brought."""
         self.running = False
         if isinstance(result.value, Sample):
-            self._settle(result.value)
+            try:
+                self._settle(result.value)
+            except Exception as error:
+                # Another package's plug-in may return anything; the loop must not end by it.
+                LOG.debug("%s returned what cannot be used", self.name, exc_info=error)
+                self._broken(_describe(error))
         elif isinstance(result.error, Unavailable):
             self._gone(result.error)
         else:
             LOG.debug("%s failed", self.name, exc_info=result.error)
             self._broken(_describe(result.error))
-        # Sensors were found, or tuned.
-        self.interval = self.collector.pace(self._usual)
 
     def hang(self) -> None:
         """Note that it did not answer in time; the worker still waits for it."""
@@ -117,9 +128,16 @@ class Source:
         if not self._probed:
             self.collector.probe()
             self._probed = True
-        values = self.collector.collect()
-        readings = tuple(self.collector.readings())
-        return Sample(self.now(), values, readings, self.collector.troubles())
+        collector = self.collector
+        values = collector.collect()
+        return Sample(
+            self.now(),
+            values,
+            tuple(collector.readings()),
+            # Sensors may have been found, or tuned.
+            _checked_interval(collector.pace(self._usual)),
+            collector.troubles(),
+        )
 
     def _settle(self, sample: Sample) -> None:
         if self.trouble:
@@ -128,12 +146,13 @@ class Source:
         elif self.available is False:
             LOG.info("%s: is there now", self.name)
         self.available = True
+        self.interval = sample.interval
         self._compare(sample.troubles)
         if sample.readings != self._offered:
-            self._offered = sample.readings
             self.readings = tuple(
                 reading for reading in sample.readings if self._can_announce(reading)
             )
+            self._offered = sample.readings
         last = self.values
         self.values = {
             reading.key: reading.settle(sample.values.get(reading.key), last.get(reading.key))
@@ -178,6 +197,12 @@ class Source:
                 LOG.warning("%s: a reading is left out: %s", self.name, error)
             return False
         return True
+
+
+def _checked_interval(seconds: float) -> float:
+    if not seconds > 0:
+        raise ValueError(f"an interval of {seconds} s")
+    return seconds
 
 
 def _describe(error: Exception | None) -> str:

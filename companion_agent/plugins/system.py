@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins._following import FollowingCollector
+from companion_agent.plugins.base import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ _READINGS = (
 )
 
 
-class SystemCollector(FollowingCollector):
+class SystemPlugin(Collector):
     """Reads what the system says of itself; each part of it may be missing."""
 
     name: ClassVar[str] = "system"
@@ -50,10 +50,9 @@ class SystemCollector(FollowingCollector):
             "kernel": self._kernel(),
             "pending_reboot": self.platform.pending_reboot(),
         }
-        offered = self._offered | {key for key, value in values.items() if value is not None}
-        if offered != self._offered:
-            self._offered = offered
-            self.described = tuple(one for one in _READINGS if one.key in offered)
+        self._offered |= {key for key, value in values.items() if value is not None}
+        offered = self._offered
+        self.describe(offered, lambda: (one for one in _READINGS if one.key in offered))
         return {key: value for key, value in values.items() if key in offered}
 
     def _start(self) -> str | None:

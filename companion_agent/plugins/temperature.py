@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.plugins._sensors import SensorCollector
+from companion_agent.plugins.sensors import SensorCollector
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from companion_agent.platforms.base import Sensor
 
 
-class TemperatureCollector(SensorCollector):
+class TemperaturePlugin(SensorCollector):
     """Reads every temperature sensor, in °C."""
 
     name: ClassVar[str] = "temperature"
@@ -20,6 +22,6 @@ class TemperatureCollector(SensorCollector):
     resolution: ClassVar[float] = 0.1
     deadband: ClassVar[float] = 0.5
 
-    def sense(self) -> list[Sensor]:
-        """Read every temperature."""
-        return self.platform.temperatures()
+    def sense(self, wanted: Callable[[str], bool]) -> list[Sensor]:
+        """Read the temperatures."""
+        return self.platform.temperatures(wanted)

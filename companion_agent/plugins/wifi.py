@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.errors import Unavailable
-from companion_agent.models import Reading, Selection, Value
-from companion_agent.plugins._choice import chosen
-from companion_agent.plugins._following import FollowingCollector
-from companion_agent.plugins._names import segment, title
+from companion_agent.models import Reading, Value
+from companion_agent.plugins.base import Collector
+from companion_agent.plugins.naming import segment, title
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from companion_agent.platforms.base import Platform
+    from collections.abc import Iterator, Mapping
 
 
-class WifiCollector(FollowingCollector):
+class WifiPlugin(Collector):
     """Reads the Wi-Fi interfaces."""
 
     name: ClassVar[str] = "wifi"
     interval: ClassVar[float] = 30
     selects: ClassVar[str] = "interface"
-
-    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
-        super().__init__(platform, selection)
-        self._names: tuple[str, ...] = ()
 
     def collect(self) -> Mapping[str, Value]:
         """Read every selected interface.
@@ -33,36 +25,22 @@ class WifiCollector(FollowingCollector):
         Raises:
             Unavailable: There is no interface, or none is selected.
         """
+        links = self.platform.wifi(self.wants)
+        if not links:
+            raise self.none_selected("Wi-Fi interface")
         values: dict[str, Value] = {}
-        names = []
-        for link in self.platform.wifi():
-            if chosen(self.selection, link.interface):
-                names.append(link.interface)
-                values[f"{segment(link.interface)}.ssid"] = link.ssid
-                values[f"{segment(link.interface)}.signal"] = link.signal
-        if not names:
-            raise Unavailable(
-                "no Wi-Fi interface is selected",
-                "look at 'include' and 'exclude' of the collector 'wifi'",
-            )
-        self._describe(tuple(names))
+        for link in links:
+            values[f"{segment(link.interface)}.ssid"] = link.ssid
+            values[f"{segment(link.interface)}.signal"] = link.signal
+        names = tuple(link.interface for link in links)
+        self.describe(names, lambda: _readings(names))
         return values
 
-    def _describe(self, names: tuple[str, ...]) -> None:
-        if names != self._names:
-            self._names = names
-            self.described = tuple(
-                reading
-                for name in names
-                for reading in (
-                    Reading(f"{segment(name)}.ssid", kind="wifi.ssid", of=title(name)),
-                    # A person who walks by is 3 dB.
-                    Reading(
-                        f"{segment(name)}.signal",
-                        kind="wifi.signal",
-                        of=title(name),
-                        resolution=1,
-                        deadband=3,
-                    ),
-                )
-            )
+
+def _readings(names: tuple[str, ...]) -> Iterator[Reading]:
+    for name in names:
+        yield Reading(f"{segment(name)}.ssid", kind="wifi.ssid", of=title(name))
+        # A person who walks by is 3 dB.
+        yield Reading(
+            f"{segment(name)}.signal", kind="wifi.signal", of=title(name), resolution=1, deadband=3
+        )

@@ -24,7 +24,7 @@ from companion_agent.security.replay import Answers, Window
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from companion_agent.plugins.base import CommandGroup
+    from companion_agent.plugins.base import CommandProvider
     from companion_agent.protocol.announce import Command as AnnouncedCommand
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.keyring import KeyRing
@@ -60,7 +60,7 @@ class Job:
 
     key: str
     args: Mapping[str, Any]
-    group: CommandGroup
+    group: CommandProvider
     request: Request
     key_id: str
     name: bytes
@@ -148,19 +148,20 @@ class Dispatcher:
         self._monotonic = monotonic
         self._window = Window(session, clock)
         self._answers = Answers()
-        self._commands: dict[str, tuple[Command, CommandGroup]] = {}
+        self._commands: dict[str, tuple[Command, CommandProvider]] = {}
         self._begun: dict[str, float] = {}
         self._stranger_results = TokenBucket(5, 5, monotonic)
         self.refused: Counter[str] = Counter()
 
     # --- What the host can do ------------------------------------------------------------
 
-    def offer(self, found: Mapping[CommandGroup, Sequence[Command]]) -> None:
+    def offer(self, found: Mapping[CommandProvider, Sequence[Command]]) -> None:
         """Take what the groups found that this host can do."""
         self._commands = {
             command.key: (command, group)
             for group, commands in found.items()
             for command in commands
+            if _belongs_to(group, command)
         }
         if (more := len(self._allowed()) - MAX_COMMANDS) > 0:
             _LOGGER.warning("%d commands are not announced: they are too many", more)
@@ -436,6 +437,14 @@ def check_arguments(
             raise CommandError("bad_arguments", f"{name} is not {allowed.rstrip()}")
         checked[name] = value
     return checked
+
+
+def _belongs_to(group: CommandProvider, command: object) -> bool:
+    """Tell whether a command is the plug-in's own: none may stand in for another's."""
+    if isinstance(command, Command) and command.key.startswith(f"{group.name}."):
+        return True
+    _LOGGER.warning("%s: %r is not a command of its own and is left out", group.name, command)
+    return False
 
 
 def _check_text(name: str, argument: TextArgument, value: object) -> str:

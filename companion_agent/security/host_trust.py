@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from companion_agent.config.settings import Config
     from companion_agent.ipc.server import Caller
     from companion_agent.models import Command
-    from companion_agent.plugins.base import CommandGroup
+    from companion_agent.plugins.base import CommandProvider
     from companion_agent.protocol.validation import Order
     from companion_agent.security.acknowledgements import Acknowledgement
 
@@ -92,7 +92,7 @@ class HostTrust:
         config: Config,
         host_id: str,
         session: str,
-        groups: Sequence[CommandGroup],
+        groups: Sequence[CommandProvider],
         transport: Wire,
         counts: Counts,
         wake: Callable[[], None],
@@ -116,7 +116,7 @@ class HostTrust:
         self._worker = Worker(wake, clock)
         self._jobs: dict[str, CommandJob] = {}
         self._numbered = 0
-        self._found: dict[CommandGroup, Sequence[Command]] = {}
+        self._found: dict[CommandProvider, Sequence[Command]] = {}
         self._probing: set[str] = set()
         self._outdated: set[str] = set()
         self._probe_due = 0.0
@@ -371,7 +371,7 @@ class HostTrust:
         names = [name for name in wanted if name not in self._probing]
         self._probing.update(names)
         self._worker.submit(
-            Job(f"{_PROBE}{name}", self._groups[name].probe, PROBE_INTERVAL) for name in names
+            Job(f"{_PROBE}{name}", self._groups[name].commands, PROBE_INTERVAL) for name in names
         )
 
     def _found_out(self, result: Result) -> None:

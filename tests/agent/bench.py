@@ -19,12 +19,11 @@ import pytest
 
 from companion_agent.agent import Agent
 from companion_agent.config.settings import Broker, Config, Tls
-from companion_agent.models import Reading, Value
+from companion_agent.models import Counters, Reading, Value
 from companion_agent.mqtt.connection import Transport
 from companion_agent.platforms.base import HostInfo
-from companion_agent.plugins.agent import Counters
 from companion_agent.plugins.base import Collector
-from companion_agent.plugins.runner import Source
+from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.secret import Secret
 from companion_agent.wakeup import Waker
 
@@ -388,7 +387,7 @@ class RunningAgent:
         self.agent = Agent(
             config,
             platform,  # type: ignore[arg-type]
-            [Source(collector, interval) for collector in collectors],
+            [CollectorRunner(collector, interval) for collector in collectors],
             HOST,
             session,
             self.counts,

@@ -8,7 +8,7 @@ import pytest
 
 from companion_agent.config import ConfigError, load, reference
 from companion_agent.config.environment import variable
-from companion_agent.plugins import COLLECTORS
+from companion_agent.plugins import registry
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -43,7 +43,7 @@ def test_the_table_of_collectors() -> None:
     header = "| collector | interval in seconds | `include` and `exclude` choose |"
 
     assert table(header) == [
-        (f"`{name}`", f"{c.interval:g}", c.selects) for name, c in COLLECTORS.items()
+        (f"`{name}`", f"{c.interval:g}", c.selects) for name, c in registry.collectors().items()
     ]
 
 

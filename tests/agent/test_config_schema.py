@@ -12,7 +12,7 @@ from companion_agent.config.environment import variable
 from companion_agent.config.reference import DIALECT, json_schema
 from companion_agent.config.settings import SECRETS, Config
 from companion_agent.fields import all_keys
-from companion_agent.plugins import COLLECTORS
+from companion_agent.plugins import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,9 @@ def test_it_has_every_key(capsys: pytest.CaptureFixture[str]) -> None:
 
     printed = json.loads(capsys.readouterr().out)
     known = set(properties(printed))
-    assert {plain(key.path) for key in all_keys(Config, {"collector": list(COLLECTORS)})} <= known
+    assert {
+        plain(key.path) for key in all_keys(Config, {"collector": list(registry.collectors())})
+    } <= known
 
 
 def test_secrets_are_marked_and_have_no_default() -> None:
@@ -108,4 +110,4 @@ def test_a_default_is_written_as_a_file_has_it() -> None:
 def test_only_collectors_with_a_choice_take_include(collector: str) -> None:
     keys = json_schema()["properties"]["collectors"]["properties"][collector]["properties"]
 
-    assert ("not" in keys["include"]) == (not COLLECTORS[collector].selects)
+    assert ("not" in keys["include"]) == (not registry.collectors()[collector].selects)

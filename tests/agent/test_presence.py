@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from companion_agent.models import Counters
 from companion_agent.mqtt.connection import Message
 from companion_agent.mqtt.publisher import Presence, Standing
-from companion_agent.plugins.agent import Counters
 from companion_agent.protocol.topics import Topics
 
 from .bench import HOST, PREFIX, StillClock

@@ -9,14 +9,14 @@ import pytest
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Reading
-from companion_agent.plugins.runner import Source
+from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.worker import Result
 
 if TYPE_CHECKING:
     from .bench import FakeCollector
 
 
-def read(source: Source) -> None:
+def read(source: CollectorRunner) -> None:
     """Read a source as the worker does."""
     job = source.job()
     try:
@@ -26,8 +26,8 @@ def read(source: Source) -> None:
 
 
 @pytest.fixture
-def source(collector: FakeCollector) -> Source:
-    return Source(collector, 10, lambda: 1793952000.0)
+def source(collector: FakeCollector) -> CollectorRunner:
+    return CollectorRunner(collector, 10, lambda: 1793952000.0)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def test_values_are_settled(source: Source, collector: FakeCollector) -> None:
+def test_values_are_settled(source: CollectorRunner, collector: FakeCollector) -> None:
     collector.offered = [Reading("percent", resolution=0.1, deadband=1)]
     reported = []
     for value in (12.345, 12.9, 13.5):
@@ -47,7 +47,9 @@ def test_values_are_settled(source: Source, collector: FakeCollector) -> None:
     assert reported == [12.3, 12.3, 13.5]
 
 
-def test_a_reading_without_a_value_is_null(source: Source, collector: FakeCollector) -> None:
+def test_a_reading_without_a_value_is_null(
+    source: CollectorRunner, collector: FakeCollector
+) -> None:
     collector.offered = [Reading("percent"), Reading("rate")]
 
     read(source)
@@ -55,7 +57,9 @@ def test_a_reading_without_a_value_is_null(source: Source, collector: FakeCollec
     assert source.values == {"percent": 12.5, "rate": None}
 
 
-def test_a_value_without_a_reading_is_left_out(source: Source, collector: FakeCollector) -> None:
+def test_a_value_without_a_reading_is_left_out(
+    source: CollectorRunner, collector: FakeCollector
+) -> None:
     collector.offered = []
 
     read(source)
@@ -64,7 +68,7 @@ def test_a_value_without_a_reading_is_left_out(source: Source, collector: FakeCo
 
 
 def test_what_breaks_is_null_and_logged_once(
-    source: Source, collector: FakeCollector, log: pytest.LogCaptureFixture
+    source: CollectorRunner, collector: FakeCollector, log: pytest.LogCaptureFixture
 ) -> None:
     read(source)
     collector.failure = OSError(5, "Input/output error", "/sys/x")
@@ -78,7 +82,7 @@ def test_what_breaks_is_null_and_logged_once(
 
 
 def test_what_heals_is_logged_once(
-    source: Source, collector: FakeCollector, log: pytest.LogCaptureFixture
+    source: CollectorRunner, collector: FakeCollector, log: pytest.LogCaptureFixture
 ) -> None:
     read(source)
     collector.failure = ValueError("nonsense")
@@ -92,7 +96,9 @@ def test_what_heals_is_logged_once(
     assert log.messages[1:] == ["fake: works again"]
 
 
-def test_what_hangs_is_null_until_it_returns(source: Source, log: pytest.LogCaptureFixture) -> None:
+def test_what_hangs_is_null_until_it_returns(
+    source: CollectorRunner, log: pytest.LogCaptureFixture
+) -> None:
     read(source)
     job = source.job()
 
@@ -106,7 +112,7 @@ def test_what_hangs_is_null_until_it_returns(source: Source, log: pytest.LogCapt
 
 
 def test_what_this_host_does_not_have_is_looked_for_again(
-    source: Source, collector: FakeCollector, log: pytest.LogCaptureFixture
+    source: CollectorRunner, collector: FakeCollector, log: pytest.LogCaptureFixture
 ) -> None:
     collector.missing = Unavailable("no battery")
     read(source)
@@ -123,7 +129,7 @@ def test_what_this_host_does_not_have_is_looked_for_again(
 
 
 def test_what_is_unplugged_has_no_readings(
-    source: Source, collector: FakeCollector, log: pytest.LogCaptureFixture
+    source: CollectorRunner, collector: FakeCollector, log: pytest.LogCaptureFixture
 ) -> None:
     read(source)
     collector.missing = Unavailable("the battery was taken out")
@@ -137,7 +143,7 @@ def test_what_is_unplugged_has_no_readings(
 
 
 def test_a_reading_that_cannot_be_announced_is_left_out(
-    source: Source, collector: FakeCollector, log: pytest.LogCaptureFixture
+    source: CollectorRunner, collector: FakeCollector, log: pytest.LogCaptureFixture
 ) -> None:
     collector.values = {"percent": 1, "Bad Key": 2}
 

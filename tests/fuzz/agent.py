@@ -20,7 +20,7 @@ import atheris  # type: ignore[import-untyped]
 with atheris.instrument_imports(include=["companion_agent", "json"]):
     from companion_agent.ipc.server import Lines
     from companion_agent.models import Argument, Command
-    from companion_agent.plugins.base import CommandGroup
+    from companion_agent.plugins.base import CommandProvider
     from companion_agent.protocol.encoding import dump
     from companion_agent.protocol.envelope import parse_controller_envelope, seal
     from companion_agent.protocol.errors import ProtocolError
@@ -58,10 +58,10 @@ GENUINE = seal(
 ).encode()
 
 
-class _Power(CommandGroup):
+class _Power(CommandProvider):
     name = "power"
 
-    def probe(self) -> list[Command]:
+    def commands(self) -> list[Command]:
         return [Command(KEY, {"delay": Argument("seconds", 0, 3600, 0)})]
 
     def run(self, key: str, args: object) -> None:
@@ -101,7 +101,7 @@ class _Bench:
             clock=lambda: NOW,
             monotonic=lambda: 0.0,
         )
-        dispatcher.offer({self.power: self.power.probe()})
+        dispatcher.offer({self.power: self.power.commands()})
         dispatcher.received(key, payload, retained=retained)
         assert set(dispatcher.refused) <= set(REASONS)
         assert len(said) + len(jobs) + dispatcher.refused["malformed"] >= 1

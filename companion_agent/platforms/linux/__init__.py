@@ -1,4 +1,4 @@
-"""Linux, read from the files of its kernel: cheaper than psutil and testable with a root."""
+"""Linux, read from the files of its kernel; docs/architecture.md says why not by psutil."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from companion_agent.platforms.base import (
     PowerSample,
     Sensor,
     WifiLink,
+    everything,
 )
 from companion_agent.platforms.linux import (
     i2c,
@@ -32,18 +33,20 @@ from companion_agent.platforms.linux.cpu import Processor
 from companion_agent.platforms.linux.disks import Disks
 from companion_agent.platforms.linux.files import Files, integer
 from companion_agent.platforms.linux.hwmon import Hwmon
-from companion_agent.platforms.linux.memory import parse_meminfo
+from companion_agent.platforms.linux.memory import parse_arcstats, parse_meminfo
 from companion_agent.platforms.linux.mounts import choose, parse_mountinfo
 from companion_agent.platforms.linux.netlink import RouteWatch
 from companion_agent.platforms.linux.network import Network
 from companion_agent.platforms.linux.power import Power
 from companion_agent.platforms.linux.raspberry_pi import RaspberryPi
 from companion_agent.platforms.linux.wifi import Wifi
+from companion_agent.platforms.time_limit import TimeLimitedCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     import os
 
+    from companion_agent.platforms.base import Wanted
     from companion_agent.platforms.control import HostWatch, NetworkWatch
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.linux.logind import LogindControl
@@ -65,6 +68,7 @@ class LinuxPlatform(Platform):
         self._power = Power(self._files)
         self._wifi = Wifi(self._files)
         self._pi = RaspberryPi(self._files)
+        self._folders = TimeLimitedCalls[str, bool](self._is_folder)
         self._mountinfo = b""
         self._mounts: list[Mount] = []
         self._made: tuple[str, str] | None = None
@@ -106,7 +110,7 @@ class LinuxPlatform(Platform):
         """
         return self._files.exists("run/systemd/timesync/synchronized")
 
-    # D-Bus costs two megabytes, which nobody pays who only reads.
+    # Imported when used: D-Bus costs two megabytes, which `read` does not need.
     def control(self) -> LogindControl:
         """Return what ends or pauses this machine's work."""
         from companion_agent.platforms.linux.logind import LogindControl  # noqa: PLC0415
@@ -151,21 +155,31 @@ class LinuxPlatform(Platform):
         return self._hwmon.processor()
 
     def memory(self) -> MemorySample:
-        """Read `/proc/meminfo`."""
+        """Read `/proc/meminfo`, and what ZFS keeps, which the kernel does not count as free."""
         sample = parse_meminfo(self._files.read("proc/meminfo") or b"")
         if sample is None:
             raise Unavailable("/proc/meminfo cannot be read", "mount /proc")
-        return sample
+        cached = parse_arcstats(self._files.read("proc/spl/kstat/zfs/arcstats") or b"")
+        # In a container of LXC the memory is the container's, and the cache its host's.
+        if not cached or self._files.text("run/systemd/container") == "lxc":
+            return sample
+        available = sample.available + cached
+        return sample._replace(available=available) if available <= sample.total else sample
 
     def mounts(self) -> list[Mount]:
         """Read `/proc/self/mountinfo`; it is only looked into when it changed."""
         data = self._files.read("proc/self/mountinfo") or b""
         if data != self._mountinfo:
+            # One that does not answer is hardly a single file.
             self._mounts = choose(
-                parse_mountinfo(data), lambda point: self._files.is_folder(point[1:])
+                parse_mountinfo(data),
+                lambda point: self._folders.results([point]).get(point, True),
             )
             self._mountinfo = data
         return self._mounts
+
+    def _is_folder(self, point: str) -> bool:
+        return self._files.is_folder(point[1:])
 
     def disk_usage(self, point: str) -> DiskUsage:
         """Ask statvfs(3)."""
@@ -183,17 +197,17 @@ class LinuxPlatform(Platform):
         """Read sysfs and `/proc/net/if_inet6`, and ask netdevice(7)."""
         return self._network.links(names)
 
-    def temperatures(self) -> list[Sensor]:
+    def temperatures(self, wanted: Wanted = everything) -> list[Sensor]:
         """Read hwmon and thermal zones."""
-        return self._hwmon.temperatures()
+        return self._hwmon.temperatures(wanted)
 
-    def fans(self) -> list[Sensor]:
+    def fans(self, wanted: Wanted = everything) -> list[Sensor]:
         """Read hwmon."""
-        return self._hwmon.fans()
+        return self._hwmon.fans(wanted)
 
-    def power(self) -> PowerSample:
+    def power(self, wanted: Wanted = everything) -> PowerSample:
         """Read the class power_supply."""
-        return self._power.sample()
+        return self._power.sample(wanted)
 
     def started(self) -> float:
         """Read `btime` of `/proc/stat`, see proc(5).
@@ -226,9 +240,9 @@ class LinuxPlatform(Platform):
         """Look for the flag of Debian and Ubuntu, and for other kernels than the running one."""
         return reboot.pending(self._files, self._files.text("proc/sys/kernel/osrelease") or "")
 
-    def wifi(self) -> list[WifiLink]:
+    def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
         """Ask nl80211."""
-        return self._wifi.links()
+        return self._wifi.links(wanted)
 
     def firmware_flags(self) -> FirmwareFlags:
         """Ask the firmware's driver, hwmon and vcgencmd."""

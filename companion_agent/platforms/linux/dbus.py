@@ -82,7 +82,7 @@ class Target(NamedTuple):
 
 
 class Signal(NamedTuple):
-    """A signal as it came. Anybody may send one to us: look at the sender, a unique name."""
+    """A signal as it came. Any program may send one: look at the sender, a unique name."""
 
     sender: str
     path: str

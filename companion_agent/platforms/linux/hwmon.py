@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from companion_agent.errors import Unavailable
 from companion_agent.platforms.base import Sensor
+from companion_agent.platforms.time_limit import TimeLimitedCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from companion_agent.platforms.base import Wanted
     from companion_agent.platforms.linux.files import Files
 
 _HWMON = "sys/class/hwmon"
@@ -33,13 +35,20 @@ _PROCESSOR_CHIPS: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = (
     (re.compile(r"(k10temp|zenpower)$"), re.compile(r"Tctl$")),
     (re.compile(r"(k10temp|k8temp|zenpower|via_cputemp|cputemp)$"), re.compile(r"")),
     (re.compile(r"cpu\w*thermal\w*|soc_?thermal|x86_pkg_temp|cpu_?\d*$"), re.compile(r"")),
-    (re.compile(r"(thinkpad|dell_smm|dell_ddv|asus_ec\w*|applesmc)$"), re.compile(r"CPU")),
+    # Rockchip's zones: the whole chip, and its groups of cores.
+    (re.compile(r"package_thermal"), re.compile(r"")),
+    (re.compile(r"(big|little|mid)?core\d*_thermal|CPU_therm"), re.compile(r"")),
+    (re.compile(r"(thinkpad|dell_smm|dell_ddv|asus_?ec\w*|applesmc)$"), re.compile(r"CPU")),
 )
 
 # Inputs of these chips lead to sockets on the board, many with nothing in them: a fan that never
 # turned, a temperature of a fixed number. Others are built in, and a fan of 0 rpm is resting.
 _BOARD_CHIP = re.compile(r"nct|it8|w83|f71|f81|sch\d|dme1737|smsc47|asc7|lm\d|adt7|pc87|vt1211")
-_OPEN_INPUTS = frozenset({0.0, 127.0, 127.5, 128.0})
+# -40 and below is where the scales of embedded controllers and of thermistors end.
+_OPEN_INPUTS = frozenset({127.0, 127.5, 128.0})
+_COLDEST, _HOTTEST = -40.0, 150.0  # °C
+# 65535 is what an embedded controller says while it does not know.
+_FASTEST_FAN = 60_000
 
 # Zones that only repeat a hwmon chip of another name, or hold no measurement at all.
 _REPEATS = {"x86_pkg_temp": "coretemp", "TCPU": "coretemp"}
@@ -70,6 +79,10 @@ class _Input(NamedTuple):
     power: str
     on_board: bool
 
+    def is_constant(self, raw: int) -> bool:
+        """Tell whether this is the 100 °C that a Jetson's power chip always says."""
+        return raw == 100_000 and self.chip.lower().startswith("zone-pmic")
+
 
 class _Chip(NamedTuple):
     """A chip and where its files are."""
@@ -92,33 +105,35 @@ class Hwmon:
         self._seen: tuple[dict[str, str], dict[str, str]] | None = None
         self._passes = 0
         self._alive: set[tuple[str, str]] = set()
+        # A disk that dies keeps its driver waiting for half a minute.
+        self._reads: TimeLimitedCalls[_Input, Sensor] = TimeLimitedCalls(self._sensor)
 
-    def temperatures(self) -> list[Sensor]:
-        """Read every temperature.
+    def temperatures(self, wanted: Wanted) -> list[Sensor]:
+        """Read the temperatures whose label is wanted.
 
         Raises:
             Unavailable: The machine shows none.
         """
-        found = self._read("temp")
-        if not found:
+        found, is_all = self._read("temp", wanted)
+        if is_all and all(sensor.doubt for sensor in found):
             raise Unavailable(
-                "the kernel shows no temperature sensors",
+                f"the kernel shows no temperature sensors{_doubts(found)}",
                 "on a PC, load the driver of its sensors: 'modprobe coretemp' (Intel), "
                 "'modprobe k10temp' (AMD), or run 'sensors-detect' of lm-sensors; "
                 "a virtual machine or container has none",
             )
         return found
 
-    def fans(self) -> list[Sensor]:
-        """Read every fan.
+    def fans(self, wanted: Wanted) -> list[Sensor]:
+        """Read the fans whose label is wanted.
 
         Raises:
             Unavailable: The machine shows none that has ever turned.
         """
-        found = self._read("fan")
-        if not found:
+        found, is_all = self._read("fan", wanted)
+        if is_all and all(sensor.doubt for sensor in found):
             raise Unavailable(
-                "the kernel shows no fans",
+                f"the kernel shows no fans{_doubts(found)}",
                 "the board's sensor chip may need a driver: run 'sensors-detect' of lm-sensors",
             )
         return found
@@ -130,45 +145,55 @@ class Hwmon:
             chosen = [
                 one for one in inputs if chip.match(one.chip_name) and label.match(one.printed)
             ]
-            values = [value for one in chosen if (value := self._value(one)) is not None]
+            values = [value for one in chosen if (value := self._measure(one)[0]) is not None]
             if values:
                 return max(values)
         return None
 
-    def _read(self, quantity: Quantity) -> list[Sensor]:
-        sensors = []
-        for one in self._current():
-            if one.quantity == quantity:
-                value = self._value(one)
-                if self._is_real(one, value):
-                    sensors.append(Sensor(one.chip, one.name, one.label, value))
-        return sensors
+    def _read(self, quantity: Quantity, wanted: Wanted) -> tuple[list[Sensor], bool]:
+        """Read the inputs that are wanted; tell whether that is all that there are."""
+        inputs = [one for one in self._current() if one.quantity == quantity]
+        # Reading one wakes disks and graphics cards: what is not wanted is not opened.
+        chosen = [one for one in inputs if wanted(one.label)]
+        sensors = self._reads.results(chosen)
+        return [sensors.get(one) or self._silent(one) for one in chosen], len(chosen) == len(inputs)
 
-    def _is_real(self, one: _Input, value: float | None) -> bool:
-        """Tell whether an input has something at its end; once it had, it is believed."""
+    def _silent(self, one: _Input) -> Sensor:
+        doubt = "" if (one.chip, one.name) in self._alive else "it does not answer"
+        return Sensor(one.chip, one.name, one.label, None, doubt)
+
+    def _sensor(self, one: _Input) -> Sensor:
+        value, doubt = self._measure(one)
         identity = (one.chip, one.name)
-        if identity in self._alive:
-            return True
-        if one.quantity == "temp":
-            real = value is not None and not (one.on_board and value in _OPEN_INPUTS)
-        else:
-            real = not one.on_board or bool(value)
-        if real:
+        # What is built in, or had something at its end once, has it still.
+        if not doubt or (one.quantity == "fan" and not one.on_board):
             self._alive.add(identity)
-        return real
+            doubt = ""
+        elif identity in self._alive:
+            doubt = ""
+        return Sensor(one.chip, one.name, one.label, value, doubt)
 
-    def _value(self, one: _Input) -> float | None:
+    def _measure(self, one: _Input) -> tuple[float | None, str]:
+        """Return an input's value, and why there may be no sensor at its end."""
         # Asking a graphics card that sleeps would wake it up, every time.
         if one.power and self._files.text(one.power) in {"suspended", "suspending"}:
-            return None
+            return None, "its device sleeps"
         raw = self._files.number(one.path)
-        if raw is None or (one.fault and self._files.number(one.fault) == 1):
-            return None
+        if raw is None:
+            return None, "it cannot be read"
+        if one.fault and self._files.number(one.fault) == 1:
+            return None, "its chip says that it is broken"
         if one.quantity == "fan":
-            # 65535 is what an embedded controller says while it does not know.
-            return float(raw) if 0 <= raw < 30_000 else None
+            if not 0 <= raw < _FASTEST_FAN:
+                return None, f"it says {raw} rpm"
+            return float(raw), "it has never turned" if one.on_board and not raw else ""
         celsius = raw / 1000
-        return celsius if -40 <= celsius <= 150 else None
+        says = f"it says {celsius:g} °C"
+        if not _COLDEST < celsius <= _HOTTEST:
+            return None, says
+        if (one.on_board and celsius in _OPEN_INPUTS) or one.is_constant(raw):
+            return None, f"{says}, as inputs do that measure nothing"
+        return celsius, says if one.on_board and not celsius else ""
 
     def _current(self) -> tuple[_Input, ...]:
         # With their targets: a number that became free is given to the next chip that comes.
@@ -271,6 +296,13 @@ class Hwmon:
                 )
             )
         return inputs
+
+
+def _doubts(sensors: list[Sensor]) -> str:
+    if not sensors:
+        return ""
+    named = "; ".join(f"{sensor.label}: {sensor.doubt}" for sensor in sensors)
+    return f" that measure anything ({named})"
 
 
 def _number(one: _Input) -> tuple[str, int]:

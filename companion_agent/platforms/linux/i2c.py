@@ -76,7 +76,7 @@ class LinuxI2cBus(I2cBus):
         self._number = number
 
     def transfer(self, address: int, data: bytes, count: int) -> bytes:
-        """Do all of it in one call of the kernel, which nobody else's transfer comes between."""
+        """Do all of it in one call of the kernel, which no other transfer comes between."""
         from smbus2 import i2c_msg  # noqa: PLC0415  (a bus is open: it is there)
 
         messages = [i2c_msg.write(address, data)] if data else []

@@ -47,7 +47,7 @@ def os_name(files: Files) -> str:
 
 
 def maker_and_model(files: Files) -> tuple[str, str]:
-    """Return who built this computer and what it is; empty texts where nobody says."""
+    """Return who built this computer and what it is; empty texts where nothing tells."""
     vendor, model = _dmi(files, "sys_vendor"), _dmi(files, "product_name")
     if vendor.upper() == "LENOVO":
         # The product name is an order number there, the version what is printed on the lid.

@@ -86,13 +86,13 @@ _SCHEDULED: dict[PowerAction, str] = {"shutdown": "poweroff", "reboot": "reboot"
 
 
 class Session(NamedTuple):
-    """Somebody's session.
+    """A user's session.
 
     Attributes:
         id: logind's name of it.
         uid: The user's number.
         user: The user's name.
-        type: `wayland`, `x11`, `tty`, …; `unspecified` where nobody said.
+        type: `wayland`, `x11`, `tty`, …; `unspecified` where the login did not say.
         person: Whether a person works in it; login screens and services have sessions as well.
         seat: The seat that it is at; empty for those that come over the network.
         remote: Whether it comes over the network.
@@ -137,12 +137,12 @@ class Session(NamedTuple):
 
     @property
     def present(self) -> bool:
-        """Whether somebody works in it at this machine."""
+        """Whether it is a person's and at this machine."""
         return self.person and bool(self.seat) and not self.closing
 
     @property
     def open(self) -> bool:
-        """Whether whoever comes to this machine can go on in it."""
+        """Whether it can be used without a login or an unlocking."""
         return self.present and self.active and not self.locked
 
 
@@ -150,7 +150,7 @@ class LogindControl(HostControl):
     """Asks logind, and beside it polkit, what this machine can do and the agent may.
 
     logind's own `Can…` answers mix three things: what the machine can, what the agent may, and
-    what somebody keeps from happening just now (a package update). They are told apart here,
+    what a program keeps from happening just now (a package update). They are told apart here,
     because only the first decides what is offered and only the second is mended by a rule.
 
     Args:
@@ -188,7 +188,7 @@ class LogindControl(HostControl):
                 self._find_powers(bus)
             present = [session for session in sessions if session.present]
             if present and all(session.uid == self._uid for session in present):
-                # To their own sessions everybody may do everything.
+                # Users may do everything to their own sessions.
                 return dict.fromkeys(SESSION_ACTIONS)
             return self._missing(bus, SESSION_ACTIONS)
 
@@ -216,12 +216,12 @@ class LogindControl(HostControl):
                 try:
                     _call(bus, action, _VERBS[action].method, "s", session.id)
                 except BusError as error:
-                    # Whoever has just left needs neither.
+                    # A session that has just ended needs neither.
                     if error.name != _NO_SESSION:
                         raise
 
     def locked(self) -> bool:
-        """Tell whether whoever comes to this machine has to log in or unlock it first.
+        """Tell whether this machine has to be unlocked or logged in to before it can be used.
 
         Raises:
             Unavailable: There is no desktop, or logind cannot be asked.
@@ -241,7 +241,7 @@ class LogindControl(HostControl):
         return self._powers
 
     def _look_for_desktop(self, sessions: Iterable[Session]) -> None:
-        # A login screen is a desktop that nobody uses yet. It ends when somebody logs in, and
+        # A login screen is a desktop that is not in use yet. It ends at a login, and
         # the desktop when they log out: what was seen once stays.
         self._desktop = self._desktop or any(session.graphical for session in sessions)
 
@@ -251,7 +251,7 @@ class LogindControl(HostControl):
         offered: list[Action] = [*(self._powers or ())]
         if self._desktop:
             offered += SESSION_ACTIONS
-        # One rule for everything: whoever writes a second file over the first loses nothing.
+        # One rule for everything: a second file written over the first loses nothing.
         rule = polkit_actions(offered)
         needed = {action: _VERBS[action].polkit for action in actions}
         try:
@@ -264,7 +264,7 @@ class LogindControl(HostControl):
         }
 
     def _schedule(self, bus: Bus, action: PowerAction, delay: float) -> None:
-        # Users are warned if that is permitted; nobody shuts down less for want of a warning.
+        # Users are warned if that is permitted; without it the shutdown goes ahead all the same.
         with suppress(BusError):
             bus.call(MANAGER, "SetWallMessage", "sb", WALL_MESSAGE, True)
         when = round((self._clock() + delay) * 1_000_000)
@@ -321,7 +321,7 @@ def _call(
 
 
 def _blocker(bus: Bus, what: str) -> str:
-    """Return who keeps something from happening, in words; empty if nobody does."""
+    """Return who keeps something from happening, in words; empty if nothing does."""
     if not what:
         return ""
     try:

@@ -1,9 +1,25 @@
-"""Memory, from `/proc/meminfo`. Source: Documentation/filesystems/proc.rst."""
+"""Memory, from `/proc/meminfo` and the figures of ZFS's cache.
+
+Sources: Documentation/filesystems/proc.rst; `arcstats` in zfs-module-parameters(4) and in htop's
+`linux/ZfsArcStats`.
+"""
 
 from __future__ import annotations
 
 from companion_agent.platforms.base import MemorySample
 from companion_agent.platforms.linux.files import integer
+
+
+def parse_arcstats(data: bytes) -> int:
+    """Read how many bytes ZFS's cache gives back when they are needed; 0 when it does not say."""
+    fields: dict[bytes, int] = {}
+    for line in data.split(b"\n"):
+        words = line.split()
+        if len(words) == 3 and words[0] in {b"size", b"c_min"}:
+            value = integer(words[2])
+            if value is not None and value >= 0:
+                fields[words[0]] = value
+    return max(fields.get(b"size", 0) - fields.get(b"c_min", 0), 0)
 
 
 def parse_meminfo(data: bytes) -> MemorySample | None:

@@ -100,13 +100,19 @@ def choose(lines: list[MountLine], is_folder: Callable[[str], bool]) -> list[Mou
     best: dict[str, MountLine] = {}
     for line in visible.values():
         if _is_disk(line) and (line.root == "/" or line.point == "/" or is_folder(line.point)):
-            other = best.get(line.device)
+            other = best.get(_store(line))
             if other is None or _rank(line) < _rank(other):
-                best[line.device] = line
+                best[_store(line)] = line
     shown = {line.point for line in best.values()}
     if not shown and "/" in visible:
         shown = {"/"}
-    return [Mount(line.point, line.point in shown, _is_remote(line)) for line in visible.values()]
+    return [Mount(line.point, line.point in shown) for line in visible.values()]
+
+
+def _store(line: MountLine) -> str:
+    """Name what a file system takes its space from: its device, or the pool of a ZFS dataset."""
+    # ZFS draws a device number for each dataset, though all share the pool's free space.
+    return line.source.partition("/")[0] if line.type == "zfs" else line.device
 
 
 def _rank(line: MountLine) -> tuple[bool, int, int]:

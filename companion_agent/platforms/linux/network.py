@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
     from companion_agent.platforms.linux.files import Files
 
-# Loopback, the host's ends of containers and virtual machines and the bridges between them,
-# and what some modules bring along unasked. Own bridges, bonds, VLANs and tunnels are shown:
-# the host's addresses are theirs.
-_INTERNAL = re.compile(
-    r"(lo$|veth|docker|hassio|br-|virbr|vnet\d|tap|fwbr|fwln|fwpr|lxc|lxd|incusbr|podman|cni|"
-    r"flannel|cali|cilium|kube-|nodelocaldns|weave|vxlan|ovs-system|ifb|dummy|nlmon|teql|"
-    r"sit0|tunl0|gre0|gretap0|erspan0|ip_vti0|ip6_vti0|ip6tnl0|ip6gre0|p2p-dev-)"
-)
+_LOOPBACK, _ETHERNET = 772, 1  # ARPHRD_*
+_DEVICE_TYPE = re.compile(rb"^DEVTYPE=(\w+)$", re.MULTILINE)
+# Networks between the containers of several hosts; their address is the containers' router.
+_OVERLAYS = frozenset({b"vxlan", b"geneve"})
+# Passes after which interfaces that are not shown are looked at again: they may have got an
+# address.
+_LOOK_AGAIN = 6
 _SIOCGIFADDR = 0x8915
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_GPERMADDR = 0x20
@@ -47,6 +46,17 @@ def parse_net_dev(data: bytes) -> list[tuple[str, int, int]]:
             if received is not None and sent is not None and received >= 0 and sent >= 0:
                 interfaces.append((name.strip().decode("utf-8", "replace"), received, sent))
     return interfaces
+
+
+def parse_default_routes(data: bytes) -> set[str]:
+    """Read which interfaces a default route goes out by, from `/proc/net/route`."""
+    found = set()
+    for line in data.split(b"\n")[1:]:
+        fields = line.split()
+        # Destination and mask, in hex.
+        if len(fields) >= 8 and fields[1] == fields[7] == b"00000000":
+            found.add(fields[0].decode("utf-8", "replace"))
+    return found
 
 
 def parse_if_inet6(data: bytes) -> dict[str, str]:
@@ -77,13 +87,81 @@ class Network:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._socket: socket.socket | None = None
+        self._own: dict[str, bool] = {}
+        self._passes = 0
 
     def counters(self) -> list[InterfaceCounters]:
         """Read the counters of every interface."""
+        found = parse_net_dev(self._files.read("proc/net/dev") or b"")
+        names = [name for name, _, _ in found]
+        self._passes += 1
+        if names != list(self._own) or self._passes > _LOOK_AGAIN:
+            self._passes = 0
+            self._own = self._look(names)
         return [
-            InterfaceCounters(name, received, sent, not _INTERNAL.match(name))
-            for name, received, sent in parse_net_dev(self._files.read("proc/net/dev") or b"")
+            InterfaceCounters(name, received, sent, self._own[name])
+            for name, received, sent in found
         ]
+
+    def _look(self, names: list[str]) -> dict[str, bool]:
+        """Tell which interfaces connect this host, and not a container or virtual machine in it.
+
+        What the kernel knows of them decides, since a name says nothing: a card, and what is
+        stacked on one; tunnels and taps that have an address; what the default route goes out
+        by. Bridges without a card, and the ends of virtual cables, are not the host's. What was
+        shown once stays, with or without an address.
+        """
+        files = self._files
+        cards = {name for name in names if files.exists(f"sys/class/net/{name}/device")}
+        routed = parse_default_routes(files.read("proc/net/route") or b"")
+        ipv6 = parse_if_inet6(files.read("proc/net/if_inet6") or b"")
+        below = {name: self._lower(name) for name in names if name not in cards}
+
+        def on_card(name: str, seen: frozenset[str] = frozenset()) -> bool:
+            return name in cards or any(
+                on_card(lower, seen | {name}) for lower in below.get(name, ()) if lower not in seen
+            )
+
+        def is_own(name: str) -> bool:
+            if name in cards or name in routed or self._own.get(name):
+                return True
+            return self._is_virtual_own(
+                name,
+                on_card=on_card(name),
+                addressed=name in ipv6 or self.ipv4(name) is not None,
+                has_cards=bool(cards),
+            )
+
+        return {name: is_own(name) for name in dict.fromkeys(names)}
+
+    def _is_virtual_own(
+        self, name: str, *, on_card: bool, addressed: bool, has_cards: bool
+    ) -> bool:
+        files, folder = self._files, f"sys/class/net/{name}"
+        kind = files.number(f"{folder}/type")
+        is_bridge = files.exists(f"{folder}/bridge")
+        device_type = _DEVICE_TYPE.search(files.read(f"{folder}/uevent") or b"")
+        if kind == _LOOPBACK or (kind is None and name == "lo"):
+            return False
+        if device_type and device_type[1] in _OVERLAYS:
+            return False
+        if on_card:
+            # A macvlan without an address is a virtual machine's.
+            is_vlan = device_type is not None and device_type[1] == b"vlan"
+            return is_bridge or is_vlan or files.exists(f"{folder}/bonding") or addressed
+        if not addressed or is_bridge or files.exists(f"{folder}/master"):
+            return False
+        if kind not in {None, _ETHERNET}:
+            # The tunnel that a module brings along has neither end.
+            ends = (files.text(f"{folder}/{end}") or "" for end in ("address", "broadcast"))
+            return any(not end or end.strip("0:") for end in ends)
+        # In a container all that there is is the end of a virtual cable.
+        return files.exists(f"{folder}/tun_flags") or not has_cards
+
+    def _lower(self, name: str) -> list[str]:
+        prefix = "lower_"
+        names = self._files.names(f"sys/class/net/{name}")
+        return [one.removeprefix(prefix) for one in names if one.startswith(prefix)]
 
     def links(self, names: Iterable[str]) -> dict[str, Link]:
         """Read the state and addresses of some interfaces."""

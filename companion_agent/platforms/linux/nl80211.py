@@ -21,7 +21,9 @@ _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLM_F_REQUEST, _NLM_F_DUMP = 0x001, 0x300
 _GENL_ID_CTRL, _CTRL_CMD_GETFAMILY, _CTRL_ATTR_FAMILY_ID, _CTRL_ATTR_FAMILY_NAME = 16, 3, 1, 2
 _CMD_GET_INTERFACE, _CMD_GET_STATION = 5, 17
-_ATTR_IFINDEX, _ATTR_STA_INFO, _ATTR_SSID = 3, 21, 52
+_ATTR_IFINDEX, _ATTR_IFTYPE, _ATTR_STA_INFO, _ATTR_SSID = 3, 5, 21, 52
+# NL80211_IFTYPE_STATION and NL80211_IFTYPE_P2P_CLIENT.
+_CLIENTS = frozenset({2, 8})
 _STA_INFO_SIGNAL, _STA_INFO_SIGNAL_AVG = 7, 13
 _HEADER = struct.Struct("=IHHII")
 _GENERIC_HEADER = struct.Struct("=BBH")
@@ -74,6 +76,12 @@ def ssid_of(interface: dict[int, bytes]) -> str | None:
     return name.decode("utf-8", "replace") if name else None
 
 
+def is_client_of(interface: dict[int, bytes]) -> bool:
+    """Tell from an interface's attributes whether it is a client of an access point."""
+    kind = interface.get(_ATTR_IFTYPE, b"")
+    return len(kind) != 4 or struct.unpack("=I", kind)[0] in _CLIENTS
+
+
 def signal_of(station: dict[int, bytes]) -> float | None:
     """Read the signal in dBm from a station's attributes: the smoothed one where there is one."""
     info = attributes(station.get(_ATTR_STA_INFO, b""))
@@ -116,8 +124,13 @@ class Nl80211:
         which = attribute(_ATTR_IFINDEX, struct.pack("=I", index))
         signal = None
         ssid = None
+        is_client = True
         for interface in self._ask(self._family, _CMD_GET_INTERFACE, which, dump=False):
             ssid = ssid_of(interface) or ssid
+            is_client = is_client and is_client_of(interface)
+        if not is_client:
+            # The stations are its clients or its neighbours, and none of them is the network.
+            return ssid, None
         for station in self._ask(self._family, _CMD_GET_STATION, which, dump=True):
             value = signal_of(station)
             signal = value if signal is None else signal

@@ -22,7 +22,7 @@ _AUTHORITY = Target(
 
 
 class NoPolkitError(Exception):
-    """Nothing here can permit anything to anybody but root."""
+    """Nothing here can permit anything to any user but root."""
 
 
 def rule(user: str, actions: Iterable[str]) -> str:
@@ -66,7 +66,7 @@ def missing_polkit(user: str, actions: Iterable[str]) -> Missing:
 
 
 def permitted(bus: Bus, actions: Iterable[str]) -> frozenset[str]:
-    """Ask which actions are permitted to this process without a question to anybody.
+    """Ask which actions are permitted to this process without asking a person.
 
     Raises:
         NoPolkitError: polkit is not installed or does not start.

@@ -15,7 +15,7 @@ from companion_agent.platforms.linux.files import integer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from companion_agent.platforms.base import BatteryState
+    from companion_agent.platforms.base import BatteryState, Wanted
     from companion_agent.platforms.linux.files import Files
 
 _SUPPLIES = "sys/class/power_supply"
@@ -70,10 +70,9 @@ def _level(properties: Mapping[str, str]) -> float | None:
             if now is not None and full:
                 level = now / full * 100
                 break
-    if level is None or level < 0:
-        return None
-    # A worn battery may hold a little more than its last full charge.
-    return min(level, 100) if level <= 110 else None
+    # A battery may hold more than its last full charge, by far after a calibration that failed.
+    # 255 is a byte that nothing has written.
+    return min(level, 100) if level is not None and 0 <= level < 255 else None
 
 
 def _flow(properties: Mapping[str, str]) -> float | None:
@@ -96,7 +95,7 @@ def _signed(flow: float | None, state: BatteryState) -> float | None:
         return flow
     if state == "charging":
         return -flow
-    # Which way a trickle goes nobody says.
+    # Which way a trickle goes is not told.
     return 0.0 if flow < 0.5 else None
 
 
@@ -133,8 +132,8 @@ class Power:
     def __init__(self, files: Files) -> None:
         self._files = files
 
-    def sample(self) -> PowerSample:
-        """Read the batteries and external power.
+    def sample(self, wanted: Wanted) -> PowerSample:
+        """Read the batteries that are wanted by name, and external power.
 
         Batteries of other devices (mice, headsets: scope "Device") are not the host's.
 
@@ -142,8 +141,13 @@ class Power:
             Unavailable: There is no battery.
         """
         batteries = []
+        left_out = False
         plugged: bool | None = None
         for name in self._files.names(_SUPPLIES):
+            # A file that the driver is not asked for, unlike `uevent`.
+            if not wanted(name) and self._files.text(f"{_SUPPLIES}/{name}/type") == "Battery":
+                left_out = True
+                continue
             properties = parse_uevent(self._files.read(f"{_SUPPLIES}/{name}/uevent") or b"")
             # Older kernels leave these two out of uevent.
             kind = properties.get("TYPE") or self._files.text(f"{_SUPPLIES}/{name}/type")
@@ -157,6 +161,6 @@ class Power:
                 # Mains, USB in its many kinds, wireless: any of them will do. 2 is
                 # "online, programmable".
                 plugged = bool(plugged) or properties["ONLINE"] in {"1", "2"}
-        if not batteries:
+        if not batteries and not left_out:
             raise Unavailable("this computer has no battery")
         return PowerSample(tuple(batteries), plugged)

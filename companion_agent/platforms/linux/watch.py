@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-# A system bus comes back with the system, or when somebody restarts it by hand.
+# A system bus comes back with the system, or when it is restarted by hand.
 BACKOFF_FIRST = 1.0
 BACKOFF_MOST = 60.0
 
@@ -90,7 +90,7 @@ class _Known:
 
     @property
     def open(self) -> bool:
-        """Whether whoever comes to this machine can go on in it."""
+        """Whether it can be used without a login or an unlocking."""
         return self.session._replace(locked=self.locked, active=self.active).open
 
     @property
@@ -117,7 +117,7 @@ class LogindWatch(HostWatch):
         self._due = math.inf
         self._failures = 0
         self._complaint = ""
-        self._owner = ""  # logind's unique name; anybody may send signals under another one
+        self._owner = ""  # logind's unique name; any program may send signals under another one
         self._inhibitors: list[int] = []
         self._falling_asleep = False
         self._refused = False  # logind gives no inhibitors
@@ -303,9 +303,9 @@ class LogindWatch(HostWatch):
             self._inhibit()
 
     def _stay_awake(self) -> None:
-        """Take it that a sleep does not come about whose end nobody will tell.
+        """Take it that a sleep whose end will not be told does not come about.
 
-        Not so for shutdown: whoever announced it goes before this machine does.
+        Not so for shutdown: the program that announced it ends before this machine does.
         """
         if self._falling_asleep:
             self._falling_asleep = False
@@ -330,7 +330,7 @@ class LogindWatch(HostWatch):
         if self._asked is not None:
             self._asked.discard(path)
         session = Session.of(properties)
-        # The desktop of a login screen counts as well: it is there, and nobody uses it yet.
+        # The desktop of a login screen counts as well: it is there, and not in use yet.
         self._desktop = self._desktop or session.graphical
         if path in self._sessions or not session.person or session.closing:
             return
@@ -340,7 +340,7 @@ class LogindWatch(HostWatch):
 
     def _forget_session(self, path: str) -> None:
         if self._asked is not None:
-            # Nobody answers any more for one that was still to be looked at.
+            # No answer comes any more for one that was still to be looked at.
             self._asked.discard(path)
         if known := self._sessions.pop(path, None):
             self._happenings.append(Happening("logged_out", known.data))

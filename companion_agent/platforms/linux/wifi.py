@@ -13,6 +13,7 @@ from companion_agent.platforms.base import WifiLink
 from companion_agent.platforms.linux.nl80211 import Nl80211
 
 if TYPE_CHECKING:
+    from companion_agent.platforms.base import Wanted
     from companion_agent.platforms.linux.files import Files
 
 
@@ -37,8 +38,8 @@ class Wifi:
         self._files = files
         self._netlink: Nl80211 | None = None
 
-    def links(self) -> list[WifiLink]:
-        """Read every Wi-Fi interface.
+    def links(self, wanted: Wanted) -> list[WifiLink]:
+        """Read the Wi-Fi interfaces that are wanted by name.
 
         Raises:
             Unavailable: There is none.
@@ -51,7 +52,7 @@ class Wifi:
         ]
         if not names:
             raise Unavailable("this computer has no Wi-Fi interface")
-        return [self._link(name) for name in names]
+        return [self._link(name) for name in names if wanted(name)]
 
     def _link(self, name: str) -> WifiLink:
         index = self._files.number(f"sys/class/net/{name}/ifindex")

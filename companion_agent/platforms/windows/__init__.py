@@ -8,11 +8,11 @@ import platform
 import sys
 from typing import TYPE_CHECKING
 
-from companion_agent.platforms.base import DiskUsage, HostInfo, Mount
-from companion_agent.platforms.psutil import GenericPlatform
+from companion_agent.platforms.base import DiskUsage, HostInfo, Mount, everything
+from companion_agent.platforms.portable import PortablePlatform
 
 if TYPE_CHECKING:
-    from companion_agent.platforms.base import WifiLink
+    from companion_agent.platforms.base import Wanted, WifiLink
 
 _VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _FIRMWARE = r"HARDWARE\DESCRIPTION\System\BIOS"
@@ -25,7 +25,7 @@ _REBOOT = (
 _FIRST_WINDOWS_11 = 22_000
 
 
-class WindowsPlatform(GenericPlatform):
+class WindowsPlatform(PortablePlatform):
     """A Windows machine."""
 
     def host_info(self) -> HostInfo:
@@ -66,11 +66,11 @@ class WindowsPlatform(GenericPlatform):
         """Look for the registry keys that Windows' updates leave."""
         return any(_registry_key_exists(key) for key in _REBOOT)
 
-    def wifi(self) -> list[WifiLink]:
+    def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
         """Ask wlanapi."""
         from companion_agent.platforms.windows.wlanapi import links  # noqa: PLC0415 - its DLL may be absent
 
-        return links()
+        return links(wanted)
 
 
 def _os_name() -> str:

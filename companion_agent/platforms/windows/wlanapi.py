@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
 from companion_agent.platforms.base import WifiLink
+
+if TYPE_CHECKING:
+    from companion_agent.platforms.base import Wanted
 
 _CLIENT_VERSION = 2
 _CURRENT_CONNECTION = 7
@@ -44,8 +48,8 @@ def signal_of(rssi: bytes) -> float | None:
     return float(value) if -120 <= value < 0 else None
 
 
-def links() -> list[WifiLink]:
-    """Read every Wi-Fi interface.
+def links(wanted: Wanted) -> list[WifiLink]:
+    """Read the Wi-Fi interfaces that are wanted by name.
 
     Raises:
         Unavailable: There is none, or the service that knows them does not run.
@@ -68,6 +72,7 @@ def links() -> list[WifiLink]:
                 signal_of(_query(library, handle, guid, _RSSI)),
             )
             for name, guid in found
+            if wanted(name)
         ]
     finally:
         library.WlanCloseHandle(handle, None)

@@ -14,6 +14,7 @@ import math
 import threading
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from companion_agent.errors import PilotError
 from companion_agent.plugins.i2c.settings import Tuning
 from companion_agent.storage.files import (
     make_private_folder,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("companion_agent.plugins")
 
-TUNED_FILE = "tuning.json"
+OVERRIDES_FILE = "tuning.json"
 
 MIN_INTERVAL, MAX_INTERVAL = 1, 86_400
 MAX_AVERAGE = 1_000
@@ -40,7 +41,7 @@ _VERSION = 1
 _FIELDS = {"interval", "average", "offset"}
 
 
-class TunedError(Exception):
+class OverridesError(PilotError):
     """What was changed cannot be read or kept; the text says why and what to do."""
 
 
@@ -81,7 +82,7 @@ class Change:
         return ", ".join(parts)
 
 
-class Tuned:
+class Overrides:
     """The changes of all sensors. Its methods may be called from several threads.
 
     Args:
@@ -89,21 +90,21 @@ class Tuned:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._path = folder / TUNED_FILE if folder else None
+        self._path = folder / OVERRIDES_FILE if folder else None
         self._lock = threading.Lock()
         self._changes: dict[str, Change] = {}
         self._seen: tuple[int, int, int] | None = None
 
     @classmethod
-    def as_of_now(cls, folder: Path) -> Tuned:
+    def as_of_now(cls, folder: Path) -> Overrides:
         """Return what was changed until now, for those who only look.
 
         Raises:
-            TunedError: The file is there, but cannot be used.
+            OverridesError: The file is there, but cannot be used.
         """
-        tuned = cls()
-        tuned._changes = peek(folder)
-        return tuned
+        overrides = cls()
+        overrides._changes = peek(folder)
+        return overrides
 
     def of(self, sensor: str) -> Change:
         """Return what was changed of a sensor."""
@@ -113,7 +114,7 @@ class Tuned:
         """Read the file if it is another than before; tell whether it was.
 
         A damaged file is moved aside and logged: to start from the configuration is better than
-        not to measure, and somebody should know.
+        not to measure.
         """
         with self._lock:
             return self._look()
@@ -122,7 +123,7 @@ class Tuned:
         """Keep a change.
 
         Raises:
-            TunedError: That did not work; what was there before still is.
+            OverridesError: That did not work; what was there before still is.
         """
         with self._lock:
             self._look()
@@ -132,7 +133,7 @@ class Tuned:
         """Let a sensor be as the configuration says again.
 
         Raises:
-            TunedError: That did not work; what was there before still is.
+            OverridesError: That did not work; what was there before still is.
         """
         with self._lock:
             self._look()
@@ -151,7 +152,7 @@ class Tuned:
         self._seen = seen
         try:
             self._changes = peek(self._path.parent)
-        except TunedError as error:
+        except OverridesError as error:
             self._changes = {}
             LOG.warning("i2c: %s; the sensors are as the configuration says", error)
             with suppress(OSError):
@@ -165,7 +166,7 @@ class Tuned:
                 write_private(self._path, dump(changes))
                 status = self._path.stat()
             except OSError as error:
-                raise TunedError(
+                raise OverridesError(
                     f"this cannot be kept in {self._path}: {error.strerror or error}"
                 ) from error
             self._seen = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -174,7 +175,7 @@ class Tuned:
 
 def aside(folder: Path) -> Path:
     """Return where a damaged file is moved to."""
-    return folder / f"{TUNED_FILE}.damaged"
+    return folder / f"{OVERRIDES_FILE}.damaged"
 
 
 def is_aside(folder: Path) -> bool:
@@ -189,19 +190,19 @@ def peek(folder: Path) -> dict[str, Change]:
     """Read what was changed, and change nothing, whatever is found.
 
     Raises:
-        TunedError: The file is there, but cannot be used.
+        OverridesError: The file is there, but cannot be used.
     """
-    path = folder / TUNED_FILE
+    path = folder / OVERRIDES_FILE
     try:
         return parse(read_bytes(path))
     except FileNotFoundError:
         return {}
     except PermissionError as error:
-        raise TunedError(f"{path} may not be read by this user; {AS_ADMINISTRATOR}") from error
+        raise OverridesError(f"{path} may not be read by this user; {AS_ADMINISTRATOR}") from error
     except OSError as error:
-        raise TunedError(f"{path} cannot be read: {error.strerror}") from error
+        raise OverridesError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise TunedError(f"what was changed of sensors ({path}) is damaged: {error}") from error
+        raise OverridesError(f"what was changed of sensors ({path}) is damaged: {error}") from error
 
 
 def dump(changes: Mapping[str, Change]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 from companion_agent.platforms.linux import LinuxPlatform
-from companion_agent.plugins.i2c.collector import I2cCollector
+from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.i2c.settings import (
     I2cConfig,
     Place,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.models import Value
-    from companion_agent.plugins.i2c.overrides import Tuned
+    from companion_agent.plugins.i2c.overrides import Overrides
 
 # What smbus2 speaks to is Linux's own.
 collect_ignore_glob = ["test_*.py"] if sys.platform == "win32" else []
@@ -50,18 +50,18 @@ class Machine:
         return device
 
     def collector(
-        self, *sensors: SensorConfig, tuned: Tuned | None = None, **more: Any
-    ) -> I2cCollector:
+        self, *sensors: SensorConfig, tuned: Overrides | None = None, **more: Any
+    ) -> I2cPlugin:
         config = I2cConfig(sensors, **more)
-        return I2cCollector(self.platform, None, config, self.clock.sleep, self.clock, tuned)
+        return I2cPlugin(self.platform, None, config, self.clock.sleep, self.clock, tuned)
 
-    def read(self, collector: I2cCollector, after: float = 60) -> dict[str, Value]:
+    def read(self, collector: I2cPlugin, after: float = 60) -> dict[str, Value]:
         """Read as the agent does, settled; nothing is left open. Without the settings."""
         values = self.read_all(collector, after)
         settings = settings_of(collector)
         return {key: value for key, value in values.items() if key not in settings}
 
-    def read_all(self, collector: I2cCollector, after: float = 60) -> dict[str, Value]:
+    def read_all(self, collector: I2cPlugin, after: float = 60) -> dict[str, Value]:
         """Read as the agent does, the settings too."""
         self.clock.now += after
         values = collector.collect()
@@ -71,7 +71,7 @@ class Machine:
         return {reading.key: reading.settle(values[reading.key], None) for reading in readings}
 
 
-def settings_of(collector: I2cCollector) -> set[str]:
+def settings_of(collector: I2cPlugin) -> set[str]:
     """Return the keys of the readings that say how sensors are tuned."""
     return {reading.key for reading in collector.readings() if reading.kind.startswith("i2c.")}
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.errors import Unavailable
+from companion_agent.errors import CommandError, Unavailable
 from companion_agent.models import Device
-from companion_agent.plugins.i2c.overrides import Change
-from companion_agent.plugins.runner import Source
+from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.worker import Result
 
 from .conftest import sensor
@@ -332,12 +331,14 @@ def test_tuning_may_change_while_it_works(machine: Machine) -> None:
     collector = machine.collector(sensor("aht20", 0x38))
     machine.read(collector)
 
-    collector.tune("aht20-1-38", Change({"temperature": 1}, interval=5, average=2))
+    collector.run("i2c.aht20-1-38.temperature_offset", {"value": 1})
+    collector.run("i2c.aht20-1-38.interval", {"value": 5})
+    collector.run("i2c.aht20-1-38.average", {"value": 2})
 
     assert collector.pace(60) == 5
     assert machine.read(collector, after=5)["aht20-1-38.temperature"] == 26
-    with pytest.raises(KeyError):
-        collector.tune("aht20-1-39", Change())
+    with pytest.raises(CommandError, match="no sensor aht20-1-39"):
+        collector.run("i2c.aht20-1-39.interval", {"value": 5})
 
 
 # --- As the agent sees it --------------------------------------------------------------------
@@ -366,7 +367,7 @@ def test_what_fails_and_heals_is_logged_once(
 ) -> None:
     caplog.set_level(logging.INFO, "companion_agent.plugins")
     device = machine.plug(0x38, Aht20(machine.clock))
-    source = Source(machine.collector(sensor("aht20", 0x38)), 60)
+    source = CollectorRunner(machine.collector(sensor("aht20", 0x38)), 60)
 
     for absent in (False, True, True, False, False):
         device.absent = absent

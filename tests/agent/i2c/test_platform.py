@@ -10,10 +10,11 @@ import pytest
 
 from companion_agent.errors import Unavailable
 from companion_agent.platforms.i2c import NoAnswerError, StuckBusError
-from companion_agent.platforms.psutil import GenericPlatform
+from companion_agent.platforms.portable import PortablePlatform
 from companion_agent.platforms.windows import WindowsPlatform
-from companion_agent.plugins import create
+from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.i2c.settings import I2cConfig
+from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 
 from .conftest import sensor
 
@@ -25,7 +26,7 @@ CONFIG = I2cConfig((sensor("aht20", 0x38),))
 
 def why(machine: Machine) -> Unavailable:
     with pytest.raises(Unavailable) as caught:
-        create("i2c", machine.platform, sensors=CONFIG).probe()
+        I2cPlugin(machine.platform, config=CONFIG).probe()
     return caught.value
 
 
@@ -62,12 +63,12 @@ def test_no_smbus2(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "pilot-agent[i2c]" in error.hint
 
 
-@pytest.mark.parametrize("platform", [GenericPlatform, WindowsPlatform])
-def test_other_systems(platform: type[GenericPlatform]) -> None:
+@pytest.mark.parametrize("platform", [PortablePlatform, WindowsPlatform])
+def test_other_systems(platform: type[PortablePlatform]) -> None:
     with pytest.raises(Unavailable, match="does not tell what hangs on an I²C bus"):
-        create("i2c", platform(), sensors=CONFIG).probe()
+        I2cPlugin(platform(), config=CONFIG).probe()
     with pytest.raises(Unavailable, match="not a Raspberry Pi"):
-        create("rpi", platform()).probe()
+        RaspberryPiPlugin(platform()).probe()
 
 
 @pytest.mark.parametrize(

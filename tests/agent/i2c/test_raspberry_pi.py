@@ -10,7 +10,7 @@ import pytest
 
 from companion_agent.errors import Unavailable
 from companion_agent.platforms.linux import raspberry_pi
-from companion_agent.plugins.raspberry_pi import RaspberryPiCollector
+from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
 
@@ -34,13 +34,13 @@ def pi(tmp_path: Path) -> Machine:
 
 
 @pytest.fixture
-def collector(pi: Machine) -> RaspberryPiCollector:
-    collector = RaspberryPiCollector(pi)
+def collector(pi: Machine) -> RaspberryPiPlugin:
+    collector = RaspberryPiPlugin(pi)
     collector.probe()
     return collector
 
 
-def test_all_is_well_now_whatever_was_before(collector: RaspberryPiCollector) -> None:
+def test_all_is_well_now_whatever_was_before(collector: RaspberryPiPlugin) -> None:
     assert collector.collect() == FINE
     assert [reading.key for reading in collector.readings()] == list(FINE)
 
@@ -56,21 +56,21 @@ def test_all_is_well_now_whatever_was_before(collector: RaspberryPiCollector) ->
     ],
 )
 def test_what_is_so_now(
-    pi: Machine, collector: RaspberryPiCollector, bits: str, flags: set[str]
+    pi: Machine, collector: RaspberryPiPlugin, bits: str, flags: set[str]
 ) -> None:
     pi.write(FIRMWARE, f"{bits}\n")
 
     assert {name for name, value in collector.collect().items() if value} >= flags
 
 
-def test_what_came_and_went_between_two_reads(pi: Machine, collector: RaspberryPiCollector) -> None:
+def test_what_came_and_went_between_two_reads(pi: Machine, collector: RaspberryPiPlugin) -> None:
     pi.write(FIRMWARE, "d0000\n")
 
     assert collector.collect() == FINE | {"soft_temperature_limit": True}
     assert collector.collect() == FINE
 
 
-def test_the_kernel_s_alarm_counts_too(pi: Machine, collector: RaspberryPiCollector) -> None:
+def test_the_kernel_s_alarm_counts_too(pi: Machine, collector: RaspberryPiPlugin) -> None:
     pi.write(ALARM, "1\n")
 
     assert collector.collect() == FINE | {"under_voltage": True}
@@ -84,24 +84,24 @@ def test_the_firmware_of_a_pi_5(pi: Machine) -> None:
     link = pi.root / "sys/bus/platform/drivers/raspberrypi-firmware/soc@107c000000:firmware"
     link.symlink_to(pi.root / node)
 
-    assert RaspberryPiCollector(pi).collect() == FINE | {"under_voltage": True}
+    assert RaspberryPiPlugin(pi).collect() == FINE | {"under_voltage": True}
 
 
 def test_where_only_vcgencmd_tells(pi: Machine) -> None:
     pi.remove(FIRMWARE)
     pi._pi.ask = lambda: "throttled=0x50005\n"
 
-    assert RaspberryPiCollector(pi).collect() == FINE | {"under_voltage": True, "throttled": True}
+    assert RaspberryPiPlugin(pi).collect() == FINE | {"under_voltage": True, "throttled": True}
 
 
 def test_where_only_the_voltage_is_known(pi: Machine) -> None:
     pi.remove(FIRMWARE)
 
-    assert RaspberryPiCollector(pi).collect() == {"under_voltage": False}
+    assert RaspberryPiPlugin(pi).collect() == {"under_voltage": False}
 
 
 def test_a_read_that_fails_once_takes_no_reading_away(
-    pi: Machine, collector: RaspberryPiCollector
+    pi: Machine, collector: RaspberryPiPlugin
 ) -> None:
     pi.remove(FIRMWARE)
 
@@ -114,13 +114,13 @@ def test_where_nothing_tells(pi: Machine) -> None:
     pi.remove(ALARM)
 
     with pytest.raises(Unavailable, match="neither the kernel nor vcgencmd") as caught:
-        RaspberryPiCollector(pi).probe()
+        RaspberryPiPlugin(pi).probe()
     assert "group 'video'" in caught.value.hint
 
 
 def test_another_computer(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="not a Raspberry Pi"):
-        RaspberryPiCollector(build("thinkpad", tmp_path)).probe()
+        RaspberryPiPlugin(build("thinkpad", tmp_path)).probe()
 
 
 @pytest.mark.parametrize("text", ["", "x", "throttled=", "123456789", "-1", None])

@@ -14,16 +14,15 @@ from companion_agent.announcement import describe_command
 from companion_agent.cli import doctor, main
 from companion_agent.config.settings import Broker, Config
 from companion_agent.errors import CommandError
-from companion_agent.plugins.agent import Counters
-from companion_agent.plugins.i2c.commands import I2cCommands
+from companion_agent.models import Counters
 from companion_agent.plugins.i2c.drivers import DRIVERS
 from companion_agent.plugins.i2c.overrides import (
     Change,
-    Tuned,
-    TunedError,
+    Overrides,
+    OverridesError,
     peek,
 )
-from companion_agent.plugins.runner import Source
+from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.protocol.announce import command_fields
 from companion_agent.security.authorizer import check_arguments
 from companion_agent.security.key_store import Controller as Known, TrustStore
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.models import Value
-    from companion_agent.plugins.i2c.collector import I2cCollector
+    from companion_agent.plugins.i2c.plugin import I2cPlugin
 
     from .conftest import Machine
 
@@ -53,25 +52,24 @@ def aht20(machine: Machine) -> Aht20:
 
 
 @pytest.fixture
-def make(machine: Machine, aht20: Aht20, tmp_path: Path) -> Callable[..., I2cCollector]:
+def make(machine: Machine, aht20: Aht20, tmp_path: Path) -> Callable[..., I2cPlugin]:
     """Return what starts the agent's collector, once and again."""
 
-    def make(**more: Any) -> I2cCollector:
-        tuned = Tuned(tmp_path / "state")
+    def make(**more: Any) -> I2cPlugin:
+        tuned = Overrides(tmp_path / "state")
         return machine.collector(sensor("aht20", 0x38, **more), tuned=tuned)
 
     return make
 
 
-def tune(collector: I2cCollector, setting: str, value: float) -> None:
+def tune(collector: I2cPlugin, setting: str, value: float) -> None:
     """Do what the command of a setting does once it has passed all checks."""
-    group = I2cCommands(collector.platform, collector)
     key = f"i2c.{AHT20}.{setting}"
-    [command] = [command for command in group.probe() if command.key == key]
-    group.run(key, check_arguments(command.args, {"value": value}))
+    [command] = [command for command in collector.commands() if command.key == key]
+    collector.run(key, check_arguments(command.args, {"value": value}))
 
 
-def settings(machine: Machine, collector: I2cCollector) -> dict[str, Value]:
+def settings(machine: Machine, collector: I2cPlugin) -> dict[str, Value]:
     """Return how the sensor says that it is tuned."""
     values = machine.read_all(collector)
     names = ("interval", "average", "temperature_offset", "humidity_offset")
@@ -81,12 +79,11 @@ def settings(machine: Machine, collector: I2cCollector) -> dict[str, Value]:
 # --- What can be set -------------------------------------------------------------------------
 
 
-def test_a_setting_is_a_command_with_a_reading(make: Callable[..., I2cCollector]) -> None:
+def test_a_setting_is_a_command_with_a_reading(make: Callable[..., I2cPlugin]) -> None:
     collector = make()
-    group = I2cCommands(collector.platform, collector)
 
     described = {
-        command.key: command_fields(describe_command(command)) for command in group.probe()
+        command.key: command_fields(describe_command(command)) for command in collector.commands()
     }
 
     assert list(described) == [
@@ -115,10 +112,8 @@ def test_everything_that_is_measured_has_an_offset(machine: Machine) -> None:
         *(sensor(kind, driver.addresses[0]) for kind, driver in DRIVERS.items() if kind != "aht21")
     )
 
-    group = I2cCommands(machine.platform, collector)
-
     announced = {f"i2c.{reading.key}" for reading in collector.readings()}
-    states = {command.state for command in group.probe()}
+    states = {command.state for command in collector.commands()}
     assert states == {key for key in announced if key.endswith(("interval", "average", "_offset"))}
 
 
@@ -133,7 +128,7 @@ def test_everything_that_is_measured_has_an_offset(machine: Machine) -> None:
     ],
 )
 def test_what_cannot_be_set(
-    make: Callable[..., I2cCollector], setting: str, value: float, words: str
+    make: Callable[..., I2cPlugin], setting: str, value: float, words: str
 ) -> None:
     with pytest.raises(CommandError) as caught:
         tune(make(), setting, value)
@@ -141,25 +136,25 @@ def test_what_cannot_be_set(
     assert (caught.value.reason, caught.value.detail) == ("bad_arguments", words)
 
 
-def test_a_value_has_to_be_given(make: Callable[..., I2cCollector]) -> None:
-    command = I2cCommands(make().platform, make()).probe()[0]
+def test_a_value_has_to_be_given(make: Callable[..., I2cPlugin]) -> None:
+    command = make().commands()[0]
 
     with pytest.raises(CommandError, match="value is missing"):
         check_arguments(command.args, {})
 
 
-def test_a_sensor_that_has_gone(make: Callable[..., I2cCollector]) -> None:
-    group = I2cCommands(make().platform, make())
+def test_a_sensor_that_has_gone(make: Callable[..., I2cPlugin]) -> None:
+    collector = make()
 
     with pytest.raises(CommandError, match="no sensor sht3x-1-44 any more"):
-        group.run("i2c.sht3x-1-44.interval", {"value": 10})
+        collector.run("i2c.sht3x-1-44.interval", {"value": 10})
 
 
 # --- What comes of it ------------------------------------------------------------------------
 
 
 def test_an_offset_counts_from_the_next_reading_on(
-    make: Callable[..., I2cCollector], machine: Machine
+    make: Callable[..., I2cPlugin], machine: Machine
 ) -> None:
     collector = make(offsets={"temperature": -0.5, "humidity": 2})
     machine.read(collector)
@@ -174,7 +169,7 @@ def test_an_offset_counts_from_the_next_reading_on(
     assert settings(machine, collector)["temperature_offset"] == 0.3
 
 
-def test_a_mean_of_fewer(make: Callable[..., I2cCollector], machine: Machine, aht20: Aht20) -> None:
+def test_a_mean_of_fewer(make: Callable[..., I2cPlugin], machine: Machine, aht20: Aht20) -> None:
     collector = make(average=3)
     for celsius in (20, 22, 27):
         aht20.celsius = celsius
@@ -186,9 +181,9 @@ def test_a_mean_of_fewer(make: Callable[..., I2cCollector], machine: Machine, ah
 
 
 def test_a_shorter_interval_counts_at_once(
-    make: Callable[..., I2cCollector], machine: Machine, aht20: Aht20
+    make: Callable[..., I2cPlugin], machine: Machine, aht20: Aht20
 ) -> None:
-    source = Source(make(interval=300), 60)
+    source = CollectorRunner(make(interval=300), 60)
     read(source, machine)
     assert source.report.interval == 300
 
@@ -201,11 +196,11 @@ def test_a_shorter_interval_counts_at_once(
     assert source.values[f"{AHT20}.interval"] == 60
 
 
-def tune_source(source: Source, setting: str, value: float) -> None:
+def tune_source(source: CollectorRunner, setting: str, value: float) -> None:
     tune(source.collector, setting, value)  # type: ignore[arg-type]
 
 
-def read(source: Source, machine: Machine, after: float = 0) -> None:
+def read(source: CollectorRunner, machine: Machine, after: float = 0) -> None:
     machine.clock.now += after
     job = source.job()
     source.take(Result(job.name, job.run()))
@@ -213,21 +208,21 @@ def read(source: Source, machine: Machine, after: float = 0) -> None:
 
 def test_a_sensor_that_was_looked_for_is_tuned_too(machine: Machine, tmp_path: Path) -> None:
     machine.plug(0x76, Bosch(machine.clock, 0x60, CALIBRATION, RAW))
-    tuned = Tuned(tmp_path)
+    tuned = Overrides(tmp_path)
     tuned.add("bme280-1-76", Change({"pressure": 10}, interval=10))
     collector = machine.collector(scan=True, tuned=tuned)
     collector.probe()
 
     assert collector.pace(60) == 10
     assert machine.read(collector)["bme280-1-76.pressure"] == pytest.approx(1016.53)
-    assert len(I2cCommands(machine.platform, collector).probe()) == 6
+    assert len(collector.commands()) == 6
 
 
 # --- It is kept, and can be taken back -------------------------------------------------------
 
 
 def test_it_outlasts_a_restart_and_wins_over_the_configuration(
-    make: Callable[..., I2cCollector], machine: Machine, tmp_path: Path
+    make: Callable[..., I2cPlugin], machine: Machine, tmp_path: Path
 ) -> None:
     before = make()
     tune(before, "interval", 300)
@@ -248,24 +243,24 @@ def test_it_outlasts_a_restart_and_wins_over_the_configuration(
     }
 
 
-def test_an_offset_of_nothing_wins_too(make: Callable[..., I2cCollector], machine: Machine) -> None:
+def test_an_offset_of_nothing_wins_too(make: Callable[..., I2cPlugin], machine: Machine) -> None:
     tune(make(), "temperature_offset", 0)
 
     assert settings(machine, make(offsets={"temperature": 5}))["temperature_offset"] == 0
 
 
-def test_reset(make: Callable[..., I2cCollector], machine: Machine, tmp_path: Path) -> None:
+def test_reset(make: Callable[..., I2cPlugin], machine: Machine, tmp_path: Path) -> None:
     collector = make(interval=10)
     tune(collector, "interval", 300)
 
-    I2cCommands(machine.platform, collector).run(f"i2c.{AHT20}.reset_tuning", {})
+    collector.run(f"i2c.{AHT20}.reset_tuning", {})
 
     assert settings(machine, collector)["interval"] == 10
     assert peek(tmp_path / "state") == {}
 
 
 def test_reset_from_the_command_line_while_the_agent_works(
-    make: Callable[..., I2cCollector],
+    make: Callable[..., I2cPlugin],
     machine: Machine,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -306,7 +301,7 @@ def test_reset_from_the_command_line_while_the_agent_works(
     ],
 )
 def test_a_damaged_file_is_moved_aside(
-    make: Callable[..., I2cCollector],
+    make: Callable[..., I2cPlugin],
     machine: Machine,
     tmp_path: Path,
     content: bytes,
@@ -326,7 +321,7 @@ def test_a_damaged_file_is_moved_aside(
 
 
 def test_what_cannot_be_kept_is_not_done(
-    make: Callable[..., I2cCollector], machine: Machine, tmp_path: Path
+    make: Callable[..., I2cPlugin], machine: Machine, tmp_path: Path
 ) -> None:
     collector = make()
     (tmp_path / "state").touch()
@@ -341,7 +336,7 @@ def test_what_cannot_be_kept_is_not_done(
 def test_a_file_that_may_not_be_read_is_no_secret(tmp_path: Path) -> None:
     (tmp_path / "tuning.json").mkdir()
 
-    with pytest.raises(TunedError, match="cannot be read"):
+    with pytest.raises(OverridesError, match="cannot be read"):
         peek(tmp_path)
 
 
@@ -350,7 +345,7 @@ def test_a_file_that_may_not_be_read_is_no_secret(tmp_path: Path) -> None:
 
 @pytest.fixture
 def running(
-    make: Callable[..., I2cCollector], tmp_path: Path, house: House, mosquitto: Mosquitto
+    make: Callable[..., I2cPlugin], tmp_path: Path, house: House, mosquitto: Mosquitto
 ) -> Iterator[Controller]:
     """Return the controller of an agent that runs, and reads every hour."""
     home = Controller(counter=int(time.time() * 1000))
@@ -360,11 +355,11 @@ def running(
     agent = Agent(
         Config((mosquitto.broker(),), folder),
         FakePlatform(),  # type: ignore[arg-type]
-        [Source(collector, 60)],
+        [CollectorRunner(collector, 60)],
         HOST,
         "5e551017bbbbbbbb",
         Counters(),
-        groups=[I2cCommands(collector.platform, collector)],
+        groups=[collector],
     )
     thread = threading.Thread(target=agent.run)
     thread.start()
@@ -385,7 +380,7 @@ def test_what_was_set_is_announced_and_read_at_once(running: Controller, house: 
     house.wait_for("state/i2c", b'"aht20-1-38.interval":300')
 
 
-def test_doctor_says_what_was_changed(make: Callable[..., I2cCollector], tmp_path: Path) -> None:
+def test_doctor_says_what_was_changed(make: Callable[..., I2cPlugin], tmp_path: Path) -> None:
     config = Config((Broker("localhost"),), tmp_path / "state")
     assert list(doctor._check_tuning(config)) == []
     tune(make(), "interval", 300)

@@ -19,9 +19,9 @@ from companion_agent.cli.migrate.mapping import (
 )
 from companion_agent.config import ConfigError, Mistake
 from companion_agent.platforms.control import PowerAction, SessionAction
-from companion_agent.plugins import COLLECTORS
-from companion_agent.plugins.power import PowerCommands
-from companion_agent.plugins.session_commands import SessionCommands
+from companion_agent.plugins import registry
+from companion_agent.plugins.power import PowerPlugin
+from companion_agent.plugins.session import SessionPlugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,12 +228,12 @@ def test_a_unit_is_told_from_an_environment_file(mistakes: Callable[..., list[st
 
 
 def test_what_the_tables_name_is_there() -> None:
-    names = {f"{PowerCommands.name}.{one}" for one in PowerAction.__args__}  # type: ignore[attr-defined]
-    names |= {f"{SessionCommands.name}.{one}" for one in SessionAction.__args__}  # type: ignore[attr-defined]
+    names = {f"{PowerPlugin.name}.{one}" for one in PowerAction.__args__}  # type: ignore[attr-defined]
+    names |= {f"{SessionPlugin.name}.{one}" for one in SessionAction.__args__}  # type: ignore[attr-defined]
     named = {name for keys in COMMANDS.values() for name in keys}
 
     assert {name for name in named if "*" not in name} <= names
-    assert set(SENSORS.values()) <= COLLECTORS.keys()
+    assert set(SENSORS.values()) <= registry.collectors().keys()
 
 
 @pytest.mark.parametrize(

@@ -180,9 +180,9 @@ class TestTheMachineAtHand:
             Nl80211()
 
     def test_psutil_says_the_same(self) -> None:
-        from companion_agent.platforms.psutil import GenericPlatform
+        from companion_agent.platforms.portable import PortablePlatform
 
-        linux, generic = platforms.current(), GenericPlatform()
+        linux, generic = platforms.current(), PortablePlatform()
 
         assert linux.memory().total == generic.memory().total
         assert abs(linux.memory().available - generic.memory().available) < 256 * 1024 * 1024

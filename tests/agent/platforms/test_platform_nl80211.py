@@ -19,7 +19,8 @@ class Kernel:
 
     Attributes:
         ssid: The network that interface 3 is in; `None` while it is not connected.
-        signal: Its signal in dBm.
+        signal: Its signal in dBm; an access point's is its first client's.
+        kind: The type of the interface: 2 for a client, 3 for an access point.
         opened: How often a socket was opened.
         refuses: Error number that requests about Wi-Fi are answered with; 0 for none.
     """
@@ -27,6 +28,7 @@ class Kernel:
     def __init__(self) -> None:
         self.ssid: bytes | None = b"Homenet"
         self.signal = -52
+        self.kind = 2
         self.opened = 0
         self.refuses = 0
         self._answers: list[bytes] = []
@@ -57,7 +59,8 @@ class Kernel:
         elif payload[0] == 5:
             assert attributes == {3: struct.pack("=I", 3)}
             name = b"" if self.ssid is None else nl80211.attribute(52, self.ssid)
-            self._say(FAMILY, sequence, nl80211.attribute(4, b"wlan0\0") + name)
+            kind = nl80211.attribute(5, struct.pack("=I", self.kind))
+            self._say(FAMILY, sequence, nl80211.attribute(4, b"wlan0\0") + kind + name)
         elif payload[0] == 17:
             if self.ssid is not None:
                 info = nl80211.attribute(13, struct.pack("b", self.signal))
@@ -91,6 +94,13 @@ def test_an_interface_that_is_not_connected(kernel: Kernel) -> None:
     kernel.ssid = None
 
     assert nl80211.Nl80211().link(3) == (None, None)
+
+
+@pytest.mark.parametrize("kind", [pytest.param(3, id="access point"), pytest.param(7, id="mesh")])
+def test_the_signal_of_others_is_not_the_interface_s(kernel: Kernel, kind: int) -> None:
+    kernel.kind = kind
+
+    assert nl80211.Nl80211().link(3) == ("Homenet", None)
 
 
 def test_a_refusal_is_an_error(kernel: Kernel) -> None:

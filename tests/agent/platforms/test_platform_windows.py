@@ -8,10 +8,13 @@ import psutil
 import pytest
 
 from companion_agent.errors import Unavailable
-from companion_agent.platforms import psutil as generic, windows
-from companion_agent.platforms.psutil import GenericPlatform
+from companion_agent.platforms import portable, windows
+from companion_agent.platforms.portable import PortablePlatform
 from companion_agent.platforms.windows import WindowsPlatform
-from companion_agent.plugins import create
+from companion_agent.plugins.disk import DiskPlugin
+from companion_agent.plugins.fan import FanPlugin
+from companion_agent.plugins.temperature import TemperaturePlugin
+from companion_agent.plugins.wifi import WifiPlugin
 
 Battery = SimpleNamespace
 
@@ -44,7 +47,7 @@ def drives(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_drives_are_named_by_their_letter(drives: list[str]) -> None:
-    collector = create("disk", WindowsPlatform())
+    collector = DiskPlugin(WindowsPlatform())
     collector.probe()
 
     values = collector.collect()
@@ -81,7 +84,7 @@ def test_swap_space_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(psutil, "swap_memory", fail)
 
-    assert GenericPlatform().memory().swap_total == 0
+    assert PortablePlatform().memory().swap_total == 0
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ def test_psutil_s_battery(
 ) -> None:
     monkeypatch.setattr(psutil, "sensors_battery", lambda: battery, raising=False)
 
-    sample = GenericPlatform().power()
+    sample = PortablePlatform().power()
 
     assert sample.plugged is battery.power_plugged
     assert sample.batteries[0].state == state
@@ -107,9 +110,9 @@ def test_psutil_s_battery(
 
 
 def test_a_system_without_sensors_says_so() -> None:
-    for name in ("temperature", "fan", "wifi"):
+    for plugin in (TemperaturePlugin, FanPlugin, WifiPlugin):
         with pytest.raises(Unavailable, match="does not tell"):
-            create(name, GenericPlatform()).probe()
+            plugin(PortablePlatform()).probe()
 
 
 def test_an_interface_has_its_state_and_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,8 +134,8 @@ def test_an_interface_has_its_state_and_addresses(monkeypatch: pytest.MonkeyPatc
         },
     )
 
-    link = GenericPlatform().links(["Wi-Fi", "Gone"])
+    link = PortablePlatform().links(["Wi-Fi", "Gone"])
 
     assert link["Wi-Fi"] == (True, "192.0.2.5", "2001:db8::1")
     assert link["Gone"] == (None, None, None)
-    assert generic._hardware_addresses() == ("00:00:5e:00:53:01",)
+    assert portable._hardware_addresses() == ("00:00:5e:00:53:01",)

@@ -10,10 +10,9 @@ from companion_agent.errors import CommandError, Unavailable
 from companion_agent.models import Missing
 from companion_agent.platforms.linux import LinuxPlatform
 from companion_agent.platforms.linux.logind import LogindControl, polkit_actions
-from companion_agent.platforms.psutil import GenericPlatform
-from companion_agent.plugins.power import PowerCommands
-from companion_agent.plugins.session import SessionCollector
-from companion_agent.plugins.session_commands import SessionCommands
+from companion_agent.platforms.portable import PortablePlatform
+from companion_agent.plugins.power import PowerPlugin
+from companion_agent.plugins.session import SessionPlugin
 
 from .played import LOGIND, MANAGER, Logind, Polkit, SystemBus
 
@@ -289,8 +288,8 @@ def test_lock_without_permission(logind: Logind, control: LogindControl) -> None
 def test_groups(logind: Logind) -> None:
     logind.add_session("1", 1000, "anna")
     platform = LinuxPlatform()
-    power, session = PowerCommands(platform), SessionCommands(platform)
-    keys = {command.key: command for command in (*power.probe(), *session.probe())}
+    power, session = PowerPlugin(platform), SessionPlugin(platform)
+    keys = {command.key: command for command in (*power.commands(), *session.commands())}
     assert set(keys) == {*(f"power.{action}" for action in ALL), "session.lock", "session.log_out"}
     assert keys["power.shutdown"].args["delay"].unit == "seconds"
     assert not keys["power.cancel"].args
@@ -316,7 +315,7 @@ def test_a_probe_is_cheap(logind: Logind, polkit: Polkit, control: LogindControl
 def test_the_lock_is_asked_of_logind_where_nobody_listens(logind: Logind) -> None:
     """As in `pilot-agent read`, and in the first second of the service."""
     platform = LinuxPlatform()
-    collector = SessionCollector(platform)
+    collector = SessionPlugin(platform)
     with pytest.raises(Unavailable, match="no desktop"):
         collector.probe()
     greeter = logind.add_session("c1", 120, "gdm", Class="greeter")
@@ -332,9 +331,9 @@ def test_the_lock_is_asked_of_logind_where_nobody_listens(logind: Logind) -> Non
 
 def test_without_logind_there_is_no_lock(bus: SystemBus) -> None:
     with pytest.raises(Unavailable, match="logind"):
-        SessionCollector(LinuxPlatform()).probe()
+        SessionPlugin(LinuxPlatform()).probe()
 
 
 def test_elsewhere_there_is_no_lock() -> None:
     with pytest.raises(Unavailable, match="does not tell whether it is locked"):
-        SessionCollector(GenericPlatform()).probe()
+        SessionPlugin(PortablePlatform()).probe()

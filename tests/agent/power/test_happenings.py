@@ -17,10 +17,10 @@ import pytest
 from companion_agent.agent import Agent
 from companion_agent.config.settings import Broker, Config
 from companion_agent.host_events import EVENTS, Happenings
+from companion_agent.models import Counters
 from companion_agent.mqtt.connection import State
 from companion_agent.platforms.control import Happening, HostWatch
-from companion_agent.plugins.agent import Counters
-from companion_agent.plugins.runner import Source
+from companion_agent.plugins.runner import CollectorRunner
 
 from ..bench import (  # noqa: TID252
     HOST,
@@ -102,7 +102,7 @@ class Host:
         self.agent = Agent(
             Config(brokers=(mosquitto.broker(),), state_dir=folder),
             self.platform,  # type: ignore[arg-type]
-            [Source(self.collector, 3600), Source(self.session, 3600)],
+            [CollectorRunner(self.collector, 3600), CollectorRunner(self.session, 3600)],
             HOST,
             "5e551017aaaaaaaa",
             self.counts,

@@ -9,7 +9,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from companion_agent.models import Argument, Command, Missing
-from companion_agent.plugins.base import CommandGroup
+from companion_agent.plugins.base import CommandProvider
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.envelope import seal
 from companion_agent.protocol.pairing import Transcript, confirmation, pairing_secret
@@ -118,7 +118,7 @@ class PairingController:
         return bool(result["confirm"] == confirmation(self.secret, "host", self.transcript))
 
 
-class Power(CommandGroup):
+class Power(CommandProvider):
     """Commands that only count what they were asked to do."""
 
     name: ClassVar[str] = "power"
@@ -127,7 +127,7 @@ class Power(CommandGroup):
         self.done: list[tuple[str, Mapping[str, Any]]] = []
         self.error: Exception | None = None
 
-    def probe(self) -> Sequence[Command]:
+    def commands(self) -> Sequence[Command]:
         delay = Argument("seconds", 0, 3600, 0)
         return [
             Command("power.shutdown", {"delay": delay}),
@@ -178,7 +178,7 @@ class World:
             clock=self.clock,
             monotonic=self.clock,
         )
-        self.dispatcher.offer({self.power: self.power.probe()})
+        self.dispatcher.offer({self.power: self.power.commands()})
 
     def send(self, key: str, payload: bytes, *, retained: bool = False) -> None:
         """Deliver a message and let the worker do what comes of it."""

@@ -13,8 +13,8 @@ from companion_agent.agent import Agent
 from companion_agent.cli import pair
 from companion_agent.config.settings import Config
 from companion_agent.ipc.server import LocalClient
-from companion_agent.plugins.agent import Counters
-from companion_agent.plugins.runner import Source
+from companion_agent.models import Counters
+from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.protocol.envelope import seal
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.security.policy import Policy
@@ -43,7 +43,10 @@ class Running:
         self.agent = Agent(
             config,
             FakePlatform(),  # type: ignore[arg-type]
-            [Source(FakeCollector(), 3600), Source(FakeCollector("session", locked=True), 3600)],
+            [
+                CollectorRunner(FakeCollector(), 3600),
+                CollectorRunner(FakeCollector("session", locked=True), 3600),
+            ],
             HOST,
             session,
             self.counts,
@@ -250,8 +253,8 @@ def test_a_permission_that_is_given_later_is_noticed(
 ) -> None:
     running = start()
     assert running.call("power.reboot")["reason"] == "not_permitted"
-    allowed = [command for command in running.power.probe() if not command.missing]
-    monkeypatch.setattr(running.power, "probe", lambda: allowed)
+    allowed = [command for command in running.power.commands() if not command.missing]
+    monkeypatch.setattr(running.power, "commands", lambda: allowed)
     assert running.call("power.reboot")["reason"] == "not_permitted"
     # The refusal itself had the system asked again.
     deadline = time.monotonic() + 20

@@ -326,7 +326,7 @@ def test_policy(policy: Policy, allowed: set[str]) -> None:
 
 
 def test_the_first_cooldown_that_matches_counts(world: World) -> None:
-    command = world.power.probe()[2]
+    command = world.power.commands()[2]
     assert Policy().cooldown_of(command) == 30
     assert Policy(cooldown={"*.suspend": 5, "power.*": 60}).cooldown_of(command) == 5
     assert Policy(cooldown={"power.*": 0, "power.suspend": 5}).cooldown_of(command) == 0
@@ -349,12 +349,23 @@ def test_the_announce_lists_what_may_be_called(tmp_path: Path) -> None:
 def test_more_commands_than_a_reader_takes_are_not_announced(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = World(tmp_path, Policy(deny=["many.denied*"]))
-    many = [Command(f"many.n{number}") for number in range(203)]
-    world.dispatcher.offer({world.power: [*many, Command("many.denied")]})
+    world = World(tmp_path, Policy(deny=["power.denied*"]))
+    many = [Command(f"power.n{number}") for number in range(203)]
+    world.dispatcher.offer({world.power: [*many, Command("power.denied")]})
 
     assert list(world.dispatcher.announced()) == [command.key for command in many[:200]]
     assert caplog.messages == ["3 commands are not announced: they are too many"]
+
+
+def test_a_plug_in_offers_no_command_of_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path)
+
+    world.dispatcher.offer({world.power: [Command("power.suspend"), Command("session.lock")]})
+
+    assert [one.key for one in world.dispatcher.announced()] == ["power.suspend"]
+    assert "session.lock" in caplog.text
 
 
 @given(

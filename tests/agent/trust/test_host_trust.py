@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.config.settings import Broker, Config
-from companion_agent.plugins.agent import Counters
+from companion_agent.models import Counters
 from companion_agent.security.host_trust import COMMAND_LIMIT, HostTrust
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.security.start_counter import next_start
@@ -141,7 +141,7 @@ def test_what_the_system_permits_is_asked_every_minute(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert len(loop.trust.offer["commands"]) == 4
-    monkeypatch.setattr(loop.group, "probe", list)
+    monkeypatch.setattr(loop.group, "commands", list)
     assert loop.trust.deadline() == loop.clock.now + 60
     loop.clock.now += 60
     loop.until(lambda: loop.trust.offer["commands"] == {})

@@ -18,7 +18,7 @@ import pytest
 
 from companion_agent import __version__
 from companion_agent.errors import CommandError, Unavailable
-from companion_agent.plugins.agent_commands import AgentCommands
+from companion_agent.plugins.agent import AgentPlugin
 from companion_agent.protocol.announce import update_fields
 from companion_agent.updates import subprocess_main, updater as module
 from companion_agent.updates.launcher import Launched
@@ -462,13 +462,13 @@ def test_an_agent_that_cannot_says_why(
     with pytest.raises(CommandError, match="cannot be updated"):
         host.updater.ask("99.0.0")
     with pytest.raises(Unavailable):
-        AgentCommands(None, host.updater).probe()  # type: ignore[arg-type]
+        AgentPlugin(None, updater=host.updater).commands()  # type: ignore[arg-type]
 
 
 def test_the_command_asks(host: Host, maker: Maker) -> None:
     maker.make("99.0.0")
-    commands = AgentCommands(None, host.updater)  # type: ignore[arg-type]
-    (command,) = commands.probe()
+    commands = AgentPlugin(None, updater=host.updater)  # type: ignore[arg-type]
+    (command,) = commands.commands()
     assert command.key == "agent.update"
 
     commands.run(command.key, {"version": "99.0.0", "url": ""})

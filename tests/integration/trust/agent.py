@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pytest_homeassistant_custom_component.common import async_fire_mqtt_message
 
 from companion_agent.models import Argument, Command, Missing
-from companion_agent.plugins.base import CommandGroup
+from companion_agent.plugins.base import CommandProvider
 from companion_agent.protocol.announce import command_fields
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.pairing import HostPairing
@@ -89,7 +89,7 @@ class Bus:
         ]
 
 
-class Power(CommandGroup):
+class Power(CommandProvider):
     """Commands that only count what they were asked to do."""
 
     name: ClassVar[str] = "power"
@@ -100,7 +100,7 @@ class Power(CommandGroup):
         self.error: Exception | None = None
         self.missing: Missing | None = Missing("polkit", FIX)
 
-    def probe(self) -> Sequence[Command]:
+    def commands(self) -> Sequence[Command]:
         """Offer what an ordinary machine can do."""
         delay = {"delay": Argument("seconds", 0, 3600, 0)}
         return [
@@ -108,8 +108,6 @@ class Power(CommandGroup):
             Command("power.reboot", delay, self.missing),
             Command("power.suspend", cooldown=30),
             Command("power.cancel"),
-            Command("session.lock"),
-            Command("audio.beep"),
         ]
 
     def run(self, key: str, args: Mapping[str, Any]) -> None:
@@ -117,6 +115,24 @@ class Power(CommandGroup):
         self.done.append((key, args))
         if self.error:
             raise self.error
+
+
+class OtherDomain(CommandProvider):
+    """A command of another domain of the same machine, counted where the others are."""
+
+    def __init__(self, key: str, power: Power) -> None:
+        """Offer one command."""
+        self.name = key.partition(".")[0]  # type: ignore[misc]
+        self._key = key
+        self._power = power
+
+    def commands(self) -> Sequence[Command]:
+        """Offer it."""
+        return [Command(self._key)]
+
+    def run(self, key: str, args: Mapping[str, Any]) -> None:
+        """Do nothing, or fail."""
+        self._power.run(key, args)
 
 
 class Agent:
@@ -160,7 +176,8 @@ class Agent:
             clock=self.now,
             monotonic=time,
         )
-        self.dispatcher.offer({self.power: self.power.probe()})
+        others = [OtherDomain(key, self.power) for key in ("session.lock", "audio.beep")]
+        self.dispatcher.offer({one: one.commands() for one in (self.power, *others)})
 
     def now(self) -> float:
         """Return what this host's clock shows."""

@@ -86,7 +86,7 @@ async def house(
     """Return what calls are about: a host with a room sensor, and a second host."""
     assert await async_setup_component(hass, "homeassistant", {})
     tuning = Tuning(bus)
-    agent.dispatcher.offer({agent.power: agent.power.probe(), tuning: tuning.probe()})
+    agent.dispatcher.offer({agent.power: agent.power.commands(), tuning: tuning.commands()})
     agent.announced["readings"].append({"key": "i2c.aht20-1-38.interval", "kind": "i2c.interval"})
     agent.announced["readings"][-1]["device"] = "aht20-1-38"
     agent.announce()

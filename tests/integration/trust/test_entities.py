@@ -119,7 +119,7 @@ async def test_a_missing_permission_is_a_repair_that_heals(
     ]
 
     agent.power.missing = None
-    agent.dispatcher.offer({agent.power: agent.power.probe()})
+    agent.dispatcher.offer({agent.power: agent.power.commands()})
     agent.announce()
     await hass.async_block_till_done()
     assert permissions(issue_registry) == []

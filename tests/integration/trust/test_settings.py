@@ -9,7 +9,7 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
 from companion_agent.models import Argument, Command
-from companion_agent.plugins.base import CommandGroup
+from companion_agent.plugins.base import CommandProvider
 
 from ..conftest import HOST_ID  # noqa: TID252
 from .agent import BASE, Agent, Bus
@@ -30,7 +30,7 @@ OFFSET = "number.aht20_temperature_offset"
 RESET = "button.aht20_reset_settings"
 
 
-class Tuning(CommandGroup):
+class Tuning(CommandProvider):
     """Settings of a sensor, kept in a dictionary."""
 
     name: ClassVar[str] = "i2c"
@@ -42,7 +42,7 @@ class Tuning(CommandGroup):
         self.maximum = 86_400
         self.measured: float | None = 21.4
 
-    def probe(self) -> Sequence[Command]:
+    def commands(self) -> Sequence[Command]:
         """Offer what the agent offers of a sensor."""
         limits = {
             "interval": Argument("seconds", 1, self.maximum, step=1),
@@ -97,7 +97,7 @@ async def tuning(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus
     """Return the settings of the paired host's sensor."""
     tuning = Tuning(bus)
     agent.announced["readings"] = tuning.readings()
-    agent.dispatcher.offer({agent.power: agent.power.probe(), tuning: tuning.probe()})
+    agent.dispatcher.offer({agent.power: agent.power.commands(), tuning: tuning.commands()})
     agent.announce()
     tuning.say()
     await hass.async_block_till_done()
@@ -166,7 +166,7 @@ async def test_a_value_out_of_range(hass: HomeAssistant, tuning: Tuning, agent: 
         await set_value(hass, INTERVAL, 86_401)
 
     tuning.maximum = 100
-    agent.dispatcher.offer({tuning: tuning.probe()})
+    agent.dispatcher.offer({tuning: tuning.commands()})
     with pytest.raises(ServiceValidationError, match="value is not 1 to 100 seconds"):
         await set_value(hass, INTERVAL, 300)
     assert state_of(hass, INTERVAL) == "60"
@@ -175,7 +175,7 @@ async def test_a_value_out_of_range(hass: HomeAssistant, tuning: Tuning, agent: 
 async def test_other_limits_are_followed(hass: HomeAssistant, tuning: Tuning, agent: Agent) -> None:
     """The entity stays the same."""
     tuning.maximum = 100
-    agent.dispatcher.offer({tuning: tuning.probe()})
+    agent.dispatcher.offer({tuning: tuning.commands()})
     agent.announce()
     await hass.async_block_till_done()
 

@@ -15,8 +15,8 @@ import pytest
 
 from companion_agent.errors import CommandError
 from companion_agent.models import Command, TextArgument
-from companion_agent.plugins.agent_commands import AgentCommands
-from companion_agent.plugins.base import CommandGroup
+from companion_agent.plugins.agent import AgentPlugin
+from companion_agent.plugins.base import CommandProvider
 from custom_components.pilot import bundled_release
 from custom_components.pilot.protocol.announce import parse_announce
 from custom_components.pilot.protocol.errors import ProtocolError
@@ -41,17 +41,17 @@ NEWER = "0.2.0"
 FOLDER: dict[str, Any] = {"source": "folder"}
 
 
-class Updates(CommandGroup):
+class Updates(CommandProvider):
     """Takes orders to update, and does nothing about them."""
 
-    name: ClassVar[str] = AgentCommands.name
+    name: ClassVar[str] = AgentPlugin.name
 
     def __init__(self) -> None:
         """Start without an order."""
         self.asked = asyncio.Queue[Mapping[str, Any]]()
         self.error: CommandError | None = None
 
-    def probe(self) -> Sequence[Command]:
+    def commands(self) -> Sequence[Command]:
         """Offer what an agent offers that can be updated."""
         text = TextArgument(longest=512, default="")
         return [Command("agent.update", {"version": text, "url": text})]
@@ -92,7 +92,7 @@ async def updates(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) ->
     """Return what a host has that can be updated."""
     await hass.config.async_update(internal_url="http://192.0.2.1:8123")
     updates = Updates()
-    agent.dispatcher.offer({agent.power: agent.power.probe(), updates: updates.probe()})
+    agent.dispatcher.offer({agent.power: agent.power.commands(), updates: updates.commands()})
     return updates
 
 

@@ -1,7 +1,7 @@
 """Sensors on an I²C bus, one driver for each, written from its data sheet.
 
 Drivers know registers and nothing else: which sensors there are, how often they are read and what
-becomes of their values is the business of `companion_agent.plugins.i2c.collector`.
+becomes of their values is the business of `companion_agent.plugins.i2c.plugin`.
 """
 
 from __future__ import annotations

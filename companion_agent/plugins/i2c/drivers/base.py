@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from companion_agent.errors import PilotError
+
 if TYPE_CHECKING:
     from companion_agent.plugins.i2c.bus import Link
     from companion_agent.plugins.i2c.settings import SensorConfig
@@ -15,7 +17,7 @@ T = TypeVar("T")
 Steps = Generator[float, None, T]
 """Work at a sensor that has to wait: yields seconds, returns its outcome.
 
-Waiting is whoever's who runs it, so that all sensors convert at the same time and the waiting can
+Waiting is left to what runs it, so that all sensors convert at the same time and the waiting can
 be bounded. `companion_agent.plugins.i2c.scheduler` does.
 """
 
@@ -23,7 +25,7 @@ Values = Mapping[str, float]
 """Values by quantity, in the units of the catalogue in `docs/protocol.md`."""
 
 
-class SensorError(Exception):
+class SensorError(PilotError):
     """A sensor did not do what its data sheet says; the text says what."""
 
 
@@ -43,7 +45,7 @@ class OutOfRangeError(SensorError):
     """The value is none that the sensor can measure."""
 
 
-class NotYet(Exception):  # noqa: N818 - a finding, not a mistake
+class NotYet(PilotError):  # noqa: N818 - a finding, not a mistake
     """There is no new value yet, as is to be expected."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.plugins.i2c.drivers.base import Driver, checked
+from companion_agent.plugins.i2c.drivers.base import Driver, OutOfRangeError, checked
 
 if TYPE_CHECKING:
     from companion_agent.plugins.i2c.bus import Link
@@ -43,5 +43,12 @@ class Bh1750(Driver):
 
 
 def decode(data: bytes) -> Values:
-    """Read 16 bits of 1/1.2 lx each; lx."""
+    """Read 16 bits of 1/1.2 lx each; lx.
+
+    Raises:
+        OutOfRangeError: All bits are set: it is brighter than the sensor can tell, or it has lost
+            its supply, and the lines rest where their resistors pull them.
+    """
+    if data == b"\xff\xff":
+        raise OutOfRangeError("all bits are set: too bright, or without supply")
     return checked(_RANGES, {"illuminance": int.from_bytes(data) / 1.2})

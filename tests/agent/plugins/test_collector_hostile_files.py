@@ -10,7 +10,7 @@ from machines import MACHINES, Machine, build
 import pytest
 
 from companion_agent.errors import Unavailable
-from companion_agent.plugins import COLLECTORS, create
+from companion_agent.plugins import registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,8 +70,8 @@ def test_files_that_vanish_between_two_passes(name: str, tmp_path: Path) -> None
     """Take one file away at a time from collectors at work."""
     host = build(name, tmp_path)
     working = []
-    for collector_name in COLLECTORS:
-        collector = create(collector_name, host)
+    for plugin in registry.collectors().values():
+        collector = plugin(host)
         try:
             collector.probe()
             working.append(collector)

@@ -34,7 +34,7 @@ def machine(tmp_path: Path) -> MachineOf:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Stop the clock that rates are measured by."""
     clock = Clock()
-    for module in ("_rates", "cpu"):
+    for module in ("rates", "cpu"):
         monkeypatch.setattr(f"companion_agent.plugins.{module}.monotonic", lambda: clock.now)
     return clock
 

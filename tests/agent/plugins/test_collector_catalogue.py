@@ -11,8 +11,8 @@ import pytest
 from companion_agent import platforms
 from companion_agent.errors import Unavailable
 from companion_agent.platforms.linux import LinuxPlatform
-from companion_agent.platforms.psutil import GenericPlatform
-from companion_agent.plugins import COLLECTORS, create
+from companion_agent.platforms.portable import PortablePlatform
+from companion_agent.plugins import registry
 from companion_agent.protocol.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def test_the_machine_at_hand_keeps_to_the_catalogue() -> None:
 
 
 def test_psutil_keeps_to_the_catalogue() -> None:
-    kinds = check_platform(GenericPlatform())
+    kinds = check_platform(PortablePlatform())
 
     assert {"cpu.percent", "memory.used", "disk.free", "system.started", "agent.memory"} <= kinds
 
@@ -49,13 +49,14 @@ def test_collectors_stand_in_the_order_of_the_catalogue() -> None:
     )
 
     # The kinds of room sensors are not called after who reads them.
-    assert [name for name in COLLECTORS if name != "i2c"] == order
+    assert [name for name in registry.collectors() if name != "i2c"] == order
 
 
 def test_a_host_without_anything_has_reasons(tmp_path: Path) -> None:
     platform = LinuxPlatform(tmp_path)
 
-    for name in set(COLLECTORS) - {"system", "agent", "wifi"}:
+    collectors = registry.collectors()
+    for name in collectors.keys() - {"system", "agent", "wifi"}:
         with pytest.raises(Unavailable) as caught:
-            create(name, platform).probe()
+            collectors[name](platform).probe()
         assert caught.value.reason

@@ -24,12 +24,13 @@ from companion_agent.platforms.base import (
     Mount,
     Platform,
     PowerSample,
+    everything,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from companion_agent.platforms.base import BatteryState
+    from companion_agent.platforms.base import BatteryState, Wanted
 
 _INTERNAL = re.compile(
     r"lo\d*$|Loopback|vEthernet|.*\* \d+$|gif\d|stf\d|awdl\d|llw\d|anpi\d|ap\d|bridge\d|utun\d|"
@@ -44,7 +45,7 @@ if sys.platform == "win32":
     _COUNTED_TWICE |= {"interrupt", "dpc"}
 
 
-class GenericPlatform(Platform):
+class PortablePlatform(Platform):
     """A system of which only psutil knows more than the standard library."""
 
     def host_info(self) -> HostInfo:
@@ -147,7 +148,7 @@ class GenericPlatform(Platform):
             )
         return links
 
-    def power(self) -> PowerSample:
+    def power(self, wanted: Wanted = everything) -> PowerSample:
         """Read the battery; psutil knows one, and not what flows."""
         sensor = getattr(psutil, "sensors_battery", None)
         found = sensor() if sensor else None
@@ -167,7 +168,7 @@ class GenericPlatform(Platform):
             time_left=seconds if state == "discharging" else None,
             reports_time=True,
         )
-        return PowerSample((battery,), found.power_plugged)
+        return PowerSample((battery,) if wanted(battery.name) else (), found.power_plugged)
 
     def started(self) -> float:
         """Return when the system started."""

@@ -10,10 +10,10 @@ import pytest
 
 from companion_agent import platforms
 from companion_agent.errors import Unavailable
-from companion_agent.models import Selection
-from companion_agent.plugins import COLLECTORS, Counters, create
-from companion_agent.plugins.system import SystemCollector
-from companion_agent.plugins.wifi import WifiCollector
+from companion_agent.models import Counters, Selection
+from companion_agent.plugins.agent import AgentPlugin
+from companion_agent.plugins.system import SystemPlugin
+from companion_agent.plugins.wifi import WifiPlugin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def set_clock(root: Path, started: int) -> None:
 
 
 def test_a_laptop_s_system(machine: MachineOf, screen: ScreenOf) -> None:
-    assert screen(SystemCollector(machine("thinkpad"))).look() == {
+    assert screen(SystemPlugin(machine("thinkpad"))).look() == {
         "started": "2020-11-14T01:23:19+00:00",
         "users": 1,
         "processes": 3,
@@ -43,7 +43,7 @@ def test_the_start_does_not_jitter_with_the_clock(
     machine: MachineOf, screen: ScreenOf, tmp_path: Path
 ) -> None:
     host = machine("thinkpad")
-    shown = screen(SystemCollector(host))
+    shown = screen(SystemPlugin(host))
     before = shown.look()["started"]
     set_clock(tmp_path, 1_605_317_004)
 
@@ -51,7 +51,7 @@ def test_the_start_does_not_jitter_with_the_clock(
 
 
 def test_the_start_is_the_same_for_every_start_of_the_agent(screen: ScreenOf) -> None:
-    starts = {screen(SystemCollector(platforms.current())).look()["started"] for _ in range(50)}
+    starts = {screen(SystemPlugin(platforms.current())).look()["started"] for _ in range(50)}
 
     assert len(starts) == 1
 
@@ -61,7 +61,7 @@ def test_a_clock_that_was_wrong_is_put_right(
 ) -> None:
     host = machine("raspberry-pi")
     set_clock(tmp_path, 0)
-    shown = screen(SystemCollector(host))
+    shown = screen(SystemPlugin(host))
     assert shown.look()["started"] == "1970-01-01T00:00:00+00:00"
     set_clock(tmp_path, 1_699_395_200)
 
@@ -69,7 +69,7 @@ def test_a_clock_that_was_wrong_is_put_right(
 
 
 def test_the_machine_at_hand_started_in_the_past(screen: ScreenOf) -> None:
-    seen = screen(SystemCollector(platforms.current())).look()
+    seen = screen(SystemPlugin(platforms.current())).look()
 
     assert datetime(2000, 1, 1, tzinfo=UTC) < datetime.fromisoformat(seen["started"])
     assert datetime.fromisoformat(seen["started"]) < datetime.now(UTC)
@@ -89,7 +89,7 @@ def test_people_are_counted_once(
 ) -> None:
     monkeypatch.setattr("companion_agent.platforms.linux.system.ARCH", "x86_64")
 
-    assert screen(SystemCollector(machine(name))).look()["users"] == people
+    assert screen(SystemPlugin(machine(name))).look()["users"] == people
 
 
 @pytest.mark.parametrize(
@@ -102,25 +102,25 @@ def test_people_are_counted_once(
     ],
 )
 def test_a_reboot_waits(machine: MachineOf, screen: ScreenOf, name: str, pending: bool) -> None:
-    assert screen(SystemCollector(machine(name))).look()["pending_reboot"] is pending
+    assert screen(SystemPlugin(machine(name))).look()["pending_reboot"] is pending
 
 
 def test_a_kernel_of_another_flavour_is_not_newer(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("raspberry-pi")
     host.remove("lib/modules/6.6.51+rpt-rpi-v8")
 
-    assert screen(SystemCollector(host)).look()["pending_reboot"] is False
+    assert screen(SystemPlugin(host)).look()["pending_reboot"] is False
 
 
 def test_the_running_kernel_was_removed(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("raspberry-pi")
     host.remove("lib/modules/6.6.31+rpt-rpi-v8")
 
-    assert screen(SystemCollector(host)).look()["pending_reboot"] is True
+    assert screen(SystemPlugin(host)).look()["pending_reboot"] is True
 
 
 def test_a_container_knows_less(machine: MachineOf, screen: ScreenOf) -> None:
-    assert set(screen(SystemCollector(machine("container"))).look()) == {
+    assert set(screen(SystemPlugin(machine("container"))).look()) == {
         "started",
         "processes",
         "os",
@@ -129,7 +129,7 @@ def test_a_container_knows_less(machine: MachineOf, screen: ScreenOf) -> None:
 
 
 def test_wifi_is_asked_by_netlink(machine: MachineOf, screen: ScreenOf) -> None:
-    assert screen(WifiCollector(machine("thinkpad"))).look() == {
+    assert screen(WifiPlugin(machine("thinkpad"))).look() == {
         "wlp0s20f3.ssid": "Homenet",
         "wlp0s20f3.signal": -52,
     }
@@ -137,14 +137,14 @@ def test_wifi_is_asked_by_netlink(machine: MachineOf, screen: ScreenOf) -> None:
 
 def test_wifi_that_is_not_connected(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("thinkpad")
-    shown = screen(WifiCollector(host))
+    shown = screen(WifiPlugin(host))
     host.connect(3, None, None)
 
     assert shown.look() == {"wlp0s20f3.ssid": None, "wlp0s20f3.signal": None}
 
 
 def test_without_netlink_the_signal_is_read_from_proc(machine: MachineOf, screen: ScreenOf) -> None:
-    assert screen(WifiCollector(machine("raspberry-pi"))).look() == {
+    assert screen(WifiPlugin(machine("raspberry-pi"))).look() == {
         "wlan0.ssid": None,
         "wlan0.signal": -47,
     }
@@ -152,7 +152,7 @@ def test_without_netlink_the_signal_is_read_from_proc(machine: MachineOf, screen
 
 def test_a_flutter_of_the_signal_is_no_change(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("thinkpad")
-    shown = screen(WifiCollector(host))
+    shown = screen(WifiPlugin(host))
     shown.look()
     host.connect(3, "Homenet", -54.0)
 
@@ -161,17 +161,17 @@ def test_a_flutter_of_the_signal_is_no_change(machine: MachineOf, screen: Screen
 
 def test_no_wifi(machine: MachineOf) -> None:
     with pytest.raises(Unavailable, match="Wi-Fi"):
-        WifiCollector(machine("server")).probe()
+        WifiPlugin(machine("server")).probe()
 
 
 def test_no_wifi_selected(machine: MachineOf) -> None:
     with pytest.raises(Unavailable, match="selected"):
-        WifiCollector(machine("thinkpad"), Selection(exclude=("wl*",))).probe()
+        WifiPlugin(machine("thinkpad"), Selection(exclude=("wl*",))).probe()
 
 
 def test_the_agent_reports_what_it_counts(screen: ScreenOf) -> None:
     counters = Counters()
-    shown = screen(create("agent", platforms.current(), counters=counters))
+    shown = screen(AgentPlugin(platforms.current(), counters=counters))
     counters.reconnects += 2
     counters.dropped_messages += 1
 
@@ -184,5 +184,4 @@ def test_the_agent_reports_what_it_counts(screen: ScreenOf) -> None:
 
 
 def test_the_agent_s_collector_is_made_like_the_others() -> None:
-    assert create("agent", platforms.current()).collect()["reconnects"] == 0
-    assert COLLECTORS["agent"](platforms.current()).collect()["reconnects"] == 0
+    assert AgentPlugin(platforms.current()).collect()["reconnects"] == 0

@@ -8,9 +8,9 @@ import pytest
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Selection
-from companion_agent.plugins._rates import Rates
-from companion_agent.plugins.disk_io import DiskIoCollector
-from companion_agent.plugins.network import NetworkCollector
+from companion_agent.plugins.disk_io import DiskIoPlugin
+from companion_agent.plugins.network import NetworkPlugin
+from companion_agent.plugins.rates import Rates
 
 if TYPE_CHECKING:
     from typing import Any
@@ -79,7 +79,7 @@ def test_a_disk_is_read_in_sectors_of_512_bytes(
     machine: MachineOf, screen: ScreenOf, clock: Clock
 ) -> None:
     host = machine("raspberry-pi")
-    shown = screen(DiskIoCollector(host))
+    shown = screen(DiskIoPlugin(host))
     clock.forward(10)
     host.change(
         DISKSTATS, "3400000 200000 90000 60000 2800000", "3420000 200000 90000 60000 2802000"
@@ -103,25 +103,25 @@ def test_a_disk_is_read_in_sectors_of_512_bytes(
 def test_disks_are_whole_ones(
     machine: MachineOf, screen: ScreenOf, name: str, expected: Any
 ) -> None:
-    assert of(screen(DiskIoCollector(machine(name)))) == expected
+    assert of(screen(DiskIoPlugin(machine(name)))) == expected
 
 
 def test_volumes_are_included_by_their_lasting_name(machine: MachineOf, screen: ScreenOf) -> None:
     selection = Selection(include=("pve-vm*",))
 
-    assert of(screen(DiskIoCollector(machine("server"), selection))) == ["pve-vm--100--disk--0"]
+    assert of(screen(DiskIoPlugin(machine("server"), selection))) == ["pve-vm--100--disk--0"]
 
 
 def test_a_container_has_no_disks(machine: MachineOf) -> None:
     with pytest.raises(Unavailable, match="no disk"):
-        DiskIoCollector(machine("container")).probe()
+        DiskIoPlugin(machine("container")).probe()
 
 
 def test_an_interface_reports_rates_totals_state_and_addresses(
     machine: MachineOf, screen: ScreenOf, clock: Clock
 ) -> None:
     host = machine("thinkpad")
-    shown = screen(NetworkCollector(host))
+    shown = screen(NetworkPlugin(host))
     clock.forward(10)
     host.change(NET_DEV, "5368709120 4200000", "5368809120 4200100")
 
@@ -150,18 +150,92 @@ def test_an_interface_reports_rates_totals_state_and_addresses(
 def test_interfaces_are_the_hosts_own(
     machine: MachineOf, screen: ScreenOf, name: str, expected: Any
 ) -> None:
-    assert of(screen(NetworkCollector(machine(name)))) == expected
+    assert of(screen(NetworkPlugin(machine(name)))) == expected
+
+
+ETHERNET, TUNNEL, IPIP = "1", "65534", "768"
+
+
+@pytest.mark.parametrize(
+    ("facts", "address", "shown"),
+    [
+        pytest.param({"type": ETHERNET}, "192.168.7.1", False, id="the end of a virtual cable"),
+        pytest.param({"type": ETHERNET, "bridge/": ""}, "172.17.0.1", False, id="containers"),
+        pytest.param({"type": ETHERNET, "bridge/": "", "lower_eth0": ""}, "", True, id="LAN"),
+        pytest.param({"type": ETHERNET, "bonding/": "", "lower_eth0": ""}, "", True, id="bond"),
+        pytest.param(
+            {"type": ETHERNET, "uevent": "DEVTYPE=vlan", "lower_eth0": ""}, "", True, id="VLAN"
+        ),
+        pytest.param({"type": ETHERNET, "lower_eth0": ""}, "", False, id="macvlan of a machine"),
+        pytest.param({"type": ETHERNET, "lower_eth0": ""}, "192.0.2.9", True, id="own macvlan"),
+        pytest.param(
+            {"type": ETHERNET, "uevent": "INTERFACE=new\nDEVTYPE=vxlan\n", "lower_eth0": ""},
+            "10.244.0.0",
+            False,
+            id="containers of several hosts",
+        ),
+        pytest.param({"type": TUNNEL}, "192.0.2.9", True, id="a tunnel"),
+        pytest.param({"type": TUNNEL}, "", False, id="a tunnel that is not up"),
+        pytest.param(
+            {"type": ETHERNET, "tun_flags": "0x1002"}, "192.0.2.9", True, id="a tap for a VPN"
+        ),
+        pytest.param(
+            {"type": ETHERNET, "tun_flags": "0x1002", "master": ""}, "", False, id="a machine's tap"
+        ),
+        pytest.param(
+            {"type": IPIP, "address": "00:00:00:00", "broadcast": "00:00:00:00"},
+            "10.244.0.1",
+            False,
+            id="the module's own tunnel",
+        ),
+    ],
+)
+def test_what_the_kernel_knows_of_an_interface_decides(
+    machine: MachineOf, screen: ScreenOf, facts: dict[str, str], address: str, shown: bool
+) -> None:
+    host = machine("raspberry-pi")
+    for name, content in facts.items():
+        host.write(f"sys/class/net/new/{name}{'x' if name.endswith('/') else ''}", content)
+    text = (host.root / NET_DEV).read_text()
+    host.write(NET_DEV, text + "   new: 5000 50 0 0 0 0 0 0 6000 60 0 0 0 0 0 0\n")
+    if address:
+        host.answer("ipv4", "new", address)
+
+    assert ("new" in of(screen(NetworkPlugin(host)))) is shown
+
+
+def test_what_the_default_route_goes_out_by_is_the_host_s(
+    machine: MachineOf, screen: ScreenOf
+) -> None:
+    host = machine("thinkpad")
+    host.write(
+        "proc/net/route",
+        "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
+        "podman0 00000000 0102000A 0003 0 0 100 00000000 0 0 0\n",
+    )
+
+    assert "podman0" in of(screen(NetworkPlugin(host)))
+
+
+def test_an_interface_stays_when_its_address_goes(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("amd-desktop")
+    shown = screen(NetworkPlugin(host))
+    host._addresses.clear()
+    for _ in range(10):
+        shown.look()
+
+    assert of(shown) == ["enp5s0", "wg0"]
 
 
 def test_include_brings_an_interface_back(machine: MachineOf, screen: ScreenOf) -> None:
-    shown = screen(NetworkCollector(machine("server"), Selection(include=("tap*", "eno1"))))
+    shown = screen(NetworkPlugin(machine("server"), Selection(include=("tap*", "eno1"))))
 
     assert of(shown) == ["eno1", "tap100i0"]
 
 
 def test_a_tunnel_without_a_state_has_its_carrier(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("amd-desktop")
-    shown = screen(NetworkCollector(host))
+    shown = screen(NetworkPlugin(host))
     assert shown.look()["wg0.connected"] is True
     host.fail("sys/class/net/wg0/carrier")
 
@@ -172,7 +246,7 @@ def test_an_interface_is_made_anew_between_two_readings(
     machine: MachineOf, screen: ScreenOf, clock: Clock
 ) -> None:
     host = machine("container")
-    shown = screen(NetworkCollector(host))
+    shown = screen(NetworkPlugin(host))
     clock.forward(10)
     host.change(NET_DEV, "eth0:   50000 ", "eth0:   100 ")
 
@@ -184,7 +258,7 @@ def test_an_interface_is_made_anew_between_two_readings(
 
 def test_an_interface_goes(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("amd-desktop")
-    shown = screen(NetworkCollector(host))
+    shown = screen(NetworkPlugin(host))
     text = (host.root / NET_DEV).read_text()
     host.write(
         NET_DEV, "".join(line for line in text.splitlines(keepends=True) if "wg0" not in line)
@@ -197,12 +271,12 @@ def test_a_number_beyond_the_protocol_is_not_sent(machine: MachineOf, screen: Sc
     host = machine("container")
     host.change(NET_DEV, "eth0:   50000 ", f"eth0: {10**16} ")
 
-    assert screen(NetworkCollector(host)).look()["eth0.received"] is None
+    assert screen(NetworkPlugin(host)).look()["eth0.received"] is None
 
 
 def test_chatter_is_no_change(machine: MachineOf, screen: ScreenOf, clock: Clock) -> None:
     host = machine("container")
-    shown = screen(NetworkCollector(host))
+    shown = screen(NetworkPlugin(host))
     clock.forward(10)
     before = dict(shown.look())
     clock.forward(10)

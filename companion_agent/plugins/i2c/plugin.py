@@ -1,32 +1,30 @@
-"""Sensors on the I²C buses: room climate, light, air and power."""
+"""Sensors on the I²C buses: room climate, light, air and power, and how they are tuned."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from math import fsum
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from companion_agent.errors import Unavailable
-from companion_agent.models import (
-    Device,
-    Reading,
-    Selection,
-    Value,
-)
+from companion_agent.errors import CommandError, Unavailable
+from companion_agent.models import Command, Device, Reading, Selection, Value
 from companion_agent.platforms.i2c import StuckBusError
-from companion_agent.plugins.base import Collector
-from companion_agent.plugins.i2c import scan, scheduler
+from companion_agent.plugins.base import Collector, CommandProvider
+from companion_agent.plugins.i2c import scan, scheduler, tuning
 from companion_agent.plugins.i2c.bus import Bus, Link
 from companion_agent.plugins.i2c.drivers import DRIVERS
 from companion_agent.plugins.i2c.drivers.base import NotYet, SensorError
-from companion_agent.plugins.i2c.overrides import Change, Tuned
+from companion_agent.plugins.i2c.overrides import Overrides, OverridesError
 from companion_agent.plugins.i2c.settings import I2cConfig, SensorConfig
+from companion_agent.plugins.i2c.tuning import offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Self
 
     from companion_agent.platforms.base import Platform
+    from companion_agent.plugins.base import PluginContext
     from companion_agent.plugins.i2c.drivers.base import Driver, Steps, Values
     from companion_agent.plugins.i2c.settings import Place
 
@@ -37,7 +35,7 @@ _SEARCH_LIMIT = 2.0
 _SEARCH_INTERVAL = 600.0
 # A bit that fell over is right the next time; a sensor that was just plugged in needs a moment.
 _PAUSES = (0.02, 0.1)
-# Ticks of the agent's clock come a little early or late; nobody's turn shall be put off for that.
+# Ticks of the agent's clock come a little early or late; that puts off no sensor's turn.
 _EARLY = 0.1
 
 # Resolution and dead-band: what the sensors resolve, and what they flicker by.
@@ -59,8 +57,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 }
 
 
-class I2cCollector(Collector):
-    """Reads the sensors that the configuration names, and those that it lets look for.
+class I2cPlugin(Collector, CommandProvider):
+    """Reads and tunes the sensors that the configuration names, and those that it lets look for.
 
     Args:
         platform: The operating system.
@@ -68,7 +66,7 @@ class I2cCollector(Collector):
         config: The sensors.
         sleep: Waits for some seconds.
         clock: Monotonic seconds.
-        tuned: What was changed of the sensors from Home Assistant.
+        overrides: What was changed of the sensors from Home Assistant.
     """
 
     name: ClassVar[str] = "i2c"
@@ -81,21 +79,25 @@ class I2cCollector(Collector):
         config: I2cConfig | None = None,
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
-        tuned: Tuned | None = None,
+        overrides: Overrides | None = None,
     ) -> None:
         super().__init__(platform, selection)
         self._config = config or I2cConfig()
-        self._tuned = tuned or Tuned()
+        self._overrides = overrides or Overrides()
         self._sleep = sleep
         self._clock = clock
         self._usual: float = self.interval
         self._searched: float | None = None
         self._sensors: dict[Place, _Sensor] = {}
-        self._readings: tuple[Reading, ...] = ()
-        self._tuned.look()
+        self._overrides.look()
         for sensor in self._config.sensors:
             self._sensors[sensor.place] = self._make(sensor)
         self._describe()
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make it with the sensors that the configuration names, and what was changed of them."""
+        return cls(context.platform, context.selection, context.i2c, overrides=context.overrides)
 
     def pace(self, interval: float) -> float:
         """Return the shortest interval of all sensors."""
@@ -103,43 +105,32 @@ class I2cCollector(Collector):
         sensors = self._sensors.values()
         return min((sensor.tuning.interval or interval for sensor in sensors), default=interval)
 
-    def tunable(self) -> Mapping[str, tuple[str, ...]]:
-        """List the sensors that are known by now, and what each measures; from any thread."""
-        return {sensor.id: tuple(sensor.driver.ranges) for sensor in self._sensors.values()}
+    def commands(self) -> Sequence[Command]:
+        """List the settings of the sensors that are known by now."""
+        return [
+            command
+            for sensor in self._sensors.values()
+            for command in tuning.commands(self.name, sensor.id, sensor.driver.ranges)
+        ]
 
-    def tune(self, device: str, change: Change) -> None:
-        """Change what is done with a sensor's values, from the next reading on, for good.
-
-        May be called while the worker reads; whoever does has it read again.
-
-        Raises:
-            KeyError: There is no such sensor.
-            TunedError: It cannot be kept; nothing has changed.
-        """
-        sensor = self._by_id(device)
-        self._tuned.add(device, change)
-        sensor.retune(self._tuned)
-
-    def reset_tuning(self, device: str) -> None:
-        """Let a sensor be as the configuration says again.
-
-        Raises:
-            KeyError: There is no such sensor.
-            TunedError: It cannot be kept; nothing has changed.
-        """
-        sensor = self._by_id(device)
-        self._tuned.remove(device)
-        sensor.retune(self._tuned)
-
-    def _by_id(self, device: str) -> _Sensor:
-        for sensor in self._sensors.values():
-            if sensor.id == device:
-                return sensor
-        raise KeyError(device)
+    def run(self, key: str, args: Mapping[str, Any]) -> None:
+        """Change what is done with a sensor's values, from the next reading on, for good."""
+        _, device, setting = key.split(".")
+        sensor = next((one for one in self._sensors.values() if one.id == device), None)
+        if sensor is None:
+            raise CommandError("failed", f"there is no sensor {device} any more")
+        try:
+            if setting == tuning.RESET:
+                self._overrides.remove(device)
+            else:
+                self._overrides.add(device, tuning.change(setting, args["value"]))
+        except OverridesError as error:
+            raise CommandError("failed", str(error)) from error
+        sensor.retune(self._overrides)
 
     def _make(self, config: SensorConfig) -> _Sensor:
         sensor = _Sensor(config)
-        sensor.retune(self._tuned)
+        sensor.retune(self._overrides)
         return sensor
 
     def probe(self) -> None:
@@ -169,10 +160,6 @@ class I2cCollector(Collector):
             if not self._sensors:
                 raise _nothing_found(self._config.buses, guesses)
 
-    def readings(self) -> Sequence[Reading]:
-        """Describe all sensors, those that do not answer too."""
-        return self._readings
-
     def troubles(self) -> Mapping[str, str]:
         """Say what is wrong with which sensor."""
         return {
@@ -184,9 +171,9 @@ class I2cCollector(Collector):
     def collect(self) -> Mapping[str, Value]:
         """Read the sensors whose turn it is; of the others, what they said last."""
         now = self._clock()
-        if self._tuned.look():
+        if self._overrides.look():
             for sensor in self._sensors.values():
-                sensor.retune(self._tuned)
+                sensor.retune(self._overrides)
         if self._searched is not None and now - self._searched >= _SEARCH_INTERVAL:
             self._search()
         due = [s for s in self._sensors.values() if s.is_due(now, self._usual)]
@@ -252,7 +239,8 @@ class I2cCollector(Collector):
 
     def _describe(self) -> None:
         models = Counter(s.driver.model for s in self._sensors.values() if not s.config.name)
-        self._readings = tuple(
+        # All of them, those that do not answer too.
+        self.described = tuple(
             reading
             for sensor in self._sensors.values()
             for reading in sensor.describe(alone=models[sensor.driver.model] == 1)
@@ -324,9 +312,9 @@ class _Sensor:
         self._ready = False
         self._last: deque[Values] = deque()
 
-    def retune(self, tuned: Tuned) -> None:
+    def retune(self, overrides: Overrides) -> None:
         """Do with its values what the configuration says, and what was changed since."""
-        self.tuning = tuned.of(self.id).over(self.config.tuning)
+        self.tuning = overrides.of(self.id).over(self.config.tuning)
 
     def is_due(self, now: float, usual: float) -> bool:
         """Tell whether it is its turn."""
@@ -424,11 +412,6 @@ class _Sensor:
         for setting in ("interval", "average", *map(offset_of, self.driver.ranges)):
             # It is as it was set: neither rounded nor steadied.
             yield Reading(f"{self.id}.{setting}", kind=f"i2c.{setting}", device=device)
-
-
-def offset_of(quantity: str) -> str:
-    """Return what the setting is called that is added to a quantity."""
-    return f"{quantity}_offset"
 
 
 def _exactly(number: float) -> float:
