@@ -1,70 +1,62 @@
-"""The one loop: reads collectors at their intervals and says what they read."""
+"""The running agent: its parts, put together, each in a task of its own."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import asyncio
+from contextlib import suppress
 from functools import partial
 import logging
-import math
-import platform as python_platform
-import selectors
-import signal
-import socket
-import sys
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from companion_agent.announcement import Report, compose, describe_host
-from companion_agent.buffer.buffer import Backlog
+from companion_agent.announcer import Announcer
+from companion_agent.buffer.buffer import Buffer
 from companion_agent.clock import Clocks
-from companion_agent.host_events import Happenings
-from companion_agent.mqtt.connection import Transport
-from companion_agent.mqtt.legacy_v1 import Mirror
-from companion_agent.mqtt.publisher import Presence
-from companion_agent.platforms.base import HostInfo
-from companion_agent.plugins.runner import PROBE_INTERVAL, CollectorRunner
-from companion_agent.protocol.announce import write_announce
-from companion_agent.protocol.errors import ProtocolError
-from companion_agent.protocol.messages import SIGNED_STATES, collector_state
+from companion_agent.host_events import HostEvents
+from companion_agent.ipc.handlers import Handlers
+from companion_agent.ipc.server import LocalServer
+from companion_agent.mqtt.connection import Message, Transport
+from companion_agent.mqtt.publisher import CollectorState, Publisher
+from companion_agent.mqtt.router import Router
+from companion_agent.protocol.announce import Trust
+from companion_agent.protocol.messages import SIGNED_STATES
 from companion_agent.protocol.topics import Topics
-from companion_agent.security.host_trust import HostTrust
+from companion_agent.scheduler import Scheduler
+from companion_agent.security.acknowledgements import Acknowledgements
+from companion_agent.security.audit import AuditLog
+from companion_agent.security.command_service import CommandService
+from companion_agent.security.key_store import TrustStore
+from companion_agent.security.keyring import KeyRing
+from companion_agent.security.refusals import Refusals
+from companion_agent.security.signer import Signer
+from companion_agent.security.start_counter import next_start
 from companion_agent.service.sd_notify import Notifier
+from companion_agent.storage.files import make_private_folder
+from companion_agent.timing import Alarm
 from companion_agent.updates.launcher import Launched
 from companion_agent.updates.updater import Updater
-from companion_agent.wakeup import Waker
-from companion_agent.worker import Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from companion_agent.config.settings import Config
     from companion_agent.models import Counters
+    from companion_agent.mqtt.legacy_v1 import Mirror
     from companion_agent.platforms.base import Platform
     from companion_agent.platforms.control import HostWatch, NetworkWatch
     from companion_agent.plugins.base import CommandProvider
-    from companion_agent.protocol.announce import Conflict, Host
-    from companion_agent.worker import Result
+    from companion_agent.plugins.runner import CollectorRunner
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
-# Rates need two reads. The second comes soon after the first, so that nobody waits a whole
-# interval for them; all further ones come on a grid that starts there.
-SECOND_READ = 1.0
-# The announce waits for the first read of every collector, so that no reading seems to have
-# gone, but not longer than this for one that hangs.
-FIRST_ROUND_LIMIT = 2.0
-# While results are awaited, partial ones are fetched this often: a batch that takes longer has
-# something slow in it, and the others' values shall not wait for it.
-PATIENCE = 1.0
 # How long `off` may take to reach the broker when the agent ends.
 FAREWELL_LIMIT = 1.0
-# How long a slow disk may take to keep what nobody has heard.
+# How long a slow disk may take to keep what was not heard.
 LAST_WRITE_LIMIT = 5.0
-# Suspended for less than this, connections survive.
-SUSPENDED_FOR = 1.0
-# A host's name and addresses change rarely.
-HOST_INTERVAL = PROBE_INTERVAL
-_HOST_JOB = "host information"
+
+
+class _Stopped(Exception):  # noqa: N818  (not an error)
+    """Ends the tasks of the parts: the agent was stopped."""
 
 
 class Agent:
@@ -77,13 +69,13 @@ class Agent:
         host_id: The host's id.
         session: The session of this start.
         counts: Shared with the transport and the collector that reports them.
-        clock: Monotonic seconds.
+        clock: Monotonic seconds, those of the event loop.
         groups: What Home Assistant may ask of this host.
-        watch: Hears of sleep, shutdown and sessions; `None` where nothing tells.
-        network: Hears that the network has changed; `None` where nothing tells.
-        notifier: Tells the service manager how the agent is; `None` where nobody asks.
+        watch: Hears of sleep, shutdown and sessions; `None` where no system service tells.
+        network: Hears that the network has changed; `None` where the system does not tell.
+        notifier: Tells the service manager how the agent is.
         clocks: The host's clocks; the real ones when `None`.
-        updater: Fetches new versions; `None` where nobody wants them.
+        updater: Fetches new versions.
     """
 
     def __init__(
@@ -102,171 +94,337 @@ class Agent:
         clocks: Clocks | None = None,
         updater: Updater | None = None,
     ) -> None:
-        self._config = config
-        self._platform = platform
-        self._sources = {source.name: source for source in sources}
-        self._host_id = host_id
-        self._session = session
+        self._folder = config.state_dir
+        self._counts = counts
         self._clock = clock
-        self._waker = Waker()
-        self._worker = Worker(self._waker.wake, clock)
-        self._transport = Transport(
-            config.brokers, f"pilot-{host_id}-{session[:8]}", counts, self._waker.wake, clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+        self._failure: Exception | None = None
+        topics = Topics(config.topic_prefix, host_id)
+        client_id = f"pilot-{host_id}-{session[:8]}"
+        with suppress(OSError):
+            # The local server says what is wrong with it.
+            make_private_folder(self._folder)
+        self._refusals = Refusals()
+        self._audit = AuditLog(self._folder / "audit.log", time.time, clock)
+        fleet = config.fleet.reveal() if config.fleet else None
+        self._ring = KeyRing(TrustStore(self._folder), config.topic_prefix, host_id, fleet=fleet)
+        self._key_changes = self._ring.changes
+        self._signer = Signer(self._ring, session, next_start(self._folder, time.time()))
+        self._acknowledgements = Acknowledgements(self._ring, self._audit)
+        self._refusals.include("acknowledge", self._acknowledgements.refused)
+
+        self._transport = Transport(config.brokers, client_id, counts, clock)
+        self._router = Router(lambda: self._publisher.arrived)
+        self._publisher = Publisher(
+            self._transport,
+            self._router,
+            self._signer,
+            self._refusals,
+            topics,
+            session,
+            config.birth_topic,
+            counts,
+            clock,
         )
-        self._topics = Topics(config.topic_prefix, host_id)
-        self._transports = [self._transport]
         self._mirror: Mirror | None = None
         if config.mirror:
-            name = f"pilot-{host_id}-{session[:8]}-v1"
-            self._mirror = Mirror(config.mirror, config.brokers, name, self._waker.wake, clock)
-            self._transports.append(self._mirror.transport)
-        self._updater = updater or Updater(config.update, config.state_dir, Launched(), clock)
-        self._trust = HostTrust(
-            config,
-            host_id,
-            session,
+            from companion_agent.mqtt.legacy_v1 import Mirror  # noqa: PLC0415  (when it is needed)
+
+            self._mirror = Mirror(config.mirror, config.brokers, f"{client_id}-v1", clock)
+        self._scheduler = Scheduler(
+            platform,
+            sources,
+            self._take_readings,
+            offered=lambda name: self._commands.probe(name),  # noqa: PLW0108  (made below)
+            suspended=self._come_back,
+            clock=clock,
+        )
+        self._commands = CommandService(
             groups,
-            self._transport,
-            counts,
-            self._waker.wake,
-            clock,
-            changed=self._read_again,
+            ring=self._ring,
+            topics=topics,
+            session=session,
+            policy=config.commands,
+            publish=partial(self._publish_text, qos=0),
+            audit=self._audit,
+            refusals=self._refusals,
+            grid=self._scheduler.grid,
+            offered=lambda: self._announcer.look_again(),  # noqa: PLW0108  (made below)
+            revoked=self._follow_trust,
+            changed=lambda key: self._scheduler.read_soon(key.partition(".")[0]),
+            clock=clock,
+        )
+        self._updater = updater or Updater(config.update, self._folder, Launched(), clock)
+        self._handlers = Handlers(
+            self._ring,
+            topics.base,
+            partial(self._publish_text, qos=1),
+            self._follow_trust,
+            lambda: self._transport.online,
+            self._audit,
+            refusals=self._refusals.by_reason,
             update=self._updater.asked,
         )
-        self._backlog = Backlog(
+        self._refusals.include("pairing", self._handlers.refused)
+        self._server = LocalServer(self._folder, self._handlers)
+        self._buffer = Buffer(
             config.backlog,
-            config.state_dir,
-            self._topics,
-            config.birth_topic,
+            self._folder,
+            topics,
             session,
             self._transport,
-            self._trust,
-            self._waker.wake,
+            self._signer,
+            self._acknowledgements,
+            lambda: self._publisher.standing,
             clocks or Clocks(session, platform.boot_id, platform.clock_confirmed),
             clock,
         )
-        self._presence = Presence(
+        self._host_events = HostEvents(
+            watch,
+            network,
+            self._publisher,
             self._transport,
-            self._topics,
-            session,
-            config.birth_topic,
-            counts,
+            self._commands,
+            self._scheduler,
             clock,
-            trust=self._trust,
-            backlog=self._backlog,
         )
-        self._happenings = Happenings(
-            watch, network, self._presence, self._transport, self._trust, self, clock
+        self._announcer = Announcer(
+            host_id,
+            config.name,
+            self._publisher,
+            self._scheduler,
+            self._offer,
+            lambda: self._commands.settled,
+            clock,
         )
         self._notifier = notifier or Notifier({}, clock)
-        self._selector = selectors.DefaultSelector()
-        self._info: HostInfo | None = None
-        self._announced: tuple[HostInfo, dict[str, Report], dict[str, Any]] | None = None
-        self._began = 0.0
-        self._due: dict[str, float] = {}
-        self._key_changes = self._trust.key_changes
-        self._suspended: float | None = None
-        self._complaints: set[str] = set()
-        self._stopping = False
+        self._next_sign = Alarm()
+        self._route(config.birth_topic)
+        self._connect_observers()
+
+    def _route(self, birth_topic: str) -> None:
+        """Say what handles which topics, beside what the publisher itself hears."""
+        self._transport.receiver = self._received
+        self._router.add(self._commands.subscription, self._commands.received)
+        for subscription in self._handlers.subscriptions:
+            self._router.add(subscription, self._handlers.pairing_received)
+        self._buffer.listen(self._router, birth_topic)
+
+    def _connect_observers(self) -> None:
+        """Say who looks again when the connection, the host's presence or a command changes."""
+        for changed in (
+            self._host_events.look_again,
+            self._updater.look_again,
+            self._tell_manager,
+        ):
+            self._transport.observe(changed)
+        for changed in (
+            self._host_events.look_again,
+            self._updater.look_again,
+            self._buffer.look_again,
+            self._follow_with_mirror,
+        ):
+            self._publisher.observe(changed)
+        self._commands.observe(self._host_events.look_again)
+
+    # --- The tasks -----------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Let `run()` end; safe from any thread and from signal handlers."""
-        self._stopping = True
-        self._waker.wake()
+        """Let `run()` end; safe from any thread, and after the end."""
+        if self._loop is None:
+            self._stopping.set()
+        else:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
-    def run(self) -> None:
-        """Report until stopped, then say `off`."""
-        with self._waker, self._selector:
-            self._selector.register(self._waker.socket, selectors.EVENT_READ)
-            self._start()
-            while not self._stopping:
-                self._turn(self._next_event())
-            self._end()
+    async def run(self) -> None:
+        """Report until stopped, then say `off`.
 
-    @contextmanager
-    def stopped_by_signals(self) -> Iterator[None]:
-        """Stop when the process is asked to end; only in the main thread."""
-        signals = [signal.SIGINT, signal.SIGTERM]
-        if sys.platform == "win32":
-            signals.append(signal.SIGBREAK)
-        self._waker.listen_to_signals()
-        before = {number: signal.signal(number, lambda *_: self.stop()) for number in signals}
+        Raises:
+            Exception: A part has failed; `off` was said, and what was left was written.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._callback_failed)
+        # The connections outlive the parts that speak through them.
+        async with asyncio.TaskGroup() as group:
+            connections = [group.create_task(one.run()) for one in self._transports]
+            try:
+                await self._start()
+                await self._run_parts()
+            finally:
+                await self._say_goodbye()
+                for connection in connections:
+                    connection.cancel()
+        _LOGGER.info("Stopped")
+        if self._failure:
+            raise self._failure
+
+    async def _run_parts(self) -> None:
+        """Run all parts until the agent is stopped, or one of them fails."""
         try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(-1)
+            async with asyncio.TaskGroup() as group:
+                for part in (
+                    self._scheduler.run(),
+                    self._commands.run(),
+                    self._announcer.run(),
+                    self._publisher.run(),
+                    self._buffer.run(),
+                    self._host_events.run(),
+                    self._give_signs_of_life(),
+                    self._update(),
+                    self._raise_when_stopped(),
+                ):
+                    group.create_task(part)
+        except* _Stopped:
+            pass
+        except* Exception as failures:  # noqa: BLE001  (`run()` raises it)
+            self._fail(failures)
 
-    # --- The loop ------------------------------------------------------------------------
+    async def _update(self) -> None:
+        await self._updater.run()
+        self._stopping.set()
 
-    def _start(self) -> None:
-        self._updater.start(self._waker.wake, self._trust.event)
+    async def _give_signs_of_life(self) -> None:
+        """Tell the service manager that the event loop turns."""
+        while True:
+            self._notifier.alive()
+            await self._next_sign.wait(self._notifier.deadline())
+
+    async def _raise_when_stopped(self) -> None:
+        await self._stopping.wait()
+        raise _Stopped
+
+    def _callback_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """End when something fails that is in no task, as what a message causes."""
+        if isinstance(error := context.get("exception"), Exception):
+            self._fail(error)
+        else:
+            loop.default_exception_handler(context)
+
+    def _fail(self, error: Exception) -> None:
+        _LOGGER.critical("A part of the agent has failed: it ends", exc_info=error)
+        self._failure = self._failure or error
+        self._stopping.set()
+
+    async def _start(self) -> None:
+        try:
+            await self._server.open()
+        except OSError as error:
+            _LOGGER.warning(
+                "This host cannot be paired: %s cannot be made private: %s", self._folder, error
+            )
+        self._updater.start(
+            self._publisher.event,
+            lambda: self._publisher.arrived and self._transport.settled,
+            renewed=self._announcer.look_again,
+            lasts=self._publisher.speak_up,
+        )
         if self._updater.quiet:
-            self._presence.hold_back()
-        self._trust.offer_events({**self._happenings.events, **self._updater.events})
-        self._began = self._clock()
-        self._suspended = self._platform.suspended_time()
-        self._due = dict.fromkeys((_HOST_JOB, *self._sources), self._began)
-        self._submit(self._began)
-        self._trust.start()
-        self._backlog.start()
-        self._happenings.start(self._waker.wake)
+            self._publisher.hold_back()
         self._transport.start()
-        self._transport.step()
-        self._step_mirror()
-        self._watch_sockets()
+        self._follow_with_mirror()
         # Not only once the broker answers: a host whose broker is away has booted all the same.
         self._notifier.ready()
         self._tell_manager()
 
-    def _turn(self, until: float) -> None:
-        timeout = None if math.isinf(until) else max(0.0, until - self._clock())
-        for key, events in self._selector.select(timeout):
-            if key.fileobj is self._waker.socket:
-                self._waker.drain()
-                continue
-            transport = next((one for one in self._transports if one.socket is key.fileobj), None)
-            if transport is None:
-                # Happenings look for themselves in their step.
-                self._trust.readable(cast("socket.socket", key.fileobj))
-                continue
-            if events & selectors.EVENT_READ:
-                transport.readable()
-            if events & selectors.EVENT_WRITE:
-                transport.writable()
-        self._notice_suspend()
-        changed = [self._take(result) for result in self._worker.results()]
-        changed += [self._hang(name) for name in self._worker.hung()]
-        self._trust.step()
-        self._follow_keys()
-        self._updater.step(online=self._presence.arrived and self._transport.settled)
+    async def _say_goodbye(self) -> None:
         if self._updater.restart:
-            self._stopping = True
-        if self._presence.quiet and not self._updater.quiet:
-            self._presence.speak_up()
-        # A new reading is announced before its first value.
-        self._announce_changes()
-        self._publish([source for source in changed if source])
-        self._transport.step()
-        self._presence.step()
-        self._happenings.step()
-        self._step_mirror()
-        self._backlog.step(self._presence.standing)
-        self._submit(self._clock())
-        self._watch_sockets()
-        self._tell_manager()
+            self._notifier.status("Starting another version")
+        else:
+            self._notifier.stopping()
+        last_write = asyncio.create_task(self._buffer.close(LAST_WRITE_LIMIT))
+        self._publisher.leave()
+        self._follow_with_mirror()
+        self._server.close()
+        self._audit.close()
+        await self._deliver()
+        for transport in self._transports:
+            transport.close()
+        await last_write
 
-    def _step_mirror(self) -> None:
+    async def _deliver(self) -> None:
+        """Wait until the brokers have heard everything, or for some seconds."""
+        changed = Alarm()
+        for transport in self._transports:
+            transport.observe(changed.ring)
+        until = self._clock() + FAREWELL_LIMIT
+        while any(one.online and not one.settled for one in self._transports):
+            if self._clock() >= until:
+                return
+            await changed.wait(until)
+
+    @property
+    def _transports(self) -> list[Transport]:
+        return [self._transport, *([self._mirror.transport] if self._mirror else [])]
+
+    # --- What the parts tell each other --------------------------------------------------
+
+    def _received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        self._router.received(topic, payload, retained=retained)
+        self._counts.refused_messages = self._refusals.total
+
+    def _publish_text(self, topic: str, payload: str, *, qos: int) -> None:
+        self._transport.publish(Message(topic, payload.encode(), qos=qos, retain=False))
+
+    def _take_readings(self, sources: Sequence[CollectorRunner]) -> None:
+        """Announce and publish what was read in one round."""
+        self._announcer.announce()
+        for source in sources:
+            if not source.available:
+                self._publisher.forget(source.name)
+                self._buffer.forget(source.name)
+            if self._mirror:
+                self._mirror.state(source.name, source.values if source.available else {})
+        there = [source for source in sources if source.available]
+        self._publisher.states(
+            {source.name: CollectorState(source.read_at, source.values) for source in there}
+        )
+        for source in there:
+            self._buffer.note(source.name, source.read_at, source.values)
+        self._host_events.look_again()
+        if self._notifier.listening:
+            # Now, when everything is awake, rather than in a wake-up of its own.
+            self._next_sign.ring()
+
+    def _offer(self) -> dict[str, Any]:
+        """Say what is announced beside the readings."""
+        offer: dict[str, Any] = {
+            "trust": Trust(tuple(self._ring.ids), self._handlers.pairing),
+            "commands": self._commands.announced(),
+        }
+        events = {**self._host_events.events, **self._updater.events}
+        if events:
+            offer["events"] = {key: tuple(types) for key, types in events.items()}
+        return {**offer, **self._updater.offer}
+
+    def _follow_trust(self) -> None:
+        """Say everything anew for the controllers that are trusted now."""
+        self._announcer.announce()
+        if self._ring.changes == self._key_changes:
+            return
+        self._key_changes = self._ring.changes
+        self._publisher.sign_anew()
+        self._buffer.look_again()
+        for name in SIGNED_STATES:
+            self._scheduler.read_soon(name)
+
+    def _come_back(self, _slept: float) -> None:
+        """Go on after this machine was suspended."""
+        self._buffer.gap()
+        for transport in self._transports:
+            transport.restart("this machine was suspended")
+        self._host_events.come_back()
+
+    def _follow_with_mirror(self) -> None:
         if self._mirror:
-            presence = self._presence
-            silent = presence.gave_way or presence.quiet
-            self._mirror.step(present=not presence.left, silent=silent)
+            publisher = self._publisher
+            silent = publisher.gave_way or publisher.quiet
+            self._mirror.follow(present=not publisher.left, silent=silent)
 
     def _tell_manager(self) -> None:
         if not self._notifier.listening:
             return
-        self._notifier.alive()
         transport = self._transport
         if transport.online:
             self._notifier.status(f"Connected to {transport.broker}")
@@ -274,244 +432,3 @@ class Agent:
             self._notifier.status(f"Not connected to {transport.broker}: {transport.trouble}")
         else:
             self._notifier.status(f"Connecting to {transport.broker}")
-
-    def _next_event(self) -> float:
-        now = self._clock()
-        return min(
-            *self._due.values(),
-            *(transport.deadline() for transport in self._transports),
-            self._presence.deadline(),
-            self._trust.deadline(),
-            self._updater.deadline(),
-            self._happenings.deadline(),
-            self._backlog.deadline(),
-            self._notifier.deadline(),
-            now + PATIENCE if self._worker.watching else math.inf,
-            self._began + FIRST_ROUND_LIMIT if self._announced is None else math.inf,
-        )
-
-    def _end(self) -> None:
-        if self._updater.restart:
-            self._notifier.status("Starting another version")
-        else:
-            self._notifier.stopping()
-        self._backlog.close()
-        self._presence.leave()
-        self._step_mirror()
-        self._happenings.close()
-        self._trust.close()
-        self._updater.close()
-        self._linger(lambda: not self._is_talking(), FAREWELL_LIMIT)
-        for transport in self._transports:
-            transport.close()
-        self._linger(lambda: self._backlog.settled, LAST_WRITE_LIMIT)
-        self._backlog.stop()
-        self._worker.stop()
-        LOG.info("Stopped")
-
-    def _linger(self, done: Callable[[], bool], limit: float) -> None:
-        """Serve the connections until something is done, or for some seconds."""
-        until = self._clock() + limit
-        while not done() and self._clock() < until:
-            self._watch_sockets()
-            self._selector.select(max(0.0, until - self._clock()))
-            self._waker.drain()
-            for transport in self._transports:
-                transport.writable()
-                transport.readable()
-
-    def _is_talking(self) -> bool:
-        return any(one.online and not one.settled for one in self._transports)
-
-    def _watch_sockets(self) -> None:
-        """Have the selector wait for the sockets that there are now."""
-        wanted = dict.fromkeys(self._others(), selectors.EVENT_READ)
-        for transport in self._transports:
-            if (sock := transport.socket) is not None:
-                writes = selectors.EVENT_WRITE if transport.wants_write else 0
-                wanted[sock] = selectors.EVENT_READ | writes
-        known = {key.fileobj: key.events for key in self._selector.get_map().values()}
-        # What is gone goes first: a new socket may have its number.
-        for gone in known.keys() - wanted.keys():
-            self._selector.unregister(gone)
-        for sock, events in wanted.items():
-            if sock not in known:
-                self._selector.register(sock, events)
-            elif known[sock] != events:
-                self._selector.modify(sock, events)
-
-    def _others(self) -> list[socket.socket]:
-        return [self._waker.socket, *self._trust.sockets, *self._happenings.sockets]
-
-    def _notice_suspend(self) -> None:
-        suspended = self._platform.suspended_time()
-        if suspended is None or self._suspended is None:
-            return
-        slept, self._suspended = suspended - self._suspended, suspended
-        if slept < SUSPENDED_FOR:
-            return
-        LOG.info("This machine was suspended for %.0f s", slept)
-        self._backlog.gap()
-        for transport in self._transports:
-            transport.restart("this machine was suspended")
-        self._happenings.come_back()
-
-    def refresh(self) -> None:
-        """Have everything read at once."""
-        self._due = dict.fromkeys(self._due, self._clock())
-
-    def _read_again(self, key: str) -> None:
-        """Have what was set just now read at once, so that everybody sees what came of it."""
-        self.read_soon(key.partition(".")[0])
-
-    def read_soon(self, name: str) -> None:
-        """Have a collector read at once; again, if it is being read just now."""
-        source = self._sources.get(name)
-        if source is None:
-            return
-        # What is being read just now may have looked before.
-        source.again = source.running
-        self._due[name] = self._clock()
-
-    def awaits(self, name: str) -> bool:
-        """Tell whether a collector is being read, or about to be."""
-        source = self._sources.get(name)
-        return source is not None and (source.running or self._due[name] <= self._clock())
-
-    # --- Reading -------------------------------------------------------------------------
-
-    def _submit(self, now: float) -> None:
-        due = [name for name, when in self._due.items() if when <= now]
-        if not due:
-            return
-        jobs = []
-        for name in due:
-            if name == _HOST_JOB:
-                self._due[name] = self._next_on_grid(HOST_INTERVAL, now)
-                jobs.append(Job(_HOST_JOB, self._platform.host_info, HOST_INTERVAL))
-                continue
-            source = self._sources[name]
-            self._due[name] = self._next_on_grid(source.wait, now)
-            if not source.running:
-                jobs.append(source.job())
-        self._worker.submit(jobs)
-
-    def _next_on_grid(self, interval: float, now: float) -> float:
-        # Collectors with the same interval share their wake-ups, and after a machine slept
-        # what was missed is not made up for.
-        origin = self._began + SECOND_READ
-        if now < origin:
-            return origin
-        # The small term keeps a rounded quotient from naming the present again.
-        return origin + interval * (math.floor((now - origin) / interval + 1e-6) + 1)
-
-    def _take(self, result: Result) -> CollectorRunner | None:
-        if result.name == _HOST_JOB:
-            if isinstance(result.value, HostInfo):
-                self._info = result.value
-            else:
-                LOG.debug("Cannot describe this host", exc_info=result.error)
-            return None
-        source = self._sources[result.name]
-        before, offered = (source.available, source.interval), source.readings
-        source.take(result)
-        if source.again:
-            source.again = False
-            self._due[source.name] = self._clock()
-        elif (source.available, source.interval) != before:
-            self._due[source.name] = self._next_on_grid(source.wait, self._clock())
-        if source.readings != offered:
-            # What is read, some let be set.
-            self._trust.look_again(source.name)
-        return source
-
-    def _hang(self, name: str) -> CollectorRunner | None:
-        source = self._sources.get(name)
-        if source:
-            source.hang()
-        return source
-
-    # --- Saying --------------------------------------------------------------------------
-
-    def _follow_keys(self) -> None:
-        """Say everything anew for whoever is trusted now."""
-        if self._trust.key_changes == self._key_changes:
-            return
-        self._key_changes = self._trust.key_changes
-        self._presence.sign_anew()
-        for name in SIGNED_STATES:
-            self.read_soon(name)
-
-    def _publish(self, sources: Sequence[CollectorRunner]) -> None:
-        for source in sources:
-            if not source.available:
-                self._presence.forget(source.name)
-                self._backlog.forget(source.name)
-            if self._mirror:
-                self._mirror.state(source.name, source.values if source.available else {})
-        there = [source for source in sources if source.available]
-        self._presence.states({source.name: self._state(source) for source in there})
-        for source in there:
-            self._backlog.note(source.name, source.read_at, source.values)
-
-    def _state(self, source: CollectorRunner) -> bytes:
-        """Return a collector's part of the state."""
-        part = collector_state(source.read_at, source.values)
-        if source.name in SIGNED_STATES:
-            return self._trust.state(f"{self._topics.state}/{source.name}", part)
-        return part
-
-    def _announce_changes(self) -> None:
-        if self._announced is None and not self._first_round_over():
-            return
-        reports = {
-            name: source.report for name, source in self._sources.items() if source.available
-        }
-        info = self._info or HostInfo(socket.gethostname(), "", python_platform.machine())
-        offer = {**self._trust.offer, **self._updater.offer}
-        if (info, reports, offer) == self._announced:
-            return
-        if self._announced is None:
-            self._say_what_is_there()
-        self._announced = (info, reports, offer)
-        host = describe_host(self._host_id, self._config.name or info.name, info)
-        self._presence.announce(partial(self._write_announce, host, reports, offer))
-
-    def _first_round_over(self) -> bool:
-        if self._clock() >= self._began + FIRST_ROUND_LIMIT:
-            return True
-        known = all(source.available is not None for source in self._sources.values())
-        return known and self._info is not None and self._trust.settled
-
-    def _say_what_is_there(self) -> None:
-        there = [name for name, source in self._sources.items() if source.available]
-        missing = [name for name in self._sources if name not in there]
-        LOG.info(
-            "Reporting %s%s",
-            ", ".join(there) or "nothing",
-            f"; not here: {', '.join(missing)}" if missing else "",
-        )
-
-    def _write_announce(
-        self,
-        host: Host,
-        reports: Mapping[str, Report],
-        offer: Mapping[str, Any],
-        conflict: Conflict | None,
-    ) -> bytes:
-        more = {"sequence": self._trust.next_sequence(), **offer}
-        while True:
-            try:
-                announce = compose(self._session, host, reports, conflict, more)
-                return self._trust.seal(self._topics.announce, write_announce(announce))
-            except ProtocolError as error:
-                self._complain(f"Half of the readings are left out: {error}")
-                reports = {
-                    name: Report(report.interval, report.readings[: len(report.readings) // 2])
-                    for name, report in reports.items()
-                }
-
-    def _complain(self, complaint: str) -> None:
-        if complaint not in self._complaints:
-            self._complaints.add(complaint)
-            LOG.warning("%s", complaint)

@@ -1,4 +1,4 @@
-"""The backlog in the running agent: what the loop and the wire see of it.
+"""The buffer of readings that could not be delivered, in the running agent.
 
 While everything is heard nothing happens here but a comparison of numbers in memory: no file, no
 SQLite, no wake-up.
@@ -6,14 +6,15 @@ SQLite, no wake-up.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from functools import partial
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
-from companion_agent.buffer.consumer_status import Audience
+from companion_agent.buffer.consumer_status import ConsumerStatus
 from companion_agent.buffer.deliver import Delivery
 from companion_agent.buffer.record import TAIL, Recorder
 from companion_agent.buffer.settings import DAY, FILE, MIB
@@ -23,38 +24,37 @@ from companion_agent.mqtt.connection import Message
 from companion_agent.mqtt.publisher import Standing
 from companion_agent.protocol.backlog import write_chunk
 from companion_agent.protocol.messages import BIRTH_OFFLINE, BIRTH_ONLINE
+from companion_agent.timing import Alarm
 from companion_agent.worker import Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
 
     from companion_agent.buffer.settings import BacklogConfig
     from companion_agent.buffer.store import Store
     from companion_agent.clock import Clocks
     from companion_agent.models import Value
+    from companion_agent.mqtt.router import Router
     from companion_agent.protocol.topics import Topics
     from companion_agent.security.acknowledgements import Acknowledgement
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
-# A connection that is there within this time needs no backlog: what every reading is now is said
-# at once, with the time at which it was read.
+# A connection that is there within this time needs no buffer: what every reading is now is
+# published at once, with the time at which it was read.
 PROMPT = 10.0
 # The broker's last word proves that what was said well before it has arrived.
 MARGIN = 5.0
-# While a write is awaited, look this often whether it hangs.
-PATIENCE = 1.0
 # A write that takes longer is hung.
 WRITE_LIMIT = 60.0
-# How often old readings are dropped that nobody fetches.
+# How often old readings are dropped that are not fetched.
 HOUSEKEEPING = 3600.0
-_CLOSE = "close"
-# Who has to acknowledge while nobody is paired: anybody.
-ANYBODY = ""
+# The reader that has to acknowledge while none is paired: any.
+ANY_READER = ""
 
 
-class Wire(Protocol):
+class Transport(Protocol):
     """What publishes."""
 
     @property
@@ -65,8 +65,8 @@ class Wire(Protocol):
         """Send a message."""
 
 
-class Trust(Protocol):
-    """Who is believed, and who shall believe this host."""
+class Signer(Protocol):
+    """What signs what this host says."""
 
     @property
     def ids(self) -> Sequence[str]:
@@ -75,29 +75,30 @@ class Trust(Protocol):
     def seal(self, topic: str, body: bytes) -> bytes:
         """Sign what this host says."""
 
-    def acknowledgement(
-        self, topic: str, payload: bytes, *, retained: bool
-    ) -> Acknowledgement | None:
-        """Verify an acknowledgement."""
+
+class Acknowledgements(Protocol):
+    """What verifies acknowledgements."""
+
+    def read(self, topic: str, payload: bytes, *, retained: bool) -> Acknowledgement | None:
+        """Verify an acknowledgement; `None` when it is refused."""
 
 
-class Backlog:
-    """Keeps what nobody hears, and delivers it when somebody does.
+class Buffer:
+    """Keeps what is not heard, and delivers it when it can be.
 
-    The loop tells what is read, calls `step()` after every wake-up and at `deadline()`. Presence
-    tells what is heard.
+    `run()` is its task, and `close()` writes what is left after it was cancelled.
 
     Args:
         config: How long and how much is kept.
         folder: The state folder.
         topics: The host's topics.
-        birth_topic: Where Home Assistant says that it comes and goes; empty to not listen.
         session: The session of this start of the agent.
-        wire: Publishes.
-        trust: Signs and verifies.
-        wake: Wakes the loop from another thread.
+        transport: Publishes.
+        signer: Signs.
+        acknowledgements: Verifies.
+        standing: Tells whether what this host says is heard.
         clocks: The host's clocks.
-        clock: Monotonic seconds.
+        clock: Monotonic seconds, those of the event loop.
     """
 
     def __init__(
@@ -105,26 +106,28 @@ class Backlog:
         config: BacklogConfig,
         folder: Path,
         topics: Topics,
-        birth_topic: str,
         session: str,
-        wire: Wire,
-        trust: Trust,
-        wake: Callable[[], None],
+        transport: Transport,
+        signer: Signer,
+        acknowledgements: Acknowledgements,
+        standing: Callable[[], Standing],
         clocks: Clocks,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._folder = folder
         self._topics = topics
-        self._birth_topic = birth_topic
         self._session = session
-        self._wire = wire
-        self._trust = trust
+        self._transport = transport
+        self._signer = signer
+        self._acknowledgements = acknowledgements
+        self._tell_standing = standing
         self._clocks = clocks
         self._clock = clock
-        self._worker = Worker(wake, clock)
+        self._alarm = Alarm()
+        self._worker = Worker()
         self._recorder = Recorder(clocks, clock)
-        self._audience = Audience(clock)
+        self._consumers = ConsumerStatus(clock)
         self._delivery = Delivery(clock)
         self._store: Store | None = None
         self._standing = Standing.UNHEARD
@@ -134,7 +137,7 @@ class Backlog:
         self._asked = False  # there is something to do with it at once
         self._write_due = math.inf
         self._blocked = -math.inf  # until then, after a failure
-        self._tasks: deque[Task] = deque()  # what the worker does; one, and at the end another
+        self._writes: deque[asyncio.Task[None]] = deque()  # one, and at the end another
         self._acknowledged: list[tuple[str, str]] = []
         self._readers: tuple[str, ...] = ()
         self._offset = 0.0
@@ -142,11 +145,18 @@ class Backlog:
         self._trouble = ""
         self._said: set[str] = set()
 
-    # --- What the loop asks and tells ----------------------------------------------------
-
-    def start(self) -> None:
-        """Look whether something was left behind."""
+    async def run(self) -> None:
+        """Record, write and deliver when that is due, until cancelled."""
         self._exists = self._asked = self._config.enabled and (self._folder / FILE).exists()
+        while True:
+            self._step()
+            await self._alarm.wait(self._deadline())
+
+    def look_again(self) -> None:
+        """Look whether what this host says is heard, and who has to acknowledge it."""
+        self._alarm.ring()
+
+    # --- What is read --------------------------------------------------------------------
 
     def note(self, collector: str, read_at: float, values: Mapping[str, Value]) -> None:
         """Take what a collector reports.
@@ -158,7 +168,10 @@ class Backlog:
         """
         if self._config.enabled:
             self._recorder.note(collector, read_at, values)
-            self._recorder.expire(self._wire.last_heard - MARGIN)
+            self._recorder.expire(self._transport.last_heard - MARGIN)
+            if self._exists:
+                # The clock may have been set since.
+                self._alarm.ring()
 
     def forget(self, collector: str) -> None:
         """Take note that a collector reports nothing any more."""
@@ -168,97 +181,98 @@ class Backlog:
         """Take note that this machine slept."""
         self._recorder.gap()
 
-    def deadline(self) -> float:
-        """Return when `step()` is due without an event; infinity for never."""
-        if self._tasks:
-            # Its end wakes the loop, but one that hangs has to be noticed.
-            return self._clock() + PATIENCE
+    # --- In the event loop ---------------------------------------------------------------
+
+    def _deadline(self) -> float:
+        """Return when `_step()` is due without an event; infinity for never."""
+        if not self._config.enabled:
+            return math.inf
         return min(
-            max(self._write_due, self._blocked),
-            self._audience.deadline(),
+            math.inf if self._writes else max(self._write_due, self._blocked),
+            self._consumers.deadline(),
             self._delivery.deadline() if self._standing is Standing.HEARD else math.inf,
         )
 
-    def step(self, standing: Standing) -> None:
-        """Do what is due.
-
-        Args:
-            standing: Whether what this host says is heard.
-        """
+    def _step(self) -> None:
+        """Do what is due."""
         if not self._config.enabled:
             return
-        self._take_results()
-        if self._worker.hung():
-            self._complain("the disk does not answer")
+        standing = self._tell_standing()
         self._follow(standing)
         self._submit()
         if standing is Standing.HEARD:
             self._send()
 
-    def close(self) -> None:
-        """Write what is not written; `settled` tells when that is done."""
+    async def close(self, limit: float) -> None:
+        """Write what is not written; `run()` has ended before.
+
+        Args:
+            limit: Seconds after which it is given up.
+        """
         recording = self._recorder.recording
         if recording:
             self._recorder.end(unheard=True)
         if self._recorder.waiting or self._acknowledged or (recording and self._exists):
             self._hand_over("last write", deliver=False)
         if self._exists:
-            self._worker.submit([Job(_CLOSE, self._let_go, WRITE_LIMIT)])
-
-    @property
-    def settled(self) -> bool:
-        """Whether the disk has everything."""
-        self._take_results()
-        return not self._worker.watching
-
-    def stop(self) -> None:
-        """Do nothing more."""
-        if self._tasks or self._recorder.waiting:
-            LOG.warning("The last readings could not be kept")
+            self._begin_write(self._close_file())
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=limit)
+        if self._writes or self._recorder.waiting:
+            _LOGGER.warning("The last readings could not be kept")
+        for write in self._writes:
+            write.cancel()
         self._worker.stop()
 
     # --- What is heard -------------------------------------------------------------------
 
-    @property
-    def topics(self) -> list[str]:
-        """What to subscribe to."""
-        return [self._topics.acknowledge] if self._config.enabled else []
+    def listen(self, router: Router, birth_topic: str) -> None:
+        """Have what concerns the buffer handed here.
 
-    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        """Take a message on one of the topics, or what Home Assistant says of itself."""
+        Args:
+            router: Hands on messages.
+            birth_topic: Where Home Assistant says that it comes and goes; empty to not listen.
+        """
         if not self._config.enabled:
             return
-        if topic == self._topics.acknowledge:
-            self._hear_acknowledgement(payload, retained=retained)
-        elif topic == self._birth_topic and payload == BIRTH_OFFLINE:
-            self._audience.goes()
+        router.add(self._topics.acknowledge, self.hear_acknowledgement)
+        if birth_topic:
+            router.add(birth_topic, self.hear_birth)
+
+    def hear_birth(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Take what Home Assistant says of itself."""
+        if payload == BIRTH_OFFLINE:
+            self._consumers.goes()
             self._asked = True
-        elif topic == self._birth_topic and payload == BIRTH_ONLINE:
-            self._audience.comes()
+        elif payload == BIRTH_ONLINE:
+            self._consumers.comes()
             if not retained:
                 self._delivery.again()
+        self._alarm.ring()
 
-    def _hear_acknowledgement(self, payload: bytes, *, retained: bool) -> None:
-        said = self._trust.acknowledgement(self._topics.acknowledge, payload, retained=retained)
+    def hear_acknowledgement(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Take what a reader says it has got."""
+        said = self._acknowledgements.read(topic, payload, retained=retained)
         if said is None:
             return
-        reader = said.key_id or ANYBODY
+        reader = said.key_id or ANY_READER
         if self._delivery.acknowledge(reader, said.chunk):
             self._acknowledged.append((reader, said.chunk))
-            self._audience.answers(reader)
-            self._audience.expect(self._readers)
+            self._consumers.answers(reader)
+            self._consumers.expect(self._readers)
+            self._alarm.ring()
 
     # --- Whether to record ---------------------------------------------------------------
 
     def _follow(self, standing: Standing) -> None:
         now = self._clock()
         before, self._standing = self._standing, standing
-        if self._audience.step():
+        if self._consumers.step():
             self._asked = True
         heard = standing is Standing.HEARD
         if heard and before is not Standing.HEARD:
             self._arrive(now)
-        wanted = standing is Standing.UNHEARD or (heard and self._audience.in_doubt)
+        wanted = standing is Standing.UNHEARD or (heard and self._consumers.in_doubt)
         if wanted and not self._recorder.recording:
             self._begin(now, before)
         elif self._recorder.recording and not wanted:
@@ -272,7 +286,7 @@ class Backlog:
         if self._standing is Standing.HEARD:
             self._recorder.begin(now - TAIL)
         elif before is Standing.HEARD:
-            self._recorder.begin(self._wire.last_heard - MARGIN)
+            self._recorder.begin(self._transport.last_heard - MARGIN)
         else:
             self._recorder.begin()
 
@@ -282,14 +296,14 @@ class Backlog:
         if prompt and not self._exists:
             self._recorder.discard()
         elif self._exists or self._recorder.waiting:
-            self._audience.doubt()
+            self._consumers.doubt()
             self._asked = True
 
     # --- The disk ------------------------------------------------------------------------
 
     def _submit(self) -> None:
         now = self._clock()
-        if self._tasks or now < self._blocked:
+        if self._writes or now < self._blocked:
             return
         readers = self._present_readers()
         due = (
@@ -302,7 +316,7 @@ class Backlog:
             return
         self._asked = False
         self._write_due = now + self._pause
-        if self._exists or self._recorder.waiting or self._audience.away:
+        if self._exists or self._recorder.waiting or self._consumers.away:
             self._hand_over("write", deliver=self._standing is Standing.HEARD)
 
     def _hand_over(self, name: str, *, deliver: bool) -> None:
@@ -313,13 +327,38 @@ class Backlog:
             points=self._recorder.take(),
             acknowledged=self._acknowledged,
             recording=self._recorder.recording,
-            away=self._audience.away if self._audience.known else None,
+            away=self._consumers.away if self._consumers.known else None,
             deliver=deliver,
         )
         self._acknowledged = []
         self._exists = True
-        self._tasks.append(task)
-        self._worker.submit([Job(name, partial(self._work, task), WRITE_LIMIT)])
+        self._begin_write(self._write(name, task))
+
+    def _begin_write(self, write: Coroutine[object, object, None]) -> None:
+        begun = asyncio.get_running_loop().create_task(write)
+        self._writes.append(begun)
+        begun.add_done_callback(self._end_write)
+
+    def _end_write(self, write: asyncio.Task[None]) -> None:
+        self._writes.remove(write)
+        self._alarm.ring()
+        if not write.cancelled():
+            write.result()
+
+    async def _write(self, name: str, task: Task) -> None:
+        job = Job(name, partial(self._work, task), math.inf)
+        written = asyncio.ensure_future(self._worker.run(job))
+        if not (await asyncio.wait([written], timeout=WRITE_LIMIT))[0]:
+            self._complain("the disk does not answer")
+        try:
+            report = cast("Report", await written)
+        except Exception as error:  # noqa: BLE001  (whatever it is, the readings stay in memory)
+            self._failed(task, error)
+        else:
+            self._stored(task, report)
+
+    async def _close_file(self) -> None:
+        await self._worker.run(Job("close", self._let_go, math.inf))
 
     def _work(self, task: Task) -> Report:
         """Do a task; in the worker."""
@@ -341,29 +380,19 @@ class Backlog:
             return self._config.write_interval
         return HOUSEKEEPING if self._exists else math.inf
 
-    def _take_results(self) -> None:
-        for result in self._worker.results():
-            if result.name == _CLOSE:
-                continue
-            task = self._tasks.popleft()
-            if isinstance(result.value, Report):
-                self._stored(task, result.value)
-            else:
-                self._failed(task, result.error)
-
     def _stored(self, task: Task, report: Report) -> None:
         if self._trouble:
-            LOG.info("The backlog is kept again")
+            _LOGGER.info("The backlog is kept again")
             self._trouble = ""
         self._exists = not report.empty
         self._readers = task.readers
         self._offset = task.moment.offset
         self._held = report.held
-        self._audience.expect(task.readers)
+        self._consumers.expect(task.readers)
         if not self._recorder.recording:
             self._write_due = self._clock() + self._pause
         if report.away:
-            self._audience.was_away()
+            self._consumers.was_away()
         self._delivery.take(
             {
                 reader: chunk
@@ -373,7 +402,7 @@ class Backlog:
         )
         self._tell(report)
 
-    def _failed(self, task: Task, error: Exception | None) -> None:
+    def _failed(self, task: Task, error: Exception) -> None:
         self._recorder.put_back(task.points)
         self._complain(str(error))
         self._blocked = self._clock() + self._config.write_interval
@@ -381,14 +410,14 @@ class Backlog:
         self._asked = True
 
     def _present_readers(self) -> tuple[str, ...]:
-        return tuple(self._trust.ids) or (ANYBODY,)
+        return tuple(self._signer.ids) or (ANY_READER,)
 
     def _clock_was_set(self) -> bool:
         if not (self._held or self._delivery.under_way):
             return False
         return abs(self._clocks.moment().offset - self._offset) > JUMP
 
-    # --- The wire ------------------------------------------------------------------------
+    # --- Delivery ------------------------------------------------------------------------
 
     def _send(self) -> None:
         topic = self._topics.backlog
@@ -396,25 +425,25 @@ class Backlog:
             body = write_chunk(
                 chunk.id, self._session, self._clocks.moment().wall, chunk.values, more=chunk.more
             )
-            payload = self._trust.seal(topic, body)
-            self._wire.publish(Message(topic, payload, qos=1, retain=False))
+            payload = self._signer.seal(topic, body)
+            self._transport.publish(Message(topic, payload, qos=1, retain=False))
 
     # --- The log -------------------------------------------------------------------------
 
     def _complain(self, trouble: str) -> None:
         if not self._trouble:
-            LOG.error("Readings that nobody hears cannot be kept: %s", trouble)
+            _LOGGER.error("Readings that nobody hears cannot be kept: %s", trouble)
         self._trouble = trouble
 
     def _tell(self, report: Report) -> None:
         if report.moved:
-            LOG.info(
+            _LOGGER.info(
                 "The clock was set: what was read before that is moved by %+.0f s", report.moved
             )
         if report.held:
             self._say_once("The backlog is not delivered before somebody sets this host's clock")
         if report.timeless:
-            LOG.warning(
+            _LOGGER.warning(
                 "%d readings are not delivered: the clock was wrong, and nobody knows by how much",
                 report.timeless,
             )
@@ -433,4 +462,4 @@ class Backlog:
     def _say_once(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
-            LOG.warning("%s", text)
+            _LOGGER.warning("%s", text)

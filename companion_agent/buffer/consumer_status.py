@@ -14,8 +14,8 @@ SETTLES = 30.0
 DOUBT = 3600.0
 
 
-class Audience:
-    """Remembers who has said what.
+class ConsumerStatus:
+    """Remembers what Home Assistant and the readers have said.
 
     Args:
         clock: Monotonic seconds.
@@ -38,7 +38,7 @@ class Audience:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether what is said may be heard by nobody."""
+        """Whether what is published may not be heard."""
         return self.away or self._doubt_ends > -math.inf
 
     def goes(self) -> None:
@@ -61,18 +61,18 @@ class Audience:
             self._away_ends = math.inf
 
     def doubt(self) -> None:
-        """Believe nobody to be there until they answer: the broker is, after a while."""
+        """Believe no reader to be there until it answers: the broker is, after a while."""
         self._answered.clear()
         self._doubt_ends = self._clock() + DOUBT
 
     def answers(self, reader: str) -> None:
-        """Take note that somebody is there."""
+        """Take note that a reader is there."""
         self._answered.add(reader)
 
     def expect(self, readers: Iterable[str]) -> None:
         """Take them for being there when all of these have answered, whatever was said before.
 
-        Anybody may say on the birth topic that Home Assistant is away.
+        Every client may say on the birth topic that Home Assistant is away.
         """
         if not self.in_doubt or not self._answered.issuperset(readers):
             return

@@ -1,4 +1,4 @@
-"""Which chunk is sent when, until everybody who shall have it has acknowledged it."""
+"""Which chunk is sent when, until every reader that shall have it has acknowledged it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPEATS = (5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 @dataclass(slots=True)
-class _Flight:
+class Inflight:
     """A chunk under way: who lacks it, how often it was sent, and when it is sent again."""
 
     chunk: Chunk
@@ -34,21 +34,23 @@ class Delivery:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._flights: dict[str, _Flight] = {}
+        self._inflight: dict[str, Inflight] = {}
 
     @property
     def under_way(self) -> bool:
-        """Whether somebody's acknowledgement is awaited."""
-        return bool(self._flights)
+        """Whether an acknowledgement is awaited."""
+        return bool(self._inflight)
 
     def take(self, chunks: Mapping[str, Chunk]) -> None:
         """Take the next chunk of every reader that lacks one."""
-        flights: dict[str, _Flight] = {}
+        inflight: dict[str, Inflight] = {}
         for reader, chunk in chunks.items():
-            before = self._flights.get(chunk.id, _Flight(chunk, due=self._clock()))
-            flight = flights.setdefault(chunk.id, _Flight(chunk, sent=before.sent, due=before.due))
+            before = self._inflight.get(chunk.id, Inflight(chunk, due=self._clock()))
+            flight = inflight.setdefault(
+                chunk.id, Inflight(chunk, sent=before.sent, due=before.due)
+            )
             flight.readers.add(reader)
-        self._flights = flights
+        self._inflight = inflight
 
     def acknowledge(self, reader: str, chunk: str) -> bool:
         """Take an acknowledgement.
@@ -56,27 +58,27 @@ class Delivery:
         Returns:
             Whether it is news; of a chunk that is not under way it never is.
         """
-        flight = self._flights.get(chunk)
+        flight = self._inflight.get(chunk)
         if flight is None:
             return False
         if reader in flight.readers:
             flight.readers.discard(reader)
             if not flight.readers:
-                del self._flights[chunk]
+                del self._inflight[chunk]
             return True
-        # It was sent for somebody who lags behind, or who is further on.
+        # It was sent for a reader that lags behind, or that is further on.
         return reader not in flight.chunk.acknowledged
 
     def again(self) -> None:
-        """Send everything at once, and repeat it soon: somebody may be there now."""
-        for flight in self._flights.values():
+        """Send everything at once, and repeat it soon: a reader may be there now."""
+        for flight in self._inflight.values():
             flight.sent = 0
             flight.due = self._clock()
 
     def due(self) -> list[Chunk]:
         """Return what is to be sent now; it counts as sent."""
         now = self._clock()
-        ready = [flight for flight in self._flights.values() if flight.due <= now]
+        ready = [flight for flight in self._inflight.values() if flight.due <= now]
         for flight in ready:
             flight.due = now + REPEATS[min(flight.sent, len(REPEATS) - 1)]
             flight.sent += 1
@@ -84,4 +86,4 @@ class Delivery:
 
     def deadline(self) -> float:
         """Return when something is to be sent; infinity for never."""
-        return min((flight.due for flight in self._flights.values()), default=math.inf)
+        return min((flight.due for flight in self._inflight.values()), default=math.inf)

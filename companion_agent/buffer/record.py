@@ -1,4 +1,4 @@
-"""What has to be kept: changes of numbers while nobody hears them, and shortly before that."""
+"""What has to be kept: changes of numbers while they are not heard, and shortly before that."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Recorder:
 
         Every value holds until the last moment at which it is known.
         """
-        self._break_off({name: _just_after(said) for name, said in self._read.items()})
+        self._close_series({name: _just_after(said) for name, said in self._read.items()})
         self._woke = self._clocks.moment().wall
         self._asleep = set(self._latest)
 
@@ -122,10 +122,10 @@ class Recorder:
         """Keep no more.
 
         Args:
-            unheard: Nobody hears what is read from now on: no value holds on.
+            unheard: What is read from now on is not heard: no value holds on.
         """
         if unheard:
-            self._break_off(dict.fromkeys(self._latest, self._when(None)))
+            self._close_series(dict.fromkeys(self._latest, self._when(None)))
         self.recording = False
 
     def expire(self, heard: float) -> None:
@@ -160,7 +160,7 @@ class Recorder:
 
     # --- Inside --------------------------------------------------------------------------
 
-    def _break_off(self, ends: Mapping[str, Moment]) -> None:
+    def _close_series(self, ends: Mapping[str, Moment]) -> None:
         """Let every value end, so that it is a change when it is read again."""
         for collector, before in self._latest.items():
             after: dict[str, float | None] = dict.fromkeys(before)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 import json
 import logging
 import secrets
-import selectors
 import shutil
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from companion_agent import (
     config as configuration,
@@ -20,7 +20,7 @@ from companion_agent import (
 from companion_agent.buffer.settings import FILE, MIB
 from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
-from companion_agent.ipc.server import ChannelError, LocalClient
+from companion_agent.ipc.client import ChannelError, LocalClient
 from companion_agent.models import Counters
 from companion_agent.mqtt.connection import Message, Transport
 from companion_agent.plugins import registry
@@ -35,7 +35,7 @@ from companion_agent.protocol.messages import state_payload
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.key_store import StoreError, TrustStore
 from companion_agent.storage.permissions import check_secret
-from companion_agent.wakeup import Waker
+from companion_agent.timing import Alarm
 
 if TYPE_CHECKING:
     import argparse
@@ -292,70 +292,63 @@ def _check_clock(now: float) -> Check:
 
 
 class _Visit:
-    """One connection to one broker, driven until it has answered."""
+    """One connection to one broker, kept until it has answered; an async context."""
 
     def __init__(self, broker: Broker) -> None:
         guest = f"pilot-doctor-{secrets.token_hex(4)}"
         if broker.client_id:
             # The configured one would push the running agent out.
             guest = f"{broker.client_id}-doctor"
-        self._waker = Waker()
         self.heard: set[str] = set()
-        self.transport = Transport(
-            [replace(broker, client_id="")], guest, Counters(), self._waker.wake
-        )
-        self.transport.listener = self
+        self.transport = Transport([replace(broker, client_id="")], guest, Counters())
+        self.transport.receiver = self._received
+        self._changed = Alarm()
+        self.transport.observe(self._changed.ring)
 
-    def connected(self) -> None:
-        """Nothing; the visit sees it."""
+    async def __aenter__(self) -> Self:
+        self.transport.start()
+        self._task = asyncio.create_task(self.transport.run())
+        return self
 
-    def disconnected(self) -> None:
-        """Nothing; the visit sees it."""
+    async def __aexit__(self, *_: object) -> None:
+        self.transport.close()
+        self._task.cancel()
 
-    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        """Note what came back."""
-        if payload and not retained:
-            self.heard.add(topic)
-
-    def wait(self, done: Callable[[], bool], limit: float) -> bool:
-        """Drive the connection until something is so; tell whether it came to be."""
+    async def wait(self, done: Callable[[], bool], limit: float) -> bool:
+        """Wait until something is so; tell whether it came to be."""
         until = time.monotonic() + limit
         while not done():
-            left = until - time.monotonic()
-            if left <= 0:
+            if time.monotonic() >= until:
                 return False
-            with selectors.DefaultSelector() as selector:
-                selector.register(self._waker.socket, selectors.EVENT_READ)
-                if (sock := self.transport.socket) is not None:
-                    selector.register(sock, selectors.EVENT_READ)
-                # Short, for what waits to be written and for the transport's own time limits.
-                selector.select(min(left, 0.2))
-            self._waker.drain()
-            self.transport.readable()
-            self.transport.step()
+            await self._changed.wait(until)
         return True
 
-    def end(self) -> None:
-        self.transport.close()
+    def _received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        if payload and not retained:
+            self.heard.add(topic)
+            self._changed.ring()
 
 
-def check_broker(broker: Broker, topics: Topics, birth_topic: str) -> Iterator[Check]:
+def check_broker(broker: Broker, topics: Topics, birth_topic: str) -> list[Check]:
     """Connect to a broker, log in, and try what the agent does there."""
-    visit = _Visit(broker)
-    transport = visit.transport
+    # Windows' usual event loop cannot wait for the sockets of others.
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(_check_broker(broker, topics, birth_topic))
+
+
+async def _check_broker(broker: Broker, topics: Topics, birth_topic: str) -> list[Check]:
     name = f"broker {broker}"
-    try:
-        transport.start()
-        visit.wait(lambda: transport.online or bool(transport.trouble), BROKER_LIMIT)
+    async with _Visit(broker) as visit:
+        transport = visit.transport
+        await visit.wait(lambda: transport.online or bool(transport.trouble), BROKER_LIMIT)
         if not transport.online:
-            yield Check(name, "bad", transport.trouble or "no answer")
-            return
-        yield Check(name, "ok", _describe(broker))
+            return [Check(name, "bad", transport.trouble or "no answer")]
         heard = [topics.announce, topics.availability, topics.acknowledge, birth_topic]
-        yield _check_listening(visit, name, heard)
-        yield _check_publishing(visit, name, broker, topics.state)
-    finally:
-        visit.end()
+        return [
+            Check(name, "ok", _describe(broker)),
+            await _check_listening(visit, name, heard),
+            await _check_publishing(visit, name, broker, topics.state),
+        ]
 
 
 def _describe(broker: Broker) -> str:
@@ -365,10 +358,10 @@ def _describe(broker: Broker) -> str:
     return ", ".join(parts)
 
 
-def _check_listening(visit: _Visit, name: str, topics: Sequence[str]) -> Check:
+async def _check_listening(visit: _Visit, name: str, topics: Sequence[str]) -> Check:
     wanted = [topic for topic in topics if topic]
     visit.transport.subscribe(wanted)
-    answered = visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
+    answered = await visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
     denied = [topic for topic in wanted if topic in visit.transport.denied]
     if not answered:
         return Check(f"{name}, listening", "bad", "the broker did not answer")
@@ -378,7 +371,7 @@ def _check_listening(visit: _Visit, name: str, topics: Sequence[str]) -> Check:
     return Check(f"{name}, listening", "ok", "allowed")
 
 
-def _check_publishing(visit: _Visit, name: str, broker: Broker, topic: str) -> Check:
+async def _check_publishing(visit: _Visit, name: str, broker: Broker, topic: str) -> Check:
     name = f"{name}, publishing"
     # A state of no collector changes nothing anywhere.
     empty, _ = state_payload({})
@@ -387,15 +380,15 @@ def _check_publishing(visit: _Visit, name: str, broker: Broker, topic: str) -> C
     echo = broker.protocol != "5"
     if echo:
         visit.transport.subscribe([topic])
-        visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
+        await visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
     visit.transport.publish(message)
-    answered = visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
+    answered = await visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
     hint = "let this user publish below it in the broker's access list"
     if topic in visit.transport.denied:
         return Check(name, "bad", f"not allowed on {topic}", hint)
     if not answered:
         return Check(name, "bad", "the broker did not answer")
-    if echo and not visit.wait(lambda: topic in visit.heard, ECHO_LIMIT):
+    if echo and not await visit.wait(lambda: topic in visit.heard, ECHO_LIMIT):
         return Check(name, "bad", f"what is published on {topic} does not arrive", hint)
     return Check(name, "ok", "allowed")
 

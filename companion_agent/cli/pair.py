@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from companion_agent.cli.exit_codes import BAD_INPUT
 from companion_agent.cli.loading import load_config
 from companion_agent.cli.pairing_session import Terminal
-from companion_agent.ipc.server import ChannelError, LocalClient, NotRunningError
+from companion_agent.ipc.client import ChannelError, LocalClient, NotRunningError
 from companion_agent.protocol.pairing import Status, draw_code
 from companion_agent.security.key_store import Controller, StoreError, TrustStore
 

@@ -7,12 +7,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.clock import elapsed
-from companion_agent.ipc.server import ChannelError
+from companion_agent.ipc.client import ChannelError
 from companion_agent.protocol.pairing import HostPairing, Paired, Status
 from companion_agent.protocol.validation import is_controller
 
 if TYPE_CHECKING:
-    from companion_agent.ipc.server import LocalClient
+    from companion_agent.ipc.client import LocalClient
 
 
 class Terminal:

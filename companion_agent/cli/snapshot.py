@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
-import threading
-import time
 from typing import TYPE_CHECKING
 
 from companion_agent import platforms
@@ -12,7 +12,7 @@ from companion_agent.errors import PluginError, Unavailable
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
 from companion_agent.plugins.runner import CollectorRunner
-from companion_agent.worker import Job, Worker
+from companion_agent.worker import HungError, Job, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.base import Platform
     from companion_agent.plugins.i2c.overrides import Overrides
     from companion_agent.plugins.i2c.settings import I2cConfig
+    from companion_agent.worker import Result
 
 # Rates are taken over this time: long enough for a figure that means something.
 GAP = 1.0
@@ -90,42 +91,44 @@ class Snapshot:
 
     def read(self, providers: Iterable[CommandProvider] = ()) -> None:
         """Read everything twice, for the rates, and have commands listed."""
-        woken = threading.Event()
-        worker = Worker(woken.set)
-        self._read_all(worker, woken, {f"commands {one.name}": one for one in providers})
+        asyncio.run(self._read_twice({f"commands {one.name}": one for one in providers}))
+
+    async def _read_twice(self, providers: Mapping[str, CommandProvider]) -> None:
+        worker = Worker()
+        await self._read_all(worker, providers)
         if any(source.available for source in self.sources):
-            time.sleep(GAP)
-            self._read_all(worker, woken, {})
+            await asyncio.sleep(GAP)
+            await self._read_all(worker, {})
         worker.stop()
 
-    def _read_all(
-        self,
-        worker: Worker,
-        woken: threading.Event,
-        providers: Mapping[str, CommandProvider],
-    ) -> None:
+    async def _read_all(self, worker: Worker, providers: Mapping[str, CommandProvider]) -> None:
         sources = [one for one in self.sources if not one.running and one.available is not False]
         waiting = {source.name: source for source in sources}
         asked = dict(providers)
         jobs = [Job(job.name, job.run, LIMIT) for job in map(CollectorRunner.job, sources)]
         jobs += [Job(name, provider.commands, LIMIT) for name, provider in asked.items()]
+        # A slow one is relieved of its thread before that, so that the others get theirs.
         worker.submit(jobs)
-        until = time.monotonic() + LIMIT + 1
-        while (waiting or asked) and time.monotonic() < until:
-            # Slow ones are relieved of their thread here, so that the others get theirs.
-            woken.wait(0.2)
-            woken.clear()
-            worker.hung()
-            for result in worker.results():
-                if provider := asked.pop(result.name, None):
-                    if result.error and not isinstance(result.error, Unavailable):
-                        self.failures[provider.name] = registry.reason_of(result.error)
-                    continue
-                source = waiting.pop(result.name)
-                source.take(result)
-                if isinstance(result.error, Unavailable):
-                    self.gone[source.name] = result.error
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LIMIT + 1):
+                while waiting or asked:
+                    for result in await worker.results():
+                        if isinstance(result.error, HungError):
+                            continue
+                        if provider := asked.pop(result.name, None):
+                            self._take_commands(provider, result)
+                        elif source := waiting.pop(result.name, None):
+                            self._take(source, result)
         for source in waiting.values():
             source.hang()
         for provider in asked.values():
             self.failures[provider.name] = "its commands do not answer"
+
+    def _take_commands(self, provider: CommandProvider, result: Result) -> None:
+        if result.error and not isinstance(result.error, Unavailable):
+            self.failures[provider.name] = registry.reason_of(result.error)
+
+    def _take(self, source: CollectorRunner, result: Result) -> None:
+        source.take(result)
+        if isinstance(result.error, Unavailable):
+            self.gone[source.name] = result.error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent.cli.exit_codes import BAD_INPUT
 from companion_agent.cli.loading import load_config
-from companion_agent.ipc.server import ChannelError, LocalClient
+from companion_agent.ipc.client import ChannelError, LocalClient
 from companion_agent.updates.store import probation
 
 if TYPE_CHECKING:

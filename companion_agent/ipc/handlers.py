@@ -23,7 +23,7 @@ from companion_agent.security.rate_limit import TokenBucket
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from companion_agent.ipc.server import Caller
+    from companion_agent.ipc.server import Connection
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.keyring import KeyRing
 
@@ -34,13 +34,13 @@ _REMEMBERED = 600.0
 _ENDS = ("expired", "burned")
 
 
-def no_update(_caller: Caller, _message: dict[str, Any]) -> dict[str, Any]:
+def no_update(_connection: Connection, _message: dict[str, Any]) -> dict[str, Any]:
     """Answer for an agent that cannot be updated."""
     return {"error": "this agent cannot be updated"}
 
 
-class Desk:
-    """Connects a terminal that shows a code with the controllers that ask to pair.
+class Handlers:
+    """Answers terminals, and connects one that shows a code with the controllers that ask to pair.
 
     Args:
         ring: Where keys are kept.
@@ -64,7 +64,7 @@ class Desk:
         audit: AuditLog,
         clock: Callable[[], float] = elapsed,
         refusals: Callable[[], Mapping[str, int]] = dict,
-        update: Callable[[Caller, dict[str, Any]], dict[str, Any]] = no_update,
+        update: Callable[[Connection, dict[str, Any]], dict[str, Any]] = no_update,
     ) -> None:
         self._ring = ring
         self._base = base
@@ -75,11 +75,16 @@ class Desk:
         self._refusals = refusals
         self._update = update
         self._clock = clock
-        self._terminal: Caller | None = None
+        self._terminal: Connection | None = None
         self._ended = ("no_code", float("-inf"))
         self._messages = TokenBucket(5, 10, clock)
         self._log_lines = TokenBucket(1 / 600, 3, clock)
         self.refused: Counter[str] = Counter()
+
+    @property
+    def subscriptions(self) -> list[str]:
+        """The topics of pairing that controllers publish on."""
+        return [f"{self._base}/pair/+/request", f"{self._base}/pair/+/confirm"]
 
     @property
     def pairing(self) -> bool:
@@ -88,15 +93,15 @@ class Desk:
 
     # --- What controllers say ------------------------------------------------------------
 
-    def received(self, controller: str, kind: str, payload: bytes, *, retained: bool) -> None:
+    def pairing_received(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """Take a message below `pair/`.
 
         Args:
-            controller: The segment of the topic that names who speaks.
-            kind: The topic's last segment.
+            topic: Where it was published; its last segments are the controller and the kind.
             payload: What was published.
             retained: Whether the broker had kept it.
         """
+        controller, kind = topic.split("/")[-2:]
         if retained:
             self.refused["retained"] += 1
         elif not is_controller(controller) or kind not in ("request", "confirm"):
@@ -104,13 +109,13 @@ class Desk:
         elif not self._messages.take():
             self.refused["flood"] += 1
         elif self._terminal is None:
-            self._nobody_there(controller, kind, payload)
+            self._answer_without_code(controller, kind, payload)
         elif len(payload) > MAX_PAIRING:
             self.refused["malformed"] += 1
         else:
             self._terminal.send({kind: controller, "payload": base64.b64encode(payload).decode()})
 
-    def _nobody_there(self, controller: str, kind: str, payload: bytes) -> None:
+    def _answer_without_code(self, controller: str, kind: str, payload: bytes) -> None:
         if kind != "request":
             return
         try:
@@ -133,30 +138,30 @@ class Desk:
 
     # --- What terminals say --------------------------------------------------------------
 
-    def asked(self, caller: Caller, message: dict[str, Any]) -> None:
+    def received(self, connection: Connection, message: dict[str, Any]) -> None:
         """Take a message from a terminal."""
         if "ask" in message:
-            caller.send(self._answer(caller, message))
-        elif caller is self._terminal:
-            self._relay(caller, message)
+            connection.send(self._answer(connection, message))
+        elif connection is self._terminal:
+            self._relay(connection, message)
 
-    def gone(self, caller: Caller) -> None:
+    def gone(self, connection: Connection) -> None:
         """Take note that a terminal has ended; its code ends with it."""
-        if caller is self._terminal:
+        if connection is self._terminal:
             self._end("no_code")
 
-    def _answer(self, caller: Caller, message: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, connection: Connection, message: dict[str, Any]) -> dict[str, Any]:
         match message["ask"]:
             case "list":
                 return {"controllers": self._list(), "fleet": FLEET in self._ring.ids}
             case "revoke":
                 return self._revoke(message.get("ids"))
             case "pair":
-                return self._begin(caller)
+                return self._begin(connection)
             case "refused":
                 return {"refused": dict(self._refusals())}
             case "update":
-                return self._update(caller, message)
+                return self._update(connection, message)
             case _:
                 return {"error": "the agent and this command are of different versions"}
 
@@ -182,14 +187,14 @@ class Desk:
                 self._changed()
         return {"revoked": revoked}
 
-    def _begin(self, caller: Caller) -> dict[str, Any]:
-        if self._terminal not in (None, caller):
+    def _begin(self, connection: Connection) -> dict[str, Any]:
+        if self._terminal not in (None, connection):
             return {"error": "another terminal shows a code already"}
-        self._terminal = caller
+        self._terminal = connection
         self._changed()
         return {"host": self._base, "online": self._online()}
 
-    def _relay(self, caller: Caller, message: dict[str, Any]) -> None:
+    def _relay(self, connection: Connection, message: dict[str, Any]) -> None:
         if (end := message.get("end")) is not None:
             self._end(end if end in _ENDS else "no_code")
             return
@@ -199,7 +204,7 @@ class Desk:
             return
         if kind not in ("answer", "result") or not isinstance(payload, dict):
             return
-        if "secret" in message and not self._keep(caller, controller, message):
+        if "secret" in message and not self._keep(connection, controller, message):
             return
         if isinstance(error := payload.get("error"), str):
             self.refused[error] += 1
@@ -210,19 +215,19 @@ class Desk:
             # After the result, so that the controller can verify the announce that follows.
             self._end("no_code")
 
-    def _keep(self, caller: Caller, controller: str, message: dict[str, Any]) -> bool:
+    def _keep(self, connection: Connection, controller: str, message: dict[str, Any]) -> bool:
         name = message.get("name")
         if not is_controller_name(name):
-            caller.send({"error": "the controller has no proper name"})
+            connection.send({"error": "the controller has no proper name"})
             return False
         try:
             self._ring.add(controller, name, parse_secret(message["secret"]))
         except (StoreError, ValueError) as error:
-            caller.send({"error": str(error)})
+            connection.send({"error": str(error)})
             return False
         self._audit.write("paired", controller=controller, name=name)
         _LOGGER.info('Paired with Home Assistant "%s" (%s)', name, controller)
-        caller.send({"stored": controller})
+        connection.send({"stored": controller})
         return True
 
     def _end(self, reason: str) -> None:

@@ -1,12 +1,13 @@
 """The connection to a broker: made, kept, explained when it fails, and made again.
 
-Everything runs in the loop's thread, through paho's interface for external loops, except the
-part of connecting that blocks (name, TCP, TLS): that has a thread of its own for as long as it
-takes, because nothing else can put a time limit on looking up a name.
+Everything runs in the event loop, through paho's interface for external loops, except the part
+of connecting that blocks (name, TCP, TLS): that has a thread of its own for as long as it takes,
+because nothing else can put a time limit on looking up a name.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -14,7 +15,9 @@ from functools import partial
 import logging
 import math
 import random
+import socket
 import ssl
+import threading
 import time
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -23,18 +26,17 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from companion_agent.mqtt import errors, tls
-from companion_agent.mqtt.attempt import Attempt
+from companion_agent.timing import Alarm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    import socket
 
-    from paho.mqtt.client import DisconnectFlags
+    from paho.mqtt.client import DisconnectFlags, SocketLike
     from paho.mqtt.reasoncodes import ReasonCode
 
     from companion_agent.config.settings import Broker
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 # One address gets this long to accept the connection, and as long for its half of TLS.
 TCP_LIMIT = 5.0
@@ -74,13 +76,10 @@ class State(Enum):
 
 
 class Listener(Protocol):
-    """What the transport tells."""
+    """What hears of the connection."""
 
     def connected(self) -> None:
         """The broker accepted the connection."""
-
-    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        """A message came on a topic that was subscribed to."""
 
     def disconnected(self) -> None:
         """The connection that was accepted is gone."""
@@ -93,6 +92,13 @@ class Counts(Protocol):
     dropped_messages: int
 
 
+class Receiver(Protocol):
+    """What takes messages."""
+
+    def __call__(self, topic: str, payload: bytes, /, *, retained: bool) -> None:
+        """A message came on a topic that was subscribed to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message to publish."""
@@ -103,15 +109,70 @@ class Message:
     retain: bool = True
 
 
+class _Attempt:
+    """One attempt to connect, up to the sent CONNECT: the name, TCP and TLS, which block.
+
+    Attributes:
+        client: Connects, and belongs to the event loop when the attempt is done.
+        broker: What it connects to.
+        done: Whether it has ended, in one way or the other.
+        error: Why it failed; `None` when it did not.
+        given_up: Whether nothing waits for it any more.
+    """
+
+    def __init__(self, client: Client, broker: Broker, ended: Callable[[], None]) -> None:
+        self.client = client
+        self.broker = broker
+        self.error: Exception | None = None
+        self.done = False
+        self.given_up = False
+        self._ended = ended
+        client.on_socket_open = self._opened
+        self._thread = threading.Thread(target=self._run, name="connect", daemon=True)
+
+    def start(self) -> None:
+        """Begin; `ended` is called at the end, in its thread."""
+        self._thread.start()
+
+    def give_up(self) -> None:
+        """Let it end in its own time; a connection that still comes is closed."""
+        self.given_up = True
+        self._close_late()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread still waits for something."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self.client.connect(self.broker.host, self.broker.port, self.broker.keepalive)
+        except Exception as error:  # noqa: BLE001  (whatever it is, `errors.opening` explains it)
+            self.error = error
+        self.done = True
+        self._close_late()
+        self._ended()
+
+    def _close_late(self) -> None:
+        if self.given_up and self.done and (sock := self.client.socket()):
+            sock.close()
+
+    def _opened(self, _client: Client, _data: object, sock: SocketLike) -> None:
+        if self.given_up:
+            raise ConnectionAbortedError("too late")
+        # Small messages do not wait for the acknowledgement of earlier ones.
+        cast("socket.socket", sock).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class Transport:
     """Keeps a connection to the first broker that answers.
 
-    The loop asks for `socket` and `wants_write` to select on, tells `readable()` and
-    `writable()`, and calls `step()` after every wake-up and at `deadline()`.
+    `run()` is its task. All other methods belong to the same event loop.
 
     Attributes:
         state: Where the connection stands.
-        listener: Who is told; set by its user.
+        listener: What hears of the connection; set by its user.
+        receiver: What takes messages; set by its user.
         will: Writes what the broker says when the connection is lost, anew for each of those to
             come.
         trouble: Why the latest attempt failed; empty while online.
@@ -122,8 +183,7 @@ class Transport:
         brokers: The brokers, the preferred one first.
         client_id: The MQTT client id unless a broker's configuration names one.
         counts: Where lost connections are counted.
-        wake: Wakes the loop from another thread.
-        clock: Monotonic seconds.
+        clock: Monotonic seconds, those of the event loop.
         draw: Draws a number between 0 and its argument.
         log: Where it says how the connection is.
     """
@@ -133,27 +193,32 @@ class Transport:
         brokers: Sequence[Broker],
         client_id: str,
         counts: Counts,
-        wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[float], float] = lambda bound: random.uniform(0, bound),  # noqa: S311
-        log: logging.Logger | logging.LoggerAdapter[logging.Logger] = LOG,
+        log: logging.Logger | logging.LoggerAdapter[logging.Logger] = _LOGGER,
     ) -> None:
         self.state = State.IDLE
         self.will: Callable[[], Message] | None = None
         self.listener: Listener | None = None
+        self.receiver: Receiver | None = None
         self.trouble = ""
         self.denied: set[str] = set()
         self.last_heard = 0.0
         self._brokers = brokers
         self._client_id = client_id
         self._counts = counts
-        self._wake = wake
         self._clock = clock
         self._draw = draw
         self._log = log
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._alarm = Alarm()
+        self._observers: list[Callable[[], None]] = []
+        self._shown: tuple[object, ...] = ()
         self._client: Client | None = None
-        self._attempt: Attempt | None = None
-        self._abandoned: list[Attempt] = []
+        self._watched: socket.socket | None = None  # what the event loop waits for
+        self._watched_for_writing = False
+        self._attempt: _Attempt | None = None
+        self._abandoned: list[_Attempt] = []
         self._next = 0  # which broker is next
         self._broker = brokers[0]
         self._failures = 0  # rounds through all brokers without success
@@ -184,8 +249,19 @@ class Transport:
         """The broker of the current or latest attempt."""
         return self._broker
 
+    async def run(self) -> None:
+        """Keep the connection that is wanted, until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        while True:
+            self._step()
+            await self._alarm.wait(self._deadline())
+
+    def observe(self, changed: Callable[[], None]) -> None:
+        """Have something called whenever it goes online or offline, settles, or is in trouble."""
+        self._observers.append(changed)
+
     def start(self) -> None:
-        """Connect as soon as `step()` is called."""
+        """Connect."""
         self._schedule(0)
 
     def reconnect(self, after: float = 0) -> None:
@@ -225,11 +301,13 @@ class Transport:
             # Changes come in swarms.
             self._nudged = max(now, self._nudged + NUDGE_GAP)
             self._due = min(self._due, self._nudged)
+            self._alarm.ring()
 
     def close(self) -> None:
         """End the connection in an orderly way: the broker does not send the will."""
         self._disconnect()
         self.state = State.IDLE
+        self._look_around()
 
     def publish(self, message: Message) -> bool:
         """Send a message, and tell whether it is on its way: not without a connection."""
@@ -240,6 +318,7 @@ class Transport:
         self._spoke = self._clock()
         if message.qos:
             self._publishing[sent.mid] = message.topic
+        self._look_around()
         return sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def subscribe(self, topics: Iterable[str]) -> None:
@@ -256,53 +335,88 @@ class Transport:
         self._spoke = self._clock()
         if mid is not None:
             self._subscribing[mid] = names
+        self._look_around()
 
     @property
     def settled(self) -> bool:
         """Whether the broker has answered all that wants an answer."""
         return not self._publishing and not self._subscribing
 
-    # --- What the loop asks and tells ----------------------------------------------------
-
-    @property
-    def socket(self) -> socket.socket | None:
-        """The socket to select on; `None` while there is none."""
-        return cast("socket.socket | None", self._client.socket()) if self._client else None
-
     @property
     def wants_write(self) -> bool:
         """Whether data waits until the socket can be written."""
         return self._client is not None and self._client.want_write()
 
-    def readable(self) -> None:
+    # --- In the event loop ---------------------------------------------------------------
+
+    @property
+    def _socket(self) -> socket.socket | None:
+        return cast("socket.socket | None", self._client.socket()) if self._client else None
+
+    def _look_around(self) -> None:
+        """Wait for the socket that there is now, and tell observers what has changed."""
+        sock, loop = self._socket, self._loop
+        if sock is not self._watched:
+            self._watch_no_more()
+        writing = sock is not None and self.wants_write
+        if sock is not None and loop is not None:
+            if self._watched is None:
+                loop.add_reader(sock, self._readable)
+                self._watched = sock
+            if writing and not self._watched_for_writing:
+                loop.add_writer(sock, self._writable)
+            elif self._watched_for_writing and not writing:
+                loop.remove_writer(sock)
+            self._watched_for_writing = writing
+        if self._told and loop is not None:
+            # paho has noticed the end of the connection when something was sent.
+            loop.call_soon(self._run, lambda: None)
+        shown = (self.state, self.broker, self.trouble, self.settled, writing)
+        if shown != self._shown:
+            self._shown = shown
+            for changed in self._observers:
+                changed()
+
+    def _watch_no_more(self) -> None:
+        """Take the socket from the event loop, before it is closed: its number may come again."""
+        if self._watched is not None and self._loop is not None:
+            self._loop.remove_reader(self._watched)
+            self._loop.remove_writer(self._watched)
+        self._watched, self._watched_for_writing = None, False
+
+    def _closes(self, _client: Client, _data: object, sock: SocketLike) -> None:
+        if sock is self._watched:
+            self._watch_no_more()
+
+    def _readable(self) -> None:
         """Take what the broker sent."""
-        client, sock = self._client, self.socket
+        client, sock = self._client, self._socket
         if client is None or sock is None:
             return
         self._heard = self._clock()
         self._run(client.loop_read)
-        # What TLS has already decrypted would not wake the loop again.
-        while self.socket is sock and isinstance(sock, ssl.SSLSocket) and sock.pending():
+        # What TLS has already decrypted would not wake the event loop again.
+        while self._socket is sock and isinstance(sock, ssl.SSLSocket) and sock.pending():
             self._run(client.loop_read)
-        if self.socket is sock:
+        if self._socket is sock:
             # Not merely the end of the connection.
             self.last_heard = self._heard
 
-    def writable(self) -> None:
+    def _writable(self) -> None:
         """Send on what had to wait."""
         if self._client and self._client.want_write():
             self._run(self._client.loop_write)
             self._spoke = self._clock()
 
-    def deadline(self) -> float:
-        """Return when `step()` is due without an event; infinity for never."""
+    def _deadline(self) -> float:
+        """Return when `_step()` is due without an event; infinity for never."""
         if self.state is State.IDLE:
             return math.inf
         if self.state is State.ONLINE:
             return self._silence_ends()
         return self._due
 
-    def step(self) -> None:
+    def _step(self) -> None:
         """Do what is due."""
         now = self._clock()
         if self.state is State.OPENING and self._attempt and self._attempt.done:
@@ -311,12 +425,14 @@ class Transport:
             self._check_silence(now)
         elif self.state is not State.IDLE and now >= self._due:
             self._timed_out()
+        self._look_around()
 
     # --- From state to state -------------------------------------------------------------
 
     def _schedule(self, after: float) -> None:
         self.state = State.WAITING
         self._due = self._clock() + after
+        self._alarm.ring()
 
     def _timed_out(self) -> None:
         if self.state is State.WAITING:
@@ -343,10 +459,10 @@ class Transport:
             return
         self.state = State.OPENING
         self._due = self._clock() + OPEN_LIMIT
-        self._attempt = Attempt(client, broker, self._wake)
+        self._attempt = _Attempt(client, broker, self._alarm.ring_from_thread)
         self._attempt.start()
 
-    def _opened(self, attempt: Attempt) -> None:
+    def _opened(self, attempt: _Attempt) -> None:
         self._attempt = None
         if attempt.error:
             self._fail(errors.opening(attempt.error, attempt.broker))
@@ -365,6 +481,7 @@ class Transport:
         self._heard = self._spoke = self._online_since = self.last_heard = self._clock()
         self._complaints.clear()
         self.trouble = ""
+        self._alarm.ring()
         broker = self._broker
         self._log.info(
             "Connected to %s (MQTT %s%s)", broker, broker.protocol, ", TLS" if broker.tls else ""
@@ -408,6 +525,7 @@ class Transport:
         if client is None:
             return
         _silence(client)
+        self._watch_no_more()
         if sock := client.socket():
             sock.close()
         self._publishing.clear()
@@ -462,6 +580,7 @@ class Transport:
         client.on_publish = self._later(lambda mid, code, _p: self._published(mid, code))
         client.on_subscribe = self._later(lambda mid, codes, _p: self._subscribed(mid, codes))
         client.on_log = self._on_log
+        client.on_socket_close = self._closes
         self._refusal = self._paho_error = ""
         return client
 
@@ -479,12 +598,13 @@ class Transport:
             paho()
         except Exception as error:
             # A broker's nonsense must not end the agent.
-            LOG.debug("paho failed with %s", self._broker, exc_info=True)
+            _LOGGER.debug("paho failed with %s", self._broker, exc_info=True)
             self._fail(f"the broker sent what is not MQTT ({type(error).__name__})")
         while self._told:
             client, handle = self._told.popleft()
             if client is self._client:
                 handle()
+        self._look_around()
 
     def _answered(self, code: ReasonCode) -> None:
         if code.is_failure:
@@ -508,8 +628,8 @@ class Transport:
             topic = message.topic
         except UnicodeDecodeError:
             return
-        if self.listener:
-            self.listener.received(topic, bytes(message.payload), retained=message.retain)
+        if self.receiver:
+            self.receiver(topic, bytes(message.payload), retained=message.retain)
 
     def _published(self, mid: int, code: ReasonCode) -> None:
         # paho also tells of messages at QoS 0, when they are written.

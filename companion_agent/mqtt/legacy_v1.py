@@ -1,8 +1,8 @@
 """The flat topics of Pilot's first version, said beside the host's own while a house migrates.
 
 They have a connection of their own, because a connection has one will, and the host's own says
-that the host is lost. Nothing is subscribed to: whoever may log in to a broker could have
-commanded the first version, and shall not command this one.
+that the host is lost. Nothing is subscribed to: every client of a broker could have commanded
+the first version, and shall not command this one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.mqtt.connection import (
-    LOG as TRANSPORT_LOG,
     Message,
     State,
     Transport,
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 ONLINE, OFFLINE = b"online", b"offline"
 # What Home Assistant takes for "unknown", and what the first version's language wrote for it.
 _NOTHING = "None"
+# Its lines stand among those of the host's own connection.
+_LOGGER = logging.getLogger("companion_agent.mqtt.connection")
 
 
 class Flat(NamedTuple):
@@ -98,13 +99,12 @@ class Mirror:
     """Says what the agent says once more, in the first version's topics.
 
     Attributes:
-        transport: Its connection, for the loop to wait for.
+        transport: Its connection.
 
     Args:
         topics: What the topics are called.
         brokers: The brokers, the preferred one first.
         client_id: The MQTT client id.
-        wake: Wakes the loop from another thread.
         clock: Monotonic seconds.
     """
 
@@ -113,7 +113,6 @@ class Mirror:
         topics: V1Topics,
         brokers: Sequence[Broker],
         client_id: str,
-        wake: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self._topics = topics
@@ -126,9 +125,7 @@ class Mirror:
             replace(broker, client_id=f"{broker.client_id}-v1") if broker.client_id else broker
             for broker in brokers
         ]
-        self.transport = Transport(
-            own, client_id, _Uncounted(), wake, clock, log=_Labelled(TRANSPORT_LOG, {})
-        )
+        self.transport = Transport(own, client_id, _Uncounted(), clock, log=_Labelled(_LOGGER, {}))
         self.transport.listener = self
         will = self._availability(OFFLINE)
         self.transport.will = (lambda: will) if will else None
@@ -147,8 +144,12 @@ class Mirror:
         for name, text in states.items():
             self._publish(name, text)
 
-    def step(self, *, present: bool, silent: bool) -> None:
-        """Do what is due.
+    async def run(self) -> None:
+        """Keep its connection, until cancelled."""
+        await self.transport.run()
+
+    def follow(self, *, present: bool, silent: bool) -> None:
+        """Be there as the host is.
 
         Args:
             present: Whether the host is there: not asleep, and not shutting down.
@@ -163,7 +164,6 @@ class Mirror:
         if present != self._present:
             self._present = present
             self._say_whether_present()
-        self.transport.step()
 
     # --- What the transport tells --------------------------------------------------------
 
@@ -172,9 +172,6 @@ class Mirror:
         self._say_whether_present()
         for name, text in self._states.items():
             self._publish(name, text)
-
-    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        """Hear nothing, since nothing was subscribed to."""
 
     def disconnected(self) -> None:
         """Wait: everything is said again with the next connection."""

@@ -1,30 +1,43 @@
-"""How the host appears on the wire: order, repetition, self-healing, and clones.
+"""How the host appears on the broker: order, repetition, self-healing, and clones.
 
 The rules are those of `docs/protocol.md`, "Order and repetition".
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum, auto
 import logging
 import math
 import random
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from companion_agent.announcement import Report, compose
 from companion_agent.mqtt.connection import Message
-from companion_agent.protocol.announce import Conflict, parse_announce
+from companion_agent.protocol.announce import Conflict, Host, parse_announce, write_announce
 from companion_agent.protocol.errors import ProtocolError
-from companion_agent.protocol.messages import BIRTH_ONLINE, Availability, state_payload
+from companion_agent.protocol.messages import (
+    BIRTH_ONLINE,
+    SIGNED_STATES,
+    Availability,
+    collector_state,
+    state_payload,
+)
+from companion_agent.timing import Alarm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
+    from companion_agent.models import Value
     from companion_agent.mqtt.connection import Counts, Transport
+    from companion_agent.mqtt.router import Router
     from companion_agent.protocol.announce import Announce
     from companion_agent.protocol.topics import Topics
+    from companion_agent.security.refusals import Refusals
+    from companion_agent.security.signer import Signer
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 # A clone that gave way looks again this often, and the one that stayed forgets it when it was
 # not heard for three looks.
@@ -61,85 +74,73 @@ class Standing(Enum):
     """Nothing is said: the machine is about to sleep or stop, or another agent has its id."""
 
 
-class Ear(Protocol):
-    """Who else is listened to."""
+@dataclass(frozen=True, slots=True)
+class CollectorState:
+    """What a collector read: when (seconds since 1970 UTC), and its values by their keys."""
 
-    @property
-    def topics(self) -> Sequence[str]:
-        """What to subscribe to."""
-
-    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        """Take a message on one of them."""
+    read_at: float
+    values: Mapping[str, Value]
 
 
-class Trust(Ear, Protocol):
-    """Who else is listened to under this host's topics, and who is believed."""
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a host says of itself.
 
-    def unwrap(self, topic: str, payload: bytes) -> tuple[bytes, bool]:
-        """Take the envelope off, and tell whether to believe what was in it."""
+    Attributes:
+        host: What it is.
+        reports: What every collector at work reports, by the collector's name.
+        offer: What else it says, field by field: of trust, commands, events and updates.
+    """
 
-    def availability(self, topic: str, word: str, number: int) -> bytes:
-        """Write what is said about being there, for whoever has a key."""
-
-    def refuse(self, what: str, reason: str) -> None:
-        """Count what somebody else said in this host's name."""
-
-
-class _Nobody:
-    """Nobody is listened to, and everybody is believed."""
-
-    topics = ()
-
-    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        pass
-
-    def unwrap(self, _: str, payload: bytes) -> tuple[bytes, bool]:
-        return payload, True
-
-    def availability(self, _: str, word: str, __: int) -> bytes:
-        return word.encode()
-
-    def refuse(self, what: str, reason: str) -> None:
-        pass
+    host: Host
+    reports: Mapping[str, Report] = field(default_factory=dict)
+    offer: Mapping[str, object] = field(default_factory=dict)
 
 
-class Presence:
-    """Says through a transport what there is to say, when it is to be said.
+class Publisher:
+    """Encodes, signs and publishes what there is to say, when it is to be said.
+
+    `run()` is its task.
 
     Args:
         transport: Connects; this becomes its listener.
+        router: Brings what others say.
+        signer: Numbers and signs.
+        refusals: Where foreign messages in this host's name are counted.
         topics: The host's topics.
         session: The session of this start of the agent.
         birth_topic: Where Home Assistant says that it is there; empty to not listen.
         counts: Where states that never reached a broker are counted.
-        clock: Monotonic seconds.
+        clock: Monotonic seconds, those of the event loop.
         draw: Draws a number between -1 and 1.
-        trust: Who else is listened to, and who is believed.
-        backlog: Who else is listened to, and hears of Home Assistant's coming and going.
     """
 
     def __init__(
         self,
         transport: Transport,
+        router: Router,
+        signer: Signer,
+        refusals: Refusals,
         topics: Topics,
         session: str,
         birth_topic: str,
         counts: Counts,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
-        trust: Trust | None = None,
-        backlog: Ear | None = None,
     ) -> None:
         self._transport = transport
+        self._router = router
+        self._signer = signer
+        self._refusals = refusals
         self._topics = topics
         self._session = session
-        self._birth_topic = birth_topic
         self._counts = counts
         self._clock = clock
         self._draw = draw
-        self._trust = trust or _Nobody()
-        self._backlog = backlog or _Nobody()
-        self._write_announce: Callable[[Conflict | None], bytes] | None = None
+        self._alarm = Alarm()
+        self._observers: list[Callable[[], None]] = []
+        self._shown: tuple[bool, ...] = ()
+        self._announcement: Announcement | None = None
         self._connection = 0
         self._number = 0  # of what is said about being there on this connection
         self._said = b""
@@ -147,6 +148,7 @@ class Presence:
         self._states: dict[str, bytes] = {}
         self._unsent: set[str] = set()
         self._no_room: set[str] = set()
+        self._complained = False
         self._arrived = False
         self._quiet = False
         self._left = False
@@ -157,8 +159,23 @@ class Presence:
         self._answered: dict[_Answer, float] = {}
         self._owed: dict[_Answer, float] = {}
         self._nonsense_reported = False
+        router.add(topics.announce, self._hear_announce, always=True)
+        router.add(topics.availability, self._hear_availability)
+        if birth_topic:
+            router.add(birth_topic, self._hear_birth)
         transport.listener = self
         transport.will = self._will
+        transport.observe(self._alarm.ring)
+
+    async def run(self) -> None:
+        """Answer, repeat and look for clones when that is due, until cancelled."""
+        while True:
+            self._step()
+            await self._alarm.wait(self._deadline())
+
+    def observe(self, changed: Callable[[], None]) -> None:
+        """Have something called whenever the host appears or goes, in any way."""
+        self._observers.append(changed)
 
     @property
     def arrived(self) -> bool:
@@ -196,37 +213,41 @@ class Presence:
         """
         self._quiet = True
         self._set_will()
+        self._tell_observers()
 
     def speak_up(self) -> None:
         """Say after `hold_back()` that the host is there, on a connection with a will."""
         self._quiet = False
         self._set_will()
+        self._tell_observers()
         if self._arrived:
             self._transport.reconnect()
 
-    def announce(self, write: Callable[[Conflict | None], bytes]) -> None:
-        """Take a new announce. The host appears with the first one, not earlier.
-
-        Args:
-            write: Writes the announce, and into it the other agent where there is one.
-        """
-        first, self._write_announce = self._write_announce is None, write
+    def announce(self, announcement: Announcement) -> None:
+        """Take a new announcement. The host appears with the first one, not earlier."""
+        first, self._announcement = self._announcement is None, announcement
         if self._arrived:
             self._publish_announce()
         elif first and self._transport.online:
             self.connected()
 
-    def states(self, parts: Mapping[str, bytes]) -> None:
+    def states(self, states: Mapping[str, CollectorState]) -> None:
         """Take what collectors read in one round: it travels in one message."""
-        if not parts:
+        if not states:
             return
-        self._states |= parts
+        self._states |= {name: self._encode(name, state) for name, state in states.items()}
         if self._arrived:
             self._publish_states()
             return
         if not self._looking:
-            self._counts.dropped_messages += len(self._unsent & parts.keys())
-        self._unsent |= parts.keys()
+            self._counts.dropped_messages += len(self._unsent & states.keys())
+        self._unsent |= states.keys()
+
+    def event(self, key: str, event_type: str, data: Mapping[str, object]) -> None:
+        """Tell that something happened."""
+        topic = self._topics.event(key)
+        payload = self._signer.event(topic, event_type, data)
+        self._transport.publish(Message(topic, payload, qos=1, retain=False))
 
     def forget(self, collector: str) -> None:
         """Do not repeat the values of a collector that is gone."""
@@ -240,6 +261,7 @@ class Presence:
         self._arrived = False
         self._left = True
         self._owed.clear()
+        self._tell_observers()
 
     def sign_anew(self) -> None:
         """Say everything for whoever has a key now, and leave a will that they believe.
@@ -247,6 +269,7 @@ class Presence:
         A broker takes a will only with a connection, so there has to be a new one.
         """
         self._will_outdated = True
+        self._alarm.ring()
 
     def come_back(self) -> None:
         """Appear again after `leave()`, now or with the next connection."""
@@ -254,53 +277,46 @@ class Presence:
             self._left = False
             if self._transport.online:
                 self.connected()
+            self._tell_observers()
 
     # --- What the transport tells --------------------------------------------------------
 
     def connected(self) -> None:
         """Appear; or look whether the agent that this one gave way to is still there."""
-        if self._write_announce is None or self._left:
+        if self._announcement is None or self._left:
             return
         if self._looking:
             self._look_ends = self._clock() + LOOK_LIMIT
+            self._alarm.ring()
             self._publish_announce()
             self._transport.subscribe([self._topics.announce])
             return
-        self._arrived = True
         self._publish_everything()
-        topics = [self._topics.announce, self._topics.availability]
-        topics += [*self._trust.topics, *self._backlog.topics]
-        if self._birth_topic:
-            topics.append(self._birth_topic)
-        self._transport.subscribe(topics)
+        self._transport.subscribe(self._router.subscriptions)
+        self._arrived = True
+        self._tell_observers()
 
     def disconnected(self) -> None:
         """Keep what cannot be said."""
         self._arrived = False
         self._look_ends = math.inf
         self._owed.clear()
+        self._tell_observers()
 
-    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        """Answer what others say where it concerns this host."""
-        if topic == self._topics.announce:
-            self._hear_announce(payload)
-        elif not self._arrived:
-            return
-        elif topic == self._topics.availability:
-            self._hear_availability(payload)
-        elif topic == self._birth_topic:
-            self._hear_birth(payload, retained=retained)
-        else:
-            self._trust.received(topic, payload, retained=retained)
-            self._backlog.received(topic, payload, retained=retained)
+    # --- In the event loop ---------------------------------------------------------------
 
-    # --- What the loop asks and tells ----------------------------------------------------
+    def _tell_observers(self) -> None:
+        shown = (self._arrived, self._left, self._looking, self._quiet)
+        if shown != self._shown:
+            self._shown = shown
+            for changed in self._observers:
+                changed()
 
-    def deadline(self) -> float:
-        """Return when `step()` is due; infinity for never."""
+    def _deadline(self) -> float:
+        """Return when `_step()` is due; infinity for never."""
         return min(self._look_ends, self._conflict_ends, *self._owed.values(), math.inf)
 
-    def step(self) -> None:
+    def _step(self) -> None:
         """Do what is due."""
         now = self._clock()
         for answer in [answer for answer, due in self._owed.items() if now >= due]:
@@ -308,67 +324,67 @@ class Presence:
             self._answered[answer] = now
             self._give(answer)
         if now >= self._conflict_ends:
-            LOG.info("The other agent with this host's id was not heard for a while: all clear")
+            _LOGGER.info("The other agent with this host's id was not heard for a while: all clear")
             self._conflict = None
             self._conflict_ends = math.inf
             if self._arrived:
                 self._publish_announce()
         if now >= self._look_ends:
-            LOG.info("The other agent with this host's id is gone: coming back")
+            _LOGGER.info("The other agent with this host's id is gone: coming back")
             self._looking = False
             self._look_ends = math.inf
+            self._tell_observers()
             # The connection that looked has no will.
             self._set_will()
             self._transport.reconnect()
         outdated = self._will_outdated and not self._quiet
         if outdated and self._arrived and self._transport.settled:
-            LOG.info("Who may command this host has changed: connecting anew, to sign the will")
+            _LOGGER.info("Who may command this host has changed: connecting anew, to sign the will")
             self._transport.reconnect()
 
     # --- Hearing -------------------------------------------------------------------------
 
-    def _hear_birth(self, payload: bytes, *, retained: bool) -> None:
+    def _hear_birth(self, _: str, payload: bytes, *, retained: bool) -> None:
         # A retained birth was there before we said everything.
         if payload == BIRTH_ONLINE and not retained:
-            LOG.debug("Home Assistant is there: saying everything again")
+            _LOGGER.debug("Home Assistant is there: saying everything again")
             self._owe(_Answer.EVERYTHING)
-        self._backlog.received(self._birth_topic, payload, retained=retained)
 
-    def _hear_availability(self, payload: bytes) -> None:
-        # Cleared: whoever removes the host here wants nothing of it to be kept.
+    def _hear_availability(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        # Cleared: when the host is removed here, nothing of it is to be kept.
         if not payload or payload == self._said or self._quiet:
             return
-        LOG.debug("An old or foreign message says whether this host is there: saying online")
+        _LOGGER.debug("An old or foreign message says whether this host is there: saying online")
         # An own one that comes late is signed; an old will, say.
-        if not self._trust.unwrap(self._topics.availability, payload)[1]:
-            self._trust.refuse("availability", "foreign")
+        if not self._signer.unwrap(topic, payload)[1]:
+            self._refusals.count("availability", "foreign")
         self._owe(_Answer.AVAILABILITY)
 
-    def _hear_announce(self, payload: bytes) -> None:
-        body, believed = self._trust.unwrap(self._topics.announce, payload)
+    def _hear_announce(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        body, believed = self._signer.unwrap(topic, payload)
         if payload and not believed:
-            self._trust.refuse("announce", "foreign")
+            self._refusals.count("announce", "foreign")
         try:
             other = parse_announce(body, self._topics.host)
         except ProtocolError as error:
             self._report_nonsense("announce", error)
             return
         if other is None:
-            LOG.info(
+            _LOGGER.info(
                 "This host was removed in Home Assistant; it is offered again when it reconnects"
             )
         elif other.session == self._session:
             return
         elif other.conflict and other.conflict.session == self._session and believed:
-            # A clone of this host has its keys; whoever only may write to the broker shall not
-            # be able to send it away.
+            # A clone of this host has its keys; a client that only may write to the broker shall
+            # not be able to send it away.
             self._give_way(other)
         elif self._arrived:
             self._stand_ground(other)
 
     def _stand_ground(self, other: Announce) -> None:
         if self._conflict is None or self._conflict.session != other.session:
-            LOG.warning(
+            _LOGGER.warning(
                 "Another agent (%s) came online with this host's id %s. If its disk is a clone of "
                 "this one, run `pilot-agent id --new` there and start it again",
                 other.host.name,
@@ -380,7 +396,7 @@ class Presence:
 
     def _give_way(self, other: Announce) -> None:
         if not self._looking:
-            LOG.error(
+            _LOGGER.error(
                 "Another agent (%s) is already online with this host's id %s. If this disk is a "
                 "clone, run `pilot-agent id --new` here and start the agent again; until then it "
                 "reports nothing and looks every %.0f minutes whether the other is gone",
@@ -389,13 +405,14 @@ class Presence:
                 LOOK_EVERY / 60,
             )
         self._looking = True
+        self._tell_observers()
         self._transport.will = None
         self._transport.reconnect(after=LOOK_EVERY * (1 + LOOK_SPREAD * self._draw()))
 
     def _report_nonsense(self, what: str, error: ProtocolError) -> None:
         level = logging.DEBUG if self._nonsense_reported else logging.WARNING
         self._nonsense_reported = True
-        LOG.log(level, "Somebody publishes an %s for this host that is not one: %s", what, error)
+        _LOGGER.log(level, "An %s of this host is published that is not one: %s", what, error)
 
     # --- Saying --------------------------------------------------------------------------
 
@@ -403,6 +420,7 @@ class Presence:
         now = self._clock()
         earliest = self._answered.get(answer, -math.inf) + ANSWER_GAP
         self._owed.setdefault(answer, max(now, earliest))
+        self._alarm.ring()
 
     def _give(self, answer: _Answer) -> None:
         if answer is _Answer.AVAILABILITY:
@@ -432,15 +450,39 @@ class Presence:
         self._transport.publish(Message(topic, self._said, qos=1))
 
     def _publish_announce(self) -> None:
-        if self._write_announce:
-            payload = self._write_announce(self._conflict)
-            self._transport.publish(Message(self._topics.announce, payload, qos=1))
+        if self._announcement:
+            topic = self._topics.announce
+            body = self._write_announce(self._announcement)
+            self._transport.publish(Message(topic, self._signer.seal(topic, body), qos=1))
+
+    def _write_announce(self, announcement: Announcement) -> bytes:
+        reports = announcement.reports
+        more = {"sequence": self._signer.next_announce(), **announcement.offer}
+        while True:
+            try:
+                return write_announce(
+                    compose(self._session, announcement.host, reports, self._conflict, more)
+                )
+            except ProtocolError as error:
+                if not self._complained:
+                    self._complained = True
+                    _LOGGER.warning("Half of the readings are left out: %s", error)
+                reports = {
+                    name: Report(report.interval, report.readings[: len(report.readings) // 2])
+                    for name, report in reports.items()
+                }
+
+    def _encode(self, collector: str, state: CollectorState) -> bytes:
+        part = collector_state(state.read_at, state.values)
+        if collector in SIGNED_STATES:
+            return self._signer.state(self._topics.signed_state(collector), part)
+        return part
 
     def _publish_states(self) -> None:
         payload, no_room = state_payload(self._states)
         for collector in no_room:
             if collector not in self._no_room:
-                LOG.warning("%s: its values are not sent: there is no room for them", collector)
+                _LOGGER.warning("%s: its values are not sent: there is no room for them", collector)
         self._no_room = set(no_room)
         self._transport.publish(Message(self._topics.state, payload))
 
@@ -457,4 +499,4 @@ class Presence:
 
     def _availability(self, availability: Availability, number: int) -> bytes:
         number += self._connection * NUMBERS_PER_CONNECTION
-        return self._trust.availability(self._topics.availability, availability.value, number)
+        return self._signer.availability(self._topics.availability, availability.value, number)

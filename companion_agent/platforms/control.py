@@ -1,7 +1,7 @@
 """What the agent can do to this machine, and hears of it: the other half of `platforms.base`.
 
 `HostControl` is asked by the commands, in the worker, and may block. `HostWatch` belongs to the
-loop and never does.
+event loop and never does.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class HostControl(ABC):
         """
 
 
-HappeningType = Literal[
+HostEventType = Literal[
     "going_to_sleep",
     "woke",
     "shutting_down",
@@ -76,7 +76,7 @@ HappeningType = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class HostEvent:
     """Something that happened to this machine.
 
     Attributes:
@@ -86,16 +86,16 @@ class Happening:
             knows it the `type` of the session (`wayland`, `x11`, `tty`).
     """
 
-    type: HappeningType
+    type: HostEventType
     data: Mapping[str, str | bool] = field(default_factory=dict)
 
 
 class HostWatch(ABC):
     """Hears what happens to this machine, and holds up sleep and shutdown for a moment.
 
-    The loop selects on `socket` for reading, and calls `step()` after every wake-up and at
-    `deadline()`. After `going_to_sleep` and `shutting_down` the machine waits, a few seconds at
-    most, until `let_go()` is called.
+    `step()` is called when `socket` can be read, when `wake` was called, and at `deadline()`.
+    After `going_to_sleep` and `shutting_down` the machine waits, a few seconds at most, until
+    `let_go()` is called.
     """
 
     @abstractmethod
@@ -103,7 +103,7 @@ class HostWatch(ABC):
         """Begin to listen.
 
         Args:
-            wake: Wakes the loop from another thread.
+            wake: Has `step()` called; safe from any thread.
         """
 
     @property
@@ -116,7 +116,7 @@ class HostWatch(ABC):
         """Return when `step()` is due without an event; infinity for never."""
 
     @abstractmethod
-    def step(self) -> list[Happening]:
+    def step(self) -> list[HostEvent]:
         """Return what happened since the last call, in order."""
 
     @property

@@ -19,7 +19,7 @@ from companion_agent.protocol.messages import REASONS, Request, Result, parse_re
 from companion_agent.protocol.validation import FLEET, MAX_COMMANDS, MAX_KEY, is_key
 from companion_agent.security.key_store import StoreError
 from companion_agent.security.rate_limit import TokenBucket
-from companion_agent.security.replay import Answers, Window
+from companion_agent.security.replay import ReplayWindow, ResultCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -146,8 +146,8 @@ class Dispatcher:
         self._refusals = refusals or self._own_refusals
         self._clock = clock
         self._monotonic = monotonic
-        self._window = Window(session, clock)
-        self._answers = Answers()
+        self._replay_window = ReplayWindow(session, clock)
+        self._results = ResultCache()
         self._commands: dict[str, tuple[Command, CommandProvider]] = {}
         self._begun: dict[str, float] = {}
         self._stranger_results = TokenBucket(5, 5, monotonic)
@@ -198,19 +198,19 @@ class Dispatcher:
         except _StrangerError as refusal:
             self._refuse_stranger(heard, refusal)
             return
-        if self._answers.knows(genuine.name):
-            if result := self._answers.result(genuine.name):
+        if self._results.knows(genuine.name):
+            if result := self._results.result(genuine.name):
                 self._publish(*result)
             return
         try:
-            self._window.admit(genuine.key_id, genuine.request)
+            self._replay_window.admit(genuine.key_id, genuine.request)
         except CommandError as refusal:
             # Whoever recorded genuine messages can send them for ever.
             self._refuse_replay(genuine, refusal)
             return
-        self._answers.begin(genuine.name)
+        self._results.begin(genuine.name)
         try:
-            self._window.check_age(genuine.request)
+            self._replay_window.check_age(genuine.request)
             self._carry_out(genuine)
         except CommandError as refusal:
             self._answer(genuine, refusal)
@@ -240,7 +240,7 @@ class Dispatcher:
             raise _StrangerError("malformed", str(error)) from None
         if reason := self._ring.refusal(heard.topic, envelope):
             raise _StrangerError(reason, _STRANGERS[reason])
-        name = Answers.name(heard.topic, envelope.body)
+        name = ResultCache.name(heard.topic, envelope.body)
         return _Genuine(heard.key, request, envelope.key_id, name)
 
     def _carry_out(self, genuine: _Genuine) -> None:
@@ -326,7 +326,7 @@ class Dispatcher:
         self._send(genuine, *self._result(genuine, error, dry_run=dry_run))
 
     def _send(self, genuine: _Genuine, topic: str, payload: str) -> None:
-        self._answers.finish(genuine.name, topic, payload)
+        self._results.finish(genuine.name, topic, payload)
         self._publish(topic, payload)
 
     def _refuse_replay(self, genuine: _Genuine, refusal: CommandError) -> None:
@@ -340,7 +340,7 @@ class Dispatcher:
             id=genuine.request.id,
         )
         if self._stranger_results.take():
-            last = self._window.last(genuine.key_id, genuine.request.controller)
+            last = self._replay_window.last(genuine.key_id, genuine.request.controller)
             counter = last if refusal.reason == "replayed" else None
             self._publish(*self._result(genuine, refusal, counter=counter))
 

@@ -17,7 +17,7 @@ MAX_AGE = 30.0
 _KEPT_ANSWERS = 256
 
 
-class Window:
+class ReplayWindow:
     """Lets every signed message act at most once, and only near the time it was signed.
 
     A counter is spent as soon as the message that carries it is known to be genuine and meant
@@ -67,7 +67,7 @@ class Window:
         raise CommandError("too_old", detail)
 
 
-class Answers:
+class ResultCache:
     """What became of the last requests, so that a repeat gets the same result.
 
     A repeat is the same body on the same topic, whatever the envelope around it looks like: an

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 # Windows' Python has no such family.
 _AF_UNIX: int = getattr(socket, "AF_UNIX", -1)
 
-# A sign of life is sent when the loop turns anyway and this part of the time limit is over; only
-# when nothing else happens is the loop woken for it.
+# A sign of life is sent when the event loop is awake anyway and this part of the time limit is
+# over; only when nothing else happens is it woken for it.
 _SOON = 1 / 3
 _LATEST = 1 / 2
 
@@ -42,7 +42,7 @@ class Notifier:
 
     @property
     def listening(self) -> bool:
-        """Whether anybody hears what is said."""
+        """Whether a manager hears what is said."""
         return self._socket is not None
 
     @property

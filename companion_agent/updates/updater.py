@@ -1,4 +1,7 @@
-"""The running agent's part in updates: asked, it has a release fetched, and starts anew with it."""
+"""The running agent's part in updates: asked, it has a release fetched, and starts anew with it.
+
+The process that fetches is followed by a thread: not every event loop has subprocesses.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from companion_agent import __version__
 from companion_agent.errors import CommandError
 from companion_agent.protocol.announce import Update, update_fields
+from companion_agent.timing import Alarm
 from companion_agent.updates.launcher import FOLDER, Launched
 from companion_agent.updates.release import RELEASE_KEYS, VERSION
 from companion_agent.updates.settings import HOME_ASSISTANT, UpdateConfig
@@ -26,9 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     import subprocess
 
-    from companion_agent.ipc.server import Caller
+    from companion_agent.ipc.server import Connection
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 EVENTS: Mapping[str, Sequence[str]] = {"update": ("progress", "failed")}
 """The events that are told, and their types: `docs/protocol.md`."""
@@ -67,14 +71,14 @@ class _Task:
 class Updater:
     """Looks for releases, has them fetched, and says how that goes.
 
-    The loop calls `step()` after every wake-up and at `deadline()`, and ends when `restart` is
-    set; whoever runs it then starts the base anew, which starts what was chosen.
+    `run()` is its task. It ends when `restart` is set: then the base is to be started anew, which
+    starts what was chosen.
 
     Args:
         config: Where releases come from, and whose signature counts.
         state_dir: Where they are kept, in a folder of their own.
         launched: How this agent was started.
-        clock: Monotonic seconds.
+        clock: Monotonic seconds, those of the event loop.
     """
 
     def __init__(
@@ -88,7 +92,10 @@ class Updater:
         self._launched = launched
         self._clock = clock
         self._releases = Releases(state_dir / FOLDER)
-        self._wake: Callable[[], None] = lambda: None
+        self._alarm = Alarm()
+        self._renewed: Callable[[], None] = lambda: None
+        self._lasts: Callable[[], None] = lambda: None
+        self._online: Callable[[], bool] = lambda: False
         self._tell: Callable[[str, str, Mapping[str, object]], None] = lambda *_: None
         self._lock = threading.Lock()
         self._waiting: _Task | None = None
@@ -104,28 +111,33 @@ class Updater:
         self._note_due = -math.inf
         self._newest: dict[str, str] | None = None
         self._trouble = ""
-        self._callers: list[Caller] = []
+        self._connections: list[Connection] = []
         self.cannot = "it was not started yet"
         self.restart = False
         self.offer: dict[str, Update] = {}
 
-    # --- What the loop asks and tells ----------------------------------------------------
+    # --- In the event loop ----------------------------------------------------
 
     def start(
         self,
-        wake: Callable[[], None],
         tell: Callable[[str, str, Mapping[str, object]], None],
+        online: Callable[[], bool],
+        renewed: Callable[[], None] = lambda: None,
+        lasts: Callable[[], None] = lambda: None,
     ) -> None:
         """Find out whether this agent can be updated at all.
 
         Args:
-            wake: Wakes the loop from another thread.
-            tell: Tells an event: its key, its type, and more about it.
+            tell: Publishes an event: its key, its type, and more about it.
+            online: Tells whether the host is online, and everything it said has arrived.
+            renewed: Called when `offer` has changed.
+            lasts: Called when `quiet` has ended.
         """
-        self._wake, self._tell = wake, tell
+        self._tell, self._online = tell, online
+        self._renewed, self._lasts = renewed, lasts
         self.cannot = self._why_not()
         if self.cannot:
-            LOG.debug("Cannot be updated from here: %s", self.cannot)
+            _LOGGER.debug("Cannot be updated from here: %s", self.cannot)
         elif self._config.kind != HOME_ASSISTANT:
             self._look_due = self._clock() + FIRST_LOOK
         state = self._releases.state()
@@ -141,6 +153,19 @@ class Updater:
         """What the announce says about events."""
         return {} if self.cannot else EVENTS
 
+    async def run(self) -> None:
+        """Look, fetch and confirm when that is due, until another version is to be started."""
+        try:
+            while not self.restart:
+                self._step()
+                await self._alarm.wait(min(self._look_due, self._work_ends, self._trial_due()))
+        finally:
+            self.close()
+
+    def look_again(self) -> None:
+        """Look whether the host is online: then this version works."""
+        self._alarm.ring()
+
     def close(self) -> None:
         """Leave what is being done; a release that is half there is deleted with the next one."""
         if self._process:
@@ -151,10 +176,6 @@ class Updater:
         """Whether this release has yet to show that it stays, before it says so to others."""
         return self._on_trial and self._proven < min(QUIET, self._launched.probation)
 
-    def deadline(self) -> float:
-        """Return when `step()` is due without an event; infinity for never."""
-        return min(self._look_due, self._work_ends, self._trial_due())
-
     def _trial_due(self) -> float:
         if not self._on_trial or self._online_at is None:
             return math.inf
@@ -163,15 +184,11 @@ class Updater:
             wanted = min(QUIET, wanted)
         return max(self._online_at + wanted - self._proven, self._note_due)
 
-    def step(self, *, online: bool) -> None:
-        """Take what the worker has said, and do what is due.
-
-        Args:
-            online: Whether the host is online, and everything it said has arrived.
-        """
+    def _step(self) -> None:
+        """Take what the worker has said, and do what is due."""
         now = self._clock()
         if self._on_trial:
-            self._prove(now, online=online)
+            self._prove(now, online=self._online())
         while self._lines:
             process, line = self._lines.popleft()
             # What a worker says that was given up, comes too late.
@@ -213,9 +230,9 @@ class Updater:
             if busy or self.restart:
                 raise CommandError("failed", "an update is under way already")
             self._waiting = _Task("install", version, address, upwards)
-        self._wake()
+        self._alarm.ring_from_thread()
 
-    def asked(self, caller: Caller, message: Mapping[str, Any]) -> dict[str, Any]:
+    def asked(self, connection: Connection, message: Mapping[str, Any]) -> dict[str, Any]:
         """Answer `pilot-agent update` on this host."""
         try:
             match message.get("do"):
@@ -224,16 +241,16 @@ class Updater:
                 case "check":
                     if self._config.kind == HOME_ASSISTANT or self.cannot:
                         return self._shown()
-                    self._listen(caller)
+                    self._listen(connection)
                     with self._lock:
                         self._waiting = self._waiting or _Task("check")
-                    self._wake()
+                    self._alarm.ring_from_thread()
                 case "install":
                     version = message.get("version", "")
                     if not isinstance(version, str):
                         return {"error": "not a version"}
                     self.ask(version, upwards=not version)
-                    self._listen(caller)
+                    self._listen(connection)
                 case "back":
                     return {"to": self._back()}
                 case _:
@@ -244,8 +261,8 @@ class Updater:
             return {"error": f"{self._releases.folder} cannot be written: {error.strerror}"}
         return self._shown()
 
-    def _listen(self, caller: Caller) -> None:
-        self._callers = [*self._callers[-7:], caller]
+    def _listen(self, connection: Connection) -> None:
+        self._connections = [*self._connections[-7:], connection]
 
     def _shown(self) -> dict[str, Any]:
         state = self._releases.state()
@@ -279,7 +296,7 @@ class Updater:
             self._working, self._waiting = self._waiting, None
             task = self._working
         if task.do == "install":
-            LOG.info("Installing version %s", task.version or "that is newest")
+            _LOGGER.info("Installing version %s", task.version or "that is newest")
         told = {
             "do": task.do,
             "source": self._config.source,
@@ -305,7 +322,7 @@ class Updater:
             )
         except OSError as error:
             self._lines.append((None, {"error": f"it cannot be fetched: {error.strerror}"}))
-            self._wake()
+            self._alarm.ring_from_thread()
             return
         self._work_ends = self._clock() + WORK_LIMIT
         if task.do == "install":
@@ -327,11 +344,11 @@ class Updater:
                 with contextlib.suppress(ValueError):
                     last = json.loads(line)
                     self._lines.append((process, last))
-                    self._wake()
+                    self._alarm.ring_from_thread()
         if not last.keys() & {"done", "error"}:
             error = "fetching it ended without a word; the log says more"
             self._lines.append((process, {"error": error}))
-            self._wake()
+            self._alarm.ring_from_thread()
 
     def _give_up(self) -> None:
         """Leave a worker that takes too long, even if it cannot be ended: its share may be dead."""
@@ -365,17 +382,17 @@ class Updater:
 
     def _restart_with(self, version: str) -> None:
         self._releases.begin(version, self._launched.base, self._config.trial)
-        LOG.info("Starting again as version %s", version or self._launched.base)
+        _LOGGER.info("Starting again as version %s", version or self._launched.base)
         self.restart = True
         told = version or self._launched.base
         # Until then the next word comes, or none does.
         within = self._config.trial + probation(self._config.trial) + _RESTART
         data = {"version": told, "step": "restarting", "percent": 100, "within": within}
         self._say("progress", data)
-        self._wake()
+        self._alarm.ring_from_thread()
 
     def _failed(self, task: _Task, reason: str) -> None:
-        LOG.warning("%s: %s", "Not installed" if task.do == "install" else "Not found", reason)
+        _LOGGER.warning("%s: %s", "Not installed" if task.do == "install" else "Not found", reason)
         if task.do == "check":
             self._trouble = reason[:_MAX_TEXT]
             self._renew()
@@ -398,10 +415,14 @@ class Updater:
     def _prove(self, now: float, *, online: bool) -> None:
         """Count the seconds that this release is online; once they suffice, it stays."""
         before, self._online_at = self._online_at, now if online else None
+        quiet = self.quiet
+        if before is not None:
+            # A change is told at once: until now it was online.
+            self._proven += now - before
+        if quiet and not self.quiet:
+            self._lasts()
         if not online:
             return
-        if before is not None:
-            self._proven += now - before
         release, wanted = self._launched.release, self._launched.probation
         if now < self._note_due:
             return
@@ -413,11 +434,11 @@ class Updater:
                 self._releases.was_online(release)
                 self._noted = True
         except OSError as error:
-            LOG.warning("That version %s works cannot be written down: %s", __version__, error)
+            _LOGGER.warning("That version %s works cannot be written down: %s", __version__, error)
             self._note_due = now + _AGAIN
             return
         if not self._on_trial:
-            LOG.info("Version %s is online, and stays", __version__)
+            _LOGGER.info("Version %s is online, and stays", __version__)
             self._renew()
 
     # --- Saying --------------------------------------------------------------------------
@@ -427,8 +448,8 @@ class Updater:
         self._send({event_type: data})
 
     def _send(self, message: dict[str, Any]) -> None:
-        for caller in self._callers:
-            caller.send(message)
+        for connection in self._connections:
+            connection.send(message)
 
     def _renew(self) -> None:
         state = self._releases.state()
@@ -441,7 +462,9 @@ class Updater:
             failed=(failed.version, failed.reason) if failed else None,
             trial=trial is not None and trial.version == self._launched.release,
         )
-        self.offer = {"update": update}
+        if self.offer != {"update": update}:
+            self.offer = {"update": update}
+            self._renewed()
 
     def _why_not(self) -> str:
         if not _ON_LINUX:

@@ -35,17 +35,17 @@ import os
 import signal
 import threading
 
-_step = Updater.step
+_step = Updater._step
 
 
-def _step_and_die(self, *, online):
-    if online and not hasattr(self, "dies"):
+def _step_and_die(self):
+    if self._online() and not hasattr(self, "dies"):
         self.dies = threading.Timer(3, os.kill, (os.getpid(), signal.SIGKILL))
         self.dies.start()
-    _step(self, online=online)
+    _step(self)
 
 
-Updater.step = _step_and_die
+Updater._step = _step_and_die
 """
 }
 ENDS = {"companion_agent/runtime.py": "def run(config, launched):\n    raise SystemExit(2)\n"}

@@ -1,11 +1,10 @@
-"""What the agent's tests are made of: a clock to turn, a host to invent, a broker to break."""
+"""What the agent's tests are made of: a host to invent, a broker to break."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
 import json
-import selectors
 import signal
 import socket
 import subprocess
@@ -25,7 +24,7 @@ from companion_agent.platforms.base import HostInfo
 from companion_agent.plugins.base import Collector
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.secret import Secret
-from companion_agent.wakeup import Waker
+from support.event_loop import PATIENCE, ManualEventLoop, PassingClock, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,37 +32,6 @@ if TYPE_CHECKING:
 
 HOST = "9c3f6f0e3a5b4d21"
 PREFIX = f"pilot/v2/{HOST}"
-# Only a machine that is far too busy needs longer; a test that waits this long has failed.
-PATIENCE = 20.0
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    """Wait for what nothing tells of."""
-    until = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < until
-        threading.Event().wait(0.01)
-
-
-class Clock:
-    """Time that passes by itself, and as fast as a test wants."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead
-
-    def advance(self, seconds: float) -> None:
-        self.ahead += seconds
-
-
-class StillClock(Clock):
-    """Time that passes only when a test says so."""
-
-    def __call__(self) -> float:
-        return 1000.0 + self.ahead
-
 
 # --- A host that does not exist --------------------------------------------------------------
 
@@ -325,36 +293,26 @@ class Recorder:
 
 
 class Driver:
-    """A transport and a loop that a test turns until something is so."""
+    """A transport, and an event loop that a test turns until something is so."""
 
-    def __init__(self, clock: Clock, *brokers: Broker, backoff: float = 0.0) -> None:
-        self.waker = Waker()
+    def __init__(self, clock: PassingClock, *brokers: Broker, backoff: float = 0.0) -> None:
+        self.loop = ManualEventLoop(clock)
         self.recorder = Recorder()
         self.counts = Counters()
         self.bounds: list[float] = []
-        self.transport = Transport(
-            brokers, "pilot-test", self.counts, self.waker.wake, clock, self._draw
-        )
+        self.transport = Transport(brokers, "pilot-test", self.counts, clock, self._draw)
         self.transport.listener = self.recorder
+        self.transport.receiver = self.recorder.received
+        self.loop.spawn(self.transport.run())
         self._backoff = backoff
 
     def _draw(self, bound: float) -> float:
         self.bounds.append(bound)
         return bound * self._backoff
 
-    def until(self, done: Callable[[], bool]) -> None:
-        """Turn the loop until something is so."""
-        until = time.monotonic() + PATIENCE
-        while not done():
-            assert time.monotonic() < until, f"still not so; {self.transport.trouble}"
-            with selectors.DefaultSelector() as selector:
-                selector.register(self.waker.socket, selectors.EVENT_READ)
-                if (sock := self.transport.socket) is not None:
-                    selector.register(sock, selectors.EVENT_READ)
-                selector.select(0.02)
-            self.waker.drain()
-            self.transport.readable()
-            self.transport.step()
+    def until(self, done: Callable[[], object]) -> None:
+        """Turn the event loop until something is so."""
+        self.loop.until(done)
 
     def connect(self) -> None:
         self.transport.start()
@@ -366,8 +324,46 @@ class Driver:
         self.until(lambda: bool(self.transport.trouble))
         return self.transport.trouble
 
+    def end(self) -> None:
+        self.transport.close()
+        self.loop.end()
+
 
 # --- A whole agent ---------------------------------------------------------------------------
+
+
+class AgentThread:
+    """A thread in which an agent runs, by a clock that a test may advance."""
+
+    def __init__(self, agent: Agent, clock: Callable[[], float]) -> None:
+        self.loop = ManualEventLoop(clock)
+        self.error: Exception | None = None
+        self._agent = agent
+        self._clock = clock
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def advance(self, seconds: float) -> None:
+        assert isinstance(self._clock, PassingClock)
+        self._clock.advance(seconds)
+        self.loop.call_soon_threadsafe(lambda: None)
+
+    def stop(self) -> None:
+        self._agent.stop()
+        self.wait_for_end()
+        if self.error:
+            raise self.error
+
+    def wait_for_end(self) -> None:
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        with contextlib.closing(self.loop):
+            try:
+                self.loop.run_until_complete(self._agent.run())
+            except Exception as error:  # noqa: BLE001  (the test's thread raises it)
+                self.error = error
 
 
 class RunningAgent:
@@ -378,7 +374,7 @@ class RunningAgent:
         config: Config,
         platform: FakePlatform,
         collectors: Sequence[FakeCollector],
-        clock: Clock,
+        clock: PassingClock,
         session: str,
         interval: float,
     ) -> None:
@@ -393,32 +389,25 @@ class RunningAgent:
             self.counts,
             clock,
         )
-        self._thread = threading.Thread(target=self.agent.run)
-        self._thread.start()
+        self.thread = AgentThread(self.agent, clock)
 
     def wake(self) -> None:
-        """Let it look at the clock."""
-        self.agent._waker.wake()
+        """Let it look at the clocks."""
+        self.thread.loop.call_soon_threadsafe(self.agent._scheduler.notice_suspend)
 
     def advance(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.wake()
+        self.thread.advance(seconds)
 
     def wait_until_it_gave_way(self) -> None:
         """Wait for what the house cannot hear, because it happens without a word."""
-        wait_until(lambda: self.agent._presence.gave_way)
+        wait_until(lambda: self.agent._publisher.gave_way)
 
     def read_again(self, key: str) -> None:
         """Have what was set read, and wait until the loop has seen to it."""
         collector = key.partition(".")[0]
-        self.agent._read_again(key)
-        self.wake()
-        until = time.monotonic() + PATIENCE
-        while self.agent._due[collector] <= self.clock():
-            assert time.monotonic() < until
-            threading.Event().wait(0.01)
+        scheduler = self.agent._scheduler
+        self.thread.loop.call_soon_threadsafe(scheduler.read_soon, collector)
+        wait_until(lambda: scheduler._sources[collector].again)
 
     def stop(self) -> None:
-        self.agent.stop()
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive()
+        self.thread.stop()

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.config.settings import Config
+from support.event_loop import ManualClock, PassingClock
 
 from .bench import (
     Certificates,
-    Clock,
     Driver,
     FakeCollector,
     FakePlatform,
     House,
     Mosquitto,
     RunningAgent,
-    StillClock,
 )
 
 if TYPE_CHECKING:
@@ -58,13 +57,13 @@ def loggers() -> Iterator[None]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> PassingClock:
+    return PassingClock()
 
 
 @pytest.fixture
-def still_clock() -> StillClock:
-    return StillClock()
+def still_clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -133,7 +132,7 @@ def house(house_at: Callable[[Mosquitto], House], mosquitto: Mosquitto) -> House
 
 
 @pytest.fixture
-def driver(clock: Clock) -> Iterator[Callable[..., Driver]]:
+def driver(clock: PassingClock) -> Iterator[Callable[..., Driver]]:
     drivers: list[Driver] = []
 
     def make(*brokers: Broker, **options: Any) -> Driver:
@@ -142,8 +141,7 @@ def driver(clock: Clock) -> Iterator[Callable[..., Driver]]:
 
     yield make
     for made in drivers:
-        made.transport.close()
-        made.waker.__exit__()
+        made.end()
 
 
 @pytest.fixture
@@ -163,7 +161,7 @@ def run_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
             config,
             platform or FakePlatform(),
             [FakeCollector()] if collectors is None else collectors,
-            Clock(),
+            PassingClock(),
             session,
             interval,
         )

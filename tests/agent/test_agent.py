@@ -118,6 +118,54 @@ def test_says_off_when_it_is_stopped(
     assert not [p for t, p in house.heard if t.endswith("availability") and p == b"lost"]
 
 
+def test_a_broker_that_does_not_answer_does_not_hold_up_the_end(
+    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+) -> None:
+    agent = run_agent(mosquitto.broker())
+    house.wait_for("state/fake")
+    mosquitto.freeze()
+
+    agent.agent.stop()
+    agent.advance(1)
+
+    agent.thread.wait_for_end()
+
+
+def test_a_part_that_fails_ends_the_others_in_order(
+    run_agent: RunAgent,
+    mosquitto: Mosquitto,
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    agent = run_agent(mosquitto.broker())
+    house.wait_for("state/fake")
+
+    monkeypatch.setattr(agent.agent._scheduler, "_submit", lambda: 1 / 0)
+    agent.advance(1)
+
+    house.wait_for("availability", b"off")
+    agent.thread.wait_for_end()
+    assert "A part of the agent has failed" in caplog.text
+    assert isinstance(agent.thread.error, ExceptionGroup)
+    agent.thread.error = None
+
+
+def test_a_message_that_cannot_be_handled_ends_the_agent_in_order(
+    run_agent: RunAgent, mosquitto: Mosquitto, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = run_agent(mosquitto.broker())
+    house.wait_for("state/fake")
+    monkeypatch.setattr(agent.agent._router, "received", lambda *_, **__: 1 / 0)
+
+    house.say(f"{PREFIX}/availability", "lost")
+
+    house.wait_for("availability", b"off")
+    agent.thread.wait_for_end()
+    assert isinstance(agent.thread.error, ZeroDivisionError)
+    agent.thread.error = None
+
+
 def test_announces_a_renamed_host(run_agent: RunAgent, mosquitto: Mosquitto, house: House) -> None:
     platform = FakePlatform()
     agent = run_agent(mosquitto.broker(), platform=platform)

@@ -158,7 +158,7 @@ def test_running_imports_only_what_it_needs() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
 
-    seldom = {"rich", "shtab", "pythonjsonlogger", "platformdirs", "asyncio", "sqlite3"}
+    seldom = {"rich", "shtab", "pythonjsonlogger", "platformdirs", "sqlite3"}
     assert seldom.isdisjoint(loaded)
 
 

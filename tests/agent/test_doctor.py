@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import select
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from companion_agent.clock import Moment
 from companion_agent.config import Broker, Config
 from companion_agent.ipc.server import LocalServer
 from companion_agent.protocol.topics import Topics
+from support.event_loop import ManualEventLoop
 
 from .bench import HOST, House, Mosquitto, free_port
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.cli.doctor import Check
-    from companion_agent.ipc.server import Caller
+    from companion_agent.ipc.server import Connection
 
 TOPICS = Topics("pilot/v2", HOST)
 BIRTH = "homeassistant/status"
@@ -258,25 +258,25 @@ class Answering:
     def __init__(self, folder: Path, answer: dict[str, Any]) -> None:
         self.answer = answer
         self.server = LocalServer(folder, self)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._loop = ManualEventLoop(time.monotonic)
         self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: self._loop.until(self._stop.is_set), daemon=True
+        )
 
-    def asked(self, caller: Caller, message: dict[str, Any]) -> None:
-        caller.send(self.answer)
+    def received(self, connection: Connection, message: dict[str, Any]) -> None:
+        connection.send(self.answer)
 
-    def gone(self, caller: Caller) -> None:
+    def gone(self, connection: Connection) -> None:
         pass
 
-    def _serve(self) -> None:
-        while not self._stop.is_set():
-            for ready in select.select(self.server.sockets, [], [], 0.01)[0]:
-                self.server.readable(ready)
-
     def __enter__(self) -> None:
-        self.server.open()
+        self._loop.run_until_complete(self.server.open())
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self.server.close()
+        self._loop.call(self.server.close)
+        self._loop.settle()
+        self._loop.end()

@@ -14,11 +14,10 @@ from companion_agent.config.show import show
 from companion_agent.errors import Unavailable
 from companion_agent.mqtt.legacy_v1 import TABLE, flatten
 from companion_agent.protocol.catalogue import CATALOGUE
+from support.event_loop import PATIENCE, PassingClock
 
 from .bench import (
     HOST,
-    PATIENCE,
-    Clock,
     FakeCollector,
     FakePlatform,
     House,
@@ -72,7 +71,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
     ) -> RunningAgent:
         mirror = V1Topics("office-pc", **topics)
         config = Config(brokers=(broker,), state_dir=tmp_path, mirror=mirror)
-        started = RunningAgent(config, FakePlatform(), collectors, Clock(), session, 10)
+        started = RunningAgent(config, FakePlatform(), collectors, PassingClock(), session, 10)
         running.append(started)
         return started
 
@@ -185,7 +184,7 @@ def test_says_offline_at_its_end_and_by_its_will(
     # A connection that ends without a word, as when the power fails.
     mirror = agent.agent._mirror
     assert mirror
-    sock = mirror.transport.socket
+    sock = mirror.transport._socket
     assert sock
     sock.shutdown(2)
     flat.wait_for("lwt", b"offline", "pilot")

@@ -19,8 +19,9 @@ from companion_agent.mqtt.connection import (
     Message,
     State,
 )
+from support.event_loop import PATIENCE, PassingClock
 
-from .bench import PATIENCE, Clock, Driver, House, Mosquitto, free_port
+from .bench import Driver, House, Mosquitto, free_port
 
 MakeDriver = Callable[..., Driver]
 
@@ -115,8 +116,8 @@ def test_sets_tcp_nodelay(driver: MakeDriver, mosquitto: Mosquitto) -> None:
 
     link.connect()
 
-    assert link.transport.socket
-    assert link.transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert link.transport._socket
+    assert link.transport._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_does_not_hear_its_own_messages_in_mqtt_5(driver: MakeDriver, mosquitto: Mosquitto) -> None:
@@ -149,7 +150,7 @@ def test_comes_back_when_the_broker_restarts(
 
 
 def test_waits_longer_after_every_failure_and_complains_once(
-    driver: MakeDriver, clock: Clock, caplog: pytest.LogCaptureFixture
+    driver: MakeDriver, clock: PassingClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     link = driver(Broker("127.0.0.1", free_port()), backoff=1.0)
     link.transport.start()
@@ -269,7 +270,7 @@ def test_a_server_that_speaks_something_else(
 
 @pytest.mark.parametrize("words", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_a_server_that_does_not_answer_in_time(
-    driver: MakeDriver, silent: Callable[..., Broker], clock: Clock, words: bytes
+    driver: MakeDriver, silent: Callable[..., Broker], clock: PassingClock, words: bytes
 ) -> None:
     link = driver(silent(words))
     link.transport.start()
@@ -292,7 +293,7 @@ def test_a_broker_that_falls_silent(driver: MakeDriver, silent: Callable[..., Br
 
 
 def test_a_resolver_that_never_answers(
-    driver: MakeDriver, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    driver: MakeDriver, clock: PassingClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: gate.wait(PATIENCE))
@@ -301,9 +302,8 @@ def test_a_resolver_that_never_answers(
 
     for _ in range(10):
         link.until(lambda: link.transport.state in {State.OPENING, State.WAITING})
-        link.transport.step()
         clock.advance(max(OPEN_LIMIT, BACKOFF_MOST))
-        link.transport.step()
+        link.loop.settle()
     hung = [thread for thread in threading.enumerate() if thread.name == "connect"]
     gate.set()
 
@@ -312,7 +312,7 @@ def test_a_resolver_that_never_answers(
 
 
 def test_a_connection_that_comes_too_late_is_closed(
-    driver: MakeDriver, mosquitto: Mosquitto, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    driver: MakeDriver, mosquitto: Mosquitto, clock: PassingClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, real = threading.Event(), socket.getaddrinfo
 
@@ -323,10 +323,10 @@ def test_a_connection_that_comes_too_late_is_closed(
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     link = driver(mosquitto.broker(), backoff=1.0)
     link.transport.start()
-    link.transport.step()
+    link.until(lambda: link.transport._attempt)
     late = link.transport._attempt
     clock.advance(OPEN_LIMIT)
-    link.transport.step()
+    link.until(lambda: bool(link.transport.trouble))
 
     gate.set()
     link.until(lambda: bool(late and late.done))

@@ -1,87 +1,160 @@
-"""What may block runs beside the loop, and what hangs holds up nobody."""
+"""What may block runs beside the event loop, and what hangs holds nothing else up."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.worker import Job, Result, Worker
+from companion_agent.worker import HungError, Job, Result, Worker
+from support.event_loop import PATIENCE, ManualClock, ManualEventLoop
 
-from .bench import PATIENCE, Clock
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Hanging:
+    """A job that ends when a test wants."""
+
+    def __init__(self) -> None:
+        self.entered, self.gate = threading.Event(), threading.Event()
+
+    def __call__(self) -> str:
+        self.entered.set()
+        self.gate.wait(PATIENCE)
+        return "back"
 
 
 class Bench:
-    """A worker, and a loop that waits for it."""
+    """A worker, and an event loop that waits for it."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._woken = threading.Event()
-        self.worker = Worker(self._woken.set, clock)
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.loop = ManualEventLoop(self.clock)
+        self.worker = Worker()
+        self.hanging = Hanging()
+        self.results: list[Result] = []
+        self.batches: list[list[Result]] = []
+        self.loop.spawn(self._take_results())
 
-    def wait(self) -> list[Result]:
-        assert self._woken.wait(PATIENCE)
-        self._woken.clear()
-        return self.worker.results()
+    async def _take_results(self) -> None:
+        while True:
+            results = await self.worker.results()
+            self.results += results
+            self.batches.append(results)
+
+    def submit(self, *jobs: Job) -> None:
+        self.loop.call(self.worker.submit, jobs)
+
+    def wait_for(self, count: int) -> None:
+        self.loop.until(lambda: len(self.results) >= count)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.loop.settle()
 
 
 @pytest.fixture
-def bench(clock: Clock) -> Bench:
-    return Bench(clock)
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    bench.hanging.gate.set()
+    bench.loop.call(bench.worker.stop)
+    bench.loop.end()
 
 
 def test_results_of_a_batch_come_together(bench: Bench) -> None:
-    bench.worker.submit([Job("a", lambda: 1, 10), Job("b", lambda: 2, 10)])
+    bench.submit(Job("a", lambda: 1, 10), Job("b", lambda: 2, 10))
 
-    assert bench.wait() == [Result("a", 1), Result("b", 2)]
-    assert not bench.worker.watching
+    bench.wait_for(2)
+    assert bench.batches == [[Result("a", 1), Result("b", 2)]]
+
+
+def test_nothing_is_looked_at_when_everything_has_ended(bench: Bench) -> None:
+    bench.submit(Job("a", lambda: 1, 10))
+    bench.wait_for(1)
+
+    assert bench.worker._timer is None
 
 
 def test_a_job_that_raises_does_not_stop_the_others(bench: Bench) -> None:
-    bench.worker.submit([Job("bad", lambda: 1 / 0, 10), Job("good", lambda: 2, 10)])
+    bench.submit(Job("bad", lambda: 1 / 0, 10), Job("good", lambda: 2, 10))
 
-    bad, good = bench.wait()
+    bench.wait_for(2)
+    bad, good = bench.results
     assert isinstance(bad.error, ZeroDivisionError)
     assert good.value == 2
 
 
-def test_a_job_that_hangs_does_not_stop_the_others(bench: Bench, clock: Clock) -> None:
-    gate, entered = threading.Event(), threading.Event()
+def test_what_is_there_does_not_wait_for_what_takes_long(bench: Bench) -> None:
+    bench.submit(Job("quick", lambda: 1, 10), Job("slow", bench.hanging, 10))
+    assert bench.hanging.entered.wait(PATIENCE)
 
-    def hang() -> str:
-        entered.set()
-        gate.wait(PATIENCE)
-        return "back"
+    bench.pass_time(1)
 
-    bench.worker.submit([Job("slow", hang, 10), Job("good", lambda: 2, 10)])
-    assert entered.wait(PATIENCE)
-    clock.advance(6)
-    early = bench.worker.hung()
-    others = bench.wait()
-    clock.advance(6)
-    late, again = bench.worker.hung(), bench.worker.hung()
-    watched = bench.worker.watching
-    gate.set()
-
-    assert (early, late, again) == ([], ["slow"], [])
-    assert others == [Result("good", 2)]
-    assert not watched  # a dead disk must not keep the loop awake
-    assert bench.wait() == [Result("slow", "back")]
+    assert bench.results == [Result("quick", 1)]
 
 
-def test_the_worker_goes_on_after_a_job_that_hung(bench: Bench, clock: Clock) -> None:
-    gate, entered = threading.Event(), threading.Event()
+def test_a_job_that_hangs_does_not_stop_the_others(bench: Bench) -> None:
+    bench.submit(Job("slow", bench.hanging, 10), Job("good", lambda: 2, 10))
+    assert bench.hanging.entered.wait(PATIENCE)
+    bench.pass_time(6)
+    bench.wait_for(1)
+    early = list(bench.results)
+    bench.pass_time(6)
+    late = bench.results[1:]
+    bench.pass_time(60)
+    again = bench.results[2:]
+    watched = bench.worker._timer
+    bench.hanging.gate.set()
+    bench.wait_for(3)
 
-    def hang() -> None:
-        entered.set()
-        gate.wait(PATIENCE)
+    assert early == [Result("good", 2)]
+    assert [result.name for result in late] == ["slow"]
+    assert isinstance(late[0].error, HungError)
+    assert again == []
+    assert watched is None  # a dead disk must not keep the event loop awake
+    assert bench.results[-1] == Result("slow", "back")
 
-    bench.worker.submit([Job("slow", hang, 10)])
-    assert entered.wait(PATIENCE)
-    clock.advance(20)
-    assert bench.worker.hung() == ["slow"]
 
-    bench.worker.submit([Job("next", lambda: 3, 10)])
+def test_the_worker_goes_on_after_a_job_that_hung(bench: Bench) -> None:
+    bench.submit(Job("slow", bench.hanging, 10))
+    assert bench.hanging.entered.wait(PATIENCE)
+    bench.pass_time(20)
 
-    while Result("next", 3) not in bench.wait():
-        pass
-    gate.set()
+    bench.submit(Job("next", lambda: 3, 10))
+
+    bench.loop.until(lambda: Result("next", 3) in bench.results)
+
+
+# --- One job that is waited for --------------------------------------------------------------
+
+
+def test_a_job_that_is_waited_for(bench: Bench) -> None:
+    assert bench.loop.run_until_complete(bench.worker.run(Job("a", lambda: 1, 10))) == 1
+    with pytest.raises(ZeroDivisionError):
+        bench.loop.run_until_complete(bench.worker.run(Job("a", lambda: 1 / 0, 10)))
+
+
+def test_one_that_hangs_is_not_waited_for_and_not_heard_of_again(bench: Bench) -> None:
+    waiting = bench.loop.create_task(bench.worker.run(Job("slow", bench.hanging, 10)))
+    bench.loop.until(bench.hanging.entered.is_set)
+    bench.pass_time(10)
+
+    with pytest.raises(HungError):
+        waiting.result()
+    bench.hanging.gate.set()
+    assert bench.loop.run_until_complete(bench.worker.run(Job("next", lambda: 2, 10))) == 2
+    assert bench.results == []
+
+
+def test_one_that_is_not_waited_for_any_more_ends_all_the_same(bench: Bench) -> None:
+    waiting = bench.loop.create_task(bench.worker.run(Job("slow", bench.hanging, 10)))
+    bench.loop.until(bench.hanging.entered.is_set)
+    waiting.cancel()
+    bench.loop.run_until_complete(asyncio.wait([waiting]))
+    bench.hanging.gate.set()
+
+    assert bench.loop.run_until_complete(bench.worker.run(Job("next", lambda: 2, 10))) == 2

@@ -18,7 +18,7 @@ import tempfile
 import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["companion_agent", "json"]):
-    from companion_agent.ipc.server import Lines
+    from companion_agent.ipc.lines import LineDecoder
     from companion_agent.models import Argument, Command
     from companion_agent.plugins.base import CommandProvider
     from companion_agent.protocol.encoding import dump
@@ -129,7 +129,7 @@ def _pairing(data: bytes) -> None:
 
 
 def _lines(data: bytes) -> None:
-    lines = Lines()
+    lines = LineDecoder()
     try:
         for part in (data[: len(data) // 2], data[len(data) // 2 :]):
             for message in lines.feed(part):

@@ -54,13 +54,13 @@ def watch(seconds: str) -> None:
     assert woken.wait(10)
     said = False
     while True:
-        happenings = watch.step()
+        events = watch.step()
         if not said and len(watch._inhibitors) == 2:
             print(json.dumps({"type": "listening"}), flush=True)
             said = True
-        for happening in happenings:
-            print(json.dumps({"type": happening.type, "data": happening.data}), flush=True)
-            if happening.type in {"going_to_sleep", "shutting_down"}:
+        for event in events:
+            print(json.dumps({"type": event.type, "data": event.data}), flush=True)
+            if event.type in {"going_to_sleep", "shutting_down"}:
                 threading.Event().wait(float(seconds))
                 print(json.dumps({"type": "lets_go"}), flush=True)
                 watch.let_go()

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.platforms.control import Happening, HappeningType, HostWatch
+from companion_agent.platforms.control import HostEvent, HostEventType, HostWatch
 from companion_agent.platforms.linux.dbus import (
     BusError,
     BusGoneError,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     import socket
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 # A system bus comes back with the system, or when it is restarted by hand.
 BACKOFF_FIRST = 1.0
@@ -125,7 +125,7 @@ class LogindWatch(HostWatch):
         self._asked: set[str] | None = None  # sessions still to be looked at; `None`: all
         self._desktop = False
         self._locked: bool | None = None
-        self._happenings: list[Happening] = []
+        self._events: list[HostEvent] = []
 
     def start(self, wake: Callable[[], None]) -> None:
         """Connect to the system bus."""
@@ -141,15 +141,15 @@ class LogindWatch(HostWatch):
         """Return when to connect again."""
         return self._due
 
-    def step(self) -> list[Happening]:
+    def step(self) -> list[HostEvent]:
         """Take what the bus brought."""
         try:
             self._step()
         except BusGoneError as error:
             self._lose(error)
         self._conclude()
-        happenings, self._happenings = self._happenings, []
-        return happenings
+        events, self._events = self._events, []
+        return events
 
     @property
     def locked(self) -> bool | None:
@@ -193,7 +193,7 @@ class LogindWatch(HostWatch):
     def _lose(self, error: BusGoneError) -> None:
         level = logging.DEBUG if self._complaint else logging.WARNING
         self._complaint = error.text
-        LOG.log(level, "Sleep, shutdown and sessions are not noticed: %s", error.text)
+        _LOGGER.log(level, "Sleep, shutdown and sessions are not noticed: %s", error.text)
         self.close()
         self._stay_awake()
         self._owner = ""
@@ -227,7 +227,7 @@ class LogindWatch(HostWatch):
             return
         self._owner = owner
         if self._complaint:
-            LOG.info("Sleep, shutdown and sessions are noticed again")
+            _LOGGER.info("Sleep, shutdown and sessions are noticed again")
             self._complaint = ""
         self._failures = 0
         self._sessions.clear()
@@ -236,7 +236,7 @@ class LogindWatch(HostWatch):
 
     def _complain(self, reason: str) -> None:
         if not self._complaint:
-            LOG.info("Sleep, shutdown and sessions are not noticed: %s", reason)
+            _LOGGER.info("Sleep, shutdown and sessions are not noticed: %s", reason)
         self._complaint = reason
 
     # --- The inhibitors ------------------------------------------------------------------
@@ -257,7 +257,7 @@ class LogindWatch(HostWatch):
         if not isinstance(answer, BusError):
             self._inhibitors.append(take_descriptor(answer[0]))
         elif self._owner and not self._refused:
-            LOG.info("logind does not wait for the agent before sleep: %s", answer.text)
+            _LOGGER.info("logind does not wait for the agent before sleep: %s", answer.text)
             self._refused = True
 
     # --- Signals -------------------------------------------------------------------------
@@ -296,8 +296,8 @@ class LogindWatch(HostWatch):
         elif signal.member == "SessionRemoved":
             self._forget_session(signal.body[1])
 
-    def _prepare(self, what: HappeningType) -> None:
-        self._happenings.append(Happening(what))
+    def _prepare(self, what: HostEventType) -> None:
+        self._events.append(HostEvent(what))
         self._falling_asleep = what == "going_to_sleep"
         if what in {"woke", "carries_on"}:
             self._inhibit()
@@ -309,7 +309,7 @@ class LogindWatch(HostWatch):
         """
         if self._falling_asleep:
             self._falling_asleep = False
-            self._happenings.append(Happening("carries_on"))
+            self._events.append(HostEvent("carries_on"))
 
     # --- Sessions ------------------------------------------------------------------------
 
@@ -336,14 +336,14 @@ class LogindWatch(HostWatch):
             return
         known = self._sessions[path] = _Known(session)
         if new:
-            self._happenings.append(Happening("logged_in", known.data))
+            self._events.append(HostEvent("logged_in", known.data))
 
     def _forget_session(self, path: str) -> None:
         if self._asked is not None:
             # No answer comes any more for one that was still to be looked at.
             self._asked.discard(path)
         if known := self._sessions.pop(path, None):
-            self._happenings.append(Happening("logged_out", known.data))
+            self._events.append(HostEvent("logged_out", known.data))
 
     def _hear_request(self, signal: Signal) -> None:
         """Take it that a desktop locks when logind tells it to, if it never says so itself."""
@@ -364,7 +364,7 @@ class LogindWatch(HostWatch):
 
     def _set_locked(self, known: _Known, locked: bool) -> None:
         known.locked = locked
-        self._happenings.append(Happening("locked" if locked else "unlocked", known.data))
+        self._events.append(HostEvent("locked" if locked else "unlocked", known.data))
 
     def _conclude(self) -> None:
         """Keep what follows from all sessions, once each was looked at."""

@@ -1,20 +1,19 @@
-"""A backlog, turned by hand: its wire, its clocks, and the Home Assistants that fetch it."""
+"""A buffer, turned by hand: its broker, its clocks, and the Home Assistants that fetch it."""
 
 from __future__ import annotations
 
 import json
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.buffer.buffer import Backlog
+from companion_agent.buffer.buffer import Buffer
 from companion_agent.buffer.settings import FILE, BacklogConfig
 from companion_agent.clock import Clocks
 from companion_agent.mqtt.publisher import Standing
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.acknowledgements import Acknowledgement
+from support.event_loop import PATIENCE, ManualEventLoop
 
-from ..bench import HOST, PATIENCE, PREFIX  # noqa: TID252
+from ..bench import HOST, PREFIX  # noqa: TID252
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +49,7 @@ class Times:
         )
 
 
-class Wire:
+class FakeBroker:
     """A broker that is a list, and a Home Assistant that is believed at its word."""
 
     def __init__(self) -> None:
@@ -65,9 +64,7 @@ class Wire:
     def seal(self, _: str, body: bytes) -> bytes:
         return body
 
-    def acknowledgement(
-        self, topic: str, payload: bytes, *, retained: bool
-    ) -> Acknowledgement | None:
+    def read(self, topic: str, payload: bytes, *, retained: bool) -> Acknowledgement | None:
         assert topic == f"{PREFIX}/acknowledge"
         content = json.loads(payload)
         return Acknowledgement(content["chunk"], content["controller"] if self.ids else "")
@@ -91,7 +88,7 @@ class Home:
 
 
 class Scene:
-    """A backlog on a host that a test plays.
+    """A buffer on a host that a test plays.
 
     Args:
         folder: The state folder.
@@ -111,8 +108,8 @@ class Scene:
         self.folder = folder
         self.config = config or BacklogConfig()
         self.times = Times()
-        self.wire = Wire()
-        self.wire.ids = list(controllers)
+        self.broker = FakeBroker()
+        self.broker.ids = list(controllers)
         self.starts = 0
         self.dead = False  # connected, as far as the host knows
         self.start(standing)
@@ -127,56 +124,43 @@ class Scene:
         """Start the agent."""
         self.starts += 1
         session = f"{SESSION[:-2]}{self.starts:02d}"
-        self.woken = threading.Event()
+        if self.starts > 1:
+            self.loop.end()
         self.standing = standing
-        self.backlog = Backlog(
+        self.loop = ManualEventLoop(lambda: self.times.monotonic)
+        self.buffer = Buffer(
             self.config,
             self.folder,
             Topics("pilot/v2", HOST),
-            BIRTH,
             session,
-            self.wire,
-            self.wire,
-            self.woken.set,
+            self.broker,
+            self.broker,
+            self.broker,
+            lambda: self.standing,
             self.times.clocks(session),
             lambda: self.times.monotonic,
         )
-        self.backlog.start()
+        self.loop.spawn(self.buffer.run())
         self.turn()
 
     def stop(self) -> None:
         """End the agent in an orderly way."""
-        self.backlog.close()
-        until = time.monotonic() + PATIENCE
-        while not self.backlog.settled:
-            assert time.monotonic() < until
-            self.woken.wait(0.01)
-        self.backlog.stop()
+        self.loop.cancel()
+        self.loop.run_until_complete(self.buffer.close(PATIENCE))
 
     def kill(self) -> None:
         """End the agent without a word; what it was writing is written, or it is not."""
-        self.backlog._worker.stop()
-        self._wait_for_the_disk()
-        if store := self.backlog._store:
+        if self.loop.is_closed():
+            return
+        self.loop.settle(lambda: self.buffer._writes)
+        self.loop.end()
+        self.buffer._worker.stop()
+        if store := self.buffer._store:
             store.close()
 
     def turn(self) -> None:
-        """Do what the loop does until nothing is left to do."""
-        for _ in range(100):
-            self._wait_for_the_disk()
-            before = len(self.wire.said)
-            self.backlog.step(self.standing)
-            if not self.backlog._tasks and len(self.wire.said) == before:
-                return
-        raise AssertionError("it does not come to rest")
-
-    def _wait_for_the_disk(self) -> None:
-        backlog = self.backlog
-        until = time.monotonic() + PATIENCE
-        while backlog._tasks and not backlog._worker._results:
-            assert time.monotonic() < until
-            self.woken.wait(0.01)
-            self.woken.clear()
+        """Do what the event loop does until nothing is left to do."""
+        self.loop.settle(lambda: self.buffer._writes)
 
     def pass_time(self, seconds: float, *, sleep: bool = False) -> None:
         self.times.wall += seconds
@@ -184,22 +168,23 @@ class Scene:
         if not sleep:
             self.times.monotonic += seconds
         if self.standing is Standing.HEARD and not self.dead:
-            self.wire.last_heard = self.times.monotonic
+            self.broker.last_heard = self.times.monotonic
         self.turn()
 
     def read(self, collector: str = "cpu", **values: Value) -> None:
         """Let a collector report, and ten seconds pass."""
-        self.backlog.note(collector, self.times.wall, values)
+        self.buffer.note(collector, self.times.wall, values)
         self.turn()
         self.pass_time(10)
 
     def stand(self, standing: Standing) -> None:
         self.standing = standing
+        self.buffer.look_again()
         self.turn()
 
     def connect(self) -> None:
         self.dead = False
-        self.wire.last_heard = self.times.monotonic
+        self.broker.last_heard = self.times.monotonic
         self.stand(Standing.HEARD)
 
     def lose(self) -> None:
@@ -208,23 +193,23 @@ class Scene:
     # --- Home Assistant ------------------------------------------------------------------
 
     def say_birth(self, payload: bytes, *, retained: bool = False) -> None:
-        self.backlog.received(BIRTH, payload, retained=retained)
+        self.buffer.hear_birth(BIRTH, payload, retained=retained)
         self.turn()
 
     def chunks(self) -> list[dict[str, Any]]:
         """Take what was sent."""
-        said, self.wire.said = self.wire.said, []
+        said, self.broker.said = self.broker.said, []
         return [json.loads(message.payload) for message in said]
 
     def acknowledge(self, chunk: str, controller: str = HOME) -> None:
         payload = json.dumps({"chunk": chunk, "controller": controller}).encode()
-        self.backlog.received(f"{PREFIX}/acknowledge", payload, retained=False)
+        self.buffer.hear_acknowledgement(f"{PREFIX}/acknowledge", payload, retained=False)
         self.turn()
 
     def fetch(self, *homes: Home) -> None:
         """Let Home Assistants take and acknowledge until nothing comes any more."""
-        while self.wire.said:
-            said, self.wire.said = self.wire.said, []
+        while self.broker.said:
+            said, self.broker.said = self.broker.said, []
             for message in said:
                 for home in homes:
                     self.acknowledge(home.take(message.payload), home.id)

@@ -21,6 +21,7 @@ from companion_agent.clock import Moment
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.envelope import seal
 from companion_agent.security.key_store import Controller as Known, TrustStore
+from support.event_loop import wait_until
 
 from ..bench import (  # noqa: TID252
     HOST,
@@ -29,7 +30,6 @@ from ..bench import (  # noqa: TID252
     House,
     Mosquitto,
     RunningAgent,
-    wait_until,
 )
 from ..trust.peer import Controller  # noqa: TID252
 
@@ -191,7 +191,7 @@ def test_what_nobody_has_kept_is_not_deleted(
     house.say(TOPIC, signed(forged, name))
     house.say(TOPIC, signed(home, name).replace(name, "e" * 16))
 
-    refused = agent.agent._trust._acknowledgements.refused
+    refused = agent.agent._acknowledgements.refused
     wait_until(lambda: refused.total() == 6)
     assert refused == {"malformed": 2, "not_paired": 1, "bad_signature": 3}
     assert file.exists()
@@ -209,7 +209,7 @@ def test_one_that_the_broker_had_kept_counts_for_nothing(
 
     agent = run_agent(mosquitto.broker())
 
-    refused = agent.agent._trust._acknowledgements.refused
+    refused = agent.agent._acknowledgements.refused
     wait_until(lambda: refused["retained"] == 1)
     house.wait_for("backlog", chunk.id.encode())
     assert file.exists()

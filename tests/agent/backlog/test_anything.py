@@ -71,7 +71,7 @@ class House:
 
     def hear(self) -> None:
         """A Home Assistant hears what was sent, or not; its answer arrives, or not."""
-        said, self.scene.wire.said = self.scene.wire.said, []
+        said, self.scene.broker.said = self.scene.broker.said, []
         for message in [] if self.away else said:
             for home in self.homes:
                 if self.chance.random() < 0.7:

@@ -13,8 +13,9 @@ import pytest
 from companion_agent.buffer.settings import DAY, BacklogConfig
 from companion_agent.buffer.store import Store
 from companion_agent.mqtt.publisher import Standing
+from companion_agent.mqtt.router import Router
 
-from .played import COTTAGE, HOME, NOW, Home, Scene
+from .played import BIRTH, COTTAGE, HOME, NOW, Home, Scene
 
 if TYPE_CHECKING:
     from companion_agent.buffer.task import Report, Task
@@ -34,8 +35,8 @@ def test_while_everything_is_heard_nothing_happens(online: Scene) -> None:
         online.read(percent=value)
 
     assert not online.path.exists()
-    assert online.backlog.deadline() == math.inf
-    assert online.backlog._worker._shift is None  # no thread either
+    assert online.buffer._deadline() == math.inf
+    assert online.buffer._worker._thread is None  # no thread either
 
 
 def test_what_was_read_in_an_outage_is_delivered_in_order(online: Scene, home: Home) -> None:
@@ -63,12 +64,12 @@ def test_it_is_written_in_batches(online: Scene) -> None:
     online.lose()
     online.read(percent=2)
     assert not online.path.exists()
-    assert online.backlog.deadline() == online.times.monotonic + 50
+    assert online.buffer._deadline() == online.times.monotonic + 50
 
     online.pass_time(50)
 
     assert online.path.exists()
-    assert online.backlog.deadline() == online.times.monotonic + 60
+    assert online.buffer._deadline() == online.times.monotonic + 60
 
 
 def test_only_numbers_are_kept(online: Scene, home: Home) -> None:
@@ -98,7 +99,7 @@ def test_what_cannot_be_read_any_more_ends(online: Scene, home: Home) -> None:
 def test_a_collector_that_goes_ends_its_values(online: Scene, home: Home) -> None:
     online.lose()
     online.read("battery", level=80)
-    online.backlog.forget("battery")
+    online.buffer.forget("battery")
     online.pass_time(60)
     online.read("battery", level=70)
 
@@ -109,14 +110,14 @@ def test_a_collector_that_goes_ends_its_values(online: Scene, home: Home) -> Non
 
 
 def test_a_connection_that_comes_soon_needs_no_backlog(scene: Scene) -> None:
-    scene.backlog.note("cpu", scene.times.wall, {"percent": 1})
+    scene.buffer.note("cpu", scene.times.wall, {"percent": 1})
     scene.pass_time(9)
 
     scene.connect()
 
     assert not scene.path.exists()
     assert scene.chunks() == []
-    assert scene.backlog.deadline() == math.inf
+    assert scene.buffer._deadline() == math.inf
 
 
 def test_one_that_comes_late_does(scene: Scene, home: Home) -> None:
@@ -145,7 +146,7 @@ def test_who_falls_asleep_in_an_outage_says_that_nothing_holds_on(
     online.stand(Standing.AWAY)
     asleep_at = online.times.wall
     online.pass_time(3600, sleep=True)
-    online.backlog.gap()
+    online.buffer.gap()
     online.lose()
     online.read(percent=3)
 
@@ -160,9 +161,9 @@ def test_a_sleep_that_nobody_announced_is_a_gap_as_well(online: Scene, home: Hom
     read_at = online.times.wall
     online.read(percent=2)
     online.pass_time(3600, sleep=True)
-    online.backlog.gap()
+    online.buffer.gap()
     # What was read before, and taken after.
-    online.backlog.note("cpu", read_at + 5, {"percent": 7})
+    online.buffer.note("cpu", read_at + 5, {"percent": 7})
     woke_at = online.times.wall
     online.read(percent=3)
 
@@ -196,7 +197,9 @@ def test_switched_off_it_keeps_nothing(make_scene: MakeScene) -> None:
     for value in range(20):
         scene.read(percent=value)
 
-    assert scene.backlog.topics == []
+    router = Router(lambda: True)
+    scene.buffer.listen(router, BIRTH)
+    assert router.subscriptions == []
     assert not scene.path.exists()
 
 
@@ -262,9 +265,9 @@ def test_who_acknowledges_is_not_away_whoever_says_so(online: Scene, home: Home)
     online.fetch(home)
 
     assert not online.path.exists()
-    assert not online.backlog._recorder.recording
+    assert not online.buffer._recorder.recording
     online.read(percent=2)
-    assert online.backlog.deadline() == math.inf
+    assert online.buffer._deadline() == math.inf
 
 
 def test_what_was_said_before_its_will_may_not_have_been_heard(online: Scene, home: Home) -> None:
@@ -333,7 +336,7 @@ def test_it_does_not_wait_for_home_assistant_for_ever(online: Scene) -> None:
 
     online.pass_time(3600)
 
-    assert not online.backlog._recorder.recording
+    assert not online.buffer._recorder.recording
     assert online.path.exists()
 
 
@@ -350,7 +353,7 @@ def sending(online: Scene) -> Scene:
 
 
 def test_a_chunk_says_what_the_documentation_says(sending: Scene) -> None:
-    [message] = sending.wire.said
+    [message] = sending.broker.said
     assert (message.qos, message.retain) == (1, False)
     assert message.topic.endswith("/backlog")
 
@@ -458,11 +461,11 @@ def test_who_is_killed_during_delivery_goes_on_with_the_same_chunk(
     for step in range(30):
         online.read("disk", **{f"d{key}": step for key in range(100)})
     online.connect()
-    online.acknowledge(home.take(online.wire.said[-1].payload))
-    home.take(online.wire.said[-1].payload)
+    online.acknowledge(home.take(online.broker.said[-1].payload))
+    home.take(online.broker.said[-1].payload)
 
     online.kill()
-    online.wire.said.clear()
+    online.broker.said.clear()
     online.start(Standing.HEARD)
 
     online.fetch(home)
@@ -496,7 +499,7 @@ def test_who_hears_what_was_meant_for_another_may_acknowledge_that(make_scene: M
     for step in range(30):
         scene.read("disk", **{f"d{key}": step for key in range(100)})
     scene.connect()
-    scene.acknowledge(home.take(scene.wire.said.pop().payload), HOME)
+    scene.acknowledge(home.take(scene.broker.said.pop().payload), HOME)
 
     scene.fetch(cottage, home)
     assert scene.path.exists()
@@ -527,7 +530,8 @@ def test_who_is_revoked_holds_up_nothing(make_scene: MakeScene, home: Home) -> N
     scene.fetch(home)
     assert scene.path.exists()
 
-    scene.wire.ids = [HOME]
+    scene.broker.ids = [HOME]
+    scene.buffer.look_again()
     scene.turn()
 
     assert not scene.path.exists()
@@ -540,7 +544,7 @@ def test_who_is_paired_meanwhile_gets_it_too(make_scene: MakeScene, home: Home) 
     scene.connect()
     scene.chunks()
 
-    scene.wire.ids = [HOME]
+    scene.broker.ids = [HOME]
     scene.pass_time(5)
 
     scene.fetch(home)
@@ -610,13 +614,13 @@ def test_what_is_too_old_is_dropped(
 
 def test_what_nobody_fetches_ends_by_itself(sending: Scene) -> None:
     sending.pass_time(3600)
-    assert not sending.backlog._recorder.recording
+    assert not sending.buffer._recorder.recording
     for _ in range(7):
         assert sending.path.exists()
         sending.pass_time(DAY)
 
     assert not sending.path.exists()
-    assert sending.backlog.deadline() == math.inf
+    assert sending.buffer._deadline() == math.inf
 
 
 def test_when_there_is_no_room_the_oldest_go(
@@ -639,9 +643,9 @@ def test_a_disk_that_does_not_answer_fills_no_memory(
     monkeypatch.setattr("companion_agent.buffer.record.MOST_POINTS", 100)
     online.lose()
     for step in range(5):
-        online.backlog.note("disk", online.times.wall, {f"d{key}": step for key in range(50)})
+        online.buffer.note("disk", online.times.wall, {f"d{key}": step for key in range(50)})
 
-    assert online.backlog._recorder.waiting == 100
+    assert online.buffer._recorder.waiting == 100
 
 
 # --- Trouble ---------------------------------------------------------------------------------
@@ -680,15 +684,13 @@ def test_the_loop_does_not_wait_for_the_disk(
 
     monkeypatch.setattr(Store, "work", slow)
     online.lose()
-    online.backlog.note("cpu", online.times.wall, {"percent": 2})
+    online.buffer.note("cpu", online.times.wall, {"percent": 2})
     online.times.monotonic += 60
-    online.backlog.step(online.standing)
-    assert entered.wait(20)
+    online.loop.until(entered.is_set)
     for _ in range(2):
         online.times.monotonic += 60
-        online.backlog.step(online.standing)
+        online.loop.settle()
     assert "does not answer" in caplog.text
-    assert online.backlog.deadline() == online.times.monotonic + 1
 
     gate.set()
     online.turn()

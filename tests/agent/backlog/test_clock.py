@@ -26,6 +26,7 @@ def unset(make_scene: Callable[..., Scene]) -> Scene:
 
 def set_clock(scene: Scene, wall: float) -> None:
     scene.times.wall = wall
+    scene.buffer.look_again()
     scene.turn()
 
 
@@ -60,7 +61,7 @@ def test_what_waits_in_memory_is_moved_as_well(unset: Scene, home: Home) -> None
 def test_a_clock_that_is_set_while_something_is_read(unset: Scene, home: Home) -> None:
     unset.read(percent=1)
     unset.times.wall = NOW
-    unset.backlog.note("cpu", YEAR_1970 + 10, {"percent": 2})
+    unset.buffer.note("cpu", YEAR_1970 + 10, {"percent": 2})
     unset.read(percent=3)
 
     unset.connect()
@@ -74,7 +75,7 @@ def test_a_machine_that_sleeps_while_something_is_read(online: Scene, home: Home
     online.lose()
     read_at = online.times.wall
     online.pass_time(7200, sleep=True)
-    online.backlog.note("cpu", read_at, {"percent": 2})
+    online.buffer.note("cpu", read_at, {"percent": 2})
     online.pass_time(20)
 
     online.connect()

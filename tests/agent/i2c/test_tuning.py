@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from companion_agent.security.authorizer import check_arguments
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.worker import Result
 
-from ..bench import HOST, FakePlatform, House, Mosquitto  # noqa: TID252
+from ..bench import HOST, AgentThread, FakePlatform, House, Mosquitto  # noqa: TID252
 from ..trust.peer import BASE, Controller  # noqa: TID252
 from .conftest import sensor
 from .simulated import Aht20, Bosch
@@ -361,12 +360,10 @@ def running(
         Counters(),
         groups=[collector],
     )
-    thread = threading.Thread(target=agent.run)
-    thread.start()
+    thread = AgentThread(agent, time.monotonic)
     house.wait_for("state/i2c", b"21.5")
     yield home
-    agent.stop()
-    thread.join(20)
+    thread.stop()
 
 
 def test_what_was_set_is_announced_and_read_at_once(running: Controller, house: House) -> None:

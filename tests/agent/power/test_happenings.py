@@ -16,16 +16,16 @@ import pytest
 
 from companion_agent.agent import Agent
 from companion_agent.config.settings import Broker, Config
-from companion_agent.host_events import EVENTS, Happenings
+from companion_agent.host_events import EVENTS, HostEvents
 from companion_agent.models import Counters
 from companion_agent.mqtt.connection import State
-from companion_agent.platforms.control import Happening, HostWatch
+from companion_agent.platforms.control import HostEvent, HostWatch
 from companion_agent.plugins.runner import CollectorRunner
+from support.event_loop import PATIENCE, PassingClock
 
 from ..bench import (  # noqa: TID252
     HOST,
-    PATIENCE,
-    Clock,
+    AgentThread,
     FakeCollector,
     FakePlatform,
     House,
@@ -44,7 +44,7 @@ class FakeWatch(HostWatch):
 
     def __init__(self) -> None:
         self._near, self._far = socket.socketpair()
-        self._happenings: list[Happening] = []
+        self._happenings: list[HostEvent] = []
         self._lock = threading.Lock()
         self.let_go_at = threading.Event()
         self.started = self.closed = False
@@ -56,7 +56,7 @@ class FakeWatch(HostWatch):
 
     def happen(self, *types: Any, **data: str | bool) -> None:
         with self._lock:
-            self._happenings += [Happening(one, data) for one in types]
+            self._happenings += [HostEvent(one, data) for one in types]
         self._far.send(b"\0")
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -69,7 +69,7 @@ class FakeWatch(HostWatch):
     def deadline(self) -> float:
         return math.inf
 
-    def step(self) -> list[Happening]:
+    def step(self) -> list[HostEvent]:
         with self._lock:
             happenings, self._happenings = self._happenings, []
             if happenings:
@@ -93,7 +93,7 @@ class Host:
     """An agent in a thread of its own, on a machine to which something happens."""
 
     def __init__(self, folder: Path, mosquitto: Mosquitto) -> None:
-        self.clock = Clock()
+        self.clock = PassingClock()
         self.watch = FakeWatch()
         self.platform = FakePlatform()
         self.collector = FakeCollector()
@@ -109,17 +109,17 @@ class Host:
             self.clock,
             watch=self.watch,
         )
-        self._thread = threading.Thread(target=self.agent.run)
-        self._thread.start()
+        self.thread = AgentThread(self.agent, self.clock)
 
     def advance(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-        self.agent._waker.wake()
+        self.thread.advance(seconds)
+
+    def wake(self) -> None:
+        """Have it look at everything."""
+        self.thread.loop.call_soon_threadsafe(self.agent._host_events.look_again)
 
     def stop(self) -> None:
-        self.agent.stop()
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive()
+        self.thread.stop()
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_waking_that_nobody_tells_of(host: Host, house: House) -> None:
     assert host.watch.let_go_at.wait(PATIENCE)
     house.forget()
     host.platform.suspended = 3600.0
-    host.agent._waker.wake()
+    host.wake()
     house.wait_for("availability", b"online")
     house.wait_for("state/fake")
 
@@ -290,7 +290,7 @@ def test_a_lock_that_changes_without_news_is_read_at_once(host: Host, house: Hou
     house.forget()
     host.session.values["locked"] = True
     host.watch.lock = True
-    host.agent._waker.wake()
+    host.wake()
     house.wait_for("state/session", b"true")
 
 
@@ -346,22 +346,21 @@ def test_the_last_result_is_heard_before_sleep(
     host = Host(tmp_path, mosquitto)
     try:
         house.wait_for("state/fake", count=2)
-        host.agent._trust._jobs["power.suspend 1"] = object()  # type: ignore[assignment]
+        host.agent._commands._under_way = 1
         host.watch.happen("going_to_sleep")
         house.wait_for("availability", b"asleep")
         assert not host.watch.let_go_at.wait(0.3)
-        host.agent._trust._jobs.clear()
-        host.agent._waker.wake()
+        host.agent._commands._under_way = 0
+        host.wake()
         assert host.watch.let_go_at.wait(PATIENCE)
     finally:
         host.stop()
 
 
 def test_a_platform_that_tells_nothing_announces_no_events() -> None:
-    happenings = Happenings(None, None, *[None] * 4)  # type: ignore[arg-type]
-    assert happenings.events == {}
-    assert happenings.sockets == []
-    assert happenings.deadline() == math.inf
+    events = HostEvents(None, None, *[None] * 4)  # type: ignore[arg-type]
+    assert events.events == {}
+    assert events._deadline() == math.inf
     assert set(EVENTS) == {"power", "session"}
 
 
@@ -369,7 +368,7 @@ def test_a_platform_that_tells_nothing_announces_no_events() -> None:
 
 
 def test_hurry_shortens_the_pauses_for_a_minute(
-    driver: Callable[..., Driver], clock: Clock
+    driver: Callable[..., Driver], clock: PassingClock
 ) -> None:
     driven = driver(Broker("127.0.0.1", 1), backoff=0.0)
     driven.transport.hurry()
@@ -405,7 +404,7 @@ def test_changes_in_swarms_make_few_tries(
     began = driven.transport._clock()
     for _ in range(20):
         driven.transport.nudge()
-        driven.transport.step()
+        driven.loop.settle()
         threading.Event().wait(0.02)
         driven.until(lambda: driven.transport.state is State.WAITING)
     assert driven.transport._clock() - began < 2

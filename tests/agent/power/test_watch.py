@@ -17,7 +17,7 @@ from .played import LOGIND, MANAGER, MANAGER_PATH, Logind, SystemBus, wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from companion_agent.platforms.control import Happening
+    from companion_agent.platforms.control import HostEvent
 
 INHIBITORS = [("sleep", "Pilot", "delay"), ("shutdown", "Pilot", "delay")]
 ANNA = {"user": "anna", "remote": False, "type": "wayland"}
@@ -28,7 +28,7 @@ class Loop:
 
     def __init__(self) -> None:
         self.ahead = 0.0
-        self.heard: list[Happening] = []
+        self.heard: list[HostEvent] = []
         self.turns = 0
         self._woken = threading.Event()
         self.watch = LogindWatch(lambda: time.monotonic() + self.ahead)
@@ -50,10 +50,10 @@ class Loop:
 
         return wait_for(turned)
 
-    def hears(self, *types: str) -> list[Happening]:
+    def hears(self, *types: str) -> list[HostEvent]:
         """Turn until some things were heard, in this order and nothing else."""
         self.until(lambda: len(self.heard) >= len(types))
-        assert [happening.type for happening in self.heard] == list(types)
+        assert [event.type for event in self.heard] == list(types)
         heard, self.heard = self.heard, []
         return heard
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.bench import StillClock
 from companion_agent.service.sd_notify import Notifier
+from support.event_loop import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def test_tells_how_it_is_once_for_each_change(manager: Manager) -> None:
 
 
 def test_gives_signs_of_life_at_a_low_rate(manager: Manager) -> None:
-    clock = StillClock()
+    clock = ManualClock()
     notifier = Notifier({**manager.environment, "WATCHDOG_USEC": "90000000"}, clock)
     assert notifier.deadline() == clock() + 45
     for _ in range(120):

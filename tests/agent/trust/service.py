@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import select
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.ipc.handlers import Desk
+from companion_agent.ipc.handlers import Handlers
 from companion_agent.ipc.server import LocalServer
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
+from support.event_loop import ManualEventLoop
 
 from .peer import BASE, HOST, PREFIX, Clock
 
@@ -28,11 +29,12 @@ class Service:
         self.announced = 0
         self.ring = KeyRing(TrustStore(folder), PREFIX, HOST, clock=self.clock)
         audit = AuditLog(folder / "audit.log", self.clock, self.clock)
-        self.desk = Desk(
+        self.handlers = Handlers(
             self.ring, BASE, self.publish, self.announce, lambda: True, audit, self.clock
         )
-        self.server = LocalServer(folder, self.desk, unix=unix)
-        self.server.open()
+        self.server = LocalServer(folder, self.handlers, unix=unix)
+        self.loop = ManualEventLoop(time.monotonic)
+        self.loop.run_until_complete(self.server.open())
 
     def publish(self, topic: str, payload: str) -> None:
         self.published.append((topic, json.loads(payload)))
@@ -40,8 +42,19 @@ class Service:
     def announce(self) -> None:
         self.announced += 1
 
+    def pairing_received(
+        self, controller: str, kind: str, payload: bytes, *, retained: bool = False
+    ) -> None:
+        """Deliver a message of a controller."""
+        topic = f"{BASE}/pair/{controller}/{kind}"
+        self.loop.call(self.handlers.pairing_received, topic, payload, retained=retained)
+
     def turn(self) -> None:
-        """Do what the loop does, until nothing is left to do."""
-        while ready := select.select(self.server.sockets, [], [], 0.05)[0]:
-            for sock in ready:
-                self.server.readable(sock)
+        """Do what the event loop does, until nothing is left to do."""
+        self.loop.settle(grace=0.05)
+
+    def close(self) -> None:
+        """End the service."""
+        self.loop.call(self.server.close)
+        self.turn()
+        self.loop.end()

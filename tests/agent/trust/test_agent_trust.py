@@ -12,14 +12,14 @@ import pytest
 from companion_agent.agent import Agent
 from companion_agent.cli import pair
 from companion_agent.config.settings import Config
-from companion_agent.ipc.server import LocalClient
+from companion_agent.ipc.client import LocalClient
 from companion_agent.models import Counters
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.protocol.envelope import seal
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.security.policy import Policy
 
-from ..bench import HOST, FakeCollector, FakePlatform, House, Mosquitto  # noqa: TID252
+from ..bench import HOST, AgentThread, FakeCollector, FakePlatform, House, Mosquitto  # noqa: TID252
 from .peer import BASE, Controller, PairingController, Power
 
 if TYPE_CHECKING:
@@ -52,12 +52,10 @@ class Running:
             self.counts,
             groups=[self.power],
         )
-        self._thread = threading.Thread(target=self.agent.run)
-        self._thread.start()
+        self.thread = AgentThread(self.agent, time.monotonic)
 
     def stop(self) -> None:
-        self.agent.stop()
-        self._thread.join(20)
+        self.thread.stop()
 
     def command(self, key: str, args: dict[str, Any] | None = None, **fields: Any) -> bytes:
         now = {"time": time.time(), "session": self.session}
@@ -75,9 +73,9 @@ class Running:
 
     def wait_until_it_listens(self) -> None:
         """Wait until it has connected anew after its keys changed."""
-        presence, transport = self.agent._presence, self.agent._transport
+        publisher, transport = self.agent._publisher, self.agent._transport
         deadline = time.monotonic() + 20
-        while presence._will_outdated or not (presence.arrived and transport.settled):
+        while publisher._will_outdated or not (publisher.arrived and transport.settled):
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -108,6 +106,7 @@ def start(tmp_path: Path, house: House, mosquitto: Mosquitto) -> Iterator[Callab
         agents.append(Running(folder, house, config, session))
         house.wait_for("availability", b"online")
         house.wait_for("state/fake")
+        agents[-1].wait_until_it_listens()
         return agents[-1]
 
     yield make
@@ -231,9 +230,9 @@ def test_a_clone_with_the_keys_is_believed(start: Callable[..., Running], house:
     house.forget()
     house.say(f"{BASE}/announce", signed)
     deadline = time.monotonic() + 20
-    while running.agent._presence.arrived and time.monotonic() < deadline:
+    while running.agent._publisher.arrived and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not running.agent._presence.arrived
+    assert not running.agent._publisher.arrived
 
 
 def test_the_policy_of_the_configuration_holds(start: Callable[..., Running]) -> None:
@@ -271,8 +270,8 @@ def test_the_will_is_signed_and_the_newest_word_of_its_connection(
     running = start()
     online = running.availability()
     # As when the network is cut: nothing is said.
-    running.agent._transport.restart("the network was cut")
-    running.agent._waker.wake()
+    transport = running.agent._transport
+    running.thread.loop.call_soon_threadsafe(transport.restart, "the network was cut")
     lost = running.availability(b"lost")
     assert lost["sequence"] > online["sequence"]
     assert running.availability(count=2)["sequence"] > lost["sequence"]

@@ -12,6 +12,7 @@ import pytest
 
 from companion_agent.cli import pair
 from companion_agent.security.key_store import Controller, TrustStore
+from support.event_loop import wait_until
 
 from .peer import PairingController
 from .service import Service
@@ -33,7 +34,7 @@ def running(service: Service, then: Callable[[Service], None] = lambda _: None) 
     def run() -> None:
         while not stop.is_set():
             service.turn()
-            if service.desk.pairing:
+            if service.handlers.pairing:
                 then(service)
 
     thread = threading.Thread(target=run)
@@ -43,7 +44,7 @@ def running(service: Service, then: Callable[[Service], None] = lambda _: None) 
     finally:
         stop.set()
         thread.join()
-        service.server.close()
+        service.close()
 
 
 def home_assistant(code: str, tries: int = 1) -> Callable[[Service], None]:
@@ -58,7 +59,7 @@ def home_assistant(code: str, tries: int = 1) -> Callable[[Service], None]:
         def hear(kind: str) -> dict[str, Any]:
             before = len(service.published)
             payload = home.request() if kind == "request" else home.confirm(answer)
-            service.desk.received(home.id, kind, payload, retained=False)
+            service.pairing_received(home.id, kind, payload)
             deadline = time.monotonic() + 5
             while len(service.published) == before and time.monotonic() < deadline:
                 service.turn()
@@ -111,12 +112,11 @@ def test_ctrl_c_cancels_the_code(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     with running(service):
         with pytest.raises(KeyboardInterrupt):
             pair.pair(folder, qr=False)
-        service.turn()
-    assert not service.desk.pairing
+        wait_until(lambda: not service.handlers.pairing)
 
 
 def test_the_service_stops_meanwhile(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with running(Service(folder), lambda service: service.server.close()):
+    with running(Service(folder), lambda service: service.loop.call(service.server.close)):
         assert pair.pair(folder, qr=False) == 1
     assert "the agent has stopped" in capsys.readouterr().err
 

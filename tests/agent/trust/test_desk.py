@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.cli.pairing_session import Terminal
-from companion_agent.ipc.server import ChannelError, LocalClient
+from companion_agent.ipc.client import ChannelError, LocalClient
 
 from .peer import BASE, PairingController
 from .service import Service
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def service(folder: Path, unix: bool) -> Any:
     service = Service(folder, unix=unix)
     yield service
-    service.server.close()
+    service.close()
 
 
 def call(service: Service, folder: Path, unix: bool, message: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def say(
     service: Service, terminal: Terminal, home: PairingController, kind: str, payload: bytes
 ) -> Any:
     """Publish a message of Home Assistant and return the host's answer."""
-    service.desk.received(home.id, kind, payload, retained=False)
+    service.pairing_received(home.id, kind, payload)
     terminal.wait(0.2)
     service.turn()
     terminal.wait(0.05)
@@ -73,7 +73,7 @@ def say(
 
 def test_pairing_from_the_terminal_to_the_keys(service: Service, terminal: Terminal) -> None:
     home = PairingController(CODE)
-    assert service.desk.pairing
+    assert service.handlers.pairing
     answer = say(service, terminal, home, "request", home.request())
     result = say(service, terminal, home, "confirm", home.confirm(answer))
     assert home.believes(result)
@@ -81,7 +81,7 @@ def test_pairing_from_the_terminal_to_the_keys(service: Service, terminal: Termi
     assert [known.secret for known in service.ring.controllers] == [home.secret]
     assert service.published[-1][0] == f"{BASE}/pair/{home.id}/result"
     # When it began, and when it ended with a new key to sign with.
-    assert (service.desk.pairing, service.announced) == (False, 2)
+    assert (service.handlers.pairing, service.announced) == (False, 2)
 
 
 def test_a_wrong_code_is_said_on_both_sides(service: Service, terminal: Terminal) -> None:
@@ -112,7 +112,7 @@ def test_without_a_code_home_assistant_is_told_and_the_log_says_what_to_do(
 ) -> None:
     home = PairingController(CODE, name="Maison")
     for _ in range(5):
-        service.desk.received(home.id, "request", home.request(), retained=False)
+        service.pairing_received(home.id, "request", home.request())
     assert service.published[0] == (
         f"{BASE}/pair/{home.id}/answer",
         {"attempt": home.attempt, "error": "no_code"},
@@ -125,15 +125,15 @@ def test_without_a_code_home_assistant_is_told_and_the_log_says_what_to_do(
 def test_a_flood_of_requests_is_not_answered(service: Service) -> None:
     home = PairingController(CODE)
     for _ in range(1000):
-        service.desk.received(home.id, "request", home.request(), retained=False)
+        service.pairing_received(home.id, "request", home.request())
     assert len(service.published) == 10
 
 
 def test_retained_and_foreign_messages_are_ignored(service: Service) -> None:
     home = PairingController(CODE)
-    service.desk.received(home.id, "request", home.request(), retained=True)
-    service.desk.received("nobody", "request", home.request(), retained=False)
-    service.desk.received(home.id, "answer", home.request(), retained=False)
+    service.pairing_received(home.id, "request", home.request(), retained=True)
+    service.pairing_received("nobody", "request", home.request())
+    service.pairing_received(home.id, "answer", home.request())
     assert service.published == []
 
 
@@ -142,7 +142,7 @@ def test_garbage_is_answered_as_malformed(service: Service, terminal: Terminal) 
     assert say(service, terminal, home, "request", b"{")["error"] == "malformed"
     terminal.close("cancelled")
     service.turn()
-    service.desk.received(home.id, "request", b"[]", retained=False)
+    service.pairing_received(home.id, "request", b"[]")
     assert service.published[-1][1] == {"attempt": "", "error": "malformed"}
 
 
@@ -154,12 +154,12 @@ def test_after_the_end_home_assistant_hears_why(
 ) -> None:
     terminal.close(end)
     service.turn()
-    assert not service.desk.pairing
+    assert not service.handlers.pairing
     home = PairingController(CODE)
-    service.desk.received(home.id, "request", home.request(), retained=False)
+    service.pairing_received(home.id, "request", home.request())
     assert service.published[-1][1]["error"] == error
     service.clock.now += 3600
-    service.desk.received(home.id, "request", home.request(), retained=False)
+    service.pairing_received(home.id, "request", home.request())
     assert service.published[-1][1]["error"] == "no_code"
 
 
@@ -176,10 +176,10 @@ def test_a_terminal_that_dies_takes_its_code_with_it(
     client = LocalClient(folder, unix=unix)
     client.send({"ask": "pair"})
     service.turn()
-    assert service.desk.pairing
+    assert service.handlers.pairing
     client.close()
     service.turn()
-    assert not service.desk.pairing
+    assert not service.handlers.pairing
 
 
 def test_list_and_revoke(service: Service, folder: Path, unix: bool) -> None:
@@ -221,7 +221,7 @@ def test_a_loopback_caller_needs_the_token(folder: Path) -> None:
     service.turn()
     with pytest.raises(ChannelError):
         client.receive(1)
-    service.server.close()
+    service.close()
 
 
 def test_strangers_at_the_port_cannot_keep_others_out(folder: Path) -> None:
@@ -231,7 +231,7 @@ def test_strangers_at_the_port_cannot_keep_others_out(folder: Path) -> None:
         strangers.append(LocalClient(folder, unix=False))
         service.turn()
     assert call(service, folder, False, {"ask": "list"})["controllers"] == []
-    service.server.close()
+    service.close()
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\n", b"[]\n", b"{" * 70_000, b"\n"])
@@ -254,7 +254,7 @@ def test_a_socket_that_a_crash_left_behind_is_replaced(folder: Path, unix: bool)
     Service(folder, unix=unix)  # never closed
     service = Service(folder, unix=unix)
     assert call(service, folder, unix, {"ask": "list"}) == {"controllers": [], "fleet": False}
-    service.server.close()
+    service.close()
 
 
 def test_a_state_folder_with_a_long_path(tmp_path: Path) -> None:
@@ -263,5 +263,5 @@ def test_a_state_folder_with_a_long_path(tmp_path: Path) -> None:
         pytest.skip("Windows' Python has no such sockets")
     service = Service(folder)
     assert call(service, folder, True, {"ask": "list"})["controllers"] == []
-    service.server.close()
+    service.close()
     assert not (folder / "control.sock").exists()

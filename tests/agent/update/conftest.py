@@ -18,7 +18,7 @@ from stack.releases import Maker
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..bench import StillClock  # noqa: TID252
+    from support.event_loop import ManualClock
 
 
 @pytest.fixture
@@ -34,6 +34,6 @@ def keys(maker: Maker) -> Mapping[str, bytes]:
 
 
 @pytest.fixture
-def releases(tmp_path: Path, still_clock: StillClock) -> Releases:
+def releases(tmp_path: Path, still_clock: ManualClock) -> Releases:
     """What the host keeps."""
     return Releases(tmp_path / "state" / "releases", "this boot", still_clock)

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stack.releases import Maker
-
-    from ..bench import StillClock  # noqa: TID252
+    from support.event_loop import ManualClock
 
 Keys = Mapping[str, bytes]
 OLD = "0.1.0"
@@ -84,7 +83,7 @@ def test_one_that_ends_twice_is_left(run: Run, keep: Keep, releases: Releases) -
 
 
 def test_one_that_had_its_time_is_left(
-    run: Run, keep: Keep, releases: Releases, still_clock: StillClock
+    run: Run, keep: Keep, releases: Releases, still_clock: ManualClock
 ) -> None:
     keep("1.0.0")
     releases.begin("1.0.0", OLD, 120)
@@ -125,7 +124,7 @@ def test_its_probation_begins_anew_with_the_machine(
 
 
 def test_one_that_was_asked_to_end_is_tried_again(
-    run: Run, keep: Keep, releases: Releases, still_clock: StillClock
+    run: Run, keep: Keep, releases: Releases, still_clock: ManualClock
 ) -> None:
     keep("1.0.0")
     releases.begin("1.0.0", OLD, 120)
@@ -172,7 +171,7 @@ def test_the_way_back_does_not_lead_to_one_that_was_left(
 
 
 def test_its_time_begins_anew_with_the_machine(
-    run: Run, keep: Keep, releases: Releases, still_clock: StillClock
+    run: Run, keep: Keep, releases: Releases, still_clock: ManualClock
 ) -> None:
     keep("1.0.0")
     releases.begin("1.0.0", OLD, 120)
@@ -345,7 +344,7 @@ def test_a_decision_of_a_later_version_is_understood(
 
 
 def test_a_trial_whose_end_is_damaged_ends(
-    run: Run, keep: Keep, releases: Releases, still_clock: StillClock
+    run: Run, keep: Keep, releases: Releases, still_clock: ManualClock
 ) -> None:
     keep("1.0.0")
     releases.begin("1.0.0", OLD, 120)

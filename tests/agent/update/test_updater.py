@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -24,8 +23,7 @@ from companion_agent.updates import subprocess_main, updater as module
 from companion_agent.updates.launcher import Launched
 from companion_agent.updates.settings import UpdateConfig
 from companion_agent.updates.updater import Updater
-
-from ..bench import PATIENCE, Clock  # noqa: TID252
+from support.event_loop import PATIENCE, ManualEventLoop, PassingClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,25 +39,28 @@ class Host:
     """An agent that can be updated, without the rest of it."""
 
     def __init__(self, config: UpdateConfig, folder: Path, launched: Launched) -> None:
-        self.clock = Clock()
+        self.clock = PassingClock()
+        self.online = True
         self.told: list[tuple[str, Mapping[str, Any]]] = []
         self.updater = Updater(config, folder, launched, self.clock)
-        self._woken = threading.Event()
         self.updater.start(
-            self._woken.set, lambda _, event_type, data: self.told.append((event_type, data))
+            lambda _, event_type, data: self.told.append((event_type, data)), lambda: self.online
         )
+        self.loop = ManualEventLoop(self.clock)
+        self.loop.spawn(self.updater.run())
 
     @property
     def said(self) -> dict[str, Any]:
         return update_fields(self.updater.offer["update"])
 
-    def until(self, done: Callable[[], object], *, online: bool = True) -> None:
-        until = time.monotonic() + PATIENCE
-        while not done():
-            assert time.monotonic() < until, self.told
-            self.updater.step(online=online)
-            self._woken.wait(0.05)
-            self._woken.clear()
+    def until(self, done: Callable[[], object]) -> None:
+        self.loop.until(done)
+
+    def step(self, *, online: bool = True) -> None:
+        """Let the updater see whether the host is online, and do what is due."""
+        self.online = online
+        self.updater.look_again()
+        self.loop.settle()
 
     def install(self, version: str = "", **options: Any) -> str:
         """Install a version, and return why that did not work."""
@@ -140,7 +141,7 @@ def make(config: UpdateConfig, tmp_path: Path) -> Iterator[Callable[..., Host]]:
 
     yield make
     for host in made:
-        host.updater.close()
+        host.loop.end()
 
 
 @pytest.fixture
@@ -174,9 +175,9 @@ def tried(host: Host, make: Callable[..., Host], maker: Maker) -> Host:
 
 
 def online_for(host: Host, seconds: float) -> None:
-    host.updater.step(online=True)
+    host.step()
     host.clock.advance(seconds)
-    host.updater.step(online=True)
+    host.step()
 
 
 def test_a_release_is_kept_when_it_stays_online(tried: Host, releases: Releases) -> None:
@@ -194,7 +195,7 @@ def test_a_release_is_kept_when_it_stays_online(tried: Host, releases: Releases)
 def test_only_the_time_online_counts(tried: Host, releases: Releases) -> None:
     for _ in range(3):
         online_for(tried, 19)
-        tried.updater.step(online=False)
+        tried.step(online=False)
         tried.clock.advance(1000)
 
     assert releases.state().trial
@@ -210,10 +211,13 @@ def test_a_release_is_quiet_until_it_has_been_online_for_a_while(tried: Host) ->
     assert not tried.updater.quiet
 
 
-def test_the_loop_is_woken_when_a_release_has_passed(tried: Host) -> None:
-    tried.updater.step(online=True)
+def test_the_event_loop_is_woken_when_a_release_has_passed(tried: Host) -> None:
+    tried.step()
 
-    assert tried.updater.deadline() - tried.clock() == pytest.approx(module.QUIET, abs=1)
+    tried.clock.advance(module.QUIET)
+    tried.loop.settle()
+
+    assert not tried.updater.quiet
 
 
 def test_what_cannot_be_written_down_is_tried_again(
@@ -225,7 +229,7 @@ def test_what_cannot_be_written_down_is_tried_again(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         patched.setattr("companion_agent.updates.store.write_private", full)
-        tried.updater.step(online=True)
+        tried.step()
     assert not releases.state().online
 
     online_for(tried, module._AGAIN)
@@ -240,10 +244,13 @@ def test_below_a_base_without_a_supervisor_a_release_is_confirmed_when_it_is_onl
     host.install()
     tried = make("99.0.0")
     assert tried.said["trial"] is True
-    tried.updater.step(online=False)
+    tried.online = False
+    tried.loop.settle()
     assert releases.state().trial
 
-    tried.updater.step(online=True)
+    tried.online = True
+    tried.updater.look_again()
+    tried.loop.settle()
 
     assert "trial" not in tried.said
     assert releases.state().current == "99.0.0"
@@ -333,7 +340,7 @@ def test_a_power_cut_leaves_nothing_that_counts(
     with SlowIndex(wheel) as index:
         host = make(source=index.address)
         host.updater.ask("99.0.0")
-        host.updater.step(online=True)
+        host.step()
         index.stalled.wait(PATIENCE)
         process = host.updater._process
         assert process
@@ -352,10 +359,10 @@ def test_a_worker_that_takes_too_long_is_left(make: Callable[..., Host], maker: 
     with SlowIndex(wheel) as index:
         host = make(source=index.address)
         host.updater.ask("99.0.0")
-        host.updater.step(online=True)
+        host.step()
         index.stalled.wait(PATIENCE)
         host.clock.advance(module.WORK_LIMIT)
-        host.updater.step(online=True)
+        host.step()
 
         assert host.failure == f"it took longer than {module.WORK_LIMIT:.0f} s"
         # The next one is taken.
@@ -367,7 +374,7 @@ def test_a_worker_that_dies_is_said(make: Callable[..., Host], maker: Maker) -> 
     with SlowIndex(wheel) as index:
         host = make(source=index.address)
         host.updater.ask("99.0.0")
-        host.updater.step(online=True)
+        host.step()
         index.stalled.wait(PATIENCE)
         assert host.updater._process
         host.updater._process.kill()
@@ -411,7 +418,7 @@ def test_two_updates_at_once(host: Host) -> None:
     host.updater.ask("99.0.0")
     with pytest.raises(CommandError, match="under way already"):
         host.updater.ask("99.1.0")
-    host.updater.step(online=True)
+    host.loop.settle()
     with pytest.raises(CommandError, match="under way already"):
         host.updater.ask("99.1.0")
 

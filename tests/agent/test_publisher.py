@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from companion_agent.announcement import describe_host
 from companion_agent.models import Counters
 from companion_agent.mqtt.connection import Message
-from companion_agent.mqtt.publisher import Presence, Standing
+from companion_agent.mqtt.publisher import Announcement, CollectorState, Publisher, Standing
+from companion_agent.mqtt.router import Router
+from companion_agent.platforms.base import HostInfo
 from companion_agent.protocol.topics import Topics
+from companion_agent.security.refusals import Refusals
+from support.event_loop import ManualClock, ManualEventLoop
 
-from .bench import HOST, PREFIX, StillClock
+from .bench import HOST, PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from companion_agent.protocol.announce import Conflict
 
 OURS = "5e551017aaaaaaaa"
 THEIRS = "b0b0b0b0b0b0b0b0"
 BIRTH = "homeassistant/status"
 
 
-class Wire:
+class FakeTransport:
     """A transport that writes down what it is asked to do."""
 
     def __init__(self) -> None:
@@ -34,6 +38,10 @@ class Wire:
         self.settled = True
         self.said: list[str] = []
         self.stays_away: float | None = None
+        self.changed: Callable[[], None] = lambda: None
+
+    def observe(self, changed: Callable[[], None]) -> None:
+        self.changed = changed
 
     def publish(self, message: Message) -> bool:
         assert self.online
@@ -42,8 +50,8 @@ class Wire:
         if topic == "state":
             text = " ".join(json.loads(text)["collectors"])
         self.said.append(f"{topic} {text if topic != 'announce' else ''}".strip())
-        if topic == "announce" and (conflict := json.loads(text)["conflict"]):
-            self.said[-1] += f" conflict with {conflict}"
+        if topic == "announce" and (conflict := json.loads(text).get("conflict")):
+            self.said[-1] += f" conflict with {conflict['name']}"
         return True
 
     def subscribe(self, topics: Iterable[str]) -> None:
@@ -66,25 +74,26 @@ class Wire:
         return said
 
 
-class Ear:
-    """Somebody who listens too."""
+class Signer:
+    """Signs nothing, and believes everything."""
 
-    topics = (f"{PREFIX}/acknowledge",)
+    ids = ()
 
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, bytes, bool]] = []
+    def next_announce(self) -> tuple[int, int]:
+        return 1, 1
 
-    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        self.heard.append((topic, payload, retained))
+    def seal(self, _: str, body: bytes) -> bytes:
+        return body
+
+    def unwrap(self, _: str, payload: bytes) -> tuple[bytes, bool]:
+        return payload, True
+
+    def availability(self, _: str, word: str, __: int) -> bytes:
+        return word.encode()
 
 
-class Numbering:
-    """A trust that believes nobody, and whose signature is the number."""
-
-    topics = ()
-
-    def __init__(self) -> None:
-        self.refused: list[str] = []
+class NumberingSigner(Signer):
+    """Believes nothing but itself; its signature is the number."""
 
     def unwrap(self, _: str, payload: bytes) -> tuple[bytes, bool]:
         return payload, payload.startswith(b"signed ")
@@ -92,39 +101,54 @@ class Numbering:
     def availability(self, _: str, word: str, number: int) -> bytes:
         return f"signed {word} {number}".encode()
 
-    def refuse(self, what: str, reason: str) -> None:
-        self.refused.append(f"{what}.{reason}")
-
 
 class Scene:
-    """A presence, its wire and its clock."""
+    """A publisher, its transport and its clock."""
 
-    def __init__(self, clock: StillClock, trust: Any = None) -> None:
+    def __init__(self, clock: ManualClock, signer: Signer | None = None) -> None:
         self.clock = clock
-        self.wire = Wire()
+        self.transport = FakeTransport()
         self.counts = Counters()
-        self.ear = Ear()
-        self.presence = Presence(
-            self.wire,  # type: ignore[arg-type]
+        self.refusals = Refusals()
+        self.heard: list[tuple[str, bytes, bool]] = []
+        self.router = Router(lambda: self.publisher.arrived)
+        self.publisher = Publisher(
+            self.transport,  # type: ignore[arg-type]
+            self.router,
+            signer or Signer(),  # type: ignore[arg-type]
+            self.refusals,
             Topics("pilot/v2", HOST),
             OURS,
             BIRTH,
             self.counts,
             clock,
             lambda: 0,
-            trust,
-            self.ear,
         )
+        for subscription in (f"{PREFIX}/acknowledge", BIRTH):
+            self.router.add(subscription, self._hear)
+        self.loop = ManualEventLoop(clock)
+        self.loop.spawn(self.publisher.run())
+
+    def _hear(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        self.heard.append((topic, payload, retained))
 
     def announce(self) -> None:
-        def write(conflict: Conflict | None) -> bytes:
-            return json.dumps({"conflict": conflict and conflict.name}).encode()
+        host = describe_host(HOST, "office-pc", HostInfo("office-pc", "", ""))
+        self.publisher.announce(Announcement(host))
 
-        self.presence.announce(write)
+    def read(self, *collectors: str) -> None:
+        self.publisher.states({name: CollectorState(0, {}) for name in collectors})
+
+    def settle(self, *, delivered: bool | None = None) -> None:
+        """Let the publisher do what is due."""
+        if delivered is not None:
+            self.transport.settled = delivered
+            self.transport.changed()
+        self.loop.settle()
 
     def hear(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
-        self.presence.received(topic, payload, retained=retained)
-        self.presence.step()
+        self.router.received(topic, payload, retained=retained)
+        self.settle()
 
     def hear_announce(self, session: str, conflict: str | None = None) -> None:
         announce: dict[str, Any] = {
@@ -141,31 +165,33 @@ class Scene:
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.presence.step()
+        self.settle()
 
 
 @pytest.fixture
-def scene(still_clock: StillClock) -> Scene:
-    return Scene(still_clock)
+def scene(still_clock: ManualClock) -> Iterator[Scene]:
+    scene = Scene(still_clock)
+    yield scene
+    scene.loop.end()
 
 
 @pytest.fixture
 def online(scene: Scene) -> Scene:
     scene.announce()
-    scene.presence.states({"cpu": b"{}", "disk": b"{}"})
-    scene.wire.connect()
-    scene.wire.take()
+    scene.read("cpu", "disk")
+    scene.transport.connect()
+    scene.transport.take()
     scene.clock.advance(10)
     return scene
 
 
 def test_says_everything_in_order_on_connect(scene: Scene) -> None:
     scene.announce()
-    scene.presence.states({"cpu": b"{}", "disk": b"{}"})
+    scene.read("cpu", "disk")
 
-    scene.wire.connect()
+    scene.transport.connect()
 
-    assert scene.wire.take() == [
+    assert scene.transport.take() == [
         "availability online",
         "announce",
         "state cpu disk",
@@ -174,94 +200,94 @@ def test_says_everything_in_order_on_connect(scene: Scene) -> None:
 
 
 def test_says_everything_again_on_reconnect(online: Scene) -> None:
-    online.wire.disconnect()
+    online.transport.disconnect()
 
-    online.wire.connect()
+    online.transport.connect()
 
-    assert online.wire.take()[:3] == ["availability online", "announce", "state cpu disk"]
+    assert online.transport.take()[:3] == ["availability online", "announce", "state cpu disk"]
 
 
 def test_does_not_appear_before_it_knows_what_it_reads(scene: Scene) -> None:
-    scene.wire.connect()
-    before = scene.wire.take()
+    scene.transport.connect()
+    before = scene.transport.take()
 
     scene.announce()
 
     assert before == []
-    assert scene.wire.take() == ["availability online", "announce", "subscribe 4"]
+    assert scene.transport.take() == ["availability online", "announce", "subscribe 4"]
 
 
 def test_values_are_sent_as_they_come(online: Scene) -> None:
-    online.presence.states({"cpu": b"{}"})
+    online.read("cpu")
 
-    assert online.wire.take() == ["state cpu disk"]
+    assert online.transport.take() == ["state cpu disk"]
 
 
 def test_values_of_a_collector_that_is_gone_are_not_repeated(online: Scene) -> None:
-    online.presence.forget("disk")
-    online.wire.disconnect()
+    online.publisher.forget("disk")
+    online.transport.disconnect()
 
-    online.wire.connect()
+    online.transport.connect()
 
-    assert online.wire.take()[2] == "state cpu"
+    assert online.transport.take()[2] == "state cpu"
 
 
 def test_counts_values_that_nobody_ever_saw(online: Scene) -> None:
-    online.wire.disconnect()
+    online.transport.disconnect()
 
     for _ in range(3):
-        online.presence.states({"cpu": b"{}"})
+        online.read("cpu")
 
     assert online.counts.dropped_messages == 2  # the third is sent on reconnect
 
 
 def test_the_will_is_lost(scene: Scene) -> None:
-    assert scene.wire.will() == Message(f"{PREFIX}/availability", b"lost", qos=1, retain=True)
+    assert scene.transport.will() == Message(f"{PREFIX}/availability", b"lost", qos=1, retain=True)
 
 
 @pytest.mark.parametrize("said", [b"lost", b"off", b"asleep"])
 def test_contradicts_a_stale_will(online: Scene, said: bytes) -> None:
     online.hear(f"{PREFIX}/availability", said)
 
-    assert online.wire.take() == ["availability online"]
+    assert online.transport.take() == ["availability online"]
 
 
 @pytest.mark.parametrize("said", [b"nonsense", b"\xff", b"x" * 100])
 def test_contradicts_nonsense(online: Scene, said: bytes) -> None:
     online.hear(f"{PREFIX}/availability", said)
 
-    assert online.wire.take() == ["availability online"]
+    assert online.transport.take() == ["availability online"]
 
 
 @pytest.mark.parametrize("said", [b"online", b""])
 def test_does_not_contradict_itself_or_a_removal(online: Scene, said: bytes) -> None:
     online.hear(f"{PREFIX}/availability", said)
 
-    assert online.wire.take() == []
+    assert online.transport.take() == []
 
 
 def test_contradicts_at_most_once_a_second(online: Scene) -> None:
     for _ in range(100):
         online.hear(f"{PREFIX}/availability", b"lost")
-    at_once = online.wire.take()
+    at_once = online.transport.take()
 
     online.pass_time(1)
 
     assert at_once == ["availability online"]
-    assert online.wire.take() == ["availability online"]
+    assert online.transport.take() == ["availability online"]
 
 
 def test_home_assistants_birth_is_answered_with_everything(online: Scene) -> None:
     online.hear(BIRTH, b"online")
 
-    assert online.wire.take() == ["availability online", "announce", "state cpu disk"]
+    assert online.transport.take() == ["availability online", "announce", "state cpu disk"]
 
 
 def test_a_retained_birth_is_older_than_what_was_just_said(online: Scene) -> None:
     online.hear(BIRTH, b"online", retained=True)
     online.hear(BIRTH, b"offline")
 
-    assert online.wire.take() == []
+    assert online.transport.take() == []
 
 
 @pytest.mark.parametrize("payload", [b"online", b"offline"])
@@ -271,24 +297,24 @@ def test_tells_of_home_assistants_coming_and_going(
 ) -> None:
     online.hear(BIRTH, payload, retained=retained)
 
-    assert online.ear.heard == [(BIRTH, payload, retained)]
+    assert online.heard == [(BIRTH, payload, retained)]
 
 
 def test_hands_on_what_others_listen_to(online: Scene) -> None:
     online.hear(f"{PREFIX}/acknowledge", b"{}")
 
-    assert online.ear.heard == [(f"{PREFIX}/acknowledge", b"{}", False)]
+    assert online.heard == [(f"{PREFIX}/acknowledge", b"{}", False)]
 
 
 def test_knows_whether_it_is_heard(scene: Scene) -> None:
-    before = scene.presence.standing
+    before = scene.publisher.standing
     scene.announce()
-    scene.wire.connect()
-    connected = scene.presence.standing
-    scene.wire.disconnect()
-    lost = scene.presence.standing
-    scene.presence.leave()
-    left = scene.presence.standing
+    scene.transport.connect()
+    connected = scene.publisher.standing
+    scene.transport.disconnect()
+    lost = scene.publisher.standing
+    scene.publisher.leave()
+    left = scene.publisher.standing
 
     assert (before, connected) == (Standing.UNHEARD, Standing.HEARD)
     assert (lost, left) == (Standing.UNHEARD, Standing.AWAY)
@@ -297,17 +323,17 @@ def test_knows_whether_it_is_heard(scene: Scene) -> None:
 def test_who_gave_way_does_not_want_to_be_heard(online: Scene) -> None:
     online.hear_announce(THEIRS, conflict=OURS)
 
-    assert online.presence.standing is Standing.AWAY
+    assert online.publisher.standing is Standing.AWAY
 
 
 def test_says_off_and_nothing_after_it(online: Scene) -> None:
-    online.presence.leave()
+    online.publisher.leave()
     online.hear(f"{PREFIX}/availability", b"off")
     online.hear(BIRTH, b"online")
     online.announce()
-    online.presence.states({"cpu": b"{}"})
+    online.read("cpu")
 
-    assert online.wire.take() == ["availability off"]
+    assert online.transport.take() == ["availability off"]
 
 
 # --- Two agents with one id ------------------------------------------------------------------
@@ -316,7 +342,7 @@ def test_says_off_and_nothing_after_it(online: Scene) -> None:
 def test_the_agent_that_was_there_stays(online: Scene, caplog: pytest.LogCaptureFixture) -> None:
     online.hear_announce(THEIRS)
 
-    assert online.wire.take() == ["announce conflict with clone"]
+    assert online.transport.take() == ["announce conflict with clone"]
     assert "Another agent (clone)" in caplog.text
     assert "pilot-agent id --new" in caplog.text
 
@@ -324,18 +350,18 @@ def test_the_agent_that_was_there_stays(online: Scene, caplog: pytest.LogCapture
 def test_the_newcomer_goes_without_a_word(online: Scene, caplog: pytest.LogCaptureFixture) -> None:
     online.hear_announce(THEIRS, conflict=OURS)
 
-    assert online.wire.take() == []
-    assert online.wire.stays_away == 300
-    assert online.wire.will is None
+    assert online.transport.take() == []
+    assert online.transport.stays_away == 300
+    assert online.transport.will is None
     assert "pilot-agent id --new" in caplog.text
 
 
 def test_the_newcomer_looks_again_with_its_announce_only(online: Scene) -> None:
     online.hear_announce(THEIRS, conflict=OURS)
 
-    online.wire.connect()
+    online.transport.connect()
 
-    assert online.wire.take() == ["announce", "subscribe 1"]
+    assert online.transport.take() == ["announce", "subscribe 1"]
 
 
 def test_a_look_that_is_answered_ends_like_the_first(
@@ -343,34 +369,34 @@ def test_a_look_that_is_answered_ends_like_the_first(
 ) -> None:
     online.hear_announce(THEIRS, conflict=OURS)
     caplog.clear()
-    online.wire.connect()
-    online.wire.take()
+    online.transport.connect()
+    online.transport.take()
 
     online.hear_announce(THEIRS, conflict=OURS)
 
-    assert online.wire.stays_away == 300
-    assert online.wire.take() == []
+    assert online.transport.stays_away == 300
+    assert online.transport.take() == []
     assert not caplog.records  # it was said once
 
 
 def test_the_newcomer_comes_back_when_nobody_answers(online: Scene) -> None:
     online.hear_announce(THEIRS, conflict=OURS)
-    online.wire.connect()
-    online.wire.take()
+    online.transport.connect()
+    online.transport.take()
 
     online.pass_time(10)
 
-    assert online.wire.stays_away == 0
-    assert online.wire.will
-    online.wire.connect()
-    assert online.wire.take()[:2] == ["availability online", "announce"]
+    assert online.transport.stays_away == 0
+    assert online.transport.will
+    online.transport.connect()
+    assert online.transport.take()[:2] == ["availability online", "announce"]
 
 
 def test_who_waits_drops_nothing(online: Scene) -> None:
     online.hear_announce(THEIRS, conflict=OURS)
 
     for _ in range(3):
-        online.presence.states({"cpu": b"{}"})
+        online.read("cpu")
 
     assert online.counts.dropped_messages == 0
 
@@ -379,28 +405,28 @@ def test_the_conflict_is_forgotten_after_a_while(online: Scene) -> None:
     online.hear_announce(THEIRS)
     online.pass_time(600)
     online.hear_announce(THEIRS)
-    online.wire.take()
+    online.transport.take()
 
     online.pass_time(899)
-    before = online.wire.take()
+    before = online.transport.take()
     online.pass_time(1)
 
     assert before == []
-    assert online.wire.take() == ["announce"]
+    assert online.transport.take() == ["announce"]
 
 
 def test_clones_do_not_talk_each_other_to_death(online: Scene) -> None:
     for _ in range(100):
         online.hear_announce(THEIRS)
 
-    assert online.wire.take() == ["announce conflict with clone"]
+    assert online.transport.take() == ["announce conflict with clone"]
 
 
 def test_hears_itself_without_alarm(online: Scene) -> None:
     online.hear_announce(OURS)
     online.hear_announce(OURS, conflict=THEIRS)
 
-    assert online.wire.take() == []
+    assert online.transport.take() == []
 
 
 def test_an_announce_that_is_none_changes_nothing(
@@ -409,24 +435,25 @@ def test_an_announce_that_is_none_changes_nothing(
     for nonsense in (b"{", b"[]", b"\xff", b'{"protocol": 1}'):
         online.hear(f"{PREFIX}/announce", nonsense)
 
-    assert online.wire.take() == []
+    assert online.transport.take() == []
     assert len([r for r in caplog.records if r.levelname == "WARNING"]) == 1
 
 
 def test_a_removed_host_does_not_insist(online: Scene) -> None:
     online.hear(f"{PREFIX}/announce", b"")
 
-    assert online.wire.take() == []
+    assert online.transport.take() == []
 
 
 # --- What is signed ------------------------------------------------------------------------
 
 
 @pytest.fixture
-def signing(still_clock: StillClock) -> Scene:
-    scene = Scene(still_clock, Numbering())
+def signing(still_clock: ManualClock) -> Iterator[Scene]:
+    scene = Scene(still_clock, NumberingSigner())
     scene.announce()
-    return scene
+    yield scene
+    scene.loop.end()
 
 
 def test_a_will_comes_after_everything_of_its_connection_and_before_the_next(
@@ -434,53 +461,52 @@ def test_a_will_comes_after_everything_of_its_connection_and_before_the_next(
 ) -> None:
     numbers = []
     for _ in range(2):
-        will = signing.wire.will()
-        signing.wire.connect()
-        signing.presence.leave()
-        signing.presence.come_back()
-        said = [line for line in signing.wire.take() if line.startswith("availability")]
+        will = signing.transport.will()
+        signing.transport.connect()
+        signing.publisher.leave()
+        signing.publisher.come_back()
+        said = [line for line in signing.transport.take() if line.startswith("availability")]
         numbers += [int(line.split()[-1]) for line in said]
         assert [line.split()[2] for line in said] == ["online", "off", "online"]
         assert will.payload.startswith(b"signed lost ")
         numbers.append(int(will.payload.split()[-1]))
-        signing.wire.disconnect()
+        signing.transport.disconnect()
     assert numbers == sorted(set(numbers))
 
 
 def test_a_contradiction_is_what_was_said_letter_for_letter(signing: Scene) -> None:
     """Its own echo, and that of a second one, are then no news."""
-    signing.wire.will()
-    signing.wire.connect()
-    [said] = [line for line in signing.wire.take() if line.startswith("availability")]
+    signing.transport.will()
+    signing.transport.connect()
+    [said] = [line for line in signing.transport.take() if line.startswith("availability")]
     for payload in (b"off", b"signed lost 1", b"signed online 1"):
         signing.clock.advance(10)
         signing.hear(f"{PREFIX}/availability", payload)
-        assert signing.wire.take() == [said]
+        assert signing.transport.take() == [said]
     signing.hear(f"{PREFIX}/availability", said.removeprefix("availability ").encode())
-    assert signing.wire.take() == []
-    assert signing.presence._trust.refused == ["availability.foreign"]  # type: ignore[attr-defined]
+    assert signing.transport.take() == []
+    assert signing.refusals.by_reason() == {"availability.foreign": 1}
 
 
 def test_other_keys_want_another_will_once_everything_has_arrived(signing: Scene) -> None:
-    signing.wire.will()
-    signing.wire.connect()
-    signing.wire.settled = False
-    signing.presence.sign_anew()
-    signing.presence.step()
-    assert signing.wire.online
-    signing.wire.settled = True
-    signing.presence.step()
-    assert signing.wire.stays_away == 0
-    signing.wire.will()
-    signing.wire.connect()
-    signing.presence.step()
-    assert signing.wire.online
+    signing.transport.will()
+    signing.transport.connect()
+    signing.settle(delivered=False)
+    signing.publisher.sign_anew()
+    signing.settle()
+    assert signing.transport.online
+    signing.settle(delivered=True)
+    assert signing.transport.stays_away == 0
+    signing.transport.will()
+    signing.transport.connect()
+    signing.settle()
+    assert signing.transport.online
 
 
 def test_a_foreign_announce_is_counted(signing: Scene) -> None:
-    signing.wire.connect()
+    signing.transport.connect()
     signing.hear_announce(THEIRS)
-    assert signing.presence._trust.refused == ["announce.foreign"]  # type: ignore[attr-defined]
+    assert signing.refusals.by_reason() == {"announce.foreign": 1}
 
 
 # --- Holding back ----------------------------------------------------------------------------
@@ -488,46 +514,46 @@ def test_a_foreign_announce_is_counted(signing: Scene) -> None:
 
 @pytest.fixture
 def quiet(scene: Scene) -> Scene:
-    scene.presence.hold_back()
+    scene.publisher.hold_back()
     scene.announce()
-    scene.presence.states({"cpu": b"{}"})
-    scene.wire.connect()
+    scene.read("cpu")
+    scene.transport.connect()
     return scene
 
 
 def test_held_back_it_says_everything_but_that_it_is_there(quiet: Scene) -> None:
-    assert quiet.wire.take() == ["announce", "state cpu", "subscribe 4"]
-    assert quiet.wire.will is None
-    assert quiet.presence.arrived
+    assert quiet.transport.take() == ["announce", "state cpu", "subscribe 4"]
+    assert quiet.transport.will is None
+    assert quiet.publisher.arrived
 
-    quiet.presence.leave()
-    assert quiet.wire.take() == []
+    quiet.publisher.leave()
+    assert quiet.transport.take() == []
 
 
 def test_held_back_it_does_not_contradict_what_was_said_before(quiet: Scene) -> None:
-    quiet.wire.take()
+    quiet.transport.take()
 
     quiet.hear(f"{PREFIX}/availability", b"off", retained=True)
     quiet.pass_time(10)
 
-    assert quiet.wire.take() == []
+    assert quiet.transport.take() == []
 
 
 def test_held_back_it_does_not_connect_anew_for_a_will_that_it_does_not_leave(
     quiet: Scene,
 ) -> None:
-    quiet.presence.sign_anew()
+    quiet.publisher.sign_anew()
     quiet.pass_time(10)
 
-    assert quiet.wire.online
+    assert quiet.transport.online
 
 
 def test_it_speaks_up_on_a_connection_with_a_will(quiet: Scene) -> None:
-    quiet.wire.take()
+    quiet.transport.take()
 
-    quiet.presence.speak_up()
-    assert quiet.wire.stays_away == 0
-    quiet.wire.connect()
+    quiet.publisher.speak_up()
+    assert quiet.transport.stays_away == 0
+    quiet.transport.connect()
 
-    assert quiet.wire.will().payload == b"lost"
-    assert quiet.wire.take()[0] == "availability online"
+    assert quiet.transport.will().payload == b"lost"
+    assert quiet.transport.take()[0] == "availability online"

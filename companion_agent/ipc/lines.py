@@ -1,0 +1,70 @@
+"""Lines of JSON over a local socket: what both ends of it share.
+
+A socket rather than a file that the service would have to look for: it costs nothing while it is
+not called, both sides notice at once when the other ends, and the code itself stays in the
+terminal's process, which also carries the 15 MiB that SPAKE2 needs. On Linux the socket lies in
+the state folder, which only its owner and root may enter. Windows' Python has no such sockets:
+there it is a port on the loopback interface, and a token from a file in the state folder opens it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from companion_agent.protocol.encoding import dump, load_object
+from companion_agent.protocol.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Windows' Python has no such family.
+AF_UNIX: int = getattr(socket, "AF_UNIX", -1)
+
+MAX_LINE = 32 * 1024
+SOCKET = "control.sock"
+ADDRESS = "control.json"
+# What sockaddr_un holds, less the final zero (unix(7)).
+_MAX_PATH = 107
+
+
+class LineDecoder:
+    """Cuts what arrives on a socket into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """Take bytes and yield the messages that are complete.
+
+        Raises:
+            ProtocolError: A line is too long or is not a JSON object.
+        """
+        self._buffer += data
+        while b"\n" in self._buffer:
+            line, _, self._buffer = self._buffer.partition(b"\n")
+            yield load_object(line, MAX_LINE)
+        if len(self._buffer) > MAX_LINE:
+            raise ProtocolError("size", "too long")
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """Return a message as a line."""
+    return dump(message).encode() + b"\n"
+
+
+@contextmanager
+def unix_path(folder: Path) -> Iterator[str]:
+    """Name the socket in a folder, also one whose path is longer than such names may be."""
+    path = str(folder / SOCKET)
+    if len(os.fsencode(path)) <= _MAX_PATH:
+        yield path
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+    finally:
+        os.close(descriptor)

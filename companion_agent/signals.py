@@ -1,0 +1,59 @@
+"""Asks the agent to end when the process is asked to."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager, suppress
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextmanager
+def on_end(stop: Callable[[], None]) -> Iterator[None]:
+    """Call something when the process is asked to end; only in the main thread's event loop."""
+    loop = asyncio.get_running_loop()
+    if sys.platform == "win32":
+        with _on_windows(loop, stop):
+            yield
+    else:
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, stop)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _on_windows(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> Iterator[None]:
+    """Do the same where asyncio does not: a socket wakes the loop, so that Python sees them."""
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    far.setblocking(False)
+
+    def drain() -> None:
+        with suppress(BlockingIOError):
+            near.recv(4096)
+
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        signals.append(signal.SIGBREAK)
+    loop.add_reader(near, drain)
+    signal.set_wakeup_fd(far.fileno(), warn_on_full_buffer=False)
+    before = {number: signal.signal(number, lambda *_: stop()) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        loop.remove_reader(near)
+        near.close()
+        far.close()
