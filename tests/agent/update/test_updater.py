@@ -228,7 +228,7 @@ def test_what_cannot_be_written_down_is_tried_again(
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        patched.setattr("companion_agent.updates.store.write_private", full)
+        patched.setattr("companion_agent.updates.store.files.write", full)
         tried.step()
     assert not releases.state().online
 
