@@ -14,8 +14,8 @@ import math
 import threading
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from companion_agent.errors import PilotError
 from companion_agent.plugins.i2c.settings import Tuning
+from companion_agent.protocol.errors import PilotError
 from companion_agent.storage.files import (
     make_private_folder,
     move,

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from companion_agent.errors import PilotError
+from companion_agent.protocol.errors import PilotError
 
 if TYPE_CHECKING:
     from companion_agent.plugins.i2c.bus import Link
