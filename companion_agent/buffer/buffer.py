@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Protocol, cast
 from companion_agent.buffer.consumer_status import ConsumerStatus
 from companion_agent.buffer.deliver import Delivery
 from companion_agent.buffer.record import TAIL, Recorder
-from companion_agent.buffer.settings import DAY, FILE, MIB
 from companion_agent.buffer.task import Report, Task
 from companion_agent.clock import JUMP
+from companion_agent.config.buffer import DAY, FILE, MIB
 from companion_agent.mqtt.connection import Message
 from companion_agent.mqtt.publisher import Standing
 from companion_agent.protocol.backlog import write_chunk
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
 
-    from companion_agent.buffer.settings import BacklogConfig
     from companion_agent.buffer.store import Store
     from companion_agent.clock import Clocks
+    from companion_agent.config.buffer import BacklogConfig
     from companion_agent.models import Value
     from companion_agent.mqtt.router import Router
     from companion_agent.protocol.topics import Topics

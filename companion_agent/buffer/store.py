@@ -14,7 +14,6 @@ import secrets
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
-from companion_agent.buffer.settings import FILE
 from companion_agent.buffer.task import Chunk, Report
 from companion_agent.clock import (
     EARLIEST,
@@ -22,14 +21,15 @@ from companion_agent.clock import (
     Moment,
     corrected,
 )
+from companion_agent.config.buffer import FILE
 from companion_agent.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from companion_agent.buffer.settings import BacklogConfig
     from companion_agent.buffer.task import Task
+    from companion_agent.config.buffer import BacklogConfig
 
 LOG = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from companion_agent import (
     identity,
     platforms,
 )
-from companion_agent.buffer.settings import FILE, MIB
 from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
+from companion_agent.config.buffer import FILE, MIB
 from companion_agent.ipc.client import ChannelError, LocalClient
 from companion_agent.models import Counters
 from companion_agent.mqtt.connection import Message, Transport

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from companion_agent.buffer.settings import BacklogConfig
 from companion_agent.config.broker_address import parse_broker
+from companion_agent.config.buffer import BacklogConfig
+from companion_agent.config.policy import Policy
+from companion_agent.config.updates import UpdateConfig, check_update
 from companion_agent.fields import ByName, Section, Setting, construct, declared, group, setting
 from companion_agent.models import Selection
 from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
@@ -19,8 +21,6 @@ from companion_agent.protocol.signing import fleet_secret
 from companion_agent.protocol.topics import DEFAULT_PREFIX
 from companion_agent.protocol.validation import MAX_INTERVAL
 from companion_agent.secret import HIDDEN, Secret
-from companion_agent.security.policy import Policy
-from companion_agent.updates.settings import UpdateConfig, check_update
 from companion_agent.values import (
     MIB,
     AnyPath,

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.base import PluginContext
-    from companion_agent.updates.updater import Updater
+    from companion_agent.plugins.base import PluginContext, Updater
 
 UPDATE = "agent.update"
 

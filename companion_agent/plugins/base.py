@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Counters, Selection
@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from companion_agent.platforms.base import Platform
     from companion_agent.plugins.i2c.overrides import Overrides
     from companion_agent.plugins.i2c.settings import I2cConfig
-    from companion_agent.updates.updater import Updater
+
+
+class Updater(Protocol):
+    """Replaces the agent by another version of it."""
+
+    @property
+    def cannot(self) -> str:
+        """Why it cannot; empty where it can."""
+
+    def ask(self, version: str, url: str) -> None:
+        """Begin; the newest version when none is named, from this address where one is given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ from companion_agent.security.replay import ReplayWindow, ResultCache
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from companion_agent.config.policy import Policy
     from companion_agent.plugins.base import CommandProvider
     from companion_agent.protocol.announce import Command as AnnouncedCommand
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.keyring import KeyRing
-    from companion_agent.security.policy import Policy
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from companion_agent.worker import HungError, Job, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from companion_agent.config.policy import Policy
     from companion_agent.models import Command
     from companion_agent.plugins.base import CommandProvider
     from companion_agent.protocol.announce import Command as AnnouncedCommand
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.authorizer import Job as CommandJob
     from companion_agent.security.keyring import KeyRing
-    from companion_agent.security.policy import Policy
     from companion_agent.security.refusals import Refusals
     from companion_agent.timing import Grid
 

@@ -26,7 +26,7 @@ from companion_agent.storage import files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from companion_agent.security.policy import Policy
+    from companion_agent.config.policy import Policy
     from companion_agent.service.unit import Program
 
 _UNIT = PurePosixPath("/etc/systemd/system", unit.SERVICE)

@@ -6,6 +6,7 @@ be that of the release.
 
 from __future__ import annotations
 
+from importlib import import_module
 import json
 import os
 from pathlib import Path
@@ -21,9 +22,8 @@ def main() -> int:
     sys.path[:] = [str(wheel), *told["path"]]
     code: object
     try:
-        from companion_agent.cli import main as run  # noqa: PLC0415  (of the release)
-
-        code = run()
+        # The release's, not that of the base which this file belongs to.
+        code = import_module("companion_agent.cli").main()
     except SystemExit as ended:
         code = ended.code or 0
     return code if isinstance(code, int) else 1

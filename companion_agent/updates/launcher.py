@@ -134,7 +134,7 @@ def _settings(explicit: Path | None, environment: MutableMapping[str, str]) -> t
     from companion_agent import config  # noqa: PLC0415
     from companion_agent.config.document import Document, read_file  # noqa: PLC0415
     from companion_agent.config.environment import apply_environment  # noqa: PLC0415
-    from companion_agent.updates.release import parse_key  # noqa: PLC0415
+    from companion_agent.config.updates import parse_key  # noqa: PLC0415
     from companion_agent.values import expand_home  # noqa: PLC0415
 
     path = config.find_file(explicit, environment)

@@ -4,19 +4,20 @@ The signed file is named like the wheel with `.json` after it, and holds an enve
 the protocol: a text that is signed byte for byte, and signatures by the keys' ids. Nothing is
 ever unpacked: a release is one file that is checked as one, and Python runs it as it is.
 
-`deploy/release.py` writes what is read here, and `custom_components/pilot/shipped.py` hands it on.
+`deploy/release.py` writes what is read here, and `custom_components/pilot/bundled_release.py`
+hands it on.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.config.updates import parse_key
 from companion_agent.protocol.validation import MAX_NOTES
 from companion_agent.storage.plain import open_plain
 
@@ -38,7 +39,6 @@ MAX_SIGNED = 256 * 1024
 MAX_WHEEL = 32 * 1024 * 1024
 MAX_UNPACKED = 128 * 1024 * 1024
 MAX_REQUIREMENTS = 64
-KEY_BYTES = 32
 
 # What `packaging` spells the same way after reading it; no epochs and no local versions.
 VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){1,3}((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?")
@@ -90,21 +90,6 @@ def version_of(name: str) -> str:
 def key_id(key: bytes) -> str:
     """Return what a public key is called in signed files."""
     return hashlib.sha256(key).hexdigest()[:16]
-
-
-def parse_key(text: str) -> bytes:
-    """Read a public key.
-
-    Raises:
-        ValueError: It is not one.
-    """
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("it is not base64") from None
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"it has {len(key)} bytes")
-    return key
 
 
 def trusted(configured: Iterable[bytes]) -> dict[str, bytes]:

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
+from companion_agent.config.updates import is_address
 from companion_agent.storage.plain import open_plain, read_plain
 from companion_agent.updates.compatibility import highest
 from companion_agent.updates.download import CHUNK, WHOLE, download
@@ -22,7 +23,6 @@ from companion_agent.updates.release import (
     open_signed,
     version_of,
 )
-from companion_agent.updates.settings import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,12 +17,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from companion_agent import __version__
+from companion_agent.config.updates import HOME_ASSISTANT, UpdateConfig
 from companion_agent.errors import CommandError
 from companion_agent.protocol.announce import Update, update_fields
 from companion_agent.timing import Alarm
 from companion_agent.updates.launcher import FOLDER, Launched
 from companion_agent.updates.release import RELEASE_KEYS, VERSION
-from companion_agent.updates.settings import HOME_ASSISTANT, UpdateConfig
 from companion_agent.updates.store import BASE, Releases, probation
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import sys
 from hypothesis import given, strategies as st
 import pytest
 
-from companion_agent.buffer.settings import BacklogConfig
 from companion_agent.config import (
     Broker,
     Config,
@@ -22,6 +21,7 @@ from companion_agent.config import (
     load,
 )
 from companion_agent.config.broker_address import parse_broker
+from companion_agent.config.buffer import BacklogConfig
 from companion_agent.config.environment import ENV_PREFIX
 from companion_agent.config.settings import CollectorConfig
 from companion_agent.models import Selection

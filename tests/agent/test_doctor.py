@@ -13,12 +13,12 @@ import pytest
 
 from companion_agent import config as configuration
 from companion_agent.buffer.record import Point
-from companion_agent.buffer.settings import BacklogConfig
 from companion_agent.buffer.store import Store
 from companion_agent.buffer.task import Task
 from companion_agent.cli import doctor, main
 from companion_agent.clock import Moment
 from companion_agent.config import Broker, Config
+from companion_agent.config.buffer import BacklogConfig
 from companion_agent.ipc.server import LocalServer
 from companion_agent.protocol.topics import Topics
 from support.event_loop import ManualEventLoop

@@ -18,6 +18,7 @@ import tempfile
 import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["companion_agent", "json"]):
+    from companion_agent.config.policy import Policy
     from companion_agent.ipc.lines import LineDecoder
     from companion_agent.models import Argument, Command
     from companion_agent.plugins.base import CommandProvider
@@ -31,7 +32,6 @@ with atheris.instrument_imports(include=["companion_agent", "json"]):
     from companion_agent.security.authorizer import Dispatcher, Job
     from companion_agent.security.key_store import TrustStore
     from companion_agent.security.keyring import KeyRing
-    from companion_agent.security.policy import Policy
 
 HOST = "9c3f6f0e3a5b4d21"
 BASE = f"pilot/v2/{HOST}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from companion_agent.platforms.i2c import I2cBus
-    from companion_agent.plugins.i2c.settings import Place
+    from companion_agent.plugins.i2c.place import Place
 
 
 class Bus:

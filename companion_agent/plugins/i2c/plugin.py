@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.base import Platform
     from companion_agent.plugins.base import PluginContext
     from companion_agent.plugins.i2c.drivers.base import Driver, Steps, Values
-    from companion_agent.plugins.i2c.settings import Place
+    from companion_agent.plugins.i2c.place import Place
 
 # A round in which every sensor is measured takes as long as the slowest one, a fifth of a second;
 # with a stuck bus a second more for each bus.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from companion_agent.platforms.i2c import NoAnswerError
 from companion_agent.plugins.i2c.bus import Link
 from companion_agent.plugins.i2c.drivers import DRIVERS
-from companion_agent.plugins.i2c.settings import Place, SensorConfig
+from companion_agent.plugins.i2c.place import Place
+from companion_agent.plugins.i2c.settings import SensorConfig
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

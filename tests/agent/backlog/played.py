@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.buffer.buffer import Buffer
-from companion_agent.buffer.settings import FILE, BacklogConfig
 from companion_agent.clock import Clocks
+from companion_agent.config.buffer import FILE, BacklogConfig
 from companion_agent.mqtt.publisher import Standing
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.acknowledgements import Acknowledgement

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.buffer.record import Point
-from companion_agent.buffer.settings import FILE, BacklogConfig
 from companion_agent.buffer.store import Store
 from companion_agent.buffer.task import Task
 from companion_agent.clock import Moment
+from companion_agent.config.buffer import FILE, BacklogConfig
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.envelope import seal
 from companion_agent.security.key_store import Controller as Known, TrustStore

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.buffer.settings import DAY, BacklogConfig
 from companion_agent.buffer.store import Store
+from companion_agent.config.buffer import DAY, BacklogConfig
 from companion_agent.mqtt.publisher import Standing
 from companion_agent.mqtt.router import Router
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent import config as configuration
-from companion_agent.buffer.settings import DAY, MIB, BacklogConfig
 from companion_agent.config import Config, ConfigError
+from companion_agent.config.buffer import DAY, MIB, BacklogConfig
 from companion_agent.config.show import show
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent.buffer.record import Point
-from companion_agent.buffer.settings import FILE, BacklogConfig
 from companion_agent.buffer.store import (
     Store,
     StoreError,
@@ -22,6 +21,7 @@ from companion_agent.buffer.store import (
 )
 from companion_agent.buffer.task import Task
 from companion_agent.clock import Moment
+from companion_agent.config.buffer import FILE, BacklogConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,8 @@ from companion_agent.plugins.i2c.drivers import (
     sht,
 )
 from companion_agent.plugins.i2c.drivers.base import NotYet, SensorError
-from companion_agent.plugins.i2c.settings import Place, SensorConfig
+from companion_agent.plugins.i2c.place import Place
+from companion_agent.plugins.i2c.settings import SensorConfig
 
 from .simulated import Clock, word
 

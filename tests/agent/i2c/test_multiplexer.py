@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from companion_agent.plugins.i2c.bus import Bus
-from companion_agent.plugins.i2c.settings import Place
+from companion_agent.plugins.i2c.place import Place
 
 from .conftest import sensor
 from .simulated import Aht20, Multiplexer, Sht3x, Wire

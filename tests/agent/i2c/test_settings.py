@@ -9,12 +9,8 @@ import yaml
 
 from companion_agent.config import ConfigError, load
 from companion_agent.config.show import show
-from companion_agent.plugins.i2c.settings import (
-    I2cConfig,
-    Place,
-    SensorConfig,
-    Tuning,
-)
+from companion_agent.plugins.i2c.place import Place
+from companion_agent.plugins.i2c.settings import I2cConfig, SensorConfig, Tuning
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("systemd is Linux's", allow_module_level=True)
 
-from companion_agent.security.policy import Policy
+from companion_agent.config.policy import Policy
 from companion_agent.service import linux
 from companion_agent.service.linux import (
     Service,

@@ -8,6 +8,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from companion_agent.config.policy import Policy
 from companion_agent.models import Argument, Command, Missing
 from companion_agent.plugins.base import CommandProvider
 from companion_agent.protocol.encoding import dump
@@ -18,7 +19,6 @@ from companion_agent.security.audit import AuditLog
 from companion_agent.security.authorizer import Dispatcher, Job
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
-from companion_agent.security.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

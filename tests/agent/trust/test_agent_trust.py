@@ -11,13 +11,13 @@ import pytest
 
 from companion_agent.agent import Agent
 from companion_agent.cli import pair
+from companion_agent.config.policy import Policy
 from companion_agent.config.settings import Config
 from companion_agent.ipc.client import LocalClient
 from companion_agent.models import Counters
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.protocol.envelope import seal
 from companion_agent.security.key_store import Controller as Known, TrustStore
-from companion_agent.security.policy import Policy
 
 from ..bench import HOST, AgentThread, FakeCollector, FakePlatform, House, Mosquitto  # noqa: TID252
 from .peer import BASE, Controller, PairingController, Power

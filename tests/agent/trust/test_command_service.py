@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from companion_agent.config.policy import Policy
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.command_service import COMMAND_LIMIT, CommandService
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.security.keyring import KeyRing
-from companion_agent.security.policy import Policy
 from companion_agent.security.refusals import Refusals
 from companion_agent.timing import Grid
 from support.event_loop import ManualClock, ManualEventLoop

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, strategies as st
 import pytest
 
+from companion_agent.config.policy import Policy
 from companion_agent.errors import CommandError
 from companion_agent.models import Argument, Command
 from companion_agent.protocol.announce import command_fields
 from companion_agent.protocol.messages import REASONS
 from companion_agent.security.authorizer import check_arguments
-from companion_agent.security.policy import Policy
 
 from .peer import BASE, NOW, Controller, World
 

@@ -9,9 +9,9 @@ import pytest
 from companion_agent import config
 from companion_agent.cli.doctor import _check_pairing
 from companion_agent.config import ConfigError
+from companion_agent.config.policy import Policy
 from companion_agent.config.show import show
 from companion_agent.security.key_store import Controller, TrustStore
-from companion_agent.security.policy import Policy
 
 if TYPE_CHECKING:
     from pathlib import Path

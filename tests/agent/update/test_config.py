@@ -9,10 +9,10 @@ import pytest
 
 from companion_agent.config import ConfigError, load
 from companion_agent.config.show import show
+from companion_agent.config.updates import UpdateConfig
 from companion_agent.errors import CommandError
 from companion_agent.models import TextArgument
 from companion_agent.security.authorizer import check_arguments
-from companion_agent.updates.settings import UpdateConfig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from companion_agent import __version__
+from companion_agent.config.updates import UpdateConfig
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.plugins.agent import AgentPlugin
 from companion_agent.protocol.announce import update_fields
 from companion_agent.updates import subprocess_main, updater as module
 from companion_agent.updates.launcher import Launched
-from companion_agent.updates.settings import UpdateConfig
 from companion_agent.updates.updater import Updater
 from support.event_loop import PATIENCE, ManualEventLoop, PassingClock
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_homeassistant_custom_component.common import async_fire_mqtt_message
 
+from companion_agent.config.policy import Policy
 from companion_agent.models import Argument, Command, Missing
 from companion_agent.plugins.base import CommandProvider
 from companion_agent.protocol.announce import command_fields
@@ -19,7 +20,6 @@ from companion_agent.security.audit import AuditLog
 from companion_agent.security.authorizer import Dispatcher, Job
 from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
-from companion_agent.security.policy import Policy
 
 from ..conftest import ANNOUNCE, HOST_ID  # noqa: TID252
 

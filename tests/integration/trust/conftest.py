@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from companion_agent.security.policy import Policy
+from companion_agent.config.policy import Policy
 from custom_components.pilot import pair
 from custom_components.pilot.trust import TrustStore, async_get_trust
 

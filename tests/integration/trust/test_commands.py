@@ -7,7 +7,7 @@ from unittest.mock import patch
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
-from companion_agent.security.policy import Policy
+from companion_agent.config.policy import Policy
 
 from ..conftest import HOST_ID, make_entry  # noqa: TID252
 from .agent import BASE, Agent, Bus

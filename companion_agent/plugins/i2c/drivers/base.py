@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from companion_agent.protocol.errors import PilotError
 
 if TYPE_CHECKING:
     from companion_agent.plugins.i2c.bus import Link
-    from companion_agent.plugins.i2c.settings import SensorConfig
 
 T = TypeVar("T")
 
@@ -49,6 +48,14 @@ class NotYet(PilotError):  # noqa: N818 - a finding, not a mistake
     """There is no new value yet, as is to be expected."""
 
 
+class DriverSettings(Protocol):
+    """What a driver takes from a sensor's section of the configuration."""
+
+    @property
+    def shunt(self) -> float:
+        """The resistance in ohms by which an INA219 measures current."""
+
+
 class Driver(ABC):
     """One sensor, spoken to as its data sheet says.
 
@@ -67,7 +74,7 @@ class Driver(ABC):
     addresses: ClassVar[tuple[int, ...]]
     ranges: ClassVar[Mapping[str, tuple[float, float]]]
 
-    def __init__(self, config: SensorConfig) -> None:
+    def __init__(self, config: DriverSettings) -> None:
         self.config = config
 
     @abstractmethod

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from companion_agent.plugins.i2c.bus import Link
-    from companion_agent.plugins.i2c.drivers.base import Steps, Values
-    from companion_agent.plugins.i2c.settings import SensorConfig
+    from companion_agent.plugins.i2c.drivers.base import DriverSettings, Steps, Values
 
 _RANGES = {
     # 0 is what it says while it has none.
@@ -46,7 +45,7 @@ class Scd4x(Driver):
     addresses: ClassVar[tuple[int, ...]] = (0x62,)
     ranges: ClassVar = _RANGES
 
-    def __init__(self, config: SensorConfig, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, config: DriverSettings, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(config)
         self._clock = clock
         self._heard = clock()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
+import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -10,7 +11,6 @@ from urllib.parse import SplitResult, urlsplit
 import voluptuous as vol
 
 from companion_agent.fields import setting
-from companion_agent.updates.release import parse_key
 from companion_agent.values import AnyPath, Leaf, ListOf, Seconds, Switch, check_host
 
 if TYPE_CHECKING:
@@ -21,6 +21,25 @@ if TYPE_CHECKING:
 HOME_ASSISTANT = "homeassistant"
 TRIAL = 120.0
 """Seconds that a new version has to come online, unless configured."""
+
+
+KEY_BYTES = 32
+"""An Ed25519 public key (RFC 8032, section 5.1.5)."""
+
+
+def parse_key(text: str) -> bytes:
+    """Read a public key.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    try:
+        key = b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("it is not base64") from None
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"it has {len(key)} bytes")
+    return key
 
 
 def is_address(source: str) -> bool:
