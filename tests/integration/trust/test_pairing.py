@@ -9,7 +9,7 @@ from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
-from custom_components.pilot import config_flow, discovery, pair
+from custom_components.pilot import discovery, pair, pairing_flow
 from custom_components.pilot.protocol.pairing import (
     ControllerPairing,
     PairingError,
@@ -442,7 +442,7 @@ def test_every_error_of_a_host_is_told() -> None:
     from custom_components.pilot.protocol.pairing import ERRORS
 
     for error in ERRORS:
-        assert error in config_flow.PAIRING_ERRORS
+        assert error in pairing_flow.PAIRING_ERRORS
     pairing = ControllerPairing(CODE, "a" * 16, BASE, "Home", attempt="0" * 16)
     with pytest.raises(PairingError) as raised:
         pairing.read(json.dumps({"attempt": "0" * 16, "error": "wrong_code", "left": 3}).encode())
