@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Final, override
 
-from homeassistant.config_entries import ConfigFlowResult
+from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE, ConfigFlowResult
 from homeassistant.core import callback
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import TextSelector
@@ -100,22 +100,21 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask whether this host is wanted, and for its code if it can be paired."""
-        errors: dict[str, str] = {}
         can_pair = self._announce.trust is not None and not self._proves_fleet
         if user_input is not None:
             if self._proves_fleet:
                 return await self._create_by_fleet()
             if not (code := user_input.get(CONF_CODE, "").strip()):
                 return self._create()
-            if not (errors := await self._pair(self._announce.host.id, code)):
-                return self._create(paired=True)
+            host = self._announce.host
+            return await self._async_pair("confirm", host.id, host.name, code)
         host, agent = self._announce.host, self._announce.agent
         return self.async_show_form(
             step_id="confirm",
             data_schema=probatio.Schema(
                 {probatio.Optional(CONF_CODE): TextSelector()} if can_pair else {}
             ),
-            errors=errors,
+            errors=self._errors,
             description_placeholders={
                 **self._tries_left,
                 "name": host.name,
@@ -125,6 +124,13 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
                 "host_id": host.id,
             },
         )
+
+    @override
+    async def async_step_paired(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Add a host that was paired, or go on with one that is set up."""
+        if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
+            return await super().async_step_paired()
+        return self._create(paired=True)
 
     def _log_once(self, topic: str, err: ProtocolError) -> None:
         """Log a refused announce, once for its topic and what is wrong with it."""

@@ -21,6 +21,7 @@ from .protocol.errors import ProtocolError
 from .protocol.topics import DEFAULT_PREFIX
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Container, Mapping
 
 CONF_HOST_ID: Final = "host_id"
@@ -71,6 +72,24 @@ class MarkdownFlow(ConfigEntryBaseFlow):
             menu_options=menu_options,
             sort=sort,
             description_placeholders=markdown_placeholders(description_placeholders or {}),
+        )
+
+    @override
+    @callback
+    def async_show_progress(
+        self,
+        *,
+        step_id: str | None = None,
+        progress_action: str,
+        description_placeholders: Mapping[str, str] | None = None,
+        progress_task: asyncio.Task[Any] | None = None,
+    ) -> ConfigFlowResult:
+        """Return what is shown while something is done."""
+        return super().async_show_progress(
+            step_id=step_id,
+            progress_action=progress_action,
+            description_placeholders=markdown_placeholders(description_placeholders or {}),
+            progress_task=progress_task,
         )
 
 

@@ -408,7 +408,15 @@ class HomeAssistant:
             What the flow came to: ``type`` is ``create_entry``, ``form``, ``abort``...
 
         """
-        return self.post(f"config/config_entries/flow/{flow_id}", dict(data or {}))
+        address = f"config/config_entries/flow/{flow_id}"
+        step = self.post(address, dict(data or {}))
+        if step["type"] != "progress":
+            return step
+        return wait_for(
+            lambda: step if (step := self.get(address))["type"] != "progress" else None,
+            "the end of what the flow does",
+            process=self.process,
+        )
 
     def configure(self, entry_id: str, step: str, data: Mapping[str, Any]) -> Any:
         """Change the options of an entry, by a step of their menu, and return what came of it."""

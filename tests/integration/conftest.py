@@ -149,6 +149,7 @@ def placeholders_of_flows() -> Generator[None]:
     with (
         patch.object(base, "async_show_form", checked(base.async_show_form)),
         patch.object(base, "async_show_menu", checked(base.async_show_menu)),
+        patch.object(base, "async_show_progress", checked(base.async_show_progress)),
     ):
         yield
 

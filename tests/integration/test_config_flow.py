@@ -229,6 +229,16 @@ async def test_a_configured_host_is_not_offered(hass: HomeAssistant, online: Fak
     assert await discovered(hass) == []
 
 
+async def test_a_bad_announce_of_a_configured_host_is_left_to_its_entry(
+    hass: HomeAssistant, online: FakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Which says what is wrong; discovery does not repeat it."""
+    await online.send("announce", "{}")
+
+    assert await discovered(hass) == []
+    assert "Refused an announce on" not in caplog.text
+
+
 async def test_an_ignored_host_is_not_offered_again(hass: HomeAssistant, host: FakeHost) -> None:
     """Until the user stops ignoring it."""
     await host.announce()

@@ -43,6 +43,11 @@ def assert_step_has_its_placeholders(category: str, step: Mapping[str, Any]) -> 
     of menus get nothing at all. What is given is used, by the step or by an error in it.
     """
     given = set(step["description_placeholders"] or {})
+    if "progress_action" in step:
+        for texts in TRANSLATIONS.values():
+            assert placeholders(texts[category]["step"][step["step_id"]]["title"]) == set()
+            assert placeholders(texts[category]["progress"][step["progress_action"]]) == given
+        return
     for language, texts in TRANSLATIONS.items():
         told = texts[category]["step"][step["step_id"]]
         errors = texts[category].get("error", {})
