@@ -137,7 +137,7 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         if topic.split("/")[-2] in self._async_current_ids(include_ignore=False):
             return  # The host is set up, and its coordinator says what there is to say.
         logged = self.hass.data.setdefault(_LOGGED, set())
-        # Anyone may publish under any number of names: the log is to survive that too.
+        # A broker lets any client publish under any number of names; the log has to survive that.
         if (topic, err.kind) not in logged and len(logged) < _MAX_LOGGED:
             logged.add((topic, err.kind))
             LOGGER.warning("Refused an announce on %r: %s", topic, err.detail)
