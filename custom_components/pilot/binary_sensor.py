@@ -32,7 +32,7 @@ class PilotBinarySensorDescription(BinarySensorEntityDescription):
     """How a kind of the catalogue is drawn; the key is the kind.
 
     Attributes:
-        on: The value that is shown as on. A lock that is on is open.
+        on: The value that is shown as on.
     """
 
     on: bool = True
@@ -79,7 +79,6 @@ DESCRIPTIONS = {
         PilotBinarySensorDescription(
             key="session.locked",
             translation_key="session_locked",
-            device_class=BinarySensorDeviceClass.LOCK,
             on=False,
         ),
         PilotBinarySensorDescription(

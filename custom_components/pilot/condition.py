@@ -1,4 +1,4 @@
-"""Conditions of Pilot: whether hosts are there, and whether somebody can use them."""
+"""Conditions of Pilot: whether hosts are there, and whether their screens are locked."""
 
 from typing import TYPE_CHECKING, override
 
@@ -30,10 +30,11 @@ class StatusCondition(EntityStateConditionBase):
 
 
 class LockedCondition(EntityStateConditionBase):
-    """Whoever comes to a host has to log in or unlock it first."""
+    """The screen of a host is locked: a user has to log in or unlock it first."""
 
     _domain_specs: Mapping[str, DomainSpec] = {BINARY_SENSOR_DOMAIN: DomainSpec()}
-    # The sensor is on while the host is open, as all locks are.
+    # The sensor is on while the screen is unlocked. It had the device class of locks once, and
+    # automations rely on its states.
     _states = {STATE_OFF}  # noqa: RUF012  (as the base class has it)
 
     @override

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING, Final
 
+from homeassistant.core import async_get_hass, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.translation import async_get_cached_translations
 
 from .const import DOMAIN
 
@@ -42,6 +44,30 @@ BY_STATUS: Final[Mapping[str, str]] = {
 """What to say of a host's silence."""
 
 
+# Where the name of a command is told, best first; some have no entity that bears it.
+_NAMES: Final = (
+    ("entity", f"component.{DOMAIN}.entity.button.{{}}.name"),
+    ("entity", f"component.{DOMAIN}.entity.number.{{}}.name"),
+    ("selector", f"component.{DOMAIN}.selector.command.options.{{}}"),
+)
+
+
+@callback
+def command_name(key: str) -> str:
+    """Return what a command is called in Home Assistant's language, as its entities are.
+
+    A command that this version of the integration does not know is called by its key.
+    """
+    hass = async_get_hass()
+    # A command that is about one sensor has the sensor's name in the middle.
+    topic, *_, name = key.split(".")
+    for category, path in _NAMES:
+        texts = async_get_cached_translations(hass, hass.config.language, category, DOMAIN)
+        if (called := texts.get(path.format(f"{topic}_{name}"))) is not None:
+            return called
+    return key
+
+
 def command_error(name: str, key: str, result: Result) -> HomeAssistantError:
     """Return the error for a result that is not `done`."""
     error = ServiceValidationError if result.reason in _USERS_FAULT else HomeAssistantError
@@ -50,7 +76,7 @@ def command_error(name: str, key: str, result: Result) -> HomeAssistantError:
         translation_key=BY_REASON.get(result.reason, OTHERWISE),
         translation_placeholders={
             "name": name,
-            "command": key,
+            "command": command_name(key),
             "reason": result.reason,
             "detail": result.detail or "-",
         },
@@ -62,7 +88,7 @@ def told(translation_key: str, name: str, key: str) -> HomeAssistantError:
     return HomeAssistantError(
         translation_domain=DOMAIN,
         translation_key=translation_key,
-        translation_placeholders={"name": name, "command": key},
+        translation_placeholders={"name": name, "command": command_name(key)},
     )
 
 
@@ -71,5 +97,5 @@ def not_paired(name: str, key: str) -> ServiceValidationError:
     return ServiceValidationError(
         translation_domain=DOMAIN,
         translation_key="host_not_paired",
-        translation_placeholders={"name": name, "command": key},
+        translation_placeholders={"name": name, "command": command_name(key)},
     )

@@ -1,4 +1,4 @@
-"""Move an entry to another host: the same computer, installed anew."""
+"""Move an entry to another host: the same computer after a new installation."""
 
 from typing import TYPE_CHECKING
 

@@ -108,7 +108,7 @@ async def async_pair(hass: HomeAssistant, prefix: str, host_id: str, code: str) 
     )
     topic = partial(topics.pairing, controller)
     talk = _Talk(hass, pairing)
-    # The host answers at once, and an answer that nobody listens for yet is lost.
+    # The host answers at once, and an answer before the subscription is lost.
     listening = asyncio.Event()
     unsubscribe = [
         await async_subscribe(hass, topic("+"), talk.heard, qos=1),
@@ -144,8 +144,8 @@ async def async_part(hass: HomeAssistant, prefix: str, host_id: str, name: str) 
                 stop()
         except HomeAssistantError, NoAnswerError:
             LOGGER.info(
-                "%s could not be told that Home Assistant forgets it; nobody has its key any "
-                "more, and `pilot-agent pair revoke` on the host removes what is left there",
+                "%s could not be told that Home Assistant forgets it. Home Assistant has deleted "
+                "the key; `pilot-agent pair revoke` on the host deletes the host's copy",
                 name,
             )
     await trust.async_forget(host_id)

@@ -408,7 +408,22 @@ class HomeAssistant:
             What the flow came to: ``type`` is ``create_entry``, ``form``, ``abort``...
 
         """
-        return self.post(f"config/config_entries/flow/{flow_id}", dict(data or {}))
+        address = f"config/config_entries/flow/{flow_id}"
+        step = self.post(address, dict(data or {}))
+        if step["type"] != "progress":
+            return step
+        return wait_for(
+            lambda: step if (step := self.get(address))["type"] != "progress" else None,
+            "the end of what the flow does",
+            process=self.process,
+        )
+
+    def configure(self, entry_id: str, step: str, data: Mapping[str, Any]) -> Any:
+        """Change the options of an entry, by a step of their menu, and return what came of it."""
+        flow = self.post("config/config_entries/options/flow", {"handler": entry_id})
+        answer = f"config/config_entries/options/flow/{flow['flow_id']}"
+        self.post(answer, {"next_step_id": step})
+        return self.post(answer, dict(data))
 
     def start_flow(self, handler: str = "pilot", **context: Any) -> Any:
         """Start a flow as the button *Add integration* does, and return its first step."""

@@ -72,8 +72,7 @@ def test_removed_host_is_found_again_by_the_user(host: Host, ha: HomeAssistant) 
 
 
 def test_removal_clears_the_broker_on_request(host: Host, ha: HomeAssistant) -> None:
-    flow = ha.post("config/config_entries/options/flow", {"handler": host.entry["entry_id"]})
-    ha.post(f"config/config_entries/options/flow/{flow['flow_id']}", {"clear_on_remove": True})
+    ha.configure(host.entry["entry_id"], "computer", {"clear_on_remove": True})
     host.agent.stop()
     host.wait_for_status("off")
 

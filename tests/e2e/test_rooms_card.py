@@ -208,7 +208,7 @@ def test_a_boundary_is_dragged(open_card: OpenCard, house: House, artifacts: Pat
         assert house.starts("AHT20")[1] == ("Attic", told)
         page.mouse.up()
 
-        expect(page.get_by_role("status")).to_contain_text("Corrected.")
+        expect(page.get_by_role("status")).to_contain_text("Moved.")
         (_, start), *_ = house.starts("AHT20")[1:]
         assert abs(start - told + timedelta(hours=12)) <= timedelta(hours=1)
         assert start.minute == 0
@@ -242,7 +242,7 @@ def test_a_boundary_is_dragged_with_a_finger(open_card: OpenCard, house: House) 
             points = [] if by is None else [{"x": x - by, "y": y}]
             hand.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
 
-        expect(page.get_by_role("status")).to_contain_text("Corrected.")
+        expect(page.get_by_role("status")).to_contain_text("Moved.")
         assert house.starts("AHT20")[1][1] < hours_ago(72) - timedelta(hours=12)
 
 
@@ -260,7 +260,7 @@ def test_a_boundary_is_moved_without_a_mouse(
         expect(page.get_by_role("status")).to_contain_text("Enter applies it")
         screenshot(page, artifacts / "rooms-card-keys.png")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("status")).to_contain_text("Corrected.")
+        expect(page.get_by_role("status")).to_contain_text("Moved.")
         moved = hours_ago(72 + 24 - 1) - timedelta(minutes=5)
         assert house.starts("AHT20")[1] == ("Attic", moved)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import PropertyMock, patch
 
 from freezegun import freeze_time
+from homeassistant.config_entries import OptionsFlow
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
@@ -18,10 +19,12 @@ ROOT = Path(__file__).parents[2]
 
 # The test plug-in has a `custom_components` of its own: ours is to be the one.
 sys.path.insert(0, str(ROOT))
-import custom_components.pilot  # noqa: E402, F401
+from custom_components.pilot import flow_base  # noqa: E402
+
+from .texts import assert_step_has_its_placeholders  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from freezegun.api import FrozenDateTimeFactory
     from homeassistant.core import HomeAssistant
@@ -127,6 +130,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def hass_config_dir(hass_tmp_config_dir: str) -> str:
     """Give each test a folder of its own for what is no file of Home Assistant's storage."""
     return hass_tmp_config_dir
+
+
+@pytest.fixture(autouse=True)
+def placeholders_of_flows() -> Generator[None]:
+    """Compare every form and menu that a test meets with the texts for it."""
+    base = flow_base.MarkdownFlow
+
+    def checked(show: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(flow: flow_base.MarkdownFlow, **shown: Any) -> Any:
+            step = show(flow, **shown)
+            category = "options" if isinstance(flow, OptionsFlow) else "config"
+            assert_step_has_its_placeholders(category, step)
+            return step
+
+        return wrapped
+
+    with (
+        patch.object(base, "async_show_form", checked(base.async_show_form)),
+        patch.object(base, "async_show_menu", checked(base.async_show_menu)),
+        patch.object(base, "async_show_progress", checked(base.async_show_progress)),
+    ):
+        yield
 
 
 @pytest.fixture

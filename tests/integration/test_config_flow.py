@@ -1,5 +1,6 @@
 """Adding hosts: offered by discovery, or found by a search."""
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -11,11 +12,12 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 
 from custom_components.pilot import discovery
+from custom_components.pilot.trust import async_get_trust
 
 from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from homeassistant.core import HomeAssistant
     from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick_search
 
 ANYWHERE = {"advanced": {"prefix": "pilot/v2"}}
 OTHER_ID = "0" * 16
+FLEET_KEY = base64.b64encode(bytes(range(32))).decode()
 
 
 def another(host_id: str = OTHER_ID, **host: Any) -> dict[str, Any]:
@@ -226,6 +229,16 @@ async def test_a_configured_host_is_not_offered(hass: HomeAssistant, online: Fak
     assert await discovered(hass) == []
 
 
+async def test_a_bad_announce_of_a_configured_host_is_left_to_its_entry(
+    hass: HomeAssistant, online: FakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Which says what is wrong; discovery does not repeat it."""
+    await online.send("announce", "{}")
+
+    assert await discovered(hass) == []
+    assert "Refused an announce on" not in caplog.text
+
+
 async def test_an_ignored_host_is_not_offered_again(hass: HomeAssistant, host: FakeHost) -> None:
     """Until the user stops ignoring it."""
     await host.announce()
@@ -314,7 +327,6 @@ async def test_the_user_chooses_among_the_hosts_found(
     ("kept", "error"),
     [
         pytest.param({}, "no_hosts", id="none"),
-        pytest.param({"f" * 16: another("f" * 16)}, "all_configured", id="all set up"),
         pytest.param({HOST_ID: {"protocol": 3}}, "protocol_newer", id="newer agent"),
         pytest.param({HOST_ID: {"protocol": 1}}, "protocol_older", id="older agent"),
         pytest.param({HOST_ID: {}}, "not_understood", id="not understood"),
@@ -346,6 +358,27 @@ async def test_a_search_that_finds_nothing_says_why_and_can_be_repeated(
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
 
+async def test_a_search_that_finds_only_what_is_set_up_is_no_error(
+    hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
+) -> None:
+    """It says so in words of its own, and can be repeated."""
+    make_entry(hass, unique_id="f" * 16)
+    keep(retained, another("f" * 16))
+
+    form = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+    assert form["step_id"] == "all_added"
+    assert form["errors"] == {}
+    assert "host_id" not in form["data_schema"].schema
+
+    keep(retained, ANNOUNCE)
+    form = await hass.config_entries.flow.async_configure(form["flow_id"], ANYWHERE)
+    assert form["step_id"] == "user"
+    result = await hass.config_entries.flow.async_configure(
+        form["flow_id"], {"host_id": HOST_ID, **ANYWHERE}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
 async def test_searches_under_another_prefix(
     hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
 ) -> None:
@@ -358,12 +391,15 @@ async def test_searches_under_another_prefix(
         form["flow_id"], {"host_id": HOST_ID, "advanced": {"prefix": "attic/#"}}
     )
     assert form["errors"] == {"base": "invalid_prefix"}
+    [advanced] = [field for key, field in form["data_schema"].schema.items() if key == "advanced"]
+    assert advanced.options == {"collapsed": False}
+    assert advanced.schema({}) == {"prefix": "attic/#"}
 
     form = await hass.config_entries.flow.async_configure(
         form["flow_id"], {"host_id": HOST_ID, "advanced": {"prefix": "/attic/pilot/ "}}
     )
     assert form["errors"] == {}
-    assert form["description_placeholders"] == {"count": "1", "prefix": "attic/pilot"}
+    assert form["description_placeholders"] == {"prefix": "attic/pilot"}
 
     result = await hass.config_entries.flow.async_configure(
         form["flow_id"], {"host_id": OTHER_ID, "advanced": {"prefix": "attic/pilot"}}
@@ -429,6 +465,36 @@ async def test_says_that_the_broker_cannot_be_reached(
     assert result["reason"] == "mqtt_not_connected"
 
 
+@pytest.mark.parametrize(
+    ("announced", "error"),
+    [
+        pytest.param(None, "no_new_installation", id="none"),
+        pytest.param({"protocol": 3}, "protocol_newer", id="newer agent"),
+        pytest.param({}, "not_understood", id="not understood"),
+    ],
+)
+async def test_a_new_installation_that_is_not_found(
+    hass: HomeAssistant,
+    host: FakeHost,
+    retained: dict[str, Any],
+    announced: dict[str, Any] | None,
+    error: str,
+) -> None:
+    """The error is about that computer, and the search can be repeated."""
+    entry = make_entry(hass)
+    if announced is not None:
+        retained[f"pilot/v2/{OTHER_ID}/announce"] = announced
+
+    form = await reconfigure(hass, entry, "reinstalled", ["pair", "topic_prefix", "reinstalled"])
+    assert form["errors"] == {"base": error}
+
+    keep(retained, another())
+    form = await hass.config_entries.flow.async_configure(form["flow_id"], {})
+    assert form["errors"] == {}
+    result = await hass.config_entries.flow.async_configure(form["flow_id"], {"host_id": OTHER_ID})
+    assert result["reason"] == "reconfigure_successful"
+
+
 @pytest.mark.parametrize("step", STEPS)
 async def test_says_that_mqtt_is_not_set_up(hass: HomeAssistant, host: FakeHost, step: str) -> None:
     """That comes first."""
@@ -444,11 +510,16 @@ async def test_says_that_mqtt_is_not_set_up(hass: HomeAssistant, host: FakeHost,
 # --- Reconfiguration -------------------------------------------------------------------------
 
 
-async def reconfigure(hass: HomeAssistant, entry: MockConfigEntry, step: str) -> Any:
+async def reconfigure(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    step: str,
+    choices: Sequence[str] = ("topic_prefix", "reinstalled"),
+) -> Any:
     """Choose from the menu what has changed."""
     menu = await entry.start_reconfigure_flow(hass)
     assert menu["type"] is FlowResultType.MENU
-    assert menu["menu_options"] == ["topic_prefix", "reinstalled"]
+    assert menu["menu_options"] == list(choices)
     return await hass.config_entries.flow.async_configure(menu["flow_id"], {"next_step_id": step})
 
 
@@ -495,8 +566,9 @@ async def test_a_reinstalled_computer_keeps_its_entities(
     await new.announce()
     assert len(await discovered(hass)) == 1
 
+    keep(retained, ANNOUNCE)
     form = await reconfigure(hass, configured, "reinstalled")
-    assert form["errors"] == {"base": "no_hosts"}
+    assert form["errors"] == {"base": "no_new_installation"}
     keep(retained, new.announced)
     form = await hass.config_entries.flow.async_configure(form["flow_id"], {})
     assert form["errors"] == {}
@@ -539,10 +611,20 @@ async def test_the_old_installation_is_not_offered_afterwards(
 # --- Options ---------------------------------------------------------------------------------
 
 
+async def configure(hass: HomeAssistant, entry: MockConfigEntry, step: str) -> Any:
+    """Choose from the menu what to set."""
+    menu = await hass.config_entries.options.async_init(entry.entry_id)
+    assert menu["type"] is FlowResultType.MENU
+    assert menu["menu_options"] == ["computer", "fleet_key"]
+    return await hass.config_entries.options.async_configure(
+        menu["flow_id"], {"next_step_id": step}
+    )
+
+
 async def test_options(hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry) -> None:
     """What to do with the broker when the host is removed."""
-    form = await hass.config_entries.options.async_init(configured.entry_id)
-    assert form["step_id"] == "init"
+    form = await configure(hass, configured, "computer")
+    assert form["step_id"] == "computer"
 
     result = await hass.config_entries.options.async_configure(
         form["flow_id"], {"clear_on_remove": True}
@@ -550,3 +632,38 @@ async def test_options(hass: HomeAssistant, online: FakeHost, configured: MockCo
 
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert configured.options == {"clear_on_remove": True}
+
+
+async def test_what_is_no_address_can_be_corrected(
+    hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry
+) -> None:
+    """Nothing that was entered is lost."""
+    form = await configure(hass, configured, "computer")
+    entered = {"clear_on_remove": True, "wake_address": "the attic", "wake_port": 7}
+    form = await hass.config_entries.options.async_configure(form["flow_id"], entered)
+    assert form["errors"] == {"wake_address": "invalid_address"}
+    suggested = {str(key): key.description for key in form["data_schema"].schema}
+    assert suggested["wake_address"] == {"suggested_value": "the attic"}
+    assert suggested["wake_port"] == {"suggested_value": 7}
+
+    right = entered | {"wake_address": "192.0.2.255"}
+    result = await hass.config_entries.options.async_configure(form["flow_id"], right)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert configured.options == right
+
+
+async def test_a_fleet_key_without_a_broker(hass: HomeAssistant, host: FakeHost) -> None:
+    """It is kept all the same: hosts that have it are found later."""
+    entry = make_entry(hass, options={"clear_on_remove": True})
+    [mqtt] = hass.config_entries.async_entries("mqtt")
+    await hass.config_entries.async_remove(mqtt.entry_id)
+
+    form = await configure(hass, entry, "fleet_key")
+    result = await hass.config_entries.options.async_configure(
+        form["flow_id"], {"fleet_key": FLEET_KEY, "fleet_mode": "ask"}
+    )
+
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert entry.options == {"clear_on_remove": True}
+    trust = await async_get_trust(hass)
+    assert (trust.fleet, trust.add_fleet) == (bytes(range(32)), False)

@@ -25,13 +25,9 @@ from custom_components.pilot.markdown import (
 )
 from custom_components.pilot.protocol.announce import parse_announce
 
-from .conftest import ANNOUNCE, HOST_ID, ROOT, FakeHost, make_entry
+from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+from .texts import LANGUAGES, PACKAGE, TRANSLATIONS, flat, placeholders
 
-PACKAGE = ROOT / "custom_components" / "pilot"
-TEXTS = {
-    language: json.loads((PACKAGE / "translations" / f"{language}.json").read_text())
-    for language in ("en", "fr")
-}
 RENDERER = MarkdownIt("commonmark", {"breaks": True}).enable(["table", "strikethrough"])
 # What GFM, and so Home Assistant's front end, makes links of in plain text.
 AUTOLINK = re.compile(r"(?:https?|ftp)://|www\.|\w@[\w-]+\.\w", re.IGNORECASE)
@@ -191,7 +187,7 @@ def texts(tree: Mapping[str, Any], *path: str) -> str:
 
 def assert_drawn(placeholders: Mapping[str, str] | None, *path: str) -> None:
     """Check what a description becomes with its placeholders, in both languages."""
-    for language in TEXTS.values():
+    for language in TRANSLATIONS.values():
         text = texts(language, *path)
         drawn = text.format_map(placeholders or {})
         assert links_and_markup(drawn) == set(), drawn
@@ -277,6 +273,9 @@ async def test_every_repair(
     for issue in list(issue_registry.issues.values()):
         key = issue.translation_key or ""
         fix_flow = ("fix_flow", "step", "confirm") if issue.is_fixable else ()
+        for language in LANGUAGES:
+            used = map(placeholders, flat(TRANSLATIONS[language]["issues"][key]).values())
+            assert set(issue.translation_placeholders or {}) == set.union(*used), key
         assert_drawn(issue.translation_placeholders, "issues", key, *fix_flow, "description")
 
     # A good announce withdraws some of them.
@@ -320,7 +319,7 @@ def test_new_texts_take_the_same_way() -> None:
         if "async_create_issue(" in text
     } == {"issues.py": 1}
     assert not [name for name, text in sources.items() if "persistent_notification" in text]
-    for language in TEXTS.values():
+    for language in TRANSLATIONS.values():
         descriptions = [json.dumps(language[part]) for part in ("config", "options", "issues")]
         spans = re.findall(r"`[^`\"]*{(\w+)}[^`\"]*`", "\n".join(descriptions))
         assert set(spans) == {"command"}

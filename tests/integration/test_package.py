@@ -1,10 +1,10 @@
 """The files around the code: manifest, translations, icons, quality scale, brand."""
 
+import ast
 import inspect
 import json
 from pathlib import Path
 import re
-from typing import Any
 
 import homeassistant.components
 from homeassistant.util import yaml as yaml_util
@@ -21,6 +21,8 @@ from custom_components.pilot import (
     event,
     issues,
     number,
+    options_flow,
+    pairing_flow,
     sensor,
     services,
     switch,
@@ -36,33 +38,9 @@ from custom_components.pilot.rooms import model as placement, services as placem
 from custom_components.pilot.rooms.quantities import QUANTITIES
 
 from .conftest import ROOT
+from .texts import LANGUAGES, PACKAGE, TRANSLATIONS, flat, load, placeholders
 
-PACKAGE = ROOT / "custom_components" / "pilot"
 CORE = Path(homeassistant.components.__path__[0])
-LANGUAGES = ("en", "fr")
-
-type Texts = dict[str, str]
-
-
-def load(name: str) -> Any:
-    """Return a JSON file of the package."""
-    return json.loads((PACKAGE / name).read_text())
-
-
-def flat(tree: dict[str, Any], path: str = "") -> Texts:
-    """Return the leaves of a tree by their path."""
-    leaves: Texts = {}
-    for key, value in tree.items():
-        name = f"{path}.{key}" if path else key
-        leaves |= flat(value, name) if isinstance(value, dict) else {name: value}
-    return leaves
-
-
-def placeholders(text: str) -> set[str]:
-    """Return the names in braces."""
-    return set(re.findall(r"{(\w+)}", text))
-
-
 # --- Translations ----------------------------------------------------------------------------
 
 
@@ -147,18 +125,108 @@ def test_every_issue_and_error_is_told() -> None:
         issues.PERMISSION,
         issues.UPDATE_FAILED,
     }
-    for group in ("abort", "error"):
-        for key in set(texts["config"][group]) - from_home_assistant:
+    for group in (texts["config"]["abort"], texts["config"]["error"], texts["options"]["error"]):
+        for key in set(group) - from_home_assistant:
             assert f'"{key}"' in source, key
     for key in texts["exceptions"]:
         assert f'translation_key="{key}"' in source or f'"{key}"' in "".join(
             inspect.getsource(module) for module in (errors, control, placement, update)
         )
     assert {fault.value for fault in placement.Fault} <= set(texts["exceptions"])
-    steps = set(texts["config"]["step"])
-    assert {name for name in dir(config_flow.PilotConfigFlow) if name[11:] in steps} == {
-        f"async_step_{step}" for step in steps
+    flows = {"config": config_flow.PilotConfigFlow, "options": options_flow.PilotOptionsFlow}
+    for category, flow in flows.items():
+        steps = set(texts[category]["step"])
+        assert {name for name in dir(flow) if name[11:] in steps} == {
+            f"async_step_{step}" for step in steps
+        }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("category", "step"), [("config", "reconfigure"), ("options", "init")])
+def test_titles_of_menus_have_no_placeholders(language: str, category: str, step: str) -> None:
+    """Home Assistant's front end gives none to them; these are all the menus that there are."""
+    steps = TRANSLATIONS[language][category]["step"]
+
+    assert [name for name, told in steps.items() if "menu_options" in told] == [step]
+    assert placeholders(steps[step]["title"]) == set()
+
+
+def exceptions_of_calls() -> dict[str, set[str]]:
+    """Return the placeholders of the exceptions that are raised by name, by translation key."""
+    given: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            named = {keyword.arg: keyword.value for keyword in node.keywords}
+            key = named.get("translation_key")
+            if "translation_domain" not in named or not isinstance(key, ast.Constant):
+                continue
+            values = named.get("translation_placeholders", ast.Dict([], []))
+            assert isinstance(values, ast.Dict), path
+            names = {name.value for name in values.keys if isinstance(name, ast.Constant)}
+            assert given.setdefault(str(key.value), names) == names
+    return given
+
+
+def test_exceptions_have_the_placeholders_that_are_given() -> None:
+    """In both languages, exactly those; what a host answered leaves some unused."""
+    command = {"name", "command"}
+    given = exceptions_of_calls()
+    given |= {fault.value: {"device"} for fault in placement.Fault}
+    given |= dict.fromkeys((*errors.BY_STATUS.values(), "no_broker"), command)
+    given |= {"command_rehearsed": command, "command_not_paired": command}
+    given |= {
+        "update_failed": {"name", "version", "reason"},
+        "update_no_address": {"name"},
+        "update_silent": {"name"},
     }
+    answered = {*errors.BY_REASON.values(), errors.OTHERWISE} - {"command_not_paired"}
+
+    for language in LANGUAGES:
+        used = {
+            key: placeholders(text["message"])
+            for key, text in TRANSLATIONS[language]["exceptions"].items()
+        }
+        assert {key: names for key, names in used.items() if key not in answered} == given
+        for key in answered:
+            assert command <= used[key] <= command | {"reason", "detail"}, key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_drawn_as_plain_text_has_no_markup(language: str) -> None:
+    """Toasts, errors, titles and names show backticks and asterisks as they are."""
+    for path, text in flat(TRANSLATIONS[language]).items():
+        group, *_, last = path.split(".")
+        if group == "exceptions" or ".error." in path or last in ("title", "name"):
+            assert not set("`*") & set(text), path
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_aborts_have_no_placeholders(language: str) -> None:
+    """A flow that ends gives none."""
+    for reason, text in TRANSLATIONS[language]["config"]["abort"].items():
+        assert placeholders(text) == set(), reason
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_triggers_and_conditions_are_told_apart(language: str) -> None:
+    """By their names, which is how they are found: by what users call a computer."""
+    texts = TRANSLATIONS[language]
+    names = [told["name"] for group in ("triggers", "conditions") for told in texts[group].values()]
+
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert {"en": "computer", "fr": "ordinateur"}[language] in name.lower()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_users_read_of_computers(language: str) -> None:
+    """The word that the field has for them stays in the code."""
+    word = {"en": r"\bhosts?\b", "fr": r"\bhôtes?\b"}[language]
+
+    for path, text in flat(TRANSLATIONS[language]).items():
+        assert not re.search(word, re.sub(r"{\w+}", "", text), re.IGNORECASE), path
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -183,7 +251,7 @@ def test_every_action_trigger_and_condition_is_described(language: str) -> None:
             assert set(texts[group][name].get("fields", {})) == fields
     assert set(texts["selector"]["quantity"]["options"]) == set(QUANTITIES)
     mode = texts["selector"]["fleet_mode"]["options"]
-    assert set(mode) == {config_flow.FLEET_ADD, config_flow.FLEET_ASK, config_flow.FLEET_FORGET}
+    assert set(mode) == {options_flow.FLEET_ADD, options_flow.FLEET_ASK, options_flow.FLEET_FORGET}
 
 
 def test_every_reason_is_told() -> None:
@@ -193,7 +261,7 @@ def test_every_reason_is_told() -> None:
     assert set(errors.BY_STATUS) == {status.value for status in Status} - {"no_broker"}
     for key in (*errors.BY_REASON.values(), *errors.BY_STATUS.values(), errors.OTHERWISE):
         assert key in texts["exceptions"]
-    for key in (*config_flow.PAIRING_ERRORS.values(), *config_flow.LOST_KEYS):
+    for key in (*pairing_flow.PAIRING_ERRORS.values(), *pairing_flow.LOST_KEYS):
         assert key in texts["config"]["error"]
 
 

@@ -175,7 +175,7 @@ def test_refusal_is_shown_in_the_browser(
 def test_rehearsal_is_not_taken_for_success(make_commanded: MakeCommanded) -> None:
     host = make_commanded(commands={"dry_run": True}).start().add_with_code()
 
-    with pytest.raises(StackError, match=r"only rehearsed session\.lock"):
+    with pytest.raises(StackError, match="only simulated “Lock”"):
         host.press(LOCK)
 
     assert act(host, "pilot.send_command", command=LOCK)["response"]["office-pc"]["dry_run"]

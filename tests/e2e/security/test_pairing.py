@@ -35,7 +35,7 @@ def open_card(page: Page, name: str) -> Locator:
     card = page.locator("ha-config-flow-card", has_text=name)
     card.get_by_role("button", name="Add").click()
     dialog = page.locator("dialog-data-entry-flow")
-    dialog.get_by_text("This host announced itself").wait_for()
+    dialog.get_by_text("This computer announced itself").wait_for()
     return dialog
 
 
@@ -143,10 +143,10 @@ def test_five_wrong_codes_burn_it(
     with open_page(INTEGRATIONS) as page:
         dialog = open_card(page, "office-pc")
         type_code(dialog, code.wrong(5))
-        expect(dialog.locator("ha-alert")).to_contain_text("burned")
+        expect(dialog.locator("ha-alert")).to_contain_text("no longer valid")
         screenshot(page, artifacts / "pair-burned.png")
         type_code(dialog, code.digits)
-        expect(dialog.locator("ha-alert")).to_contain_text("burned")
+        expect(dialog.locator("ha-alert")).to_contain_text("no longer valid")
 
     assert "Five wrong tries" in code.end()
     assert host.announce()["trust"]["controllers"] == []
@@ -262,21 +262,21 @@ def fleet_key() -> str:
 
 
 @pytest.fixture
-def _fleet_is_forgotten(ha: HomeAssistant) -> Iterator[None]:
-    """Leave Home Assistant without a fleet key."""
-    yield
-    step = ha.start_flow("pilot")
-    chosen = {"advanced": {"prefix": "pilot/v2"}, "fleet": {"fleet_mode": "forget"}}
-    ha.confirm(step["flow_id"], chosen)
+def configured(make_commanded: MakeCommanded, ha: HomeAssistant) -> Iterator[Commanded]:
+    """Return a host that has no fleet key; leave Home Assistant without one."""
+    host = make_commanded("first-pc").start()
+    ha.confirm(host.wait_until_offered()["flow_id"])
+    host.wait_for_status("online")
+    yield host
+    ha.configure(host.entry["entry_id"], "fleet_key", {"fleet_mode": "forget"})
 
 
-@pytest.mark.usefixtures("_fleet_is_forgotten")
-def test_fleet_key_needs_no_code(make_commanded: MakeCommanded, ha: HomeAssistant) -> None:
+def test_fleet_key_needs_no_code(
+    make_commanded: MakeCommanded, configured: Commanded, ha: HomeAssistant
+) -> None:
     """Hosts that prove it are added without a question; the key is nowhere to be read."""
     key = fleet_key()
-    step = ha.start_flow("pilot")
-    chosen = {"advanced": {"prefix": "pilot/v2"}, "fleet": {"fleet_key": key, "fleet_mode": "add"}}
-    assert ha.confirm(step["flow_id"], chosen)["reason"] == "fleet_saved"
+    ha.configure(configured.entry["entry_id"], "fleet_key", {"fleet_key": key, "fleet_mode": "add"})
 
     host = make_commanded(security={"fleet_key": key}).start()
 
@@ -289,21 +289,24 @@ def test_fleet_key_needs_no_code(make_commanded: MakeCommanded, ha: HomeAssistan
     assert key not in str(host.entry)
 
 
-@pytest.mark.usefixtures("_fleet_is_forgotten")
 def test_fleet_hosts_wait_as_cards_if_the_user_prefers_that(
-    make_commanded: MakeCommanded, open_page: OpenPage, artifacts: Path
+    make_commanded: MakeCommanded, configured: Commanded, open_page: OpenPage, artifacts: Path
 ) -> None:
-    """The key and the choice are entered where hosts are added, and cards then ask for no code."""
+    """The key and the choice are entered under Configure, and cards then ask for no code."""
     key = fleet_key()
-    with open_page(f"{INTEGRATIONS}/add?domain=pilot", height=1100) as page:
-        page.get_by_role("button", name="OK").click()
+    with open_page("/config/integrations/integration/pilot", height=1100) as page:
+        row = page.locator("ha-config-entry-row", has_text="first-pc")
+        row.get_by_role("button", name="Configure").click()
         dialog = page.locator("dialog-data-entry-flow")
-        dialog.get_by_text("Fleet key", exact=True).first.click()
-        dialog.locator("input[type=password]").fill(key)
+        dialog.get_by_text("Fleet key", exact=True).click()
+        dialog.locator("input[type=password]").fill("too short")
         dialog.get_by_text("Offer them, and let me confirm each").click()
+        dialog.get_by_role("button", name="Submit").click()
+        expect(dialog).to_contain_text("A fleet key is base64")
+        dialog.locator("input[type=password]").fill(key)
         screenshot(page, artifacts / "fleet-key.png")
         dialog.get_by_role("button", name="Submit").click()
-        dialog.get_by_text("The fleet key is saved").wait_for()
+        dialog.get_by_text("Options successfully saved").wait_for()
 
     host = make_commanded(security={"fleet_key": key}).start()
 

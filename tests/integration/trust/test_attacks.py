@@ -647,6 +647,6 @@ async def test_a_host_that_never_has_the_right_session(
         bus.fire(said, as_host(SECRET, body["controller"], said, refusal))
 
     bus.listeners[:] = [answer]
-    with pytest.raises(HomeAssistantError, match="started anew"):
+    with pytest.raises(HomeAssistantError, match="restarted"):
         await coordinator.control.async_do("session.lock")
     assert len(bus.published) == 3

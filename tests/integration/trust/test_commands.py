@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.translation import async_load_integrations
 import pytest
 
 from companion_agent.config.policy import Policy
+from custom_components.pilot.errors import command_name
 
 from ..conftest import HOST_ID, make_entry  # noqa: TID252
 from .agent import BASE, Agent, Bus
@@ -156,11 +158,17 @@ async def test_the_counter_is_learnt_from_the_refusal(
 
 
 @pytest.mark.parametrize(
-    ("key", "args", "reason", "kind"),
+    ("key", "args", "called", "reason", "kind"),
     [
-        ("power.nap", {}, "command_unknown", ServiceValidationError),
-        ("power.shutdown", {"delay": -1}, "command_bad_arguments", ServiceValidationError),
-        ("power.reboot", {}, "command_not_permitted", HomeAssistantError),
+        ("power.nap", {}, "power.nap", "command_unknown", ServiceValidationError),
+        (
+            "power.shutdown",
+            {"delay": -1},
+            "Shut down",
+            "command_bad_arguments",
+            ServiceValidationError,
+        ),
+        ("power.reboot", {}, "Restart", "command_not_permitted", HomeAssistantError),
     ],
 )
 async def test_a_refusal_names_host_command_and_reason(
@@ -168,6 +176,7 @@ async def test_a_refusal_names_host_command_and_reason(
     agent: Agent,
     key: str,
     args: dict[str, float],
+    called: str,
     reason: str,
     kind: type[Exception],
 ) -> None:
@@ -178,8 +187,27 @@ async def test_a_refusal_names_host_command_and_reason(
     assert type(error.value) is kind
     assert error.value.translation_key == reason
     assert "office-pc" in str(error.value)
-    assert key in str(error.value)
+    assert f"“{called}”" in str(error.value)
     assert agent.done == []
+
+
+@pytest.mark.parametrize(
+    ("key", "called"),
+    [
+        ("session.lock", "Verrouiller"),
+        ("power.shutdown", "Éteindre"),
+        ("i2c.aht20-1-38.interval", "Intervalle"),
+        ("audio.beep", "audio.beep"),
+    ],
+)
+async def test_a_command_is_called_as_its_entity(
+    hass: HomeAssistant, coordinator: PilotCoordinator, key: str, called: str
+) -> None:
+    """In the language of Home Assistant, as entities are."""
+    hass.config.language = "fr"
+    await async_load_integrations(hass, {"pilot"})
+
+    assert command_name(key) == called
 
 
 async def test_a_second_call_cools_down(coordinator: PilotCoordinator, agent: Agent) -> None:

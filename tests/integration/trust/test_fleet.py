@@ -112,15 +112,34 @@ async def test_an_entry_that_proves_it_is_paired(
     assert hass.states.get("switch.office_pc_power") is not None
 
 
-async def test_the_key_is_entered_where_hosts_are_added(
+async def fleet_form(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
+    """Open what asks for the fleet key, from any host."""
+    menu = await hass.config_entries.options.async_init(entry.entry_id)
+    return await hass.config_entries.options.async_configure(
+        menu["flow_id"], {"next_step_id": "fleet_key"}
+    )
+
+
+def modes(form: Any) -> list[str]:
+    """Return what can be done with the key."""
+    [field] = [field for key, field in form["data_schema"].schema.items() if key == "fleet_mode"]
+    return list(field.config["options"])
+
+
+async def test_the_key_is_entered_where_hosts_are_configured(
     hass: HomeAssistant, agent: Agent, trust: TrustStore
 ) -> None:
-    """Cards that wait are taken up, and nobody reads the key again."""
+    """Offers that wait are taken up, and the key is not shown again."""
     assert len(await announced(hass, agent)) == 1
-    form = await found(hass, agent)
-    fleet = {"fleet": {"fleet_key": "correct horse battery staple"}}
-    bad = await hass.config_entries.flow.async_configure(form["flow_id"], ANYWHERE | fleet)
-    assert bad["errors"] == {"base": "invalid_fleet_key"}
+    other = make_entry(hass, unique_id="f" * 16)
+    form = await fleet_form(hass, other)
+    assert form["step_id"] == "fleet_key"
+    assert modes(form) == ["add", "ask"]
+    form = await hass.config_entries.options.async_configure(
+        form["flow_id"], {"fleet_key": "correct horse battery staple", "fleet_mode": "add"}
+    )
+    assert form["errors"] == {"fleet_key": "invalid_fleet_key"}
+    assert trust.fleet is None
 
     with pytest.MonkeyPatch.context() as patching:
 
@@ -130,13 +149,17 @@ async def test_the_key_is_entered_where_hosts_are_added(
             assert announce is not None
             return discovery.Found({HOST_ID: announce}, {}, {HOST_ID: payload})
 
-        patching.setattr("custom_components.pilot.config_flow.async_search", search_again)
-        done = await hass.config_entries.flow.async_configure(
-            form["flow_id"], ANYWHERE | {"fleet": {"fleet_key": KEY, "fleet_mode": "add"}}
+        patching.setattr("custom_components.pilot.fleet.async_search", search_again)
+        done = await hass.config_entries.options.async_configure(
+            form["flow_id"], {"fleet_key": KEY, "fleet_mode": "add"}
         )
-    assert done["reason"] == "fleet_saved"
+    assert done["type"] is FlowResultType.CREATE_ENTRY
+    assert other.options == {}
     await hass.async_block_till_done(wait_background_tasks=True)
-    assert [entry.unique_id for entry in hass.config_entries.async_entries("pilot")] == [HOST_ID]
+    assert {entry.unique_id for entry in hass.config_entries.async_entries("pilot")} == {
+        HOST_ID,
+        "f" * 16,
+    }
     assert hass.config_entries.flow.async_progress_by_handler("pilot") == []
 
 
@@ -158,11 +181,13 @@ async def test_the_key_is_forgotten(hass: HomeAssistant, agent: Agent, trust: Tr
     await trust.async_set_fleet(FLEET, add=True)
     await announced(hass, agent)
     [entry] = hass.config_entries.async_entries("pilot")
-    form = await found(hass, agent)
-    done = await hass.config_entries.flow.async_configure(
-        form["flow_id"], ANYWHERE | {"fleet": {"fleet_mode": "forget"}}
+    form = await fleet_form(hass, entry)
+    assert form["step_id"] == "fleet_key_saved"
+    assert modes(form) == ["add", "ask", "forget"]
+    done = await hass.config_entries.options.async_configure(
+        form["flow_id"], {"fleet_mode": "forget"}
     )
-    assert done["reason"] == "fleet_saved"
+    assert done["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done()
     assert trust.fleet is None
     assert not entry.runtime_data.control.paired
@@ -200,17 +225,18 @@ async def test_a_key_concerns_only_hosts_that_have_no_other(
             assert announce is not None
             return discovery.Found({"0" * 16: announce}, {}, {"0" * 16: payload})
 
-        patching.setattr("custom_components.pilot.config_flow.async_search", search_strangers)
-        form = await hass.config_entries.flow.async_init("pilot", context={"source": "user"})
-        done = await hass.config_entries.flow.async_configure(
-            form["flow_id"], ANYWHERE | {"fleet": {"fleet_key": KEY}}
+        patching.setattr("custom_components.pilot.fleet.async_search", search_strangers)
+        form = await fleet_form(hass, paired)
+        done = await hass.config_entries.options.async_configure(
+            form["flow_id"], {"fleet_key": KEY, "fleet_mode": "add"}
         )
-    assert done["reason"] == "fleet_saved"
+    assert done["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done(wait_background_tasks=True)
     assert paired.runtime_data is coordinator
     assert coordinator.control.trust.by == "code"
     assert hass.config_entries.flow.async_progress_by_handler("pilot") == []
-    # The same key again, to be asked from now on.
-    await trust.async_set_fleet(FLEET, add=False)
+    # The key that is saved stays where none is entered; hosts wait from now on.
+    form = await fleet_form(hass, paired)
+    await hass.config_entries.options.async_configure(form["flow_id"], {"fleet_mode": "ask"})
     assert trust.record(HOST_ID) is not None
-    assert not trust.add_fleet
+    assert (trust.fleet, trust.add_fleet) == (FLEET, False)

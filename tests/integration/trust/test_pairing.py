@@ -9,7 +9,7 @@ from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
-from custom_components.pilot import config_flow, discovery, pair
+from custom_components.pilot import discovery, pair, pairing_flow
 from custom_components.pilot.protocol.pairing import (
     ControllerPairing,
     PairingError,
@@ -50,8 +50,12 @@ async def the_card(hass: HomeAssistant, agent: Agent) -> str:
 
 
 async def enter(hass: HomeAssistant, flow_id: str, code: str = CODE) -> Any:
-    """Enter a code."""
-    return await hass.config_entries.flow.async_configure(flow_id, {"code": code})
+    """Enter a code, and wait until the host has answered."""
+    result = await hass.config_entries.flow.async_configure(flow_id, {"code": code})
+    while result["type"] is FlowResultType.SHOW_PROGRESS:
+        await hass.async_block_till_done()
+        result = await hass.config_entries.flow.async_configure(flow_id)
+    return result
 
 
 # --- The card --------------------------------------------------------------------------------
@@ -109,6 +113,35 @@ async def test_no_code_is_shown(hass: HomeAssistant, agent: Agent) -> None:
     assert (await enter(hass, flow_id))["errors"] == {"base": "no_code"}
     agent.show_code()
     assert (await enter(hass, flow_id))["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_an_old_error_is_not_shown_while_the_host_is_asked(
+    hass: HomeAssistant, agent: Agent, bus: Bus
+) -> None:
+    """What is shown instead says what to do meanwhile."""
+    flow_id = await the_card(hass, agent)
+    assert (await enter(hass, flow_id))["errors"] == {"base": "no_code"}
+    # A browser that asks again is told the same.
+    form = await hass.config_entries.flow.async_configure(flow_id)
+    assert form["errors"] == {"base": "no_code"}
+
+    agent.show_code()
+    bus.confirms = False
+    bus.asked.clear()
+    with patch("custom_components.pilot.pair.SUBSCRIBE_PATIENCE", 60):
+        step = await hass.config_entries.flow.async_configure(flow_id, {"code": CODE})
+        await bus.asked.wait()
+        again = await hass.config_entries.flow.async_configure(flow_id)
+    for shown in (step, again):
+        assert shown["type"] is FlowResultType.SHOW_PROGRESS
+        assert shown["description_placeholders"] == {"name": "office-pc"}
+        assert "errors" not in shown
+
+    for done in bus.waiting:
+        done()
+    await hass.async_block_till_done()
+    result = await hass.config_entries.flow.async_configure(flow_id)
+    assert result["type"] is FlowResultType.CREATE_ENTRY
 
 
 @pytest.mark.parametrize("code", ["1234567", "123456789", "abcdefgh", "١٢٣٤٥٦٧٨"])
@@ -442,7 +475,7 @@ def test_every_error_of_a_host_is_told() -> None:
     from custom_components.pilot.protocol.pairing import ERRORS
 
     for error in ERRORS:
-        assert error in config_flow.PAIRING_ERRORS
+        assert error in pairing_flow.PAIRING_ERRORS
     pairing = ControllerPairing(CODE, "a" * 16, BASE, "Home", attempt="0" * 16)
     with pytest.raises(PairingError) as raised:
         pairing.read(json.dumps({"attempt": "0" * 16, "error": "wrong_code", "left": 3}).encode())
