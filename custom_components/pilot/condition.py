@@ -1,4 +1,4 @@
-"""Conditions of Pilot: whether hosts are there, and whether somebody can use them."""
+"""Conditions of Pilot: the status of hosts, and whether their session is locked."""
 
 from typing import TYPE_CHECKING, override
 
@@ -8,7 +8,7 @@ from homeassistant.const import STATE_OFF
 from homeassistant.helpers.automation import DomainSpec
 from homeassistant.helpers.condition import Condition, EntityStateConditionBase
 
-from .automation import SESSION_LOCKED, STATUS, entities_of
+from .automation import SESSION_LOCKED, STATUS, entities_with_key
 from .coordinator import Status
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ class StatusCondition(EntityStateConditionBase):
 
     @override
     def entity_filter(self, entities: set[str]) -> set[str]:
-        """Leave the status of hosts, out of all entities of theirs."""
-        return entities_of(self._hass, super().entity_filter(entities), STATUS)
+        """Keep the status of hosts out of the entities of the target."""
+        return entities_with_key(self._hass, super().entity_filter(entities), STATUS)
 
 
 class LockedCondition(EntityStateConditionBase):
-    """Whoever comes to a host has to log in or unlock it first."""
+    """The session of a host is locked, or there is none."""
 
     _domain_specs: Mapping[str, DomainSpec] = {BINARY_SENSOR_DOMAIN: DomainSpec()}
     # The sensor is on while the host is open, as all locks are.
@@ -38,8 +38,8 @@ class LockedCondition(EntityStateConditionBase):
 
     @override
     def entity_filter(self, entities: set[str]) -> set[str]:
-        """Leave what shows whether hosts are locked, out of all entities of theirs."""
-        return entities_of(self._hass, super().entity_filter(entities), SESSION_LOCKED)
+        """Keep the locks of hosts out of the entities of the target."""
+        return entities_with_key(self._hass, super().entity_filter(entities), SESSION_LOCKED)
 
 
 def _status(status: Status) -> type[Condition]:
