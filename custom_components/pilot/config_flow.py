@@ -62,7 +62,7 @@ from .wake_on_lan import DEFAULT_ADDRESS, DEFAULT_PORT
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from .coordinator import PilotConfigEntry
+    from .data import PilotConfigEntry
 
 CONF_CODE = "code"
 CONF_FLEET_KEY = "fleet_key"
@@ -396,7 +396,7 @@ class PilotConfigFlow(ConfigFlow, domain=DOMAIN):
         self._lost = str(entry_data.get("reason", "host_forgot"))
         entry = self._get_reauth_entry()
         loaded = entry.state is ConfigEntryState.LOADED
-        announce = entry.runtime_data.announce if loaded else None
+        announce = entry.runtime_data.coordinator.data if loaded else None
         self.context["title_placeholders"] = {
             "name": entry.title,
             "model": (announce and model_of(announce.host)) or entry.unique_id or "-",
@@ -598,7 +598,7 @@ def _can_pair(entry: PilotConfigEntry) -> bool:
     """Say whether a host's agent knows of pairing, as far as it has been heard."""
     if entry.state is not ConfigEntryState.LOADED:
         return True
-    announce = entry.runtime_data.announce
+    announce = entry.runtime_data.coordinator.data
     return announce is None or announce.trust is not None
 
 

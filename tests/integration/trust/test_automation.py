@@ -132,7 +132,7 @@ async def test_a_broker_that_comes_back_triggers_nothing(
         hass, triggers={"trigger": "pilot.came_online", "target": {"device_id": device}}
     )
     for connected in (False, True):
-        paired.runtime_data._on_connection(connected)
+        paired.runtime_data.coordinator._on_connection(connected)
         await hass.async_block_till_done()
     assert len(calls) == 0
 
