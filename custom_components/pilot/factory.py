@@ -15,9 +15,8 @@ from homeassistant.helpers.entity import EntityDescription
 
 from .descriptions import platform_of
 from .devices import async_get_device, async_remove_stale_entities
-from .entity import PilotEntity, ReadingEntity, Setting, SettingEntity
+from .entity import ARGUMENT, PilotEntity, ReadingEntity, Setting, SettingEntity
 from .protocol.announce import Announce, Reading
-from .protocol.catalogue import SETTINGS
 
 if TYPE_CHECKING:
     from homeassistant.const import Platform
@@ -65,7 +64,7 @@ def reading_source[DescriptionT: EntityDescription](
 
     def source(announce: Announce) -> Iterable[AnnouncedEntity]:
         for reading in announce.readings.values():
-            if reading.kind not in SETTINGS and platform_of(reading) is platform:
+            if platform_of(reading) is platform:
                 yield announced(reading)
 
     return source
@@ -104,7 +103,7 @@ def setting_source[DescriptionT: EntityDescription](
             reading = announce.readings.get(command.state or "")
             if reading is None or reading.kind != command.kind or reading.kind not in descriptions:
                 continue
-            if accepts(setting := Setting(reading, command)):
+            if ARGUMENT in command.args and accepts(setting := Setting(reading, command)):
                 yield announced(setting)
 
     return source

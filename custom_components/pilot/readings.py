@@ -1,4 +1,4 @@
-"""What a host's readings are right now: values, their age, and who shows them."""
+"""The readings of a host: their values, the age of these, and their listeners."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
@@ -16,10 +16,10 @@ type NativeValue = float | bool | str | datetime
 
 
 class Listener(Protocol):
-    """Whoever shows a reading: its entity."""
+    """Shows the value of a reading: its entity."""
 
     def async_show(self, value: NativeValue | None) -> None:
-        """Show a value; None when there is none to believe in."""
+        """Show a value; None where it cannot be read, or is too old."""
 
 
 def _number(_: Reading, raw: Value) -> NativeValue | None:

@@ -62,7 +62,8 @@ async def async_setup_entry(
 class AgentUpdate(PilotEntity, UpdateEntity):
     """The agent of a host.
 
-    It is told by events how an update goes, and by announces what came of it, whoever began it.
+    Events report the progress of an update, and announces its outcome, also of one that was begun
+    on the host itself.
     """
 
     _attr_title = "Pilot agent"
