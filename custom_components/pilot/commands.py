@@ -282,7 +282,7 @@ class HostCommands:
             HomeAssistantError: It did not, and why.
         """
         if (await self.async_command(key, args)).dry_run:
-            raise errors.told("command_rehearsed", self._entry.title, key)
+            raise errors.local_error("command_rehearsed", self._entry.title, key)
 
     async def async_command(self, key: str, args: Mapping[str, Any] | None = None) -> Result:
         """Send a command, and return the result; the host may be set to dry runs.
@@ -294,17 +294,17 @@ class HostCommands:
         if self._channel is None:
             raise errors.not_paired(name, key)
         if not mqtt.is_connected(self._hass):
-            raise errors.told("no_broker", name, key)
+            raise errors.local_error("no_broker", name, key)
         try:
             result = await self._channel.async_request(key, args or {})
         except NoAnswerError as err:
             if err.hint is not None:
                 self._reauthentication.suspect("host_says_not_paired")
-                raise errors.told("command_not_paired", name, key) from None
+                raise errors.local_error("command_not_paired", name, key) from None
             translation_key = errors.BY_STATUS.get(status, "no_answer")
-            raise errors.told(translation_key, name, key) from None
+            raise errors.local_error(translation_key, name, key) from None
         except HomeAssistantError as err:
-            raise errors.told("no_broker", name, key) from err
+            raise errors.local_error("no_broker", name, key) from err
         if result.status != "done":
             raise errors.command_error(name, key, result)
         return result
