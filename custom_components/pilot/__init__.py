@@ -6,19 +6,28 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.helpers import config_validation as cv, device_registry as dr
 
 from .backfill import async_setup_backlog
+from .backfill.receiver import BacklogReceiver
 from .backfill.runtime import BACKLOG
 from .bundled_release import async_setup_shipped
 from .cards import async_setup_cards
 from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, DOMAIN, PLATFORMS
-from .coordinator import PilotConfigEntry, PilotCoordinator
+from .coordinator import PilotCoordinator
+from .data import PilotConfigEntry, PilotRuntimeData
 from .devices import device_is_announced
 from .discovery import async_clear_retained
-from .exposure import async_migrate, async_review
+from .exposure import async_categorize, exposed_entities
 from .ignored_hosts import async_get_removed_hosts
-from .issues import async_forget_exposed, async_forget_issues
 from .pair import async_part
+from .repairs import (
+    async_forget_exposed,
+    async_forget_issues,
+    async_report_exposed,
+    async_review_exposed,
+)
 from .rooms import async_setup_placements
+from .sensor import numeric_units
 from .services import async_setup_services
+from .trust import async_get_trust
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -28,7 +37,7 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Set up what there is whatever hosts there are: actions, where things stand, cards."""
+    """Set up what does not depend on hosts: actions, the release, placements, backlogs, cards."""
     async_setup_services(hass)
     await async_setup_shipped(hass)
     await async_setup_placements(hass)
@@ -38,33 +47,37 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 
 
 async def async_migrate_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
-    """Bring an entry of an earlier version up to date; one of a later version cannot be used."""
+    """Migrate an entry of an earlier version; one of a later version cannot be loaded."""
     if entry.version > 1:
         return False
     if entry.minor_version < 2:
-        async_migrate(hass, entry)
+        async_categorize(hass, entry.entry_id)
+        if exposed := exposed_entities(hass, entry.entry_id):
+            async_report_exposed(hass, entry, exposed)
         hass.config_entries.async_update_entry(entry, minor_version=2)
     return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
     """Set up a host."""
-    async_review(hass, entry)
-    coordinator = entry.runtime_data = PilotCoordinator(hass, entry)
-    await coordinator.async_start()
-    # Whoever sets a host up wants it, whatever was decided before.
+    async_review_exposed(hass, entry)
+    coordinator = PilotCoordinator(hass, entry, await async_get_trust(hass))
+    entry.runtime_data = PilotRuntimeData(coordinator)
+    await coordinator.async_config_entry_first_refresh()
+    await BacklogReceiver(coordinator, numeric_units).async_start()
+    # A host that is set up is wanted, even if its config entry was removed before.
     (await async_get_removed_hosts(hass)).async_discard(coordinator.host_id)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
-    """Stop following a host."""
+    """Unload a host."""
     return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> None:
-    """Remember that the user does not want this host, and clean up if asked to."""
+    """Do not discover the host again, and clear its retained messages if the user wants that."""
     assert entry.unique_id is not None
     async_forget_issues(hass, entry.unique_id)
     async_forget_exposed(hass, entry)
@@ -79,8 +92,8 @@ async def async_remove_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> No
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: PilotConfigEntry, device: dr.AnyDeviceEntry
 ) -> bool:
-    """Let the user remove devices that the host does not have any more."""
+    """Allow the removal of devices that the host does not announce."""
     if entry.state is not ConfigEntryState.LOADED:
         return True
-    announce = entry.runtime_data.announce
+    announce = entry.runtime_data.coordinator.data
     return announce is not None and not device_is_announced(announce, device)

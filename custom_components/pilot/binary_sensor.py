@@ -1,4 +1,4 @@
-"""Binary sensors of Pilot: what is either so or not, and whether the host is there."""
+"""Binary sensors of Pilot: the readings that are true or false, and whether the host is online."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, override
@@ -10,15 +10,16 @@ from homeassistant.components.binary_sensor import (
 from homeassistant.components.binary_sensor.const import BinarySensorDeviceClass
 from homeassistant.const import EntityCategory, Platform
 
-from .coordinator import PilotConfigEntry, PilotCoordinator, Status
+from .coordinator import Status
 from .devices import async_get_device
-from .entity import PilotEntity, ReadingEntity, StatusEntity, async_add_announced
+from .entity import PilotEntity, ReadingEntity, StatusEntity
+from .factory import async_add_announced_entities, reading_source
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
-    from homeassistant.helpers import device_registry as dr
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+    from .data import PilotConfigEntry
     from .protocol.announce import Reading
     from .readings import NativeValue
 
@@ -109,28 +110,33 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the binary sensors of a host."""
+    coordinator = entry.runtime_data.coordinator
     device = async_get_device(hass, entry)
     async_add_entities(
         [
-            ConnectivitySensor(entry.runtime_data, CONNECTIVITY, CONNECTIVITY.key, device),
-            PairedSensor(entry.runtime_data, PAIRED, PAIRED.key, device),
+            ConnectivitySensor(coordinator, CONNECTIVITY, CONNECTIVITY.key, device),
+            PairedSensor(coordinator, PAIRED, PAIRED.key, device),
         ]
     )
-    async_add_announced(entry, Platform.BINARY_SENSOR, async_add_entities, _make)
+    async_add_announced_entities(
+        entry,
+        Platform.BINARY_SENSOR,
+        async_add_entities,
+        reading_source(coordinator, Platform.BINARY_SENSOR, describe, ReadingBinarySensor),
+        permanent=[CONNECTIVITY.key, PAIRED.key],
+    )
 
 
-def _make(
-    coordinator: PilotCoordinator, reading: Reading, device: dr.DeviceEntry
-) -> ReadingBinarySensor:
-    description = DESCRIPTIONS.get(reading.kind) or BinarySensorEntityDescription(key=reading.kind)
-    return ReadingBinarySensor(coordinator, description, reading, device)
+def describe(reading: Reading) -> BinarySensorEntityDescription:
+    """Return the description of the kind of a reading, or one without any class."""
+    return DESCRIPTIONS.get(reading.kind) or BinarySensorEntityDescription(key=reading.kind)
 
 
 class ReadingBinarySensor(ReadingEntity, BinarySensorEntity):
-    """A reading that is either so or not."""
+    """A reading that is either true or false."""
 
     @override
-    def _take(self, value: NativeValue | None) -> None:
+    def _set_value(self, value: NativeValue | None) -> None:
         description = self.entity_description
         on = description.on if isinstance(description, PilotBinarySensorDescription) else True
         self._attr_available = value is not None
@@ -138,21 +144,21 @@ class ReadingBinarySensor(ReadingEntity, BinarySensorEntity):
 
 
 class ConnectivitySensor(StatusEntity, BinarySensorEntity):
-    """Whether the host is there; where it is not, the attributes say why."""
+    """Whether the host is online; where it is not, the attributes say why."""
 
     @override
-    def _take(self) -> None:
-        super()._take()
+    def _update_attrs(self) -> None:
+        super()._update_attrs()
         status = self.coordinator.status
         self._attr_is_on = status is Status.ONLINE
         self._attr_extra_state_attributes[ATTR_STATUS] = status.value
 
 
 class PairedSensor(PilotEntity, BinarySensorEntity):
-    """Whether the host can be commanded; the entry is set up anew when that changes."""
+    """Whether the host can be commanded; the config entry is reloaded when that changes."""
 
     @property
     @override
     def is_on(self) -> bool:
         """Return whether Home Assistant and the host share a key."""
-        return self.coordinator.control.paired
+        return self.coordinator.auth.paired

@@ -1,7 +1,7 @@
 """The agent's release that came with the integration, and how hosts get it.
 
 `deploy/release.py` puts it into the folder `agent`: a wheel, and what its maker signed about it.
-Hosts check the signature; Home Assistant only hands both on, to whoever asks, since there is
+Hosts check the signature; Home Assistant hands out both without authentication, since there is
 nothing secret in them.
 """
 

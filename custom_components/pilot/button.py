@@ -1,4 +1,4 @@
-"""Buttons of Pilot: what a host can be asked to do."""
+"""Buttons of Pilot: the commands of hosts that take no value."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, override
@@ -7,14 +7,15 @@ from homeassistant.components.button import ButtonEntity, ButtonEntityDescriptio
 from homeassistant.components.button.const import ButtonDeviceClass
 from homeassistant.const import EntityCategory, Platform
 
-from .offered import OfferedEntity, async_add_offered, entity_key
+from .entity import OnlineEntity, entity_key
+from .factory import AnnouncedEntity, async_add_announced_entities
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-    from .coordinator import PilotConfigEntry
-    from .protocol.announce import Announce
+    from .data import PilotConfigEntry
+    from .protocol.announce import Announce, Command
 
 # Every press is a request of its own; hosts answer several at once.
 PARALLEL_UPDATES = 0
@@ -58,36 +59,37 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the buttons of a host."""
+    coordinator = entry.runtime_data.coordinator
 
-    def offered(announce: Announce) -> dict[str, ButtonEntityDescription]:
-        if not entry.runtime_data.control.paired:
-            return {}
-        return {
-            key: replace(DESCRIPTIONS[command.kind], key=key)
+    def announced(command: Command, description: ButtonEntityDescription) -> AnnouncedEntity:
+        key = entity_key(description)
+        return AnnouncedEntity(
+            key,
+            description,
+            lambda device: CommandButton(coordinator, description, key, device),
+            command.device,
+        )
+
+    def source(announce: Announce) -> list[AnnouncedEntity]:
+        if not coordinator.auth.paired:
+            return []
+        return [
+            announced(command, replace(DESCRIPTIONS[command.kind], key=key))
             for key, command in announce.commands.items()
             if command.kind in DESCRIPTIONS and command.device in {None, *announce.devices}
-        }
+        ]
 
-    async_add_offered(
-        entry,
-        Platform.BUTTON,
-        async_add_entities,
-        offered,
-        lambda coordinator, description, device: CommandButton(
-            coordinator, description, entity_key(description), device
-        ),
-        device_of=lambda announce, description: announce.commands[description.key].device,
-    )
+    async_add_announced_entities(entry, Platform.BUTTON, async_add_entities, source)
 
 
-class CommandButton(OfferedEntity, ButtonEntity):
-    """A button that has the host do something.
+class CommandButton(OnlineEntity, ButtonEntity):
+    """A command of the host.
 
-    It is there too when the host lacks a permission: pressing it says so, and has the host
-    look again.
+    It exists too when the host lacks a permission: pressing it says so, and has the host check
+    the permission again.
     """
 
     @override
     async def async_press(self) -> None:
-        """Have the host do it."""
-        await self.coordinator.control.async_do(self.entity_description.key)
+        """Have the host carry out the command."""
+        await self.coordinator.commands.async_do(self.entity_description.key)

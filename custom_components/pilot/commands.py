@@ -1,4 +1,4 @@
-"""Ask a host for something, until it has answered.
+"""Commands of hosts: requests that are repeated until the host has answered.
 
 Requests and results travel at QoS 0 and are repeated here: the host answers a repeat with the
 result that it gave already, and never acts twice. Only a result that the host signed, for
@@ -6,14 +6,18 @@ the very request, ends the wait.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 import secrets
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.components import mqtt
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
+from . import errors, repairs
+from .const import CONF_PREFIX
 from .messages import payload_bytes
 from .protocol.envelope import open_envelope, seal, verified
 from .protocol.errors import ProtocolError
@@ -23,33 +27,38 @@ from .protocol.validation import MAX_RESULT
 from .subscriptions import async_subscribe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from homeassistant.components.mqtt import ReceiveMessage
-    from homeassistant.config_entries import ConfigEntry
 
+    from .auth import HostAuth, Reauthentication, RefuseMessage
     from .protocol.signing import Keys
     from .trust import TrustStore
 
 REPEATS: Final = (0.3, 1.0, 2.0, 4.0)
-"""When a request is said again, in seconds after it was said first."""
+"""When a request is published again, in seconds after the first time."""
 GIVE_UP: Final = 10.0
+"""How long a host may take to answer, in seconds."""
+VERIFY: Final = "trust.verify"
+"""The command that every paired host answers, signed, with the counts of what it has refused."""
+VERIFY_PATIENCE: Final = 2.0
+CLOCK_TOLERANCE: Final = 30.0
+"""How far the clocks may differ before a host refuses commands, in seconds."""
+
 _TRIES: Final = 3
 _NO_SESSION: Final = "unknown0"
-"""For a host that has not been heard yet: it refuses that, and says which one it has."""
+"""For a host that has not been heard yet: it refuses that, and answers with the right one."""
 
 _LOST_KEYS: Final = ("not_paired", "bad_signature")
 
 
 class NoAnswerError(Exception):
-    """The host did not answer, or not in a way that can be believed.
+    """No answer that the host signed came in time.
 
     Attributes:
-        hint: What somebody answered in the host's name, unsigned: `not_paired`, say.
+        hint: The reason of an unsigned answer, if one came: `not_paired`, say.
     """
 
     def __init__(self, hint: str | None = None) -> None:
-        """Keep what was heard."""
+        """Keep the hint."""
         super().__init__(hint)
         self.hint = hint
 
@@ -66,7 +75,7 @@ class CommandChannel:
     """Requests to one host, and its results.
 
     Attributes:
-        session: The host's session, which every request is for.
+        session: The session of the host, which every request is for.
     """
 
     def __init__(
@@ -79,27 +88,38 @@ class CommandChannel:
         session: str,
         *,
         refused: Callable[[ProtocolError], None] = lambda _: None,
-        believed: Callable[[Result], None] = lambda _: None,
+        accepted: Callable[[Result], None] = lambda _: None,
     ) -> None:
-        """Prepare to ask; `refused` and `believed` are told of what is answered."""
+        """Prepare to send requests.
+
+        Args:
+            hass: Home Assistant.
+            trust: Has the id of this Home Assistant, and numbers its requests.
+            keys: The keys that are shared with the host.
+            prefix: The prefix of the topics.
+            host_id: The host.
+            session: The session of the host; empty where it is not known.
+            refused: Is called with the reason for each answer that is not accepted.
+            accepted: Is called with each answer that is.
+        """
         self.session = session or _NO_SESSION
         self._hass = hass
         self._trust = trust
         self._keys = keys
         self._topics = Topics(prefix, host_id)
         self._refused = refused
-        self._believed = believed
+        self._accepted = accepted
         self._pending: dict[str, _Pending] = {}
 
     async def async_start(self, entry: ConfigEntry | None = None) -> CALLBACK_TYPE:
-        """Begin to listen for results; return what ends it, as does unloading the entry."""
+        """Subscribe to results; return what unsubscribes, as does unloading the entry."""
         topic = self._topics.result("+")
         return await async_subscribe(self._hass, topic, self._on_result, entry=entry)
 
     async def async_request(
         self, key: str, args: Mapping[str, Any], limit: float | None = None
     ) -> Result:
-        """Have a host do something, and return what became of it.
+        """Send a command, and return the result.
 
         Args:
             key: The command.
@@ -125,7 +145,6 @@ class CommandChannel:
         return result
 
     async def _ask(self, key: str, args: Mapping[str, Any], limit: float) -> Result:
-        """Say one request until its result is there."""
         request_id = secrets.token_hex(8)
         topic = self._topics.command(key)
         request = Request(
@@ -177,16 +196,15 @@ class CommandChannel:
         if result.controller != self._trust.controller:
             return  # For another Home Assistant with the same fleet key.
         pending = self._pending.get(result.id)
-        # A result that nobody waits for is a repeat, or somebody plays an old one again.
+        # A result that no request waits for is a repeat, or an old one that is replayed.
         if pending is not None and not pending.future.done():
-            self._believed(result)
+            self._accepted(result)
             pending.future.set_result(result)
 
     def _take_hint(self, payload: bytes) -> None:
-        """Remember that a host seems to have lost its keys.
+        """Keep an unsigned answer of a host that seems to have lost its keys.
 
-        It cannot sign that, so anyone may have written it: it counts only if nothing else is
-        heard.
+        Any client of the broker may have written it: it counts only if no signed one comes.
         """
         try:
             result = parse_result(open_envelope(payload, MAX_RESULT).body)
@@ -194,3 +212,139 @@ class CommandChannel:
             return
         if result.reason in _LOST_KEYS and (pending := self._pending.get(result.id)) is not None:
             pending.hint = result.reason
+
+
+class HostCommands:
+    """The commands of one host, for entities and actions.
+
+    Attributes:
+        clock_difference: By how many seconds the clock of the host is ahead, while that has it
+            refuse commands; None otherwise.
+    """
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: ConfigEntry,
+        store: TrustStore,
+        auth: HostAuth,
+        reauthentication: Reauthentication,
+        *,
+        status: Callable[[], str],
+        refuse: RefuseMessage,
+    ) -> None:
+        """Prepare to send commands to the host of a config entry.
+
+        Args:
+            hass: Home Assistant.
+            entry: The config entry of the host.
+            store: Has the id of this Home Assistant, and numbers its requests.
+            auth: Has the keys that are shared with the host.
+            reauthentication: Is told when the host seems to have lost its keys, or answers.
+            status: Returns the status of the host, which explains why it does not answer.
+            refuse: Counts answers that are not accepted.
+        """
+        assert entry.unique_id is not None
+        self._hass = hass
+        self._entry = entry
+        self._host_id = entry.unique_id
+        self._reauthentication = reauthentication
+        self._status = status
+        self._channel: CommandChannel | None = None
+        if auth.keys is not None:
+            self._channel = CommandChannel(
+                hass,
+                store,
+                auth.keys,
+                entry.data[CONF_PREFIX],
+                entry.unique_id,
+                auth.session,
+                refused=lambda err: refuse("result", err),
+                accepted=self._on_result,
+            )
+        self.clock_difference: float | None = None
+
+    async def async_start(self) -> None:
+        """Subscribe to results; unloading the config entry unsubscribes."""
+        if self._channel is not None:
+            await self._channel.async_start(self._entry)
+
+    @callback
+    def async_set_session(self, session: str) -> None:
+        """Send commands for this session from now on."""
+        if self._channel is not None:
+            self._channel.session = session
+
+    async def async_do(self, key: str, args: Mapping[str, Any] | None = None) -> None:
+        """Have the host carry out a command; a dry run is an error.
+
+        Raises:
+            HomeAssistantError: It did not, and why.
+        """
+        if (await self.async_command(key, args)).dry_run:
+            raise errors.local_error("command_rehearsed", self._entry.title, key)
+
+    async def async_command(self, key: str, args: Mapping[str, Any] | None = None) -> Result:
+        """Send a command, and return the result; the host may be set to dry runs.
+
+        Raises:
+            HomeAssistantError: The host did not carry it out, and why.
+        """
+        name, status = self._entry.title, self._status()
+        if self._channel is None:
+            raise errors.not_paired(name, key)
+        if not mqtt.is_connected(self._hass):
+            raise errors.local_error("no_broker", name, key)
+        try:
+            result = await self._channel.async_request(key, args or {})
+        except NoAnswerError as err:
+            if err.hint is not None:
+                self._reauthentication.suspect("host_says_not_paired")
+                raise errors.local_error("command_not_paired", name, key) from None
+            translation_key = errors.BY_STATUS.get(status, "no_answer")
+            raise errors.local_error(translation_key, name, key) from None
+        except HomeAssistantError as err:
+            raise errors.local_error("no_broker", name, key) from err
+        if result.status != "done":
+            raise errors.command_error(name, key, result)
+        return result
+
+    async def async_verify(self, patience: float) -> bool:
+        """Return whether the host gives a signed answer within so many seconds.
+
+        Raises:
+            HomeAssistantError: Nothing can be published.
+        """
+        assert self._channel is not None
+        try:
+            await self._channel.async_request(VERIFY, {}, patience)
+        except NoAnswerError:
+            return False
+        return True
+
+    async def async_refusals(self) -> Mapping[str, int] | None:
+        """Return how much the host has refused since its start; None where it does not answer."""
+        if self._channel is None:
+            return None
+        try:
+            result = await self._channel.async_request(VERIFY, {}, VERIFY_PATIENCE)
+        except HomeAssistantError, NoAnswerError:
+            return None
+        return result.refused
+
+    @callback
+    def async_check_clock(self, host_time: float) -> None:
+        """Withdraw the repair about the clocks once a time of the host shows that they agree."""
+        if self.clock_difference is not None and abs(host_time - time()) < CLOCK_TOLERANCE:
+            self.clock_difference = None
+            repairs.async_forget_clock(self._hass, self._host_id)
+
+    @callback
+    def _on_result(self, result: Result) -> None:
+        self._reauthentication.clear()
+        difference = result.time - time()
+        if result.reason == "too_old" and abs(difference) > CLOCK_TOLERANCE / 2:
+            self.clock_difference = difference
+            repairs.async_report_clock(self._hass, self._entry, difference)
+        else:
+            self.async_check_clock(result.time)

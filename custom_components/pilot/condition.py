@@ -8,7 +8,7 @@ from homeassistant.const import STATE_OFF
 from homeassistant.helpers.automation import DomainSpec
 from homeassistant.helpers.condition import Condition, EntityStateConditionBase
 
-from .automation import SESSION_LOCKED, STATUS, entities_of
+from .automation import SESSION_LOCKED, STATUS, entities_with_key
 from .coordinator import Status
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class StatusCondition(EntityStateConditionBase):
 
     @override
     def entity_filter(self, entities: set[str]) -> set[str]:
-        """Leave the status of hosts, out of all entities of theirs."""
-        return entities_of(self._hass, super().entity_filter(entities), STATUS)
+        """Keep the status of hosts out of the entities of the target."""
+        return entities_with_key(self._hass, super().entity_filter(entities), STATUS)
 
 
 class LockedCondition(EntityStateConditionBase):
@@ -39,8 +39,8 @@ class LockedCondition(EntityStateConditionBase):
 
     @override
     def entity_filter(self, entities: set[str]) -> set[str]:
-        """Leave what shows whether hosts are locked, out of all entities of theirs."""
-        return entities_of(self._hass, super().entity_filter(entities), SESSION_LOCKED)
+        """Keep the locks of hosts out of the entities of the target."""
+        return entities_with_key(self._hass, super().entity_filter(entities), SESSION_LOCKED)
 
 
 def _status(status: Status) -> type[Condition]:

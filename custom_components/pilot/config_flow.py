@@ -41,7 +41,7 @@ from .trust import TrustStore, async_get_trust
 if TYPE_CHECKING:
     from homeassistant.helpers.service_info.mqtt import MqttServiceInfo
 
-    from .coordinator import PilotConfigEntry
+    from .data import PilotConfigEntry
 
 SECTION_ADVANCED: Final = "advanced"
 

@@ -30,10 +30,10 @@ CONF_WAKE_ADDRESS: Final = "wake_address"
 CONF_WAKE_PORT: Final = "wake_port"
 
 STALE_AFTER: Final = 3
-"""Intervals without a word after which a collector's readings are not believed any more."""
+"""Intervals without a message after which the readings of a collector are too old."""
 
 MISSED_AFTER: Final = 1.5
-"""Intervals after which something must have been missed of a host that is heard again."""
+"""Intervals after which a host that is heard again must have sent a newer value."""
 
 DOCUMENTATION_URL: Final = "https://github.com/pilot-home/pilot#when-something-is-wrong"
 

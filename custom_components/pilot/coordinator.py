@@ -1,34 +1,36 @@
-"""The coordinator of one host: what its topics say, and who has to know.
+"""The coordinator of one host: it subscribes to its topics and keeps what they say.
 
-Everything is pushed. The coordinator listens to the host's announce and availability and,
-once it knows what the host reports, to what its collectors read. It keeps one value per
-reading and wakes only the entities whose value changed: on a usual update most of them
-sleep on, which is what makes a hundred hosts affordable.
+Hosts push. The coordinator subscribes to the announce and the availability of its host and, once
+the announce says what the host reports, to the state that its collectors read. It keeps one value
+for each reading. Its listeners are called on a new announce or status; those of readings, which
+are kept by key, only when their value changes. On a usual update most entities are not called at
+all, which is what makes a hundred hosts affordable.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, override
 
 from homeassistant.components import mqtt
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady, HomeAssistantError
 from homeassistant.helpers.event import async_call_later
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import json_loads
 
-from . import issues
-from .backfill.receiver import BacklogReceiver
+from . import repairs
+from .auth import HostAuth, Reauthentication
+from .commands import HostCommands
 from .const import CONF_PREFIX, DOMAIN, LOGGER
-from .control import Control
-from .devices import async_follow_host, async_forget_unannounced
+from .devices import async_remove_stale_devices, async_update_devices
 from .messages import payload_bytes
 from .protocol.announce import Announce, Reading
 from .protocol.errors import ProtocolError
-from .protocol.messages import Availability, parse_state
+from .protocol.messages import Availability, HostEvent, parse_state
 from .protocol.topics import Topics
 from .readings import Changes, Collector, Listener, NativeValue, Readings
 from .subscriptions import async_subscribe
@@ -38,12 +40,13 @@ if TYPE_CHECKING:
 
     from homeassistant.components.mqtt import ReceiveMessage
 
-type PilotConfigEntry = ConfigEntry[PilotCoordinator]
-type ReadingsListener = Callable[[Announce], None]
+    from .trust import TrustStore
+
+type EventListener = Callable[[HostEvent], None]
 
 
 class Status(StrEnum):
-    """Whether a host is there; where it is not, why."""
+    """Whether a host is online; where it is not, why."""
 
     ONLINE = "online"
     ASLEEP = "asleep"
@@ -52,54 +55,73 @@ class Status(StrEnum):
     NO_BROKER = "no_broker"
     """Home Assistant cannot reach its broker: nothing is known of the host."""
     UNKNOWN = "unknown"
-    """The host has not been heard of since Home Assistant started."""
+    """No availability of the host came since Home Assistant started."""
 
 
-class PilotCoordinator:
-    """Follow one host."""
+class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
+    """Follow one host; the data is its last announce, None before the first.
 
-    def __init__(self, hass: HomeAssistant, entry: PilotConfigEntry) -> None:
-        """Prepare to follow the host of a config entry."""
+    Attributes:
+        host_id: The id of the host, which is the unique id of its config entry.
+        topics: Its topics.
+        announced_at: When the last announce came.
+        received: How many messages came, by topic.
+        refused: How many messages were refused, by topic and error.
+        readings: The values of its readings.
+        auth: Decides which of its messages are accepted.
+        commands: Sends commands to it.
+        status: Whether it is online; where it is not, why.
+        since: When the status began.
+    """
+
+    config_entry: ConfigEntry
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, store: TrustStore) -> None:
+        """Prepare to follow the host of a config entry; `store` has the keys shared with it."""
+        super().__init__(hass, LOGGER, config_entry=entry, name=entry.title)
         assert entry.unique_id is not None
-        self.hass = hass
-        self.entry = entry
         self.host_id = entry.unique_id
-        self.prefix: str = entry.data[CONF_PREFIX]
-        self.topics = Topics(self.prefix, self.host_id)
-        self.announce: Announce | None = None
+        self.topics = Topics(entry.data[CONF_PREFIX], self.host_id)
         self.announced_at: datetime | None = None
         self.received: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.readings = Readings()
-        self.control = Control(self)
-        self.backlog = BacklogReceiver(self)
+        self._reauthentication = Reauthentication(hass, entry, self._verify)
+        self.auth = HostAuth(hass, entry, store, self._reauthentication, self.async_refuse)
+        self.commands = HostCommands(
+            hass,
+            entry,
+            store,
+            self.auth,
+            self._reauthentication,
+            status=lambda: self.status,
+            refuse=self.async_refuse,
+        )
         self.status = Status.UNKNOWN
         self.since = dt_util.utcnow()
 
         self._availability: Availability | None = None
-        # What the host was when it was last heard of, through outages of the broker and
+        # The status of the host when it was last heard, through outages of the broker and
         # restarts of Home Assistant: `since` must not begin anew after them.
         self._host_status: Status | None = None
         self._host_since = self.since
         self._connected = False
         self._silent = False
 
-        self._announce_listeners: list[ReadingsListener] = []
-        self._readings_listeners: list[ReadingsListener] = []
-        self._status_listeners: list[CALLBACK_TYPE] = []
+        self._event_listeners: dict[str, list[EventListener]] = {}
         self._cancel_check: CALLBACK_TYPE | None = None
         self._check_at = 0.0
 
-    async def async_start(self) -> None:
-        """Begin to listen; everything ends when the config entry is unloaded."""
+    @override
+    async def _async_setup(self) -> None:
         # It need not be connected: where the broker is away, the status says so.
         await mqtt.async_wait_for_mqtt_client(self.hass)
-        entry = self.entry
-        entry.async_on_unload(self._stop)
+        entry = self.config_entry
+        self._reauthentication.async_start(has_keys=self.auth.paired)
         try:
-            await self.control.async_start()
-            await self.backlog.async_start()
+            await self.commands.async_start()
             for topic, handler in (
+                (self.topics.event("+"), self._on_event),
                 (self.topics.availability, self._on_availability),
                 (self.topics.announce, self._on_announce),
             ):
@@ -114,57 +136,55 @@ class PilotCoordinator:
         self._connected = mqtt.is_connected(self.hass)
         self._update_status()
 
-    # --- What entities ask for ---------------------------------------------------------------
+    async def _verify(self, patience: float) -> bool:
+        return await self.commands.async_verify(patience)
+
+    @override
+    async def _async_update_data(self) -> Announce | None:
+        return self.data  # Hosts push: there is nothing to poll.
+
+    @override
+    async def async_shutdown(self) -> None:
+        """Stop the timer; the config entry ends the subscriptions."""
+        await super().async_shutdown()
+        self._cancel_timer()
+
+    # --- For entities ------------------------------------------------------------------------
 
     @callback
     def async_restore(self, status: Status, since: datetime) -> None:
-        """Take up what was known of the host before Home Assistant restarted."""
+        """Continue with the status of the host from before a restart of Home Assistant."""
         if self._host_status is None:
             self._host_status, self._host_since = status, since
         elif self._host_status is status and since < self._host_since:
             self._host_since = since
             if self.status is status:
                 self.since = since
-                self._tell_status()
+                self.async_update_listeners()
 
     @property
     def host_status(self) -> tuple[Status, datetime] | None:
-        """What the host was when it was last heard of, and since when."""
+        """The status of the host when it was last heard, and since when."""
         return None if self._host_status is None else (self._host_status, self._host_since)
 
     @callback
-    def async_listen_status(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
-        """Call this whenever the status changes."""
-        self._status_listeners.append(listener)
-        return lambda: self._status_listeners.remove(listener)
-
-    @callback
-    def async_listen_announce(self, listener: ReadingsListener) -> CALLBACK_TYPE:
-        """Call this now and with every announce."""
-        self._announce_listeners.append(listener)
-        if self.announce is not None:
-            listener(self.announce)
-        return lambda: self._announce_listeners.remove(listener)
-
-    @callback
-    def async_listen_readings(self, listener: ReadingsListener) -> CALLBACK_TYPE:
-        """Call this now and whenever other readings are announced."""
-        self._readings_listeners.append(listener)
-        if self.announce is not None:
-            listener(self.announce)
-        return lambda: self._readings_listeners.remove(listener)
-
-    @callback
-    def async_listen(self, reading: Reading, listener: Listener) -> CALLBACK_TYPE:
-        """Show this reading there from now on."""
+    def async_add_reading_listener(self, reading: Reading, listener: Listener) -> CALLBACK_TYPE:
+        """Call this whenever the value of a reading changes, instead of any listener before."""
         self.readings.listen(reading, listener)
         return lambda: self.readings.stop(reading, listener)
 
+    @callback
+    def async_add_event_listener(self, key: str, listener: EventListener) -> CALLBACK_TYPE:
+        """Call this whenever an event with this key comes."""
+        listeners = self._event_listeners.setdefault(key, [])
+        listeners.append(listener)
+        return lambda: listeners.remove(listener)
+
     def value(self, key: str) -> NativeValue | None:
-        """Return the value to show, None when there is none to believe in."""
+        """Return the value of a reading; None where it is too old, or the host not online."""
         return self.readings.value(key) if self.status is Status.ONLINE else None
 
-    # --- What comes from the broker ----------------------------------------------------------
+    # --- From the broker ---------------------------------------------------------------------
 
     @callback
     def _on_connection(self, connected: bool) -> None:
@@ -176,55 +196,70 @@ class PilotCoordinator:
         self.received["availability"] += 1
         payload = payload_bytes(message.payload)
         try:
-            self._availability, news = self.control.read_said(message.topic, payload)
+            self._availability, is_new = self.auth.read_availability(message.topic, payload)
         except ProtocolError as err:
             self.async_refuse("availability", err)
             return
-        if news and not message.retain:
-            self._hear_life()
+        if is_new and not message.retain:
+            self._restart_silence()
         self._update_status()
 
     @callback
     def _on_announce(self, message: ReceiveMessage) -> None:
         self.received["announce"] += 1
+        hass, entry = self.hass, self.config_entry
         try:
-            announce = self.control.read_announce(payload_bytes(message.payload))
+            announce = self.auth.read_announce(payload_bytes(message.payload))
         except ProtocolError as err:
             self.async_refuse("announce", err)
-            issues.async_report_version(self.hass, self.entry, err)
+            repairs.async_report_version(hass, entry, err)
             return
         if announce is None:
-            issues.async_report_removed(self.hass, self.entry)
+            repairs.async_report_removed(hass, entry)
             return
         self.announced_at = dt_util.utcnow()
-        previous, self.announce = self.announce, announce
-        issues.async_follow_announce(self.hass, self.entry, announce)
-        issues.async_follow_update(self.hass, self.entry, announce)
-        async_follow_host(self.hass, self.entry, announce, previous)
+        self.commands.async_set_session(announce.session)
+        repairs.async_follow_announce(hass, entry, announce)
+        repairs.async_follow_update(hass, entry, announce)
+        if self.auth.paired:
+            repairs.async_follow_permissions(hass, entry, announce)
+        previous = self.data
+        async_update_devices(hass, entry, announce, previous)
         if previous is None:
-            self.entry.async_create_task(self.hass, self._subscribe_state())
+            entry.async_create_task(hass, self._subscribe_state())
         if (
             previous is None
             or announce.readings != previous.readings
             or announce.collectors != previous.collectors
-            or announce.devices != previous.devices
         ):
             self.readings.arrange(announce, monotonic())
-            async_forget_unannounced(self.hass, self.entry, announce)
-            for listener in list(self._readings_listeners):
-                listener(announce)
-        for listener in list(self._announce_listeners):
-            listener(announce)
+        if previous is None or announce.devices != previous.devices:
+            async_remove_stale_devices(hass, entry, announce)
+        self.async_set_updated_data(announce)
         if not message.retain:
-            self._hear_life()
+            self._restart_silence()
         self._update_status()
-        self._check_later(monotonic())
+        self._schedule_check(monotonic())
+
+    @callback
+    def _on_event(self, message: ReceiveMessage) -> None:
+        self.received["event"] += 1
+        try:
+            if message.retain:
+                raise ProtocolError("retained", "events are never kept by the broker")  # noqa: TRY301
+            event = self.auth.read_event(message.topic, payload_bytes(message.payload))
+        except ProtocolError as err:
+            self.async_refuse("event", err)
+            return
+        key = message.topic.rpartition("/")[2]
+        for listener in list(self._event_listeners.get(key, ())):
+            listener(event)
 
     @callback
     def _on_state(self, message: ReceiveMessage) -> None:
         self.received["state"] += 1
         try:
-            states = parse_state(payload_bytes(message.payload), self.control.open_part, json_loads)
+            states = parse_state(payload_bytes(message.payload), self.auth.open_part, json_loads)
         except ProtocolError as err:
             self.async_refuse("state", err)
             return
@@ -237,7 +272,7 @@ class PilotCoordinator:
             try:
                 heard.append((collector, collector.changes(state.values)))
             except ProtocolError as err:
-                # The others are as good as ever.
+                # The other collectors of the message are valid.
                 self.async_refuse("state", err)
                 continue
             age = max(0.0, time() - state.ts) if message.retain else 0.0
@@ -245,18 +280,16 @@ class PilotCoordinator:
                 read_at = state.ts
         if not heard:
             return
-        if read_at is not None and not message.retain and self.control.clock_difference is not None:
-            self.control.hear_clock(read_at)
+        if read_at is not None and not message.retain:
+            self.commands.async_check_clock(read_at)
         if self._silent:
             self._silent = False
             self._update_status()
         for collector, changes in heard:
             self._show(collector, changes, now)
 
-    # --- Inside ------------------------------------------------------------------------------
-
     def _show(self, collector: Collector, changes: Changes, now: float) -> None:
-        """Wake the entities whose value changed, or all of them when they were too old."""
+        """Call the listeners whose value changed, or all of them when they were too old."""
         show = self.status is Status.ONLINE
         for cell, raw, value in changes:
             cell.take(raw, value)
@@ -268,21 +301,15 @@ class PilotCoordinator:
                 for cell, listener in collector.shown():
                     listener.async_show(cell.value)
         if collector.fresh and (self._cancel_check is None or collector.stale_at < self._check_at):
-            self._check_later(now)
-
-    @callback
-    def _stop(self) -> None:
-        if self._cancel_check is not None:
-            self._cancel_check()
-            self._cancel_check = None
+            self._schedule_check(now)
 
     async def _subscribe_state(self) -> None:
-        """Ask for what the collectors read: before the announce it would mean nothing."""
+        # Before the announce the state would mean nothing.
         topic = self.topics.state
-        await async_subscribe(self.hass, topic, self._on_state, entry=self.entry)
+        await async_subscribe(self.hass, topic, self._on_state, entry=self.config_entry)
 
     def _update_status(self) -> None:
-        """Draw the conclusion from all that is known, and tell whoever shows it."""
+        """Derive the status, and call the listeners if it changed."""
         host: Status | None = None
         if self._availability is not None:
             host = Status(self._availability)
@@ -295,33 +322,32 @@ class PilotCoordinator:
             return
         was, self.status = self.status, status
         self.since = self._host_since if status is self._host_status else dt_util.utcnow()
-        LOGGER.info("%s is %s", self.entry.title, status.replace("_", " "))
+        LOGGER.info("%s is %s", self.config_entry.title, status.replace("_", " "))
         if status is Status.ONLINE:
             self.readings.doubt(monotonic())
-        self._tell_status()
+        self.async_update_listeners()
         if Status.ONLINE in (was, status):
             for cell, listener in self.readings.shown():
                 listener.async_show(cell.value if status is Status.ONLINE else None)
 
-    def _tell_status(self) -> None:
-        for listener in list(self._status_listeners):
-            listener()
-
     # --- Silence -----------------------------------------------------------------------------
     #
     # One timer per host, set for the first moment at which something could have become too
-    # old. Messages do not move it: when it rings, it looks who has really been silent and
-    # sets itself anew. That is one call in three intervals instead of one per message.
+    # old. Messages do not move it: when it fires, the collectors that were really silent expire,
+    # and it is set anew. That is one call in three intervals instead of one per message.
 
-    def _hear_life(self) -> None:
-        """Note that the host spoke just now: it has time to send before its silence counts."""
+    def _restart_silence(self) -> None:
+        """Let the silence of a host that was heard begin anew: it has time to send its values."""
         self._silent = False
         self.readings.grant_time(monotonic())
 
-    def _check_later(self, now: float) -> None:
+    def _cancel_timer(self) -> None:
         if self._cancel_check is not None:
             self._cancel_check()
             self._cancel_check = None
+
+    def _schedule_check(self, now: float) -> None:
+        self._cancel_timer()
         if (moment := self.readings.next_check(now)) is not None:
             self._check_at = moment
             self._cancel_check = async_call_later(self.hass, max(0.0, moment - now), self._check)
@@ -336,7 +362,7 @@ class PilotCoordinator:
                     listener.async_show(None)
         self._silent = self.readings.silent(now)
         self._update_status()
-        self._check_later(now)
+        self._schedule_check(now)
 
     @callback
     def async_refuse(self, topic: str, err: ProtocolError) -> None:
@@ -348,6 +374,6 @@ class PilotCoordinator:
                 "Refused a payload on the %s topic of %s: %s. "
                 "More of this kind are only counted; the diagnostics have the numbers",
                 topic,
-                self.entry.title,
+                self.config_entry.title,
                 err.detail,
             )

@@ -6,12 +6,15 @@ from .protocol.announce import Reading
 from .protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
 
 
-def platform_of(reading: Reading) -> Platform:
-    """Return the platform that shows a reading."""
+def platform_of(reading: Reading) -> Platform | None:
+    """Return the platform that shows a reading.
+
+    None for a setting: the platform that describes its kind shows it, while it can be set.
+    """
+    if reading.kind in SETTINGS:
+        return None
     if reading.type is ReadingType.BOOLEAN:
         return Platform.BINARY_SENSOR
-    if reading.kind in SETTINGS:
-        return Platform.NUMBER
     return Platform.SENSOR
 
 

@@ -1,4 +1,4 @@
-"""The devices of a host and the title of its entry, kept in step with its announce."""
+"""The devices of a host and the title of its config entry, as its announce has them."""
 
 from typing import TYPE_CHECKING
 
@@ -6,37 +6,40 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
 from .const import CONF_AUTO_TITLE, CONF_HOST_NAME, DOMAIN
-from .descriptions import platform_of
 
 if TYPE_CHECKING:
-    from .coordinator import PilotConfigEntry
+    from collections.abc import Collection
+
+    from homeassistant.config_entries import ConfigEntry
+    from homeassistant.const import Platform
+
     from .protocol.announce import Announce, Host
 
 _MAC_LENGTH = len("00:00:00:00:00:00")
 
 
 def host_identifier(host_id: str) -> tuple[str, str]:
-    """Return what a host's device is known by."""
+    """Return the identifier of the device of a host."""
     return (DOMAIN, host_id)
 
 
 def child_identifier(host_id: str, device: str) -> tuple[str, str]:
-    """Return what a device below a host is known by."""
+    """Return the identifier of a device below a host."""
     return (DOMAIN, f"{host_id}_{device}")
 
 
 def unique_id(host_id: str, key: str) -> str:
-    """Return what an entity is known by."""
+    """Return the unique id of an entity, by its key below the host."""
     return f"{host_id}_{key}"
 
 
 def model_of(host: Host) -> str | None:
-    """Return what kind of machine a host is, in a word that fits into brackets."""
+    """Return the model of a host, or else its operating system or architecture."""
     return host.model or (host.os and host.os.partition(" (")[0]) or host.arch
 
 
 def host_title(hass: HomeAssistant, host: Host) -> str:
-    """Return a title for a host that no other host has."""
+    """Return a title for a host that no other config entry has."""
     others = {
         entry.title
         for entry in hass.config_entries.async_entries(DOMAIN, include_ignore=False)
@@ -50,9 +53,9 @@ def host_title(hass: HomeAssistant, host: Host) -> str:
 
 @callback
 def async_get_device(
-    hass: HomeAssistant, entry: PilotConfigEntry, device: str | None = None
+    hass: HomeAssistant, entry: ConfigEntry, device: str | None = None
 ) -> dr.DeviceEntry:
-    """Return the host's device, or the one below it that a reading hangs on.
+    """Return the device of the host, or the one with this key below it.
 
     Before the first announce the host's device is little more than a name.
     """
@@ -67,22 +70,22 @@ def async_get_device(
     child = registry.async_get_device_by_identifier(
         child_identifier(entry.unique_id, device), entry.entry_id
     )
-    # Devices are made before the readings that hang on them.
+    # The coordinator creates devices before entities are made.
     assert child is not None
     return child
 
 
 @callback
-def async_follow_host(
-    hass: HomeAssistant, entry: PilotConfigEntry, announce: Announce, previous: Announce | None
+def async_update_devices(
+    hass: HomeAssistant, entry: ConfigEntry, announce: Announce, previous: Announce | None
 ) -> None:
-    """Make title and devices say what the announce says."""
+    """Update title and devices to an announce."""
     host, agent = announce.host, announce.agent
     if previous is not None and (
         (host, agent, announce.devices) == (previous.host, previous.agent, previous.devices)
     ):
         return
-    _follow_title(hass, entry, host)
+    _update_title(hass, entry, host)
     registry = dr.async_get(hass)
     connections = {(dr.CONNECTION_NETWORK_MAC, mac) for mac in host.macs if len(mac) == _MAC_LENGTH}
     device = async_get_device(hass, entry)
@@ -105,8 +108,8 @@ def async_follow_host(
         )
 
 
-def _follow_title(hass: HomeAssistant, entry: PilotConfigEntry, host: Host) -> None:
-    """Take up a host's new name, unless the user has found a better one."""
+def _update_title(hass: HomeAssistant, entry: ConfigEntry, host: Host) -> None:
+    """Take over a new name of the host, unless the user has renamed the config entry."""
     if entry.data[CONF_HOST_NAME] == host.name:
         return
     auto_title = host_title(hass, host)
@@ -118,32 +121,36 @@ def _follow_title(hass: HomeAssistant, entry: PilotConfigEntry, host: Host) -> N
     )
 
 
-@callback
-def async_forget_unannounced(
-    hass: HomeAssistant, entry: PilotConfigEntry, announce: Announce
-) -> None:
-    """Remove what the host does not report any more.
+# --- Removal of what is not announced any more ----------------------------------------------------
+#
+# Home Assistant remembers removed entities and devices: when a disk is plugged in again, it has
+# its ids, names, areas and history back.
 
-    Home Assistant remembers removed entities and devices: when a disk is plugged in again,
-    it has its ids, names, areas and history back.
-    """
-    entities = er.async_get(hass)
-    start = len(unique_id(announce.host.id, ""))
-    for entity in er.async_entries_for_config_entry(entities, entry.entry_id):
-        key = entity.unique_id[start:]
-        # The entities of the host itself have no dot in their key.
-        if "." in key and (
-            (reading := announce.readings.get(key)) is None or platform_of(reading) != entity.domain
-        ):
-            entities.async_remove(entity.entity_id)
-    devices = dr.async_get(hass)
-    for device in dr.async_entries_for_config_entry(devices, entry.entry_id):
+
+@callback
+def async_remove_stale_entities(
+    hass: HomeAssistant, entry: ConfigEntry, platform: Platform, keys: Collection[str]
+) -> None:
+    """Remove all entities of a host on a platform, except those with these keys."""
+    assert entry.unique_id is not None
+    kept = {unique_id(entry.unique_id, key) for key in keys}
+    registry = er.async_get(hass)
+    for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
+        if entity.domain == platform and entity.unique_id not in kept:
+            registry.async_remove(entity.entity_id)
+
+
+@callback
+def async_remove_stale_devices(hass: HomeAssistant, entry: ConfigEntry, announce: Announce) -> None:
+    """Remove the devices below a host that it does not announce, with their entities."""
+    registry = dr.async_get(hass)
+    for device in dr.async_entries_for_config_entry(registry, entry.entry_id):
         if not device_is_announced(announce, device):
-            devices.async_remove_device(device.id)
+            registry.async_remove_device(device.id)
 
 
 def device_is_announced(announce: Announce, device: dr.BaseDeviceEntry) -> bool:
-    """Say whether a device is the host or one that it has below it."""
+    """Return whether a device is the host, or below it."""
     host_id = announce.host.id
     known = {host_identifier(host_id)} | {
         child_identifier(host_id, key) for key in announce.devices

@@ -1,4 +1,4 @@
-"""Diagnostics: what to send along with a bug report, without what is nobody's business."""
+"""Diagnostics for bug reports, without names, addresses and keys."""
 
 from datetime import datetime
 from time import monotonic
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
     from homeassistant.helpers import device_registry as dr
 
-    from .coordinator import PilotConfigEntry, PilotCoordinator
+    from .coordinator import PilotCoordinator
+    from .data import PilotConfigEntry
     from .protocol.announce import Announce, Reading
 
 TO_REDACT = {CONF_AUTO_TITLE, CONF_HOST_NAME, "id", "macs", "name", "session"}
@@ -26,9 +27,9 @@ KINDS_TO_REDACT = {"network.ipv4", "network.ipv6", "wifi.ssid"}
 async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: PilotConfigEntry
 ) -> dict[str, Any]:
-    """Return what is known of a host, and how that came about."""
-    coordinator = entry.runtime_data
-    announce, backlog = coordinator.announce, hass.data.get(BACKLOG)
+    """Return status, announce, counts of messages and readings of a host."""
+    coordinator = entry.runtime_data.coordinator
+    announce, backlog = coordinator.data, hass.data.get(BACKLOG)
     return {
         "entry": {
             "data": async_redact_data(dict(entry.data), TO_REDACT),
@@ -43,7 +44,7 @@ async def async_get_config_entry_diagnostics(
         "trust": {
             **_trust(coordinator),
             # By the host, since its agent's start; by Home Assistant it is further up.
-            "refused_by_host": await coordinator.control.async_refusals(),
+            "refused_by_host": await coordinator.commands.async_refusals(),
         },
         "collectors": _collectors(coordinator),
         "readings": announce and _readings(coordinator, announce.readings.values()),
@@ -55,8 +56,8 @@ async def async_get_device_diagnostics(
     hass: HomeAssistant, entry: PilotConfigEntry, device: dr.AnyDeviceEntry
 ) -> dict[str, Any]:
     """Return the readings of the host's own device, or of one below it."""
-    coordinator = entry.runtime_data
-    announce = coordinator.announce
+    coordinator = entry.runtime_data.coordinator
+    announce = coordinator.data
     if announce is None:
         return {"status": coordinator.status, "readings": None}
     below = {child_identifier(coordinator.host_id, key): key for key in announce.devices}
@@ -81,11 +82,11 @@ def _announce(announce: Announce) -> dict[str, Any]:
 
 
 def _trust(coordinator: PilotCoordinator) -> dict[str, Any]:
-    """Return how Home Assistant and the host stand to each other; keys are nobody's business."""
-    announce, control = coordinator.announce, coordinator.control
+    """Return the pairing of the host, without keys."""
+    announce = coordinator.data
     trust = announce and announce.trust
     return {
-        "paired_by": control.trust.by,
+        "paired_by": coordinator.auth.paired_by,
         "sequence": announce and announce.sequence,
         "controllers": trust and len(trust.controllers),
         "pairing": trust and trust.pairing,
@@ -95,12 +96,12 @@ def _trust(coordinator: PilotCoordinator) -> dict[str, Any]:
             for command in announce.commands.values()
         },
         "events": announce and dict(announce.events),
-        "clock_difference": control.clock_difference,
+        "clock_difference": coordinator.commands.clock_difference,
     }
 
 
 def _collectors(coordinator: PilotCoordinator) -> dict[str, Any]:
-    """Return how the collectors fare."""
+    """Return interval and age of the collectors; the age in seconds."""
     now = monotonic()
     return {
         name: {
@@ -113,7 +114,7 @@ def _collectors(coordinator: PilotCoordinator) -> dict[str, Any]:
 
 
 def _readings(coordinator: PilotCoordinator, readings: Iterable[Reading]) -> dict[str, Any]:
-    """Return how readings were announced, and what they are now."""
+    """Return readings as announced, with their values."""
     described: dict[str, Any] = {}
     for reading in readings:
         value = coordinator.value(reading.key)

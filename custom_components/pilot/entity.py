@@ -1,38 +1,49 @@
-"""What all entities of Pilot have in common."""
+"""The base classes of Pilot's entities."""
 
-from typing import TYPE_CHECKING, Any, override
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.core import callback
-from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
+from homeassistant.helpers.update_coordinator import CoordinatorEntity
 from homeassistant.util import dt as dt_util
 
-from .coordinator import PilotConfigEntry, PilotCoordinator, ReadingsListener, Status
-from .descriptions import announced_name, platform_of, translation_key
-from .devices import async_get_device, unique_id
+from .coordinator import PilotCoordinator, Status
+from .descriptions import announced_name, translation_key
+from .devices import unique_id
 from .protocol.catalogue import CATALOGUE, Several
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from homeassistant.const import Platform
     from homeassistant.helpers import device_registry as dr
-    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+    from homeassistant.helpers.entity import EntityDescription
 
-    from .protocol.announce import Announce, Reading
+    from .protocol.announce import Command, Reading
     from .readings import NativeValue
 
-ATTR_SINCE = "since"
+ATTR_SINCE: Final = "since"
 
-_HOST_STATUS = "host_status"
-_HOST_SINCE = "host_since"
+ARGUMENT: Final = "value"
+"""The argument of a command that sets something."""
+
+_HOST_STATUS: Final = "host_status"
+_HOST_SINCE: Final = "host_since"
 
 
-class PilotEntity(Entity):
-    """An entity of a host, or of a device below it."""
+def entity_key(description: EntityDescription) -> str:
+    """Return the key of an entity below its host.
+
+    Keys with a dot in them belong to readings.
+    """
+    return description.key.replace(".", "_")
+
+
+class PilotEntity(CoordinatorEntity[PilotCoordinator]):
+    """An entity of a host, or of a device below it.
+
+    It is updated with every announce and status of the host.
+    """
 
     _attr_has_entity_name = True
-    _attr_should_poll = False
 
     def __init__(
         self,
@@ -41,17 +52,45 @@ class PilotEntity(Entity):
         key: str,
         device: dr.DeviceEntry,
     ) -> None:
-        """Hang the entity on its device."""
-        self.coordinator = coordinator
+        """Create the entity on its device; `key` is unique below the host."""
+        super().__init__(coordinator)
         self.entity_description = description
-        # The devices are there already: naming one here spares the registry a search for
-        # each of a host's entities.
+        # The devices exist already: naming one here spares the registry a search for each of a
+        # host's entities.
         self.device_entry = device
         self._attr_unique_id = unique_id(coordinator.host_id, key)
 
+    @property
+    @override
+    def available(self) -> bool:
+        """Whether the state is known, which does not depend on the last update of others."""
+        return self._attr_available
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        self._update_attrs()
+
+    @override
+    @callback
+    def _handle_coordinator_update(self) -> None:
+        self._update_attrs()
+        self.async_write_ha_state()
+
+    def _update_attrs(self) -> None:
+        """Update the attributes that follow from announce and status."""
+
+
+class OnlineEntity(PilotEntity):
+    """An entity that is available while the host is online."""
+
+    @override
+    def _update_attrs(self) -> None:
+        self._attr_available = self.coordinator.status is Status.ONLINE
+
 
 class ReadingEntity(PilotEntity):
-    """An entity that shows a reading."""
+    """An entity that shows a reading; it is updated when the value changes, and only then."""
 
     def __init__(
         self,
@@ -60,7 +99,7 @@ class ReadingEntity(PilotEntity):
         reading: Reading,
         device: dr.DeviceEntry,
     ) -> None:
-        """Decide all there is to decide, so that showing a value takes next to nothing."""
+        """Derive all that does not depend on the value, so that showing one is cheap."""
         super().__init__(coordinator, description, reading.key, device)
         self.reading = reading
         if (kind := CATALOGUE.get(reading.kind)) is None:
@@ -72,31 +111,61 @@ class ReadingEntity(PilotEntity):
 
     @override
     async def async_added_to_hass(self) -> None:
-        """Begin to show the reading."""
-        self.async_on_remove(self.coordinator.async_listen(self.reading, self))
-        self._take(self.coordinator.value(self.reading.key))
+        # Without the listener of `CoordinatorEntity`: status and announce change no value that
+        # the coordinator does not show by itself.
+        self.async_on_remove(self.coordinator.async_add_reading_listener(self.reading, self))
+        self._set_value(self.coordinator.value(self.reading.key))
 
     @callback
     def async_show(self, value: NativeValue | None) -> None:
-        """Show a value; None when there is none to believe in."""
-        self._take(value)
+        """Show a value; None makes the entity unavailable."""
+        self._set_value(value)
         self.async_write_ha_state()
 
-    def _take(self, value: NativeValue | None) -> None:
-        """Keep what is to be shown."""
+    def _set_value(self, value: NativeValue | None) -> None:
+        """Update the attributes that follow from the value."""
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A reading, and the command that sets it by its argument `value`."""
+
+    reading: Reading
+    command: Command
+
+
+class SettingEntity(ReadingEntity):
+    """A reading that can be set; it shows what the host reports, never what was requested."""
+
+    def __init__(
+        self,
+        coordinator: PilotCoordinator,
+        description: EntityDescription,
+        setting: Setting,
+        device: dr.DeviceEntry,
+    ) -> None:
+        """Create the entity of a setting."""
+        super().__init__(coordinator, description, setting.reading, device)
+        self.setting = setting
+
+    async def async_request_value(self, value: float | bool | str) -> None:
+        """Have the host set a value; it reports by itself what is set then.
+
+        Raises:
+            HomeAssistantError: It did not set it, and why.
+        """
+        await self.coordinator.commands.async_do(self.setting.command.key, {ARGUMENT: value})
+
+
 class _HostStatus(ExtraStoredData):
-    """What is kept of a host's status over a restart of Home Assistant."""
+    """The status of a host, as it is stored over a restart of Home Assistant."""
 
     def __init__(self, coordinator: PilotCoordinator) -> None:
-        """Look at what is known now."""
         self._host_status = coordinator.host_status
 
     @override
     def as_dict(self) -> dict[str, Any]:
-        """Return it in a form that can be stored."""
         if self._host_status is None:
             return {}
         status, since = self._host_status
@@ -104,106 +173,26 @@ class _HostStatus(ExtraStoredData):
 
 
 class StatusEntity(PilotEntity, RestoreEntity):
-    """An entity that shows whether the host is there, and therefore always has a state."""
+    """An entity that shows the status of the host, and therefore always has a state."""
 
     _unrecorded_attributes = frozenset({ATTR_SINCE})
 
     @override
     async def async_added_to_hass(self) -> None:
-        """Begin to show the status."""
         if (stored := await self.async_get_last_extra_data()) is not None:
             data = stored.as_dict()
             since = dt_util.parse_datetime(str(data.get(_HOST_SINCE)))
             if since and since.tzinfo and data.get(_HOST_STATUS) in set(Status):
                 self.coordinator.async_restore(Status(data[_HOST_STATUS]), since)
-        self.async_on_remove(self.coordinator.async_listen_status(self._status_changed))
-        self._take()
+        await super().async_added_to_hass()
 
     @property
     @override
     def extra_restore_state_data(self) -> ExtraStoredData:
-        """Return what is to be kept."""
         return _HostStatus(self.coordinator)
 
-    @callback
-    def _status_changed(self) -> None:
-        self._take()
-        self.async_write_ha_state()
-
-    def _take(self) -> None:
-        """Keep what is to be shown."""
+    @override
+    def _update_attrs(self) -> None:
         self._attr_extra_state_attributes = {
             ATTR_SINCE: self.coordinator.since.isoformat(timespec="seconds")
         }
-
-
-@callback
-def async_add_announced(
-    entry: PilotConfigEntry,
-    platform: Platform,
-    async_add_entities: AddConfigEntryEntitiesCallback,
-    make: Callable[[PilotCoordinator, Reading, dr.DeviceEntry], ReadingEntity],
-) -> None:
-    """Make an entity of every reading that a platform shows, now and whenever one is announced.
-
-    Entities of readings that are not announced any more are removed with their registry
-    entry, before this is called.
-    """
-    coordinator = entry.runtime_data
-
-    def shown(announce: Announce) -> dict[str, Reading]:
-        return {
-            key: reading
-            for key, reading in announce.readings.items()
-            if platform_of(reading) is platform
-        }
-
-    def made(reading: Reading) -> ReadingEntity:
-        device = async_get_device(coordinator.hass, entry, reading.device)
-        return make(coordinator, reading, device)
-
-    follow = drawer(entry, async_add_entities, shown, made)
-    entry.async_on_unload(coordinator.async_listen_readings(follow))
-
-
-def drawer[T](
-    entry: PilotConfigEntry,
-    async_add_entities: AddConfigEntryEntitiesCallback,
-    shown: Callable[[Announce], dict[str, T]],
-    made: Callable[[T], ReadingEntity],
-) -> ReadingsListener:
-    """Return what makes an entity of everything that an announce has to show.
-
-    Args:
-        entry: The host's.
-        async_add_entities: Adds to the platform.
-        shown: Finds what is to be shown, by the key of its reading.
-        made: Makes its entity.
-    """
-    coordinator = entry.runtime_data
-    known: dict[str, T] = {}
-
-    async def replace(entity: Entity, item: T) -> None:
-        await entity.async_remove()
-        async_add_entities([made(item)])
-
-    @callback
-    def follow(announce: Announce) -> None:
-        found = shown(announce)
-        new: list[T] = []
-        for key, item in found.items():
-            if known.get(key) == item:
-                continue
-            shown_by = coordinator.readings.listener(key)
-            if key in known and isinstance(shown_by, ReadingEntity):
-                # The same key with another name, unit, device or limit: the entity stays the
-                # same to its user, and is drawn anew.
-                entry.async_create_task(coordinator.hass, replace(shown_by, item))
-            else:
-                new.append(item)
-        known.clear()
-        known.update(found)
-        if new:
-            async_add_entities([made(item) for item in new])
-
-    return follow

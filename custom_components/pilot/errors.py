@@ -83,8 +83,8 @@ def command_error(name: str, key: str, result: Result) -> HomeAssistantError:
     )
 
 
-def told(translation_key: str, name: str, key: str) -> HomeAssistantError:
-    """Return an error that the host had no part in."""
+def local_error(translation_key: str, name: str, key: str) -> HomeAssistantError:
+    """Return an error that does not come from an answer of the host."""
     return HomeAssistantError(
         translation_domain=DOMAIN,
         translation_key=translation_key,

@@ -1,4 +1,4 @@
-"""Events of Pilot: what happened on a host."""
+"""Events of Pilot: power and sessions of a host."""
 
 from typing import TYPE_CHECKING, Final, override
 
@@ -7,19 +7,19 @@ from homeassistant.const import Platform
 from homeassistant.core import HomeAssistant, callback
 
 from .entity import PilotEntity
-from .offered import async_add_offered
+from .factory import AnnouncedEntity, async_add_announced_entities
 
 if TYPE_CHECKING:
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-    from .coordinator import PilotConfigEntry
+    from .data import PilotConfigEntry
     from .protocol.announce import Announce
     from .protocol.messages import HostEvent
 
 PARALLEL_UPDATES = 0
 
 ATTRIBUTES: Final = ("user", "remote", "type")
-"""What events say besides their type; `type` is that of the session, and named so."""
+"""The data of events that become attributes; `type` is that of the session, and named so."""
 
 DESCRIPTIONS: Final = {
     description.key: description
@@ -38,46 +38,41 @@ DESCRIPTIONS: Final = {
 }
 
 
-def entity_key(description: EventEntityDescription) -> str:
-    """Return what an event's entity is known by below its host."""
-    return f"{description.key}_event"
-
-
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: PilotConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the events of a host."""
+    coordinator = entry.runtime_data.coordinator
 
-    def offered(announce: Announce) -> dict[str, EventEntityDescription]:
-        return {key: DESCRIPTIONS[key] for key in announce.events if key in DESCRIPTIONS}
+    def announced(description: EventEntityDescription) -> AnnouncedEntity:
+        key = f"{description.key}_event"
+        return AnnouncedEntity(
+            key,
+            description,
+            lambda device: HostEventEntity(coordinator, description, key, device),
+        )
 
-    async_add_offered(
-        entry,
-        Platform.EVENT,
-        async_add_entities,
-        offered,
-        lambda coordinator, description, device: HostEventEntity(
-            coordinator, description, entity_key(description), device
-        ),
-        entity_key,
-    )
+    def source(announce: Announce) -> list[AnnouncedEntity]:
+        return [announced(DESCRIPTIONS[key]) for key in announce.events if key in DESCRIPTIONS]
+
+    async_add_announced_entities(entry, Platform.EVENT, async_add_entities, source)
 
 
 class HostEventEntity(PilotEntity, EventEntity):
-    """What happens on a host, as it tells it."""
+    """Events of a host with one key."""
 
     @override
     async def async_added_to_hass(self) -> None:
-        """Begin to listen."""
+        await super().async_added_to_hass()
         self.async_on_remove(
-            self.coordinator.control.async_listen_event(self.entity_description.key, self._happened)
+            self.coordinator.async_add_event_listener(self.entity_description.key, self._on_event)
         )
 
     @callback
-    def _happened(self, event: HostEvent) -> None:
-        # A newer agent may tell more than this version has words for.
+    def _on_event(self, event: HostEvent) -> None:
+        # A newer agent may have types that this version does not know.
         if event.type not in self.event_types:
             return
         self._trigger_event(

@@ -9,13 +9,13 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 from .const import DOMAIN
 from .devices import unique_id
 from .ignored_hosts import async_get_removed_hosts
-from .issues import async_forget_issues
+from .repairs import async_forget_issues
 
 if TYPE_CHECKING:
-    from .coordinator import PilotConfigEntry
+    from homeassistant.config_entries import ConfigEntry
 
 
-async def async_move_to(hass: HomeAssistant, entry: PilotConfigEntry, new_id: str) -> None:
+async def async_move_to(hass: HomeAssistant, entry: ConfigEntry, new_id: str) -> None:
     """Give entities and devices of an entry the id of another host, and nothing else.
 
     Names, areas, entity ids and history stay. The entry itself, which the caller updates

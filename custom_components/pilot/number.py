@@ -1,8 +1,4 @@
-"""Numbers of Pilot: what can be set on a host, and on what hangs on it.
-
-A setting is a command with a reading that says its present value. What is shown is always what
-the host says, never what somebody wishes.
-"""
+"""Numbers of Pilot: the settings of a host, and of the devices below it, that are numbers."""
 
 from typing import TYPE_CHECKING, Final, override
 
@@ -14,16 +10,16 @@ from homeassistant.const import (
 )
 
 from .descriptions import native_unit, translation_key
-from .entity import ReadingEntity
-from .setting import ARGUMENT, Setting, async_add_settings
+from .entity import ARGUMENT, Setting, SettingEntity
+from .factory import async_add_announced_entities, setting_source
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
     from homeassistant.helpers import device_registry as dr
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-    from .coordinator import PilotConfigEntry, PilotCoordinator
-    from .protocol.announce import Limits
+    from .coordinator import PilotCoordinator
+    from .data import PilotConfigEntry
     from .readings import NativeValue
 
 # Hosts carry out what they are asked in their own order.
@@ -90,15 +86,21 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the numbers of a host."""
-    async_add_settings(entry, Platform.NUMBER, DESCRIPTIONS, async_add_entities, _make)
+    async_add_announced_entities(
+        entry,
+        Platform.NUMBER,
+        async_add_entities,
+        setting_source(
+            entry.runtime_data.coordinator,
+            DESCRIPTIONS,
+            SettingNumber,
+            accepts=lambda setting: ARGUMENT in setting.command.limits,
+        ),
+    )
 
 
-def _make(coordinator: PilotCoordinator, setting: Setting, device: dr.DeviceEntry) -> SettingNumber:
-    return SettingNumber(coordinator, DESCRIPTIONS[setting.kind], setting, device)
-
-
-class SettingNumber(ReadingEntity, NumberEntity):
-    """A setting."""
+class SettingNumber(SettingEntity, NumberEntity):
+    """A setting that is a number within limits."""
 
     def __init__(
         self,
@@ -107,21 +109,20 @@ class SettingNumber(ReadingEntity, NumberEntity):
         setting: Setting,
         device: dr.DeviceEntry,
     ) -> None:
-        """Take over what the host says that it may be."""
-        super().__init__(coordinator, description, setting.reading, device)
-        self._command = setting.command.key
-        limits: Limits = setting.command.limits[ARGUMENT]
+        """Take over the limits that the host announces."""
+        super().__init__(coordinator, description, setting, device)
+        limits = setting.command.limits[ARGUMENT]
         self._attr_native_min_value = limits.minimum
         self._attr_native_max_value = limits.maximum
         if limits.step is not None:
             self._attr_native_step = limits.step
 
     @override
-    def _take(self, value: NativeValue | None) -> None:
+    def _set_value(self, value: NativeValue | None) -> None:
         self._attr_available = value is not None
         self._attr_native_value = value if isinstance(value, (int, float)) else None
 
     @override
     async def async_set_native_value(self, value: float) -> None:
-        """Have the host set it; it says by itself what it is then."""
-        await self.coordinator.control.async_do(self._command, {ARGUMENT: value})
+        """Have the host set the number."""
+        await self.async_request_value(value)

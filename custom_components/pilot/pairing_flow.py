@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
-    from .coordinator import PilotConfigEntry
+    from .data import PilotConfigEntry
 
 CONF_CODE: Final = "code"
 
@@ -125,7 +125,7 @@ class PairingFlow(HostFlow):
         self._errors = {"base": lost} if lost in LOST_KEYS else {}
         entry = self._entry()
         loaded = entry.state is ConfigEntryState.LOADED
-        announce = entry.runtime_data.announce if loaded else None
+        announce = entry.runtime_data.coordinator.data if loaded else None
         self.context["title_placeholders"] = {
             "name": entry.title,
             "model": (announce and model_of(announce.host)) or entry.unique_id or "-",

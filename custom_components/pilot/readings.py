@@ -1,4 +1,4 @@
-"""What a host's readings are right now: values, their age, and who shows them."""
+"""The readings of a host: their values, the age of these, and their listeners."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
@@ -16,10 +16,10 @@ type NativeValue = float | bool | str | datetime
 
 
 class Listener(Protocol):
-    """Whoever shows a reading: its entity."""
+    """Shows the value of a reading: its entity."""
 
     def async_show(self, value: NativeValue | None) -> None:
-        """Show a value; None when there is none to believe in."""
+        """Show a value; None where it cannot be read, or is too old."""
 
 
 def _number(_: Reading, raw: Value) -> NativeValue | None:
@@ -116,12 +116,12 @@ class Collector:
 
     @property
     def stale_at(self) -> float:
-        """When its values are not believed any more."""
+        """When its values are too old, in monotonic seconds."""
         return self.measured + STALE_AFTER * self.interval
 
     @property
     def silent_at(self) -> float:
-        """When it is time to worry that nothing comes."""
+        """When the collector counts as silent, in monotonic seconds."""
         return self.heard + STALE_AFTER * self.interval
 
     def changes(self, values: Mapping[str, Value]) -> Changes:
@@ -149,7 +149,7 @@ class Collector:
         return True
 
     def shown(self) -> Iterator[tuple[Cell, Listener]]:
-        """Return the readings that have an entity."""
+        """Return the readings that have a listener."""
         for cell in self.cells.values():
             if cell.listener is not None:
                 yield cell, cell.listener
@@ -164,7 +164,7 @@ class Readings:
         self._listeners: dict[str, Listener] = {}
 
     def arrange(self, announce: Announce, now: float) -> None:
-        """Make room for the announced readings, and keep the values of those that stay."""
+        """Take over the announced readings, and keep the values of those that stay."""
         collectors: dict[str, Collector] = {}
         before: dict[str, dict[str, Cell]] = {}
         for name, interval in announce.collectors.items():
@@ -183,21 +183,17 @@ class Readings:
         self.collectors = collectors
 
     def listen(self, reading: Reading, listener: Listener) -> None:
-        """Let an entity show a reading."""
+        """Set the listener of a reading."""
         self._listeners[reading.key] = listener
         if (cell := self.cell(reading.key)) is not None:
             cell.listener = listener
 
     def stop(self, reading: Reading, listener: Listener) -> None:
-        """Let an entity show it no more; its successor may be there already."""
+        """Remove a listener, unless its successor is set already."""
         if self._listeners.get(reading.key) is listener:
             del self._listeners[reading.key]
             if (cell := self.cell(reading.key)) is not None:
                 cell.listener = None
-
-    def listener(self, key: str) -> Listener | None:
-        """Return who shows this reading."""
-        return self._listeners.get(key)
 
     def cell(self, key: str) -> Cell | None:
         """Return the reading of this name, if it is announced."""
@@ -213,7 +209,7 @@ class Readings:
         return cell.value
 
     def shown(self) -> Iterator[tuple[Cell, Listener]]:
-        """Return the readings that have an entity and are not too old."""
+        """Return the readings that have a listener and are not too old."""
         for collector in self.collectors.values():
             if collector.fresh:
                 yield from collector.shown()
@@ -231,21 +227,20 @@ class Readings:
         return expired
 
     def doubt(self, now: float) -> None:
-        """Do not believe values that have had a successor which was not heard.
+        """Treat values as too old whose successor must have been missed.
 
-        They would be shown, and recorded, for the moment until a host that is there again has
-        said all that it has to say.
+        They would be shown, and recorded, until a host that is online again has sent all values.
         """
         for collector in self.collectors.values():
             if collector.measured + MISSED_AFTER * collector.interval < now:
                 collector.fresh = False
 
     def silent(self, now: float) -> bool:
-        """Say whether nothing at all comes any more, although something should."""
+        """Return whether all collectors are silent."""
         return bool(self.collectors) and all(c.silent_at <= now for c in self.collectors.values())
 
     def next_check(self, now: float) -> float | None:
-        """Return when something may have become too old, or all too silent."""
+        """Return when a collector may become too old, or the last one silent."""
         fresh = [c.stale_at for c in self.collectors.values() if c.fresh]
         if fresh:
             return min(fresh)

@@ -20,7 +20,7 @@ from .host_migration import async_move_to
 from .trust import async_get_trust
 
 if TYPE_CHECKING:
-    from .coordinator import PilotConfigEntry
+    from .data import PilotConfigEntry
 
 
 class ReconfigureFlow(HostFlow):
@@ -107,5 +107,5 @@ def _can_pair(entry: PilotConfigEntry) -> bool:
     """Say whether a host's agent knows of pairing, as far as it has been heard."""
     if entry.state is not ConfigEntryState.LOADED:
         return True
-    announce = entry.runtime_data.announce
+    announce = entry.runtime_data.coordinator.data
     return announce is None or announce.trust is not None

@@ -1,22 +1,269 @@
-"""Repairs that Pilot can do when the user agrees."""
+"""Repairs of Pilot: every issue is created and deleted here, and fixed by the flows below."""
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, override
 
 from homeassistant.components.repairs import ConfirmRepairFlow, RepairsFlow, RepairsFlowResult
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import issue_registry as ir
 
-from .exposure import async_withhold
+from .const import DOCUMENTATION_URL, DOMAIN
+from .exposure import async_withhold, exposed_entities
 from .ignored_hosts import async_get_removed_hosts
-from .issues import EXPOSED
+from .markdown import Markdown, code_block, code_span, escape_markdown, markdown_placeholders
+from .protocol.announce import Announce, Missing
+from .protocol.errors import ProtocolError
+from .protocol.validation import PROTOCOL
 
 if TYPE_CHECKING:
-    from homeassistant.core import HomeAssistant
+    from collections.abc import Collection, Mapping
+
+    from homeassistant.config_entries import ConfigEntry
+
+CLOCK = "clock"
+CLOCK_AHEAD = "clock_ahead"
+CLOCK_BEHIND = "clock_behind"
+PERMISSION = "permission"
+AGENT_NEWER = "agent_newer"
+AGENT_OLDER = "agent_older"
+CONFLICT = "conflict"
+EXPOSED = "exposed"
+HOST_REMOVED = "host_removed"
+UPDATE_FAILED = "update_failed"
+
+_BY_ERROR = {"protocol_newer": AGENT_NEWER, "protocol_older": AGENT_OLDER}
+
+
+def issue_id(issue: str, host_id: str) -> str:
+    """Return the id of an issue of a host."""
+    return f"{issue}_{host_id}"
+
+
+@callback
+def _async_create(
+    hass: HomeAssistant,
+    entry: ConfigEntry,
+    issue: str,
+    *,
+    severity: ir.IssueSeverity,
+    known_by: str | None = None,
+    flow_data: Mapping[str, str] | None = None,
+    is_persistent: bool = False,
+    **placeholders: str,
+) -> None:
+    """Create an issue of a host, with all texts escaped for Markdown.
+
+    Args:
+        hass: Home Assistant.
+        entry: The config entry of the host; its title is the placeholder `name`.
+        issue: Its translation key.
+        severity: Its severity.
+        known_by: Its id, if not made of its translation key and the host.
+        flow_data: The data of its fix flow, if it has one; other issues have a link to the
+            documentation.
+        is_persistent: Whether it outlives a restart of Home Assistant by itself.
+        placeholders: Further placeholders; all but instances of `Markdown` are escaped.
+    """
+    assert entry.unique_id is not None
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        known_by or issue_id(issue, entry.unique_id),
+        data=None if flow_data is None else dict(flow_data),
+        is_fixable=flow_data is not None,
+        is_persistent=is_persistent,
+        severity=severity,
+        learn_more_url=DOCUMENTATION_URL if flow_data is None else None,
+        translation_key=issue,
+        translation_placeholders=markdown_placeholders({"name": entry.title, **placeholders}),
+    )
+
+
+@callback
+def async_report_version(hass: HomeAssistant, entry: ConfigEntry, err: ProtocolError) -> None:
+    """Report which side has to be updated, if the protocols of both differ."""
+    if (issue := _BY_ERROR.get(err.kind)) is None:
+        return
+    _async_create(
+        hass,
+        entry,
+        issue,
+        severity=ir.IssueSeverity.ERROR,
+        agent_protocol=str(err.other),
+        protocol=str(PROTOCOL),
+    )
+
+
+@callback
+def async_report_removed(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Report that the host was removed for good, and offer to remove its config entry."""
+    assert entry.unique_id is not None
+    _async_create(
+        hass,
+        entry,
+        HOST_REMOVED,
+        severity=ir.IssueSeverity.WARNING,
+        flow_data={"entry_id": entry.entry_id, "host_id": entry.unique_id},
+    )
+
+
+@callback
+def async_report_exposed(
+    hass: HomeAssistant, entry: ConfigEntry, entity_ids: Collection[str]
+) -> None:
+    """Report entities that can end work and are exposed to voice assistants.
+
+    The issue is kept over restarts until the user fixes or ignores it.
+    """
+    _async_create(
+        hass,
+        entry,
+        EXPOSED,
+        known_by=issue_id(EXPOSED, entry.entry_id),
+        severity=ir.IssueSeverity.WARNING,
+        flow_data={"entry_id": entry.entry_id},
+        is_persistent=True,
+        entities=Markdown("\n".join(f"- {code_span(entity_id)}" for entity_id in entity_ids)),
+    )
+
+
+@callback
+def async_review_exposed(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Delete the issue about exposed entities once none is exposed any more."""
+    if not exposed_entities(hass, entry.entry_id):
+        async_forget_exposed(hass, entry)
+
+
+@callback
+def async_forget_exposed(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Delete the issue about exposed entities."""
+    ir.async_delete_issue(hass, DOMAIN, issue_id(EXPOSED, entry.entry_id))
+
+
+@callback
+def async_follow_announce(hass: HomeAssistant, entry: ConfigEntry, announce: Announce) -> None:
+    """Delete what an accepted announce refutes, and report another host with the same id."""
+    host_id = announce.host.id
+    for issue in (AGENT_NEWER, AGENT_OLDER, HOST_REMOVED):
+        ir.async_delete_issue(hass, DOMAIN, issue_id(issue, host_id))
+    if announce.conflict is None:
+        ir.async_delete_issue(hass, DOMAIN, issue_id(CONFLICT, host_id))
+        return
+    _async_create(
+        hass,
+        entry,
+        CONFLICT,
+        severity=ir.IssueSeverity.ERROR,
+        host=announce.host.name,
+        other=announce.conflict.name,
+        # The translations put it between backticks.
+        command=Markdown("pilot-agent id --new"),
+    )
+
+
+@callback
+def async_follow_update(hass: HomeAssistant, entry: ConfigEntry, announce: Announce) -> None:
+    """Report a release of the agent that the host rolled back, until one works."""
+    failed = announce.update and announce.update.failed
+    if not failed:
+        ir.async_delete_issue(hass, DOMAIN, issue_id(UPDATE_FAILED, announce.host.id))
+        return
+    _async_create(
+        hass,
+        entry,
+        UPDATE_FAILED,
+        severity=ir.IssueSeverity.ERROR,
+        version=failed[0],
+        reason=failed[1],
+        running=announce.agent.version,
+    )
+
+
+@callback
+def async_follow_permissions(hass: HomeAssistant, entry: ConfigEntry, announce: Announce) -> None:
+    """Report permissions that commands of the host lack, one issue for each fix."""
+    by_fix: dict[Missing, list[str]] = {}
+    for command in announce.commands.values():
+        if command.missing is not None:
+            by_fix.setdefault(command.missing, []).append(command.key)
+    current = set()
+    for missing, keys in by_fix.items():
+        digest = sha256(f"{missing.reason} {missing.fix}".encode()).hexdigest()[:8]
+        current.add(permission := issue_id(f"{PERMISSION}_{digest}", announce.host.id))
+        _async_create(
+            hass,
+            entry,
+            PERMISSION,
+            known_by=permission,
+            severity=ir.IssueSeverity.WARNING,
+            commands=Markdown(", ".join(map(code_span, keys))),
+            fix=_fix(missing.fix),
+        )
+    _forget_permissions(hass, announce.host.id, current)
+
+
+def _forget_permissions(hass: HomeAssistant, host_id: str, current: Collection[str] = ()) -> None:
+    for domain, issue in list(ir.async_get(hass).issues):
+        if (
+            domain == DOMAIN
+            and issue.startswith(f"{PERMISSION}_")
+            and issue.endswith(f"_{host_id}")
+            and issue not in current
+        ):
+            ir.async_delete_issue(hass, DOMAIN, issue)
+
+
+def _fix(text: str) -> Markdown:
+    """Return an explanation, with what is to be copied in a code block below it."""
+    words, _, block = text.strip().partition("\n\n")
+    explanation = escape_markdown(words)
+    return Markdown(f"{explanation}\n\n{code_block(block)}" if block else explanation)
+
+
+@callback
+def async_report_clock(hass: HomeAssistant, entry: ConfigEntry, difference: float) -> None:
+    """Report that the clocks of the host and of Home Assistant differ, and by how much."""
+    assert entry.unique_id is not None
+    _async_create(
+        hass,
+        entry,
+        CLOCK_AHEAD if difference > 0 else CLOCK_BEHIND,
+        known_by=issue_id(CLOCK, entry.unique_id),
+        severity=ir.IssueSeverity.ERROR,
+        difference=_duration(abs(difference)),
+    )
+
+
+@callback
+def async_forget_clock(hass: HomeAssistant, host_id: str) -> None:
+    """Delete the issue about the clocks."""
+    ir.async_delete_issue(hass, DOMAIN, issue_id(CLOCK, host_id))
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in units that are written alike in many languages."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
+    return " ".join(f"{number} {unit}" for number, unit in parts if number)
+
+
+@callback
+def async_forget_issues(hass: HomeAssistant, host_id: str) -> None:
+    """Delete all issues of a host whose config entry is removed or moved to another host."""
+    for issue in (AGENT_NEWER, AGENT_OLDER, CLOCK, CONFLICT, HOST_REMOVED, UPDATE_FAILED):
+        ir.async_delete_issue(hass, DOMAIN, issue_id(issue, host_id))
+    _forget_permissions(hass, host_id)
+
+
+# --- Fix flows ---------------------------------------------------------------------------------
 
 
 class HostRemovedRepairFlow(ConfirmRepairFlow):
     """Remove the entry of a host that is gone for good."""
 
     def __init__(self, entry_id: str, host_id: str) -> None:
-        """Keep what is to be removed."""
+        """Keep the ids of entry and host."""
         self._entry_id = entry_id
         self._host_id = host_id
 
@@ -24,28 +271,28 @@ class HostRemovedRepairFlow(ConfirmRepairFlow):
     async def async_step_confirm(
         self, user_input: dict[str, str] | None = None
     ) -> RepairsFlowResult:
-        """Remove it once the user agrees."""
+        """Remove the entry once the user confirms."""
         if user_input is None:
             return await super().async_step_confirm(user_input)
         if self.hass.config_entries.async_get_entry(self._entry_id) is not None:
             await self.hass.config_entries.async_remove(self._entry_id)
-        # It was the host that left. Should its agent be installed again, it is welcome.
+        # The host left, not the user: an agent that is installed again may be discovered.
         (await async_get_removed_hosts(self.hass)).async_discard(self._host_id)
         return self.async_create_entry(data={})
 
 
 class ExposedRepairFlow(ConfirmRepairFlow):
-    """Withdraw what can end a host's work from voice assistants."""
+    """Withdraw entities that can end work on a host from voice assistants."""
 
     def __init__(self, entry_id: str) -> None:
-        """Keep whose entities they are."""
+        """Keep the id of the config entry."""
         self._entry_id = entry_id
 
     @override
     async def async_step_confirm(
         self, user_input: dict[str, str] | None = None
     ) -> RepairsFlowResult:
-        """Withdraw it once the user agrees."""
+        """Withdraw the entities once the user confirms."""
         if user_input is None:
             return await super().async_step_confirm(user_input)
         async_withhold(self.hass, self._entry_id)
@@ -55,7 +302,7 @@ class ExposedRepairFlow(ConfirmRepairFlow):
 async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, str | int | float | None] | None
 ) -> RepairsFlow:
-    """Return the flow that puts an issue right."""
+    """Return the flow that fixes an issue."""
     assert data is not None
     if issue_id.startswith(f"{EXPOSED}_"):
         return ExposedRepairFlow(str(data["entry_id"]))

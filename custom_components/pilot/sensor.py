@@ -1,4 +1,4 @@
-"""Sensors of Pilot: what the host reports, and what has become of it."""
+"""Sensors of Pilot: the readings of hosts, and their status."""
 
 from typing import TYPE_CHECKING, Final, override
 
@@ -24,19 +24,20 @@ from homeassistant.const import (
     UnitOfTime,
 )
 
-from .coordinator import PilotConfigEntry, PilotCoordinator, Status
+from .coordinator import Status
 from .descriptions import native_unit, translation_key
 from .devices import async_get_device
-from .entity import ReadingEntity, StatusEntity, async_add_announced
-from .protocol.announce import Reading
+from .entity import ReadingEntity, StatusEntity
+from .factory import async_add_announced_entities, reading_source
+from .protocol.announce import Announce, Reading
 from .protocol.catalogue import CATALOGUE, ReadingType
-from .rooms.sensor import async_add_rooms
+from .room_sensor import room_source
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
-    from homeassistant.helpers import device_registry as dr
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+    from .data import PilotConfigEntry
     from .readings import NativeValue
 
 PARALLEL_UPDATES = 0
@@ -487,35 +488,47 @@ def describe(reading: Reading) -> SensorEntityDescription:
             return SensorEntityDescription(key=reading.kind)
 
 
+def numeric_units(announce: Announce) -> dict[str, str | None]:
+    """Return the units of the readings of a host that are numbers, by their keys."""
+    return {
+        reading.key: describe(reading).native_unit_of_measurement
+        for reading in announce.readings.values()
+        if reading.type is ReadingType.NUMBER
+    }
+
+
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: PilotConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the sensors of a host."""
+    coordinator = entry.runtime_data.coordinator
     device = async_get_device(hass, entry)
-    async_add_entities([StatusSensor(entry.runtime_data, STATUS, STATUS.key, device)])
-    async_add_announced(entry, Platform.SENSOR, async_add_entities, _make)
-    async_add_rooms(entry, async_add_entities)
-
-
-def _make(coordinator: PilotCoordinator, reading: Reading, device: dr.DeviceEntry) -> ReadingSensor:
-    return ReadingSensor(coordinator, describe(reading), reading, device)
+    async_add_entities([StatusSensor(coordinator, STATUS, STATUS.key, device)])
+    async_add_announced_entities(
+        entry,
+        Platform.SENSOR,
+        async_add_entities,
+        reading_source(coordinator, Platform.SENSOR, describe, ReadingSensor),
+        room_source(coordinator),
+        permanent=[STATUS.key],
+    )
 
 
 class ReadingSensor(ReadingEntity, SensorEntity):
     """A reading."""
 
     @override
-    def _take(self, value: NativeValue | None) -> None:
+    def _set_value(self, value: NativeValue | None) -> None:
         self._attr_available = value is not None
         self._attr_native_value = value
 
 
 class StatusSensor(StatusEntity, SensorEntity):
-    """What has become of the host."""
+    """The status of the host."""
 
     @override
-    def _take(self) -> None:
-        super()._take()
+    def _update_attrs(self) -> None:
+        super()._update_attrs()
         self._attr_native_value = self.coordinator.status

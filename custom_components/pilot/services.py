@@ -26,14 +26,14 @@ from . import button, switch
 from .access import Caller, async_register_action
 from .const import DOMAIN
 from .devices import host_identifier, unique_id
-from .offered import entity_key
+from .entity import entity_key
 from .protocol.validation import is_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
-    from .coordinator import PilotConfigEntry
+    from .data import PilotConfigEntry
 
 ATTR_ARGS: Final = "args"
 ATTR_COMMAND: Final = "command"
@@ -129,11 +129,11 @@ async def _async_each(
                 translation_key="host_not_loaded",
                 translation_placeholders={"name": entry.title},
             )
-        control = entry.runtime_data.control
+        commands = entry.runtime_data.coordinator.commands
         if really:
-            await control.async_do(key, args)
+            await commands.async_do(key, args)
             return {}
-        result = await control.async_command(key, args)
+        result = await commands.async_command(key, args)
         return {"status": result.status, "detail": result.detail, "dry_run": result.dry_run}
 
     answers = await asyncio.gather(*(ask(entry) for entry in entries), return_exceptions=True)

@@ -1,18 +1,20 @@
-"""The switch of Pilot: a host's power."""
+"""The switch of Pilot: the power of a host."""
 
 from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
 from homeassistant.const import EntityCategory, Platform
 
-from .coordinator import PilotConfigEntry, Status
-from .offered import OfferedEntity, async_add_offered, entity_key
+from .coordinator import Status
+from .entity import PilotEntity, entity_key
+from .factory import AnnouncedEntity, async_add_announced_entities
 from .wake_on_lan import async_wake, wakeable
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+    from .data import PilotConfigEntry
     from .protocol.announce import Announce
 
 # Hosts are independent of each other.
@@ -32,7 +34,7 @@ _STATES: Final = {
     Status.ASLEEP: False,
     Status.OFF: False,
 }
-"""Whether a host is on. Of one that is lost nobody knows."""
+"""Whether a host is on, by its status; that of a lost one is not known."""
 
 
 async def async_setup_entry(
@@ -41,30 +43,25 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the switch of a host."""
-
-    def offered(announce: Announce) -> dict[str, SwitchEntityDescription]:
-        if not entry.runtime_data.control.paired or SHUTDOWN not in announce.commands:
-            return {}
-        return {POWER.key: POWER}
-
-    async_add_offered(
-        entry,
-        Platform.SWITCH,
-        async_add_entities,
-        offered,
-        lambda coordinator, description, device: PowerSwitch(
-            coordinator, description, entity_key(description), device
-        ),
+    coordinator = entry.runtime_data.coordinator
+    key = entity_key(POWER)
+    switch = AnnouncedEntity(
+        key, POWER, lambda device: PowerSwitch(coordinator, POWER, key, device)
     )
 
+    def source(announce: Announce) -> list[AnnouncedEntity]:
+        return [switch] if coordinator.auth.paired and SHUTDOWN in announce.commands else []
 
-class PowerSwitch(OfferedEntity, SwitchEntity):
+    async_add_announced_entities(entry, Platform.SWITCH, async_add_entities, source)
+
+
+class PowerSwitch(PilotEntity, SwitchEntity):
     """Off shuts the host down, on wakes it over the network."""
 
     @override
-    def _take(self) -> None:
+    def _update_attrs(self) -> None:
         status = self.coordinator.status
-        announce = self.coordinator.announce
+        announce = self.coordinator.data
         can_wake = announce is not None and bool(wakeable(announce.host.macs))
         self._attr_available = status is Status.ONLINE or (
             can_wake and status is not Status.NO_BROKER
@@ -73,12 +70,12 @@ class PowerSwitch(OfferedEntity, SwitchEntity):
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
-        """Shut the host down; one that is off is what it shall be."""
+        """Shut the host down, unless it is off."""
         if self.coordinator.status is not Status.OFF:
-            await self.coordinator.control.async_do(SHUTDOWN)
+            await self.coordinator.commands.async_do(SHUTDOWN)
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
-        """Wake the host; one that is online needs no waking."""
+        """Wake the host, unless it is online."""
         if self.coordinator.status is not Status.ONLINE:
             await async_wake(self.hass, self.coordinator)

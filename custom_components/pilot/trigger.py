@@ -12,7 +12,7 @@ from homeassistant.helpers.trigger import (
     Trigger,
 )
 
-from .automation import SESSION_EVENT, STATUS, entities_of
+from .automation import SESSION_EVENT, STATUS, entities_with_key
 from .coordinator import Status
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class StatusTrigger(EntityTargetStateTriggerBase):
 
     @override
     def entity_filter(self, entities: set[str]) -> set[str]:
-        """Leave the status of hosts, out of all entities of theirs."""
-        return entities_of(self._hass, super().entity_filter(entities), STATUS)
+        """Keep the status of hosts out of the entities of the target."""
+        return entities_with_key(self._hass, super().entity_filter(entities), STATUS)
 
     @override
     def is_valid_transition(self, from_state: State, to_state: State) -> bool:
@@ -51,8 +51,8 @@ class SessionTrigger(StatelessEntityTriggerBase):
 
     @override
     def entity_filter(self, entities: set[str]) -> set[str]:
-        """Leave the session events of hosts, out of all entities of theirs."""
-        return entities_of(self._hass, super().entity_filter(entities), SESSION_EVENT)
+        """Keep the session events of hosts out of the entities of the target."""
+        return entities_with_key(self._hass, super().entity_filter(entities), SESSION_EVENT)
 
     @override
     def is_valid_state(

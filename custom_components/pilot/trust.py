@@ -1,4 +1,4 @@
-"""What Home Assistant shares with hosts, and what it therefore believes of what they say."""
+"""The store of the keys that are shared with hosts, and of the sequences of their messages."""
 
 import base64
 from dataclasses import dataclass, field
@@ -13,37 +13,37 @@ from homeassistant.helpers.storage import Store
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
-from .protocol.announce import Announce
-from .protocol.envelope import Envelope, open_envelope, verified_body
+from .protocol.envelope import open_envelope, verified_body
 from .protocol.errors import ProtocolError
 from .protocol.signing import Keys, derive
 from .protocol.validation import FLEET, MAX_ANNOUNCE, Order, is_controller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _VERSION: Final = 1
 _SAVE_DELAY: Final = 1
-_NOTHING: Final[Order] = (0, 0)
+NO_ORDER: Final[Order] = (0, 0)
+"""Below every sequence: none was accepted yet."""
 
 
 @dataclass(slots=True)
 class HostRecord:
-    """What is kept of a host that is paired.
+    """What is stored of a host that is paired.
 
     Attributes:
         secret: What only it and this Home Assistant know; None where it is the fleet key.
         announced: The sequence of the last announce that was accepted.
         event: The sequence of the last event that was accepted.
-        said: The sequence of what the host said last about being there.
+        availability: The sequence of the last availability that was accepted.
         states: The sequences of the last values of collectors that sign them.
-        session: The host's session, as it said last.
+        session: The session of the host in its last announce.
     """
 
     secret: bytes | None = field(default=None, repr=False)
-    announced: Order = _NOTHING
-    event: Order = _NOTHING
-    said: Order = _NOTHING
+    announced: Order = NO_ORDER
+    event: Order = NO_ORDER
+    availability: Order = NO_ORDER
     states: dict[str, Order] = field(default_factory=dict)
     session: str = ""
 
@@ -58,7 +58,7 @@ class TrustStore:
     """
 
     def __init__(self, hass: HomeAssistant) -> None:
-        """Prepare to load."""
+        """Create an empty store; `async_load` fills it."""
         self._hass = hass
         self._store = Store[dict[str, Any]](
             hass, _VERSION, f"{DOMAIN}.trust", private=True, atomic_writes=True
@@ -70,7 +70,7 @@ class TrustStore:
         self._counter = 0
 
     async def async_load(self) -> None:
-        """Load what is kept, and draw an id if there is none."""
+        """Load what is stored, and draw an id if there is none."""
         stored = await self._store.async_load() or {}
         self.controller = stored.get("controller", "")
         self.fleet = _secret(stored.get("fleet"))
@@ -84,7 +84,7 @@ class TrustStore:
     # --- Keys --------------------------------------------------------------------------------
 
     def record(self, host_id: str) -> HostRecord | None:
-        """Return what is kept of a host; None if it is not paired."""
+        """Return what is stored of a host; None if it is not paired."""
         return self._hosts.get(host_id)
 
     def keys(self, prefix: str, host_id: str) -> Keys | None:
@@ -131,7 +131,7 @@ class TrustStore:
         self.add_fleet = add
         await self._store.async_save(self._data())
 
-    # --- What grows --------------------------------------------------------------------------
+    # --- Counters ----------------------------------------------------------------------------
 
     def next_counter(self) -> int:
         """Return a number above all that were used, over restarts too as long as time goes on."""
@@ -144,11 +144,11 @@ class TrustStore:
 
     @callback
     def async_save_later(self) -> None:
-        """Keep what has changed in a record."""
+        """Save changed records soon."""
         self._store.async_delay_save(self._data, _SAVE_DELAY)
 
     async def _save_at_the_end(self, _: Event) -> None:
-        """Keep what changes every minute: too often to be written each time."""
+        # The sequences of values change every minute: too often to be written each time.
         await self._store.async_save(self._data())
 
     def _data(self) -> dict[str, Any]:
@@ -161,130 +161,13 @@ class TrustStore:
                     "secret": _text(record.secret),
                     "announced": list(record.announced),
                     "event": list(record.event),
-                    "said": list(record.said),
+                    "said": list(record.availability),
                     "states": {name: list(order) for name, order in record.states.items()},
                     "session": record.session,
                 }
                 for host, record in self._hosts.items()
             },
         }
-
-
-class HostTrust:
-    """What is believed of what comes in the name of one host.
-
-    While it is not paired everything is, as there is nothing to tell it by. From then on
-    only what it signed, in the order in which it was said.
-    """
-
-    def __init__(
-        self, store: TrustStore, prefix: str, host_id: str, enrolled: Callable[[], None]
-    ) -> None:
-        """Look up the keys; `enrolled` is called when the host proves the fleet key."""
-        self._store = store
-        self._prefix = prefix
-        self._host_id = host_id
-        self._enrolled = enrolled
-        self.keys = store.keys(prefix, host_id)
-        self._record = store.record(host_id) or HostRecord()
-
-    @property
-    def paired(self) -> bool:
-        """Whether the host can be commanded."""
-        return self.keys is not None
-
-    @property
-    def by(self) -> str | None:
-        """Return what it is paired by: `code`, `fleet_key` or not at all."""
-        if self.keys is None:
-            return None
-        return "fleet_key" if self.keys.key_id == FLEET else "code"
-
-    @property
-    def session(self) -> str:
-        """The host's session, as it said last."""
-        return self._record.session
-
-    def open(self, topic: str, payload: bytes, limit: int) -> bytes:
-        """Return the body of a message.
-
-        Raises:
-            ProtocolError: It is not believed.
-        """
-        envelope = open_envelope(payload, limit)
-        if self.keys is not None:
-            return self.believe(topic, envelope)
-        if FLEET in envelope.signatures and self._store.proves_fleet(
-            self._prefix, self._host_id, topic, payload
-        ):
-            self._enrolled()
-        return envelope.body
-
-    def believe(self, topic: str, envelope: Envelope) -> bytes:
-        """Return the body of a message that was opened.
-
-        Raises:
-            ProtocolError: It is not believed.
-        """
-        if self.keys is None:
-            return envelope.body
-        return verified_body(self.keys, topic, envelope)
-
-    def accept_announce(self, announce: Announce) -> bool:
-        """Take an announce in, and say whether it proves that the host has its key now.
-
-        Raises:
-            ProtocolError: It is older than the last one.
-        """
-        if self.keys is None:
-            return False
-        if announce.sequence is None:
-            raise ProtocolError("sequence", "a signed announce without a sequence")
-        if announce.sequence < self._record.announced:
-            raise ProtocolError("replayed", "it is older than what the host said before")
-        if announce.sequence == self._record.announced:
-            return False  # The broker repeats what it kept, and so may anybody.
-        self._record.announced, self._record.session = announce.sequence, announce.session
-        self._store.async_save_later()
-        return True
-
-    def accept_said(self, order: Order | None) -> bool:
-        """Take in what the host says about being there, and say whether it is news.
-
-        Raises:
-            ProtocolError: It is older than the last one: an old will, say.
-        """
-        if self.keys is None:
-            return True
-        if order is None:
-            raise ProtocolError("unsigned", "it is not signed, and the host is paired")
-        if order < self._record.said:
-            raise ProtocolError("replayed", "it is older than what the host said before")
-        if order == self._record.said:
-            return False
-        self._record.said = order
-        self._store.async_save_later()
-        return True
-
-    def accept_state(self, collector: str, order: Order) -> None:
-        """Take in the values of a collector that signs them.
-
-        Raises:
-            ProtocolError: They are older than the last ones.
-        """
-        last = self._record.states.get(collector, _NOTHING)
-        if order < max(last, (self._record.announced[0], 0)):
-            raise ProtocolError("replayed", "it is older than what the host said before")
-        if order != last:
-            self._record.states[collector] = order
-
-    def accept_event(self, order: Order) -> None:
-        """Take an event in; raise `ProtocolError` if it is not newer than the last one."""
-        if order <= self._record.event:
-            raise ProtocolError("replayed", "it is not newer than the last event")
-        self._record.event = order
-        if self.keys is not None:
-            self._store.async_save_later()
 
 
 def _text(secret: bytes | None) -> str | None:
@@ -304,7 +187,7 @@ def _record(kept: dict[str, Any]) -> HostRecord:
         secret=_secret(kept["secret"]),
         announced=_order(kept["announced"]),
         event=_order(kept["event"]),
-        said=_order(kept.get("said", _NOTHING)),
+        availability=_order(kept.get("said", NO_ORDER)),
         states={name: _order(order) for name, order in kept.get("states", {}).items()},
         session=kept["session"],
     )
@@ -315,7 +198,7 @@ _DATA: HassKey[TrustStore] = HassKey(f"{DOMAIN}_trust")
 
 @singleton(_DATA, async_=True)
 async def async_get_trust(hass: HomeAssistant) -> TrustStore:
-    """Return what Home Assistant shares with hosts."""
+    """Return the store, which is loaded once."""
     store = TrustStore(hass)
     await store.async_load()
     return store

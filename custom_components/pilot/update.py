@@ -1,4 +1,4 @@
-"""The version of a host's agent, the newest one, and how to get from one to the other."""
+"""Update of the agent of a host: its version, the newest one, and the installation of that."""
 
 from typing import TYPE_CHECKING, Any, Final, override
 
@@ -16,8 +16,10 @@ from homeassistant.helpers.network import NoURLAvailableError
 
 from .bundled_release import SHIPPED
 from .const import DOMAIN
+from .coordinator import Status
+from .entity import PilotEntity, entity_key
+from .factory import AnnouncedEntity, async_add_announced_entities
 from .markdown import escape_markdown, escape_markdown_lines
-from .offered import OfferedEntity, async_add_offered, entity_key
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-    from .coordinator import PilotConfigEntry
+    from .data import PilotConfigEntry
     from .protocol.announce import Announce, Update
     from .protocol.messages import HostEvent
 
@@ -35,7 +37,7 @@ PARALLEL_UPDATES = 0
 COMMAND: Final = "agent.update"
 EVENT: Final = "update"
 SILENCE: Final = 60.0
-"""How long a host that fetches a release may say nothing, in seconds, unless it says so itself."""
+"""How long a host may be silent during an update, in seconds, unless it announces longer."""
 MAX_SILENCE: Final = 4000.0
 
 DESCRIPTION: Final = UpdateEntityDescription(
@@ -49,21 +51,19 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the agent of a host."""
-    async_add_offered(
-        entry,
-        Platform.UPDATE,
-        async_add_entities,
-        lambda _: {DESCRIPTION.key: DESCRIPTION},
-        lambda coordinator, description, device: AgentUpdate(
-            coordinator, description, entity_key(description), device
-        ),
+    coordinator = entry.runtime_data.coordinator
+    key = entity_key(DESCRIPTION)
+    agent = AnnouncedEntity(
+        key, DESCRIPTION, lambda device: AgentUpdate(coordinator, DESCRIPTION, key, device)
     )
+    async_add_announced_entities(entry, Platform.UPDATE, async_add_entities, lambda _: [agent])
 
 
-class AgentUpdate(OfferedEntity, UpdateEntity):
+class AgentUpdate(PilotEntity, UpdateEntity):
     """The agent of a host.
 
-    It is told by events how an update goes, and by announces what came of it, whoever began it.
+    Events report the progress of an update, and announces its outcome, also of one that was begun
+    on the host itself.
     """
 
     _attr_title = "Pilot agent"
@@ -76,24 +76,26 @@ class AgentUpdate(OfferedEntity, UpdateEntity):
 
     @override
     async def async_added_to_hass(self) -> None:
-        """Begin to listen."""
         coordinator = self.coordinator
-        self.async_on_remove(coordinator.control.async_listen_event(EVENT, self._happened))
-        self.async_on_remove(coordinator.async_listen_announce(self._announced))
+        self.async_on_remove(coordinator.async_add_event_listener(EVENT, self._on_event))
         self.async_on_remove(lambda: self._end(None))
         await super().async_added_to_hass()
 
     @override
-    def _take(self) -> None:
-        super()._take()
-        # While another version starts it is away for a moment.
-        self._attr_available = self._attr_available or self.in_progress is True
+    def _update_attrs(self) -> None:
+        if (announce := self.coordinator.data) is not None:
+            self._update_versions(announce)
+            self._conclude(announce)
+        # While another version starts the host is offline for a moment.
+        self._attr_available = (
+            self.coordinator.status is Status.ONLINE or self._attr_in_progress is True
+        )
 
     # --- What there is -----------------------------------------------------------------------
 
     @property
     def _offer(self) -> Update | None:
-        return self.coordinator.announce.update if self.coordinator.announce else None
+        return self.coordinator.data.update if self.coordinator.data else None
 
     @property
     def _newest(self) -> tuple[str, str] | None:
@@ -108,11 +110,10 @@ class AgentUpdate(OfferedEntity, UpdateEntity):
         # Home Assistant draws notes as Markdown; these have passed through the host.
         return version, escape_markdown_lines(notes)
 
-    @callback
-    def _announced(self, announce: Announce) -> None:
+    def _update_versions(self, announce: Announce) -> None:
         offer, newest, installed = announce.update, self._newest, announce.agent.version
         features = UpdateEntityFeature.PROGRESS
-        if self.coordinator.control.paired and COMMAND in announce.commands and newest:
+        if self.coordinator.auth.paired and COMMAND in announce.commands and newest:
             features |= UpdateEntityFeature.INSTALL
         if newest and newest[1]:
             features |= UpdateEntityFeature.RELEASE_NOTES
@@ -123,9 +124,6 @@ class AgentUpdate(OfferedEntity, UpdateEntity):
         self._attr_release_summary = (
             escape_markdown(f"{why[0].upper()}{why[1:]}.") if isinstance(why, str) else None
         )
-        self._conclude(announce)
-        self._take()
-        self.async_write_ha_state()
 
     def _later(self, newest: str | None, installed: str) -> str:
         try:
@@ -159,7 +157,7 @@ class AgentUpdate(OfferedEntity, UpdateEntity):
         outcome = self._outcome = self.hass.loop.create_future()
         self._begin(target)
         try:
-            await coordinator.control.async_do(COMMAND, args)
+            await coordinator.commands.async_do(COMMAND, args)
             reason = await outcome
         finally:
             self._outcome = None
@@ -173,11 +171,11 @@ class AgentUpdate(OfferedEntity, UpdateEntity):
         return HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key=key,
-            translation_placeholders={"name": self.coordinator.entry.title, **placeholders},
+            translation_placeholders={"name": self.coordinator.config_entry.title, **placeholders},
         )
 
     @callback
-    def _happened(self, event: HostEvent) -> None:
+    def _on_event(self, event: HostEvent) -> None:
         version = event.data.get("version")
         if event.type == "progress":
             if self._target is None:
@@ -193,17 +191,15 @@ class AgentUpdate(OfferedEntity, UpdateEntity):
             self._wait(within if isinstance(within, int | float) else SILENCE)
         elif event.type == "failed":
             self._end(str(event.data.get("reason")))
-        self._take()
-        self.async_write_ha_state()
+        self._handle_coordinator_update()
 
     def _begin(self, target: str) -> None:
-        announce = self.coordinator.announce
+        announce = self.coordinator.data
         self._target, self._began_in = target, announce.session if announce else None
         self._attr_in_progress = True
         self._attr_update_percentage = None
         self._wait(SILENCE)
-        self._take()
-        self.async_write_ha_state()
+        self._handle_coordinator_update()
 
     def _conclude(self, announce: Announce) -> None:
         """See what came of the update that is under way."""
@@ -240,5 +236,4 @@ class AgentUpdate(OfferedEntity, UpdateEntity):
     def _nothing_heard(self, _: datetime) -> None:
         self._cancel_silence = None
         self._end(None)
-        self._take()
-        self.async_write_ha_state()
+        self._handle_coordinator_update()

@@ -17,12 +17,12 @@ DEFAULT_ADDRESS: Final = "255.255.255.255"
 DEFAULT_PORT: Final = 9
 
 _MAC_LENGTH = len("00:00:00:00:00:00")
-_NOBODY = "00:00:00:00:00:00"
+_NO_MAC = "00:00:00:00:00:00"
 
 
 def wakeable(macs: Iterable[str]) -> list[str]:
     """Return the addresses that a network card can be woken by."""
-    return [mac for mac in macs if len(mac) == _MAC_LENGTH and mac != _NOBODY]
+    return [mac for mac in macs if len(mac) == _MAC_LENGTH and mac != _NO_MAC]
 
 
 async def async_wake(hass: HomeAssistant, coordinator: PilotCoordinator) -> None:
@@ -31,7 +31,7 @@ async def async_wake(hass: HomeAssistant, coordinator: PilotCoordinator) -> None
     Raises:
         HomeAssistantError: It announced none, or the network does not take them.
     """
-    announce, entry = coordinator.announce, coordinator.entry
+    announce, entry = coordinator.data, coordinator.config_entry
     macs = wakeable(announce.host.macs) if announce is not None else []
     address = entry.options.get(CONF_WAKE_ADDRESS, DEFAULT_ADDRESS)
     port = int(entry.options.get(CONF_WAKE_PORT, DEFAULT_PORT))

@@ -101,7 +101,7 @@ async def test_unplugged_and_plugged_in_one_breath(
     """Two announces may arrive before Home Assistant can turn round."""
     entity_registry.async_update_entity(DISK, new_entity_id="sensor.my_disk")
     await hass.async_block_till_done()
-    coordinator = hass.config_entries.async_get_entry("01JPILOT").runtime_data
+    coordinator = hass.config_entries.async_get_entry("01JPILOT").runtime_data.coordinator
     topic = f"pilot/v2/{HOST_ID}/announce"
 
     without = ANNOUNCE | {"readings": WITHOUT_DISK}
@@ -197,14 +197,14 @@ async def test_a_collector_is_switched_off(hass: HomeAssistant, online: FakeHost
 
 async def test_entities_may_overlap(hass: HomeAssistant, online: FakeHost) -> None:
     """The new one has come before the old one goes; and one has come too late."""
-    coordinator = hass.config_entries.async_get_entry("01JPILOT").runtime_data
-    reading = coordinator.announce.readings["disk.root.used_percent"]
+    coordinator = hass.config_entries.async_get_entry("01JPILOT").runtime_data.coordinator
+    reading = coordinator.data.readings["disk.root.used_percent"]
     late = reading._replace(key="disk.gone.used_percent")
     old, new = Mock(), Mock()
 
-    stop_old = coordinator.async_listen(reading, old)
-    coordinator.async_listen(reading, new)
-    stop_late = coordinator.async_listen(late, old)
+    stop_old = coordinator.async_add_reading_listener(reading, old)
+    coordinator.async_add_reading_listener(reading, new)
+    stop_late = coordinator.async_add_reading_listener(late, old)
     stop_old()
     stop_late()
     await online.state("disk", root__used_percent=70)
@@ -264,7 +264,7 @@ async def test_an_interval_changes(hass: HomeAssistant, online: FakeHost) -> Non
     """It counts from then on."""
     await online.announce(collectors=ANNOUNCE["collectors"] | {"cpu": {"interval": 600}})
 
-    readings = hass.config_entries.async_get_entry("01JPILOT").runtime_data.readings
+    readings = hass.config_entries.async_get_entry("01JPILOT").runtime_data.coordinator.readings
     assert readings.collectors["cpu"].interval == 600
     assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
 

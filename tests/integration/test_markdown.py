@@ -14,7 +14,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import MqttMockHAClient, WebSocketGenerator
 
-from custom_components.pilot import issues
+from custom_components.pilot import repairs
 from custom_components.pilot.markdown import (
     Markdown,
     code_block,
@@ -258,18 +258,18 @@ async def test_every_repair(
     )
     assert announce is not None
     for err_kind in ("protocol_newer", "protocol_older"):
-        issues.async_report_version(hass, entry, issues.ProtocolError(err_kind, "", 3))
-    issues.async_report_removed(hass, entry)
-    issues.async_report_exposed(hass, entry, ["switch.office_pc_power"])
+        repairs.async_report_version(hass, entry, repairs.ProtocolError(err_kind, "", 3))
+    repairs.async_report_removed(hass, entry)
+    repairs.async_report_exposed(hass, entry, ["switch.office_pc_power"])
     for difference, kind in ((99, "clock_ahead"), (-99, "clock_behind")):
-        issues.async_report_clock(hass, entry, difference)
+        repairs.async_report_clock(hass, entry, difference)
         found = issue_registry.async_get_issue("pilot", f"clock_{HOST_ID}")
         assert found is not None
         assert_drawn(found.translation_placeholders, "issues", kind, "description")
     raised = {key for _, key in issue_registry.issues}
     assert len(raised) == 5
-    issues.async_follow_update(hass, entry, announce)
-    issues.async_follow_permissions(hass, entry, announce)
+    repairs.async_follow_update(hass, entry, announce)
+    repairs.async_follow_permissions(hass, entry, announce)
     for issue in list(issue_registry.issues.values()):
         key = issue.translation_key or ""
         fix_flow = ("fix_flow", "step", "confirm") if issue.is_fixable else ()
@@ -279,7 +279,7 @@ async def test_every_repair(
         assert_drawn(issue.translation_placeholders, "issues", key, *fix_flow, "description")
 
     # A good announce withdraws some of them.
-    issues.async_follow_announce(hass, entry, announce)
+    repairs.async_follow_announce(hass, entry, announce)
     found = issue_registry.async_get_issue("pilot", f"conflict_{HOST_ID}")
     assert found is not None
     assert_drawn(found.translation_placeholders, "issues", "conflict", "description")
@@ -317,7 +317,7 @@ def test_new_texts_take_the_same_way() -> None:
         name: text.count("async_create_issue(")
         for name, text in sources.items()
         if "async_create_issue(" in text
-    } == {"issues.py": 1}
+    } == {"repairs.py": 1}
     assert not [name for name, text in sources.items() if "persistent_notification" in text]
     for language in TRANSLATIONS.values():
         descriptions = [json.dumps(language[part]) for part in ("config", "options", "issues")]

@@ -13,16 +13,16 @@ import pytest
 from custom_components.pilot import (
     binary_sensor,
     button,
+    commands,
     condition,
     config_flow,
     const,
-    control,
     errors,
     event,
-    issues,
     number,
     options_flow,
     pairing_flow,
+    repairs,
     sensor,
     services,
     switch,
@@ -115,22 +115,22 @@ def test_every_issue_and_error_is_told() -> None:
     }
 
     assert set(texts["issues"]) == {
-        issues.AGENT_NEWER,
-        issues.AGENT_OLDER,
-        issues.CLOCK_AHEAD,
-        issues.CLOCK_BEHIND,
-        issues.CONFLICT,
-        issues.EXPOSED,
-        issues.HOST_REMOVED,
-        issues.PERMISSION,
-        issues.UPDATE_FAILED,
+        repairs.AGENT_NEWER,
+        repairs.AGENT_OLDER,
+        repairs.CLOCK_AHEAD,
+        repairs.CLOCK_BEHIND,
+        repairs.CONFLICT,
+        repairs.EXPOSED,
+        repairs.HOST_REMOVED,
+        repairs.PERMISSION,
+        repairs.UPDATE_FAILED,
     }
     for group in (texts["config"]["abort"], texts["config"]["error"], texts["options"]["error"]):
         for key in set(group) - from_home_assistant:
             assert f'"{key}"' in source, key
     for key in texts["exceptions"]:
         assert f'translation_key="{key}"' in source or f'"{key}"' in "".join(
-            inspect.getsource(module) for module in (errors, control, placement, update)
+            inspect.getsource(module) for module in (errors, commands, placement, update)
         )
     assert {fault.value for fault in placement.Fault} <= set(texts["exceptions"])
     flows = {"config": config_flow.PilotConfigFlow, "options": options_flow.PilotOptionsFlow}

@@ -447,7 +447,7 @@ async def test_the_first_word_may_come_before_the_memory(
     """The order in which entities and messages arrive makes no difference."""
     earlier = datetime(2026, 1, 1, tzinfo=UTC)
 
-    configured.runtime_data.async_restore(Status.ONLINE, earlier)
+    configured.runtime_data.coordinator.async_restore(Status.ONLINE, earlier)
     await hass.async_block_till_done()
 
     assert since(hass) == earlier
@@ -462,7 +462,7 @@ async def test_the_memory_may_come_while_the_broker_is_away(
     """It is of use when the broker is back."""
     earlier = datetime(2026, 1, 1, tzinfo=UTC)
     await set_broker(hass, mqtt_mock, up=False)
-    configured.runtime_data.async_restore(Status.ONLINE, earlier)
+    configured.runtime_data.coordinator.async_restore(Status.ONLINE, earlier)
     assert since(hass) != earlier
 
     await set_broker(hass, mqtt_mock, up=True)

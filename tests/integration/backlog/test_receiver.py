@@ -95,7 +95,7 @@ async def test_hostile_chunks_are_counted_and_not_answered(
 
     published.assert_not_awaited()
     assert importer.hosts == {}
-    assert configured.runtime_data.refused == {f"backlog.{kind}": 1}
+    assert configured.runtime_data.coordinator.refused == {f"backlog.{kind}": 1}
 
 
 async def test_retained_chunks_are_refused(
@@ -105,7 +105,7 @@ async def test_retained_chunks_are_refused(
     await online.send("backlog", CHUNK, retain=True)
 
     published.assert_not_awaited()
-    assert configured.runtime_data.refused == {"backlog.retained": 1}
+    assert configured.runtime_data.coordinator.refused == {"backlog.retained": 1}
 
 
 @pytest.fixture(params=["code", "fleet_key"])
@@ -157,7 +157,7 @@ async def test_nobody_else_speaks_for_a_paired_host(
     published.assert_not_awaited()
     assert importer.hosts == {}
     [entry] = hass.config_entries.async_entries("pilot")
-    assert entry.runtime_data.refused == {
+    assert entry.runtime_data.coordinator.refused == {
         "backlog.unsigned": 1,
         "backlog.bad_signature": 2,
         "backlog.not_signed_for_us": 1,

@@ -47,8 +47,8 @@ def quick() -> Generator[None]:
         patch("custom_components.pilot.pair.SUBSCRIBE_PATIENCE", 0.05),
         patch("custom_components.pilot.commands.REPEATS", (0.02, 0.05)),
         patch("custom_components.pilot.commands.GIVE_UP", 0.2),
-        patch("custom_components.pilot.control.DOUBT_DELAY", 0.05),
-        patch("custom_components.pilot.control.DOUBT_PATIENCE", 0.1),
+        patch("custom_components.pilot.auth.DOUBT_DELAY", 0.05),
+        patch("custom_components.pilot.auth.DOUBT_PATIENCE", 0.1),
     ):
         yield
 
@@ -95,5 +95,5 @@ async def paired(hass: HomeAssistant, agent: Agent, trust: TrustStore) -> MockCo
 @pytest.fixture
 def coordinator(paired: MockConfigEntry) -> PilotCoordinator:
     """Return the coordinator of the paired host."""
-    found: PilotCoordinator = paired.runtime_data
+    found: PilotCoordinator = paired.runtime_data.coordinator
     return found

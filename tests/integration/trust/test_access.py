@@ -18,7 +18,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
-from custom_components.pilot import issues
+from custom_components.pilot import repairs
 from custom_components.pilot.rooms.runtime import PLACEMENTS
 
 from ..conftest import HOST_ID, ROOT, make_entry  # noqa: TID252
@@ -224,7 +224,7 @@ async def test_dialogs(
     """Home Assistant's own, where Pilot's flows begin."""
     for domain in ("config", "diagnostics", "repairs"):
         assert await async_setup_component(hass, domain, {})
-    issues.async_report_exposed(hass, paired, [SWITCH])
+    repairs.async_report_exposed(hass, paired, [SWITCH])
     client = await hass_client(await token_of(hass, await make_user(hass, kind)))
     flow = "/api/config/config_entries/flow"
     entry_id = paired.entry_id

@@ -122,7 +122,7 @@ async def test_spoofed_announces(
 ) -> None:
     """Refused, counted, logged once, and without any effect."""
     forge, kind = FORGED[attack]
-    before, announce = everything(hass), coordinator.announce
+    before, announce = everything(hass), coordinator.data
     body = bare(agent.announcement()) | {
         "host": {"id": HOST_ID, "name": "evil", "macs": ["00:00:5e:00:53:66"]},
         "readings": [],
@@ -134,7 +134,7 @@ async def test_spoofed_announces(
         await hass.async_block_till_done()
 
     assert everything(hass) == before
-    assert coordinator.announce is announce
+    assert coordinator.data is announce
     assert coordinator.refused[f"announce.{kind}"] == 2
     assert caplog.text.count("Refused a payload on the announce topic") == 1
 
@@ -157,7 +157,7 @@ async def test_a_replayed_announce(
     await hass.async_block_till_done()
 
     assert paired.title == "new-name"
-    assert paired.runtime_data.refused["announce.replayed"] == 1
+    assert paired.runtime_data.coordinator.refused["announce.replayed"] == 1
 
 
 async def test_an_empty_announce_is_only_a_question(
@@ -254,8 +254,8 @@ async def test_an_old_word_played_again(
         bus.fire(AVAILABILITY, payload)
         await hass.async_block_till_done()
 
-    assert paired.runtime_data.status is Status.ONLINE
-    assert paired.runtime_data.refused["availability.replayed"] == 2
+    assert paired.runtime_data.coordinator.status is Status.ONLINE
+    assert paired.runtime_data.coordinator.refused["availability.replayed"] == 2
 
 
 async def test_the_same_word_again_is_no_sign_of_life(
@@ -263,7 +263,7 @@ async def test_the_same_word_again_is_no_sign_of_life(
 ) -> None:
     """Brokers repeat what they keep, and so may anybody: a dead host stays silent."""
     said = agent.say_that_it_is("online")
-    with patch.object(coordinator, "_hear_life") as heard:
+    with patch.object(coordinator, "_restart_silence") as heard:
         bus.fire(AVAILABILITY, said)
         assert not heard.called
         agent.say_that_it_is("online")
@@ -299,7 +299,7 @@ async def test_spoofed_lock(
     await hass.async_block_till_done()
     assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
 
-    coordinator = paired.runtime_data
+    coordinator = paired.runtime_data.coordinator
     assert {name: n for name, n in coordinator.refused.items() if name.startswith("state.")} == {
         "state.unsigned": 2,
         "state.bad_signature": 2,
@@ -312,12 +312,12 @@ async def test_spoofed_lock(
     agent.come_online()
     agent.part("session", unlocked)
     await hass.async_block_till_done()
-    assert paired.runtime_data.refused["state.replayed"] == 1
+    assert paired.runtime_data.coordinator.refused["state.replayed"] == 1
     agent.start("0000111122223333")
     agent.come_online()
     agent.part("session", unlocked)
     await hass.async_block_till_done()
-    assert paired.runtime_data.refused["state.replayed"] == 2
+    assert paired.runtime_data.coordinator.refused["state.replayed"] == 2
 
 
 # --- Results ---------------------------------------------------------------------------------
@@ -386,7 +386,7 @@ async def test_spoofed_results(
 
     bus.listeners[:] = [answer]
     with pytest.raises(HomeAssistantError) as error:
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
 
     assert error.value.translation_key == "no_answer"
     refused = {name: n for name, n in coordinator.refused.items() if name.startswith("result.")}
@@ -399,7 +399,7 @@ async def test_a_reflected_command_is_no_result(coordinator: PilotCoordinator, b
         lambda topic, payload: bus.fire(topic.replace("/command/", "/result/"), payload)
     ]
     with pytest.raises(HomeAssistantError, match="did not answer"):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
     assert coordinator.refused["result.bad_signature"] == 3
 
 
@@ -410,7 +410,7 @@ async def test_a_retained_result_is_none(
     agent.bus = Bus(bus.hass)
     agent.bus.fire = lambda topic, payload, **_: bus.fire(topic, payload, retain=True)  # type: ignore[method-assign]
     with pytest.raises(HomeAssistantError, match="did not answer"):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
     # Home Assistant passes on what the broker has kept only once.
     assert coordinator.refused["result.retained"] == 1
 
@@ -426,7 +426,7 @@ async def test_a_spoofed_refusal_does_not_hide_the_answer(
         bus.fire(said, dump(result(body, status="rejected", reason="not_paired")))
 
     bus.listeners.insert(0, answer)
-    await coordinator.control.async_do("session.lock")
+    await coordinator.commands.async_do("session.lock")
     await hass.async_block_till_done()
 
     assert agent.done == ["session.lock"]
@@ -440,11 +440,11 @@ async def test_an_old_result_played_again(
     recorded: list[tuple[str, str]] = []
     say = agent.dispatcher._publish
     agent.dispatcher._publish = lambda *said: (recorded.append(said), say(*said))  # type: ignore[func-returns-value]
-    await coordinator.control.async_do("session.lock")
+    await coordinator.commands.async_do("session.lock")
     bus.listeners[:] = [lambda _t, _p: bus.fire(*recorded[0])]
     with pytest.raises(HomeAssistantError, match="did not answer"):
-        await coordinator.control.async_do("session.lock")
-    assert coordinator.control.clock_difference is None
+        await coordinator.commands.async_do("session.lock")
+    assert coordinator.commands.clock_difference is None
 
 
 # --- Events ----------------------------------------------------------------------------------
@@ -500,7 +500,7 @@ async def test_a_replayed_event_after_a_restart(
     bus.fire(f"{BASE}/event/session", payload)
     await hass.async_block_till_done()
 
-    assert paired.runtime_data.refused["event.replayed"] == 1
+    assert paired.runtime_data.coordinator.refused["event.replayed"] == 1
 
 
 # --- Pairing again ---------------------------------------------------------------------------
@@ -592,7 +592,7 @@ async def test_a_command_that_nobody_knows_us_for(
     """The host was installed anew while it was silent."""
     agent.reinstall()
     with pytest.raises(HomeAssistantError) as error:
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
     assert error.value.translation_key == "command_not_paired"
 
     await wait_for_doubt(hass)
@@ -648,5 +648,5 @@ async def test_a_host_that_never_has_the_right_session(
 
     bus.listeners[:] = [answer]
     with pytest.raises(HomeAssistantError, match="restarted"):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
     assert len(bus.published) == 3

@@ -1,5 +1,7 @@
 """Triggers and conditions."""
 
+import json
+from time import time
 from typing import TYPE_CHECKING
 
 from homeassistant.setup import async_setup_component
@@ -38,6 +40,11 @@ async def automate(hass: HomeAssistant, **automation: object) -> list[ServiceCal
     return calls
 
 
+def unsigned(**values: object) -> str:
+    """Return what a collector read that does not sign."""
+    return json.dumps({"ts": time(), "values": values})
+
+
 @pytest.mark.parametrize(
     ("trigger", "before", "after"),
     [
@@ -63,6 +70,60 @@ async def test_a_status_triggers(
     assert len(calls) == 1
 
 
+async def test_a_reading_named_like_the_status_triggers_nothing(
+    hass: HomeAssistant, device: str, agent: Agent
+) -> None:
+    """Hosts choose the names of custom readings; `ups_status` is not the status of the host."""
+    collectors = agent.announced["collectors"] | {"custom": {"interval": 60}}
+    readings = [
+        *agent.announced["readings"],
+        {"key": "custom.ups_status", "kind": "custom", "type": "text", "name": "UPS"},
+        {"key": "custom.door_session_event", "kind": "custom", "type": "text", "name": "Door"},
+    ]
+    agent.announce(collectors=collectors, readings=readings)
+    agent.part("custom", unsigned(ups_status="off", door_session_event="closed"))
+    await hass.async_block_till_done()
+    calls = await automate(
+        hass, triggers={"trigger": "pilot.came_online", "target": {"device_id": device}}
+    )
+
+    agent.part("custom", unsigned(ups_status="online", door_session_event="locked"))
+    await hass.async_block_till_done()
+
+    assert hass.states.get("sensor.office_pc_ups").state == "online"
+    assert len(calls) == 0
+
+
+async def test_a_reading_named_like_the_status_is_no_condition(
+    hass: HomeAssistant, device: str, agent: Agent
+) -> None:
+    """The condition passes by the status of the host alone."""
+    collectors = agent.announced["collectors"] | {"custom": {"interval": 60}}
+    readings = [
+        *agent.announced["readings"],
+        {"key": "custom.ups_status", "kind": "custom", "type": "text", "name": "UPS"},
+        {"key": "custom.door_session.locked", "kind": "custom", "type": "boolean", "name": "Door"},
+    ]
+    agent.announce(collectors=collectors, readings=readings)
+    agent.part("custom", unsigned(**{"ups_status": "off", "door_session.locked": True}))
+    agent.state("session", locked=True)
+    await hass.async_block_till_done()
+    calls = await automate(
+        hass,
+        triggers={"trigger": "event", "event_type": "now"},
+        conditions=[
+            {"condition": f"pilot.{condition}", "target": {"device_id": device}}
+            for condition in ("is_online", "is_locked")
+        ],
+    )
+
+    hass.bus.async_fire("now")
+    await hass.async_block_till_done()
+
+    assert hass.states.get("binary_sensor.office_pc_door").state == "on"
+    assert len(calls) == 1
+
+
 async def test_a_broker_that_comes_back_triggers_nothing(
     hass: HomeAssistant, device: str, paired: MockConfigEntry
 ) -> None:
@@ -71,7 +132,7 @@ async def test_a_broker_that_comes_back_triggers_nothing(
         hass, triggers={"trigger": "pilot.came_online", "target": {"device_id": device}}
     )
     for connected in (False, True):
-        paired.runtime_data._on_connection(connected)
+        paired.runtime_data.coordinator._on_connection(connected)
         await hass.async_block_till_done()
     assert len(calls) == 0
 

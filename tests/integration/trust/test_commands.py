@@ -60,7 +60,7 @@ async def test_a_request_is_repeated_until_it_is_answered(
             agent.heard(topic, payload)
 
     bus.listeners[:] = [lose]
-    await coordinator.control.async_do("session.lock")
+    await coordinator.commands.async_do("session.lock")
 
     assert agent.done == ["session.lock"]
     assert len({payload for _, payload in bus.published}) == 1
@@ -79,7 +79,7 @@ async def test_a_result_that_is_lost_is_given_again(
             bus.fire(topic, payload)
 
     with patch.object(agent.dispatcher, "_publish", lose):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
 
     assert agent.done == ["session.lock"]
     assert len(set(results)) == 1
@@ -95,7 +95,7 @@ async def test_silence_is_an_error_that_says_what_is_known(
     await hass.async_block_till_done()
 
     with pytest.raises(HomeAssistantError) as error:
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
 
     expected = "no_answer" if status == "online" else f"no_answer_{status}"
     assert error.value.translation_key == expected
@@ -107,13 +107,13 @@ async def test_without_a_broker_nothing_is_sent(
 ) -> None:
     """Known before, or found out on the way."""
     with (
-        patch("custom_components.pilot.control.mqtt.is_connected", return_value=False),
+        patch("custom_components.pilot.commands.mqtt.is_connected", return_value=False),
         pytest.raises(HomeAssistantError, match="MQTT broker"),
     ):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
     bus.broken = HomeAssistantError("gone")
     with pytest.raises(HomeAssistantError, match="MQTT broker"):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
 
 
 async def test_a_broker_that_leaves_in_between(
@@ -126,7 +126,7 @@ async def test_a_broker_that_leaves_in_between(
 
     bus.listeners[:] = [leave]
     with pytest.raises(HomeAssistantError, match="did not answer"):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
 
 
 async def test_a_new_session_is_learnt_from_the_refusal(
@@ -134,7 +134,7 @@ async def test_a_new_session_is_learnt_from_the_refusal(
 ) -> None:
     """The agent was started anew, and its announce is still on its way."""
     agent.start("0000111122223333")
-    await coordinator.control.async_do("session.lock")
+    await coordinator.commands.async_do("session.lock")
 
     assert agent.done == ["session.lock"]
     assert [body["session"] for body in bus.commands()] == ["5f1c0a9be3d24c77", "0000111122223333"]
@@ -144,10 +144,10 @@ async def test_the_counter_is_learnt_from_the_refusal(
     coordinator: PilotCoordinator, agent: Agent, trust: TrustStore, bus: Bus
 ) -> None:
     """Home Assistant's clock was set back."""
-    await coordinator.control.async_do("session.lock")
+    await coordinator.commands.async_do("session.lock")
     trust._counter = 0
     with patch("custom_components.pilot.trust.time", return_value=1000):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
 
     assert agent.done == ["session.lock"] * 2
     counters = [body["counter"] for body in bus.commands()]
@@ -182,7 +182,7 @@ async def test_a_refusal_names_host_command_and_reason(
 ) -> None:
     """And whether the user or the host is to be changed."""
     with pytest.raises(HomeAssistantError) as error:
-        await coordinator.control.async_do(key, args)
+        await coordinator.commands.async_do(key, args)
 
     assert type(error.value) is kind
     assert error.value.translation_key == reason
@@ -212,9 +212,9 @@ async def test_a_command_is_called_as_its_entity(
 
 async def test_a_second_call_cools_down(coordinator: PilotCoordinator, agent: Agent) -> None:
     """The first one was done."""
-    await coordinator.control.async_do("power.suspend")
+    await coordinator.commands.async_do("power.suspend")
     with pytest.raises(ServiceValidationError, match="too soon"):
-        await coordinator.control.async_do("power.suspend")
+        await coordinator.commands.async_do("power.suspend")
     assert agent.done == ["power.suspend"]
 
 
@@ -222,7 +222,7 @@ async def test_a_failure_says_what_failed(coordinator: PilotCoordinator, agent: 
     """In the host's words."""
     agent.power.error = RuntimeError("no battery")
     with pytest.raises(HomeAssistantError, match="no battery"):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
 
 
 @pytest.mark.parametrize("policy", [Policy(deny=("session.*",))])
@@ -231,7 +231,7 @@ async def test_what_is_not_allowed(
 ) -> None:
     """The host's own configuration has the last word."""
     with pytest.raises(ServiceValidationError, match="configuration"):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
     assert agent.done == []
 
 
@@ -241,8 +241,8 @@ async def test_a_rehearsal_is_told(
 ) -> None:
     """Nobody shall think that the host is going down."""
     with pytest.raises(HomeAssistantError, match="dry_run"):
-        await coordinator.control.async_do("session.lock")
-    assert (await coordinator.control.async_command("session.lock")).dry_run
+        await coordinator.commands.async_do("session.lock")
+    assert (await coordinator.commands.async_command("session.lock")).dry_run
     assert agent.done == []
 
 
@@ -258,7 +258,7 @@ async def test_an_unpaired_host_is_not_asked(
     assert hass.states.get("binary_sensor.office_pc_paired").state == "off"
     assert hass.states.async_all(("button", "switch")) == []
     with pytest.raises(ServiceValidationError) as error:
-        await entry.runtime_data.control.async_do("session.lock")
+        await entry.runtime_data.coordinator.commands.async_do("session.lock")
     assert error.value.translation_key == "host_not_paired"
     assert bus.published == []
 
@@ -284,16 +284,16 @@ async def test_clocks_that_differ_are_a_repair_that_heals(
     real = agent.clock
     agent.clock = lambda: real() + ahead
     with pytest.raises(HomeAssistantError, match="signed by a clock"):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
 
     issue = issue_registry.async_get_issue("pilot", f"clock_{HOST_ID}")
     assert issue is not None
     assert issue.translation_key == key
     assert issue.translation_placeholders == {"name": "office-pc", "difference": told}
-    assert coordinator.control.clock_difference == pytest.approx(ahead)
+    assert coordinator.commands.clock_difference == pytest.approx(ahead)
 
     agent.clock = real
-    await coordinator.control.async_do("session.lock")
+    await coordinator.commands.async_do("session.lock")
     assert issue_registry.async_get_issue("pilot", f"clock_{HOST_ID}") is None
 
 
@@ -310,7 +310,7 @@ async def test_a_state_with_the_right_time_heals_too(
     wrong = real() + 3600
     agent.clock = lambda: real() + 3600
     with pytest.raises(HomeAssistantError):
-        await coordinator.control.async_do("session.lock")
+        await coordinator.commands.async_do("session.lock")
     for ts, healed in ((wrong, False), (real(), True)):
         collectors = {
             "cpu": {"ts": ts, "values": {}},

@@ -123,7 +123,7 @@ async def test_a_missing_permission_is_a_repair_that_heals(
     agent.announce()
     await hass.async_block_till_done()
     assert permissions(issue_registry) == []
-    await paired.runtime_data.control.async_do("power.reboot")
+    await paired.runtime_data.coordinator.commands.async_do("power.reboot")
 
 
 async def test_what_is_missing_is_forgotten_with_the_host(
@@ -175,7 +175,7 @@ async def test_a_host_that_cannot_be_woken_has_no_switch_when_it_is_off(
     await say(hass, agent, "off")
     assert hass.states.get(SWITCH).state == "unavailable"
     with pytest.raises(HomeAssistantError, match="no network card"):
-        await wake_on_lan.async_wake(hass, paired.runtime_data)
+        await wake_on_lan.async_wake(hass, paired.runtime_data.coordinator)
 
 
 async def test_off_shuts_down(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) -> None:
@@ -224,7 +224,7 @@ async def test_without_a_broker_the_switch_is_not_there(
     hass: HomeAssistant, paired: MockConfigEntry
 ) -> None:
     """Nobody knows what it would switch."""
-    coordinator = paired.runtime_data
+    coordinator = paired.runtime_data.coordinator
     coordinator._on_connection(False)
     await hass.async_block_till_done()
     assert hass.states.get(SWITCH).state == "unavailable"
@@ -308,7 +308,7 @@ async def test_events_of_an_unpaired_host(
     agent.bus.fire(f"{BASE}/event/session", payload)
     await hass.async_block_till_done()
     assert hass.states.get("event.office_pc_session_event").attributes["event_type"] == "locked"
-    assert entry.runtime_data.refused["event.replayed"] == 1
+    assert entry.runtime_data.coordinator.refused["event.replayed"] == 1
 
 
 # --- Diagnostics and storage -----------------------------------------------------------------
@@ -358,7 +358,7 @@ async def test_diagnostics_tell_no_secret(
 
 async def test_nothing_secret_is_shown_by_accident(paired: MockConfigEntry) -> None:
     """Neither in a log nor in a traceback."""
-    shown = repr(paired.runtime_data.control.trust.keys) + str(dict(paired.data))
+    shown = repr(paired.runtime_data.coordinator.auth.keys) + str(dict(paired.data))
     assert not re.search(r"\bb'", shown), "bytes are secrets"
 
 

@@ -25,7 +25,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
 from custom_components.pilot import button, number, switch
-from custom_components.pilot.exposure import ENDS_WORK
+from custom_components.pilot.exposure import ends_work
 from custom_components.pilot.services import SERVICE_SHUTDOWN
 
 from ..conftest import HOST_ID, make_entry  # noqa: TID252
@@ -57,9 +57,14 @@ def test_every_description_of_what_ends_work_has_the_category() -> None:
     assert set(ending) == {*KINDS, "power"}
     for kind, description in ending.items():
         assert description.entity_category is EntityCategory.CONFIG, kind
-    assert {key for _, _, key in ENDS_WORK} == {
-        description.translation_key for description in ending.values()
-    }
+    platforms = {Platform.BUTTON: button.DESCRIPTIONS.values(), Platform.SWITCH: [switch.POWER]}
+    assert {
+        description.translation_key
+        for platform, descriptions in platforms.items()
+        for description in descriptions
+        if ends_work(platform, description.translation_key)
+    } == {description.translation_key for description in ending.values()}
+    assert not any(ends_work(Platform.NUMBER, key) for key in ("power", "power_reboot"))
 
 
 async def test_ids_are_those_of_earlier_versions(

@@ -56,9 +56,9 @@ async def test_a_host_of_the_fleet_is_added_without_a_question(
     [entry] = hass.config_entries.async_entries("pilot")
     agent.announce()
     await hass.async_block_till_done()
-    await entry.runtime_data.control.async_do("session.lock")
+    await entry.runtime_data.coordinator.commands.async_do("session.lock")
     assert agent.done == ["session.lock"]
-    assert entry.runtime_data.control.trust.by == "fleet_key"
+    assert entry.runtime_data.coordinator.auth.paired_by == "fleet_key"
 
 
 async def test_a_host_of_the_fleet_waits_as_a_card(
@@ -108,7 +108,7 @@ async def test_an_entry_that_proves_it_is_paired(
     await hass.async_block_till_done(wait_background_tasks=True)
     agent.announce()
     await hass.async_block_till_done()
-    assert entry.runtime_data.control.paired
+    assert entry.runtime_data.coordinator.auth.paired
     assert hass.states.get("switch.office_pc_power") is not None
 
 
@@ -190,7 +190,7 @@ async def test_the_key_is_forgotten(hass: HomeAssistant, agent: Agent, trust: Tr
     assert done["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done()
     assert trust.fleet is None
-    assert not entry.runtime_data.control.paired
+    assert not entry.runtime_data.coordinator.auth.paired
 
 
 async def test_the_fleet_of_others(
@@ -206,7 +206,7 @@ async def test_the_fleet_of_others(
         heard.append(json.loads(json.loads(payload)["body"])["controller"])
 
     bus.listeners.append(record)
-    await entry.runtime_data.control.async_do("session.lock")
+    await entry.runtime_data.coordinator.commands.async_do("session.lock")
     assert set(heard) == {trust.controller}
     assert BASE in bus.published[0][0]
 
@@ -215,7 +215,7 @@ async def test_a_key_concerns_only_hosts_that_have_no_other(
     hass: HomeAssistant, paired: MockConfigEntry, trust: TrustStore, bus: Bus
 ) -> None:
     """One that was paired by a code stays as it is, and strangers stay cards."""
-    coordinator = paired.runtime_data
+    coordinator = paired.runtime_data.coordinator
     stranger = ANNOUNCE | {"host": ANNOUNCE["host"] | {"id": "0" * 16}}
     with pytest.MonkeyPatch.context() as patching:
 
@@ -232,8 +232,8 @@ async def test_a_key_concerns_only_hosts_that_have_no_other(
         )
     assert done["type"] is FlowResultType.CREATE_ENTRY
     await hass.async_block_till_done(wait_background_tasks=True)
-    assert paired.runtime_data is coordinator
-    assert coordinator.control.trust.by == "code"
+    assert paired.runtime_data.coordinator is coordinator
+    assert coordinator.auth.paired_by == "code"
     assert hass.config_entries.flow.async_progress_by_handler("pilot") == []
     # The key that is saved stays where none is entered; hosts wait from now on.
     form = await fleet_form(hass, paired)

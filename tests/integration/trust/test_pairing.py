@@ -355,7 +355,7 @@ async def test_a_host_is_paired_later(hass: HomeAssistant, agent: Agent) -> None
     assert result["reason"] == "reconfigure_successful"
     assert entry.data["paired"] is True
     await hass.async_block_till_done()
-    assert entry.runtime_data.control.paired
+    assert entry.runtime_data.coordinator.auth.paired
 
 
 async def test_a_host_that_is_not_set_up_can_be_paired(hass: HomeAssistant, agent: Agent) -> None:
@@ -377,7 +377,7 @@ async def test_a_host_is_paired_again(
     assert result["reason"] == "reauth_successful"
     agent.announce()
     await hass.async_block_till_done()
-    await paired.runtime_data.control.async_do("session.lock")
+    await paired.runtime_data.coordinator.commands.async_do("session.lock")
     assert agent.done == ["session.lock"]
 
 

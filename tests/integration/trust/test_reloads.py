@@ -113,14 +113,14 @@ async def test_a_loaded_entry_goes_on_after_a_reload_of_mqtt(
     agent.happens("session", "locked")
     deliver(agent)
     await hass.async_block_till_done()
-    await paired.runtime_data.control.async_command("session.lock")
+    await paired.runtime_data.coordinator.commands.async_command("session.lock")
 
     assert paired.state is ConfigEntryState.LOADED
     assert hass.states.get(PROCESSOR).state == "7"
     assert hass.states.get(SESSION).attributes["event_type"] == "locked"
     assert acknowledged(bus) == [CHUNK]
     assert agent.done == ["session.lock"]
-    assert paired.runtime_data.refused == {}
+    assert paired.runtime_data.coordinator.refused == {}
 
 
 async def test_the_status_follows_the_broker_through_a_reload(
@@ -153,8 +153,8 @@ async def test_an_event_after_both_were_reloaded_counts_once(
     await hass.async_block_till_done()
 
     assert hass.states.get(SESSION).attributes["event_type"] == "locked"
-    assert paired.runtime_data.received["event"] == 1
-    assert paired.runtime_data.refused == {}
+    assert paired.runtime_data.coordinator.received["event"] == 1
+    assert paired.runtime_data.coordinator.refused == {}
 
 
 async def unload(hass: HomeAssistant, entry: MockConfigEntry) -> None:
@@ -180,7 +180,7 @@ async def test_what_is_unloaded_acknowledges_nothing(
     leave: Any,
 ) -> None:
     """The host would delete what is not kept."""
-    coordinator = paired.runtime_data
+    coordinator = paired.runtime_data.coordinator
     await reload_mqtt(hass)
     await leave(hass, paired)
     before = dict(coordinator.received)

@@ -1,0 +1,195 @@
+"""The entity factory: makes the entities of what a host announces, and removes the others.
+
+Each platform tells by a *source* which entities it has for an announce. With every announce the
+factory adds those that are new, replaces those that were announced otherwise before, and removes
+the rest with their registry entries.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from homeassistant.core import callback
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.entity import EntityDescription
+
+from .descriptions import platform_of
+from .devices import async_get_device, async_remove_stale_entities
+from .entity import ARGUMENT, PilotEntity, ReadingEntity, Setting, SettingEntity
+from .protocol.announce import Announce, Reading
+
+if TYPE_CHECKING:
+    from homeassistant.const import Platform
+    from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+    from .coordinator import PilotCoordinator
+    from .data import PilotConfigEntry
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedEntity:
+    """An entity that an announce has.
+
+    Attributes:
+        key: Its key below the host, from which its unique id is made.
+        item: What it is made of; the entity is replaced when this differs.
+        make: Makes it, on its device.
+        device: The key of its device below the host; None for the host itself.
+    """
+
+    key: str
+    item: object
+    make: Callable[[dr.DeviceEntry], PilotEntity] = field(compare=False)
+    device: str | None = None
+
+
+type EntitySource = Callable[[Announce], Iterable[AnnouncedEntity]]
+
+
+def reading_source[DescriptionT: EntityDescription](
+    coordinator: PilotCoordinator,
+    platform: Platform,
+    describe: Callable[[Reading], DescriptionT],
+    make: Callable[[PilotCoordinator, DescriptionT, Reading, dr.DeviceEntry], ReadingEntity],
+) -> EntitySource:
+    """Return the source of the readings that a platform shows; settings are not among them."""
+
+    def announced(reading: Reading) -> AnnouncedEntity:
+        return AnnouncedEntity(
+            reading.key,
+            reading,
+            lambda device: make(coordinator, describe(reading), reading, device),
+            reading.device,
+        )
+
+    def source(announce: Announce) -> Iterable[AnnouncedEntity]:
+        for reading in announce.readings.values():
+            if platform_of(reading) is platform:
+                yield announced(reading)
+
+    return source
+
+
+def setting_source[DescriptionT: EntityDescription](
+    coordinator: PilotCoordinator,
+    descriptions: Mapping[str, DescriptionT],
+    make: Callable[[PilotCoordinator, DescriptionT, Setting, dr.DeviceEntry], SettingEntity],
+    accepts: Callable[[Setting], bool] = lambda _: True,
+) -> EntitySource:
+    """Return the source of the settings that a platform shows, which the host must be paired for.
+
+    Args:
+        coordinator: The coordinator of the host.
+        descriptions: Those of the platform, by kind: a number, a choice, a switch or a text is
+            shown by the platform that describes its kind.
+        make: Makes the entity of a setting.
+        accepts: Returns whether the host announces all that the platform needs.
+    """
+
+    def announced(setting: Setting) -> AnnouncedEntity:
+        reading = setting.reading
+        description = descriptions[reading.kind]
+        return AnnouncedEntity(
+            reading.key,
+            setting,
+            lambda device: make(coordinator, description, setting, device),
+            reading.device,
+        )
+
+    def source(announce: Announce) -> Iterable[AnnouncedEntity]:
+        if not coordinator.auth.paired:
+            return
+        for command in announce.commands.values():
+            reading = announce.readings.get(command.state or "")
+            if reading is None or reading.kind != command.kind or reading.kind not in descriptions:
+                continue
+            if ARGUMENT in command.args and accepts(setting := Setting(reading, command)):
+                yield announced(setting)
+
+    return source
+
+
+class _EntityFactory:
+    """Keeps the entities of one platform of a host as announced."""
+
+    def __init__(
+        self,
+        entry: PilotConfigEntry,
+        platform: Platform,
+        async_add_entities: AddConfigEntryEntitiesCallback,
+        sources: Iterable[EntitySource],
+        permanent: Iterable[str],
+    ) -> None:
+        self._entry = entry
+        self._coordinator = entry.runtime_data.coordinator
+        self._platform = platform
+        self._async_add_entities = async_add_entities
+        self._sources = tuple(sources)
+        self._permanent = frozenset(permanent)
+        self._announce: Announce | None = None
+        self._announced: dict[str, AnnouncedEntity] = {}
+        self._entities: dict[str, PilotEntity] = {}
+
+    @callback
+    def async_update(self) -> None:
+        """Add, replace and remove entities if there is a new announce."""
+        announce = self._coordinator.data
+        if announce is None or announce is self._announce:
+            return
+        is_first = self._announce is None
+        self._announce = announce
+        before = self._announced
+        self._announced = {
+            entity.key: entity for source in self._sources for entity in source(announce)
+        }
+        if is_first or self._announced.keys() != before.keys():
+            keys = self._permanent | self._announced.keys()
+            async_remove_stale_entities(self._coordinator.hass, self._entry, self._platform, keys)
+            for key in before.keys() - self._announced.keys():
+                del self._entities[key]
+        changed = [entity for key, entity in self._announced.items() if before.get(key) != entity]
+        devices = {
+            key: async_get_device(self._coordinator.hass, self._entry, key)
+            for key in {entity.device for entity in changed}
+        }
+        new: list[PilotEntity] = []
+        for announced in changed:
+            entity = announced.make(devices[announced.device])
+            replaced = self._entities.get(announced.key)
+            self._entities[announced.key] = entity
+            # An entity that is disabled was not added.
+            if replaced is None or replaced.hass is None:
+                new.append(entity)
+            else:
+                self._entry.async_create_task(
+                    self._coordinator.hass, self._replace(replaced, entity)
+                )
+        if new:
+            self._async_add_entities(new)
+
+    async def _replace(self, replaced: PilotEntity, entity: PilotEntity) -> None:
+        """Add an entity once the one with the same unique id is gone."""
+        await replaced.async_remove()
+        self._async_add_entities([entity])
+
+
+@callback
+def async_add_announced_entities(
+    entry: PilotConfigEntry,
+    platform: Platform,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    *sources: EntitySource,
+    permanent: Iterable[str] = (),
+) -> None:
+    """Make the entities of a platform that the host announces, now and with every announce.
+
+    Args:
+        entry: The config entry of the host.
+        platform: The platform.
+        async_add_entities: Adds entities to it.
+        sources: Return the entities of an announce.
+        permanent: The keys of entities that do not depend on announces, and are never removed.
+    """
+    factory = _EntityFactory(entry, platform, async_add_entities, sources, permanent)
+    entry.async_on_unload(entry.runtime_data.coordinator.async_add_listener(factory.async_update))
+    factory.async_update()
