@@ -14,6 +14,7 @@ from companion_agent.models import Counters
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
 from companion_agent.plugins.i2c.overrides import Overrides
+from companion_agent.plugins.i2c.settings import I2cConfig
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates.updater import Updater
@@ -90,8 +91,7 @@ def make_plugins(
             counters,
             updater,
             # What is not read cannot be tuned.
-            config.i2c if wanted.enabled else None,
-            overrides,
+            {I2cConfig: config.i2c if wanted.enabled else None, Overrides: overrides},
         )
         try:
             made.append(registry.create(name, context))

@@ -11,6 +11,8 @@ from companion_agent import platforms
 from companion_agent.errors import PluginError, Unavailable
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
+from companion_agent.plugins.i2c.overrides import Overrides
+from companion_agent.plugins.i2c.settings import I2cConfig
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.worker import HungError, Job, Worker
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
     from companion_agent.models import Selection
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.i2c.overrides import Overrides
-    from companion_agent.plugins.i2c.settings import I2cConfig
     from companion_agent.worker import Result
 
 # Rates are taken over this time: long enough for a figure that means something.
@@ -74,7 +74,7 @@ class Snapshot:
             if names is not None and name not in names:
                 continue
             selection = selections(name)
-            context = PluginContext(platform, i2c=sensors, overrides=overrides)
+            context = PluginContext(platform, given={I2cConfig: sensors, Overrides: overrides})
             if selection is not None:
                 context = replace(context, selection=selection)
             try:

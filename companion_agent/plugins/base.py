@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Counters, Selection
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from companion_agent.models import Command, Reading, Value
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.i2c.overrides import Overrides
-    from companion_agent.plugins.i2c.settings import I2cConfig
+
+
+_Given = TypeVar("_Given")
 
 
 class Updater(Protocol):
@@ -42,16 +43,19 @@ class PluginContext:
         selection: What `include` and `exclude` of the plug-in's section say.
         counters: What the agent counts while it runs.
         updater: Replaces the agent; `None` where no agent runs (`pilot-agent read`).
-        i2c: The sensors that the configuration names.
-        overrides: What was changed of them from Home Assistant.
+        given: What single plug-ins get besides, a section of the configuration say, by its type.
     """
 
     platform: Platform
     selection: Selection = field(default_factory=Selection)
     counters: Counters = field(default_factory=Counters)
     updater: Updater | None = None
-    i2c: I2cConfig | None = None
-    overrides: Overrides | None = None
+    given: Mapping[type, object] = field(default_factory=dict)
+
+    def get(self, wanted: type[_Given]) -> _Given | None:
+        """Return what a plug-in gets of a type; `None` where there is nothing."""
+        found = self.given.get(wanted)
+        return found if isinstance(found, wanted) else None
 
 
 class Plugin(ABC):

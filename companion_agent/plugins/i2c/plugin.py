@@ -97,7 +97,12 @@ class I2cPlugin(Collector, CommandProvider):
     @classmethod
     def create(cls, context: PluginContext) -> Self:
         """Make it with the sensors that the configuration names, and what was changed of them."""
-        return cls(context.platform, context.selection, context.i2c, overrides=context.overrides)
+        return cls(
+            context.platform,
+            context.selection,
+            context.get(I2cConfig),
+            overrides=context.get(Overrides),
+        )
 
     def pace(self, interval: float) -> float:
         """Return the shortest interval of all sensors."""

@@ -13,7 +13,6 @@ if sys.platform != "linux":
 
 from agent.bench import (
     PATIENCE,
-    Clock,
     FakeCollector,
     FakePlatform,
     House,
@@ -26,6 +25,7 @@ from companion_agent.cli.setup.prompts import Asker
 from companion_agent.config import load
 from companion_agent.config.settings import V1Topics
 from companion_agent.service.linux import Service
+from support.event_loop import PassingClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -319,7 +319,7 @@ def test_old_dashboards_go_on(
     config = load(host.config, {"PILOT_STATE_DIR": str(tmp_path / "state")})
     cpu = FakeCollector("cpu", percent=12.5)
 
-    agent = RunningAgent(config, FakePlatform(), [cpu], Clock(), "5e551017aaaaaaaa", 10)
+    agent = RunningAgent(config, FakePlatform(), [cpu], PassingClock(), "5e551017aaaaaaaa", 10)
 
     try:
         with house._changed:
