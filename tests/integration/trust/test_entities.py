@@ -232,7 +232,10 @@ async def test_without_a_broker_the_switch_is_not_there(
 
 async def test_options(hass: HomeAssistant, paired: MockConfigEntry) -> None:
     """Where the packet goes."""
-    form = await hass.config_entries.options.async_init(paired.entry_id)
+    menu = await hass.config_entries.options.async_init(paired.entry_id)
+    form = await hass.config_entries.options.async_configure(
+        menu["flow_id"], {"next_step_id": "computer"}
+    )
     given = {"clear_on_remove": False, "wake_address": "somewhere", "wake_port": 7}
     form = await hass.config_entries.options.async_configure(form["flow_id"], given)
     assert form["errors"] == {"wake_address": "invalid_address"}
@@ -247,12 +250,12 @@ async def test_options(hass: HomeAssistant, paired: MockConfigEntry) -> None:
 async def test_the_lock_shows_whether_the_host_is_open(
     hass: HomeAssistant, paired: MockConfigEntry, agent: Agent
 ) -> None:
-    """On is open, as with all locks; and while the host is not there, nobody knows."""
+    """On is unlocked, as before; it is no lock of a door, and unknown while the host is away."""
     for locked, state in ((True, "off"), (False, "on")):
         agent.state("session", locked=locked)
         await hass.async_block_till_done()
         assert hass.states.get(SCREEN_LOCK).state == state
-    assert hass.states.get(SCREEN_LOCK).attributes["device_class"] == "lock"
+    assert "device_class" not in hass.states.get(SCREEN_LOCK).attributes
     await say(hass, agent, "asleep")
     assert hass.states.get(SCREEN_LOCK).state == "unavailable"
 
