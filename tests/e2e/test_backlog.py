@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.bus import Bus
 from harness.host import NO_VALUE, Host
 from harness.logs import tracebacks
-from harness.night import Night, faketime, hours
+from harness.night import LateHomeAssistant, Night, faketime, hours
 import pytest
 
 from stack.broker import Mosquitto
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from harness.host import State
     from harness.logs import Logs
 
-    from stack.homeassistant import HomeAssistant
     from stack.netns import Network
 
 HOUR = 3600
@@ -62,7 +61,7 @@ def own_broker(tmp_path: Path, network: Network, logs: Logs) -> Iterator[Mosquit
 @pytest.fixture
 def home(
     night: Night, tmp_path: Path, own_broker: Mosquitto, logs: Logs
-) -> Iterator[HomeAssistant]:
+) -> Iterator[LateHomeAssistant]:
     """Return a Home Assistant that lives in that night."""
     with night.home(tmp_path / "home") as home:
         logs.watch(home.process)
@@ -75,7 +74,7 @@ def home(
 @pytest.mark.timeout(400)  # It starts a Home Assistant twice.
 def test_a_night_without_a_broker(
     night: Night,
-    home: HomeAssistant,
+    home: LateHomeAssistant,
     own_broker: Mosquitto,
     network: Network,
     logs: Logs,
@@ -101,6 +100,7 @@ def test_a_night_without_a_broker(
         network.cut()
         for number, celsius in enumerate(WARMTH):
             night.at(night.start + number * STEP)
+            home.wait_until(night.start + number * STEP)
             night.warm(celsius)
             # The clock goes on when both have measured, however busy this machine is.
             night.wait_until_measured(heard.agent, cut_off.agent)

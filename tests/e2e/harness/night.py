@@ -56,16 +56,17 @@ class Night:
         self._celsius = celsius
         self._write("celsius", str(celsius))
 
-    def home(self, folder: Path) -> HomeAssistant:
+    def home(self, folder: Path) -> LateHomeAssistant:
         """Return a Home Assistant whose clock is that of the night; timeouts are not moved."""
         hass = str(Path(sys.executable).parent / "hass")
-        return _LateHomeAssistant(
+        return LateHomeAssistant(
             folder,
             hass=(
                 "env",
                 f"LD_PRELOAD={self.library}",
                 f"FAKETIME_TIMESTAMP_FILE={self.folder / 'faketime'}",
-                "FAKETIME_NO_CACHE=1",
+                # Without one it reads the file at each look at the clock, and starts for minutes.
+                "FAKETIME_CACHE_DURATION=1",
                 "FAKETIME_DONT_FAKE_MONOTONIC=1",
                 # Or no compiled module would be younger than its source.
                 "NO_FAKE_STAT=1",
@@ -133,7 +134,7 @@ def _measured(agent: Agent) -> list[float]:
     return [float(line) for line in lines]
 
 
-class _LateHomeAssistant(HomeAssistant):
+class LateHomeAssistant(HomeAssistant):
     """One whose clock is moved, so that no login holds for long."""
 
     def _log_in(self) -> None:
@@ -144,6 +145,10 @@ class _LateHomeAssistant(HomeAssistant):
         """Return what its clock shows."""
         shown = self.post("template", {"template": "{{ now().timestamp() }}"})
         return float(shown)
+
+    def wait_until(self, moment: float) -> None:
+        """Wait until its clock, which follows within a second or two, shows a moment."""
+        wait_for(lambda: self.now() >= moment, "that time of the night", process=self.process)
 
 
 def hours(ha: HomeAssistant, entity_id: str, start: float) -> dict[int, tuple[float, ...]]:
