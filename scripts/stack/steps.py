@@ -202,7 +202,7 @@ def _agent(version: str, *, coverage: bool) -> Callable[[Options], Outcome]:
         # Elsewhere the tests that need these say so and skip.
         if system.can_apt_install():
             system.require("mosquitto", "dbus-daemon", "dbusmock")
-        flags = ["--timeout=120", *_ANY_WORKER]
+        flags = ["--timeout=300", *_ANY_WORKER]
         if options.everything and coverage:
             flags += _coverage("companion_agent", _AGENT_FLOOR)
         elif options.everything and f"agent-{version}" not in options.steps:
@@ -216,7 +216,7 @@ def _integration(options: Options) -> Outcome:
     # Elsewhere the tests that need these say so and skip.
     if system.can_apt_install():
         system.require("postgresql", "mariadb")
-    flags = ["--timeout=120", "-o", "asyncio_mode=auto", *_ANY_WORKER]
+    flags = ["--timeout=300", "-o", "asyncio_mode=auto", *_ANY_WORKER]
     if options.everything:
         flags += _coverage("custom_components.pilot", _INTEGRATION_FLOOR)
     return _pytest("integration", "tests/integration", flags, options, limit=1200)
