@@ -5,8 +5,8 @@ They stand between ``<!-- generated: NAME -->`` and ``<!-- end generated -->``.
 
 from __future__ import annotations
 
+from functools import partial
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,6 +14,10 @@ import sys
 from . import toolchain
 from .console import StackError, fail, say
 from .paths import ROOT
+
+
+def _place(content: str, found: re.Match[str]) -> str:
+    return f"{found[1]}\n{content}\n\n{found[2]}"
 
 
 def splice(text: str, parts: dict[str, str]) -> str:
@@ -25,12 +29,8 @@ def splice(text: str, parts: dict[str, str]) -> str:
     for name, content in parts.items():
         marker = f"<!-- generated: {name} -->"
         pattern = rf"({re.escape(marker)}\n).*?(<!-- end generated -->)"
-        text, count = re.subn(
-            pattern,
-            lambda found, body=content: f"{found[1]}\n{body}\n\n{found[2]}",
-            text,
-            flags=re.DOTALL,
-        )
+        # A function, since a text would have its backslashes read.
+        text, count = re.subn(pattern, partial(_place, content), text, flags=re.DOTALL)
         if count != 1:
             raise StackError(f"expected {marker} once, found it {count} times")
     return text
@@ -45,11 +45,10 @@ def generate(*, check: bool) -> int:
     Returns:
         How many documents differ from what is declared.
     """
-    path = os.pathsep.join((str(ROOT), str(ROOT / "scripts")))
     made = subprocess.run(
-        [str(toolchain.python_of("agent-3.11")), "-m", "stack.documents"],
+        [str(toolchain.python_of("agent-3.11")), str(ROOT / "scripts" / "documents.py")],
         cwd=ROOT,
-        env=toolchain.clean_env(PYTHONPATH=path),
+        env=toolchain.clean_env(PYTHONPATH=str(ROOT)),
         stdout=subprocess.PIPE,
         check=False,
     )

@@ -1,6 +1,6 @@
 """Prints the parts of the documents that are made from declarations, as JSON.
 
-``{document: {part: Markdown}}``. Runs in the agent's environment, for :mod:`.generate_docs`.
+``{document: {part: Markdown}}``. Runs in the agent's environment, for `stack.generate_docs`.
 """
 
 from __future__ import annotations
