@@ -270,7 +270,7 @@ def test_sessions(host: Host, house: House) -> None:
 
 
 def test_the_reading_comes_before_the_news_of_it(host: Host, house: House) -> None:
-    """Whoever is told that a session was locked finds the machine locked."""
+    """When the lock event is handled, the machine's reading is already locked."""
     for locked, word in ((True, "locked"), (False, "unlocked")):
         house.forget()
         host.session.values["locked"] = locked

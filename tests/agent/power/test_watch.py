@@ -185,7 +185,7 @@ def test_other_changes_of_a_session(listening: Loop, logind: Logind) -> None:
 
 
 def test_nobody_else_is_believed(listening: Loop, bus: SystemBus) -> None:
-    """Whoever is on the bus may send us a signal directly, whatever we asked to be told of."""
+    """Any bus client may send a unicast signal, whatever the match rules are."""
     from jeepney import DBusAddress, new_signal
     from jeepney.io.blocking import open_dbus_connection
 

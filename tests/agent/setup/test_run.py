@@ -63,7 +63,7 @@ NOBODY = Asker(interactive=False)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(find, "find", list)
     monkeypatch.delenv("PILOT_BROKER__PASSWORD", raising=False)
-    # Whoever runs these tests, the state is not the machine's.
+    # Whichever user runs these tests, the state is not the machine's.
     monkeypatch.setattr(trial, "default_state_dir", lambda: tmp_path / "state")
 
 

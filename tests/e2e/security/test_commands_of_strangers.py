@@ -384,7 +384,7 @@ def test_flood_of_topics(victim: Victim, attacker: Attacker) -> None:
 
 
 def test_nobody_sends_a_host_away_by_a_conflict(victim: Victim, attacker: Attacker) -> None:
-    """A clone of a host makes way for it; whoever only says to be one has no key."""
+    """A clone of a host makes way for it; a client that only claims to be one has no key."""
     pretended = {
         **victim.announce,
         "session": "0000000000000001",

@@ -141,7 +141,7 @@ def computer(tmp_path: Path, ha: HomeAssistant, bus: Bus, broker: Mosquitto) -> 
 def test_missing_permission_is_a_repair_that_heals(
     computer: Computer, open_page: OpenPage, artifacts: Path
 ) -> None:
-    """It is found by asking the system, before anybody has pressed anything."""
+    """It is found by asking the system, before a button was pressed."""
     wait_for(computer.repair, "the repair")
     with pytest.raises(StackError, match="Repairs"):
         computer.switch_off()

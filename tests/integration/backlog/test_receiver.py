@@ -101,7 +101,7 @@ async def test_hostile_chunks_are_counted_and_not_answered(
 async def test_retained_chunks_are_refused(
     online: FakeHost, configured: Any, importer: Importer, published: AsyncMock
 ) -> None:
-    """Somebody has put them there."""
+    """They were put there by another publisher."""
     await online.send("backlog", CHUNK, retain=True)
 
     published.assert_not_awaited()
@@ -167,7 +167,7 @@ async def test_nobody_else_speaks_for_a_paired_host(
 async def test_before_the_announce_nothing_is_taken(
     host: FakeHost, configured: Any, importer: Importer, published: AsyncMock
 ) -> None:
-    """Nobody knows yet what the values are of: the host will deliver it again."""
+    """What the values are of is not known yet: the host will deliver it again."""
     await host.send("backlog", CHUNK)
     published.assert_not_awaited()
 
