@@ -1,4 +1,4 @@
-"""What is kept while nobody hears it, and how it is delivered: `docs/protocol.md`, "Backlog"."""
+"""What is kept while it is not heard, and how it is delivered: `docs/protocol.md`, "Backlog"."""
 
 from __future__ import annotations
 
@@ -316,7 +316,7 @@ def test_a_broker_that_is_there_before_home_assistant_makes_no_hole(
     online.lose()
     online.read(percent=2)
     online.connect()
-    online.chunks()  # nobody listens
+    online.chunks()  # no consumer listens
 
     for value in (3, 4, 5):
         online.read(percent=value)

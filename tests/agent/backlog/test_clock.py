@@ -145,7 +145,7 @@ def test_an_hour_that_was_wrong_is_corrected_in_the_next_chunk(online: Scene, ho
     [after] = online.chunks()
     assert before["values"]["cpu.percent"][1] == [wrong, 2]
     assert after["values"]["cpu.percent"][1] == [wrong + 3600, 2]
-    # Whoever acknowledges the first one now has not got the second.
+    # A consumer that acknowledges the first one now has not got the second.
     online.acknowledge(before["chunk"])
     assert online.path.exists()
     online.acknowledge(after["chunk"])

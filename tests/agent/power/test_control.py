@@ -85,7 +85,7 @@ def test_permission_that_is_given_later_heals(
 
 
 def test_half_a_permission_is_none(logind: Logind, polkit: Polkit, control: LogindControl) -> None:
-    # Enough while nobody is logged in, and no longer when somebody is.
+    # Enough while no user is logged in, and no longer when one is.
     polkit.permit([f"{LOGIND}.suspend"])
     assert control.power_actions()["suspend"]
 

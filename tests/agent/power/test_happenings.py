@@ -1,4 +1,4 @@
-"""What becomes of a sleep, a shutdown and somebody's lock on the wire."""
+"""What becomes of a sleep, a shutdown and a session's lock on the wire."""
 
 from __future__ import annotations
 

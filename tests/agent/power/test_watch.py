@@ -338,7 +338,7 @@ def test_the_lock_follows_the_session_in_front(listening: Loop, logind: Logind) 
 
 
 def test_nobody_is_logged_in(loop: Loop, logind: Logind) -> None:
-    """Whoever comes to the login screen has to log in; who comes over the network is not there."""
+    """A user at the login screen has to log in; one over the network is not present."""
     logind.add_session("c1", 120, "gdm", Class="greeter")
     logind.add_session("7", 1000, "anna", Type="tty", seat=False, Remote=True)
     loop.start()

@@ -85,7 +85,7 @@ class Computer(Shown):
     def permit(self) -> None:
         """Do what the repair in Home Assistant says, and have the host look at once."""
         self.write_rule()
-        # Whoever tries again does not wait for the minute's look.
+        # A second attempt does not wait for the minute's look.
         with pytest.raises(StackError, match="Repairs"):
             self.press("power.cancel")
         wait_for(lambda: self.repair() is None, "the end of the repair")
