@@ -114,7 +114,7 @@ def test_the_agent_may_start_again_meanwhile(unset: Scene, home: Home) -> None:
     assert home.values["cpu.percent"][0] == (NOW - 70, 1)
 
 
-def test_what_nobody_can_date_any_more_is_dropped(
+def test_what_can_no_longer_be_dated_is_dropped(
     unset: Scene, home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     unset.read(percent=1)

@@ -187,7 +187,7 @@ def test_waking_is_said_with_fresh_readings(host: Host, house: House) -> None:
     assert b"lost" not in said(house)
 
 
-def test_waking_that_nobody_tells_of(host: Host, house: House) -> None:
+def test_waking_without_a_signal(host: Host, house: House) -> None:
     """The kernel's clocks tell of it as well."""
     host.watch.happen("going_to_sleep")
     assert host.watch.let_go_at.wait(PATIENCE)

@@ -405,7 +405,7 @@ def test_questions_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asker.secret("Password", flag="--password-file") == "hidden"
 
 
-def test_questions_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_questions_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for question in (
         lambda: NOBODY.text("Broker", flag="--broker"),
         lambda: NOBODY.secret("Password", flag="--password-file"),

@@ -94,7 +94,7 @@ def test_five_wrong_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "Five wrong tries" in capsys.readouterr().err
 
 
-def test_a_code_that_nobody_used(
+def test_an_unused_code(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("companion_agent.protocol.pairing.LIFETIME", 0.2)

@@ -374,7 +374,7 @@ def test_flood_is_counted_and_logged_once(
 # -- the pairing -----------------------------------------------------------------------------
 
 
-def test_somebody_else_answers_the_pairing(
+def test_another_client_answers_the_pairing(
     make_commanded: MakeCommanded, listener: Attacker, ha: HomeAssistant
 ) -> None:
     """A man in the middle who does not know the code is found out, and gets one try of it."""

@@ -255,7 +255,7 @@ def test_neighbour_hears_nothing_of_a_host(neighbour: Guest, home_assistant: Gue
     assert all(topic.startswith(f"{PREFIX}/{NEIGHBOUR}/") for topic, _ in neighbour._heard)
 
 
-def test_nobody_gets_in_without_a_login(broker: ExampleBroker) -> None:
+def test_no_client_gets_in_without_a_login(broker: ExampleBroker) -> None:
     with Guest(broker, None) as guest:
         assert guest.refused.is_set()
 

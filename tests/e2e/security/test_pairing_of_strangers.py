@@ -72,7 +72,7 @@ def test_who_knows_the_code_is_paired(victim: Victim) -> None:
     assert {line["event"] for line in victim.record()} >= {"paired"}
 
 
-def test_pair_while_nobody_shows_a_code(victim: Victim) -> None:
+def test_pair_while_no_code_is_shown(victim: Victim) -> None:
     results = [try_to_pair(victim, Pairing(victim.id, f"{code:08d}")) for code in range(3)]
 
     assert {result["error"] for result in results} == {"no_code"}
@@ -309,7 +309,7 @@ def test_revoked_on_the_host(victim: Victim, attacker: Attacker) -> None:
     assert "Not paired" in victim.agent.run("pair", "list")
 
 
-def test_revoked_by_itself_and_by_nobody_else(make_victim: MakeVictim) -> None:
+def test_revoked_by_itself_and_by_no_other_client(make_victim: MakeVictim) -> None:
     victim = make_victim()
     with code_on(victim) as code:
         guest = Pairing(victim.id, code.digits, name="Guest")

@@ -144,7 +144,7 @@ async def test_a_paired_host_is_believed_by_its_signature_and_answered_with_ours
     assert json.loads(envelope["body"]) == {"chunk": CHUNK["chunk"], "controller": controller}
 
 
-async def test_nobody_else_speaks_for_a_paired_host(
+async def test_no_other_client_speaks_for_a_paired_host(
     hass: HomeAssistant, host: FakeHost, keys: Keys, importer: Importer, published: AsyncMock
 ) -> None:
     """Not without a signature, not with one for another topic, not with another key."""

@@ -599,7 +599,7 @@ async def test_a_command_that_nobody_knows_us_for(
     assert len(await reauths(hass)) == 1
 
 
-async def test_without_a_broker_nobody_is_doubted(
+async def test_without_a_broker_no_host_is_doubted(
     hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
 ) -> None:
     """Silence means nothing then."""

@@ -138,7 +138,7 @@ async def test_what_is_missing_is_forgotten_with_the_host(
     assert permissions(issue_registry) == []
 
 
-async def test_an_unpaired_host_cannot_tell_anybody_what_to_type(
+async def test_an_unpaired_host_cannot_tell_a_user_what_to_type(
     hass: HomeAssistant, agent: Agent, trust: TrustStore, issue_registry: ir.IssueRegistry
 ) -> None:
     """Anyone could, in its name."""

@@ -263,7 +263,7 @@ type Change = Callable[[dict[str, Any]], dict[str, Any]]
         ("result", lambda said: {"attempt": said["attempt"], "error": 1}, "pairing_malformed"),
     ],
 )
-async def test_somebody_changes_the_messages(
+async def test_the_messages_are_changed_on_the_way(
     hass: HomeAssistant,
     agent: Agent,
     bus: Bus,
