@@ -159,7 +159,7 @@ class Mosquitto:
 
 
 class Certificates:
-    """An authority, and certificates from it and from another one that nobody trusts."""
+    """An authority, and certificates from it and from another one that is not trusted."""
 
     def __init__(self, folder: Path) -> None:
         import trustme

@@ -336,7 +336,7 @@ def test_the_clone_comes_back_when_the_other_has_gone(
 
     second.advance(400)  # it looks
     house.wait_for("announce", b"2222222222222222")
-    second.advance(10)  # nobody answered
+    second.advance(10)  # no answer came
 
     house.wait_for("availability", b"online")
     house.wait_for("state/fake")

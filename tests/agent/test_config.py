@@ -448,7 +448,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.fixture
 def unreadable(file: Path) -> Iterator[Path]:
-    """Make a file that may not be read, by somebody who does not read everything like root."""
+    """Make a file that may not be read, by a user who does not read everything like root."""
     file.touch(0o000)
     user = os.geteuid()
     if user == 0:

@@ -232,7 +232,7 @@ def test_values_of_a_collector_that_is_gone_are_not_repeated(online: Scene) -> N
     assert online.transport.take()[2] == "state cpu"
 
 
-def test_counts_values_that_nobody_ever_saw(online: Scene) -> None:
+def test_counts_values_that_were_never_seen(online: Scene) -> None:
     online.transport.disconnect()
 
     for _ in range(3):
@@ -379,7 +379,7 @@ def test_a_look_that_is_answered_ends_like_the_first(
     assert not caplog.records  # it was said once
 
 
-def test_the_newcomer_comes_back_when_nobody_answers(online: Scene) -> None:
+def test_the_newcomer_comes_back_without_an_answer(online: Scene) -> None:
     online.hear_announce(THEIRS, conflict=OURS)
     online.transport.connect()
     online.transport.take()

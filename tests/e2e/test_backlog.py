@@ -1,7 +1,7 @@
 """Nothing lost: a night without a broker, and the statistics of an undisturbed run afterwards.
 
 Two hosts with a sensor each stand in the same room; one of them loses its network for the
-night. Nobody waits for the night: the clocks of Home Assistant and of both hosts are moved from
+night. No test waits for the night: the clocks of Home Assistant and of both hosts are moved from
 one measurement to the next.
 """
 
@@ -52,7 +52,7 @@ def night(tmp_path: Path) -> Night:
 
 @pytest.fixture
 def own_broker(tmp_path: Path, network: Network, logs: Logs) -> Iterator[Mosquitto]:
-    """Return a broker that nobody else is connected with: it is another day there."""
+    """Return a broker without other clients: it is another day there."""
     with Mosquitto(tmp_path / "broker", bind=["127.0.0.1", network.gateway]) as broker:
         logs.watch(broker.process)
         yield broker

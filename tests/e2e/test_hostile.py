@@ -1,4 +1,4 @@
-"""Whatever anybody throws at the topics: nothing changes, and the log stays readable."""
+"""Whatever is published on the topics: nothing changes, and the log stays readable."""
 
 from __future__ import annotations
 

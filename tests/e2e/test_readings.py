@@ -130,7 +130,7 @@ def test_names_are_for_people(host: Host) -> None:
     assert not [name for name in names if "_" in name or "{" in name or "component." in name]
 
 
-def test_values_are_not_longer_than_anybody_reads(host: Host) -> None:
+def test_values_are_limited_in_length(host: Host) -> None:
     registry = {key: host.entity(key) for key in _states(host)}
 
     long = {

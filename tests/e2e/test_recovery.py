@@ -1,4 +1,4 @@
-"""What breaks between a host and its user heals without anybody's help."""
+"""What breaks between a host and its user heals without help."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def open_card(
 
 @pytest.fixture(scope="module")
 def guest(ha: HomeAssistant) -> dict[str, Any]:
-    """Return the login of somebody who is no administrator."""
+    """Return the login of a user who is no administrator."""
     return ha.add_user("guest")
 
 

@@ -37,7 +37,7 @@ KEPT = ("sh", "-c", 'until "$@"; do sleep 0.3; done', "keeper")
 
 @pytest.fixture(scope="module")
 def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
-    """Return somebody whom the hosts trust."""
+    """Return a controller that the hosts trust."""
     return Maker(tmp_path_factory.mktemp("share"))
 
 

@@ -43,7 +43,7 @@ async def test_browsers_load_the_cards(
 
 
 async def test_without_a_front_end(hass: HomeAssistant) -> None:
-    """There is nobody who could look at a card."""
+    """There is no user who could look at a card."""
     assert await async_setup_component(hass, "pilot", {})
     await hass.async_block_till_done()
 

@@ -83,7 +83,7 @@ async def test_a_replugged_disk_is_what_its_user_made_of_it(
 async def test_a_replugged_disk_stays_disabled(
     hass: HomeAssistant, online: FakeHost, entity_registry: er.EntityRegistry
 ) -> None:
-    """Whoever has disabled it has done so for good."""
+    """A disabled entity stays disabled."""
     entity_registry.async_update_entity(DISK, disabled_by=er.RegistryEntryDisabler.USER)
     await hass.async_block_till_done()
 

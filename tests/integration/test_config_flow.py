@@ -43,7 +43,7 @@ async def discovered(hass: HomeAssistant) -> list[Any]:
 
 @pytest.fixture
 def retained(hass: HomeAssistant) -> Generator[dict[str, Any]]:
-    """Return what the broker keeps, by topic: it is sent to whoever subscribes."""
+    """Return what the broker keeps, by topic: it is sent to every new subscriber."""
     topics: dict[str, Any] = {}
     subscribe = discovery.mqtt.async_subscribe
 
@@ -197,7 +197,7 @@ async def test_an_announce_that_is_refused_is_not_offered(
 async def test_a_flood_of_bad_hosts_does_not_flood_the_log(
     hass: HomeAssistant, host: FakeHost, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever may publish may publish under any number of names."""
+    """A client that may publish may do so under any number of names."""
     with patch("custom_components.pilot.config_flow._MAX_LOGGED", 3):
         for number in range(10):
             await FakeHost(hass, another(f"{number:016}")).send("announce", "{}")
@@ -428,7 +428,7 @@ async def test_an_offered_host_can_be_added_by_hand(
 async def test_a_host_that_was_added_meanwhile(
     hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
 ) -> None:
-    """Somebody else was quicker."""
+    """Another flow was quicker."""
     keep(retained, ANNOUNCE)
     form = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
     make_entry(hass)

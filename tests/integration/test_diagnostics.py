@@ -49,7 +49,7 @@ async def test_entry_diagnostics(
 async def test_nothing_private_is_told(
     hass: HomeAssistant, talkative: FakeHost, configured: MockConfigEntry
 ) -> None:
-    """Names, addresses, networks and ids are nobody's business."""
+    """Names, addresses, networks and ids are private."""
     told = json.dumps(await async_get_config_entry_diagnostics(hass, configured))
 
     for private in ("office-pc", HOST_ID, "00:00:5e:00:53:01", "secret-clone", "words-"):

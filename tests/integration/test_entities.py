@@ -62,7 +62,7 @@ async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHo
     """Nothing of the catalogue is announced in vain."""
     states = hass.states.async_all(("sensor", "binary_sensor"))
 
-    # Connection, status, whether it is paired, and the room: that nobody has told yet. What can
+    # Connection, status, whether it is paired, and the room: that is not told yet. What can
     # be set is drawn as a number, on hosts that are paired.
     shown = [one for one in all_kinds()["readings"] if one["kind"] not in SETTINGS]
     assert len(states) == len(shown) + 4

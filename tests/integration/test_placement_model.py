@@ -260,7 +260,7 @@ def test_split_and_delete_change_what_they_say(timeline: Timeline, at: float, ar
 @patient
 @given(timelines(), areas, areas)
 def test_rooms_that_become_one(timeline: Timeline, area: str, into: str) -> None:
-    """Whoever stood in one stood in the other, and nowhere else than before."""
+    """A host that stood in one stood in the other, and nowhere else than before."""
     if timeline.current is not None and timeline.current.area == area:
         assert faults(lambda: timeline.merge(area, into)) is Fault.OCCUPIED
         return

@@ -309,7 +309,7 @@ async def test_a_sensor_carried_away_and_back(house: House) -> None:
 
 
 async def test_the_room_sensor(house: House, hass: HomeAssistant) -> None:
-    """Where it stands, and since when; whoever moves or renames is shown at once."""
+    """Where it stands, and since when; a move or a new name is shown at once."""
     state = hass.states.get(ROOM)
     assert state.state == "Dining room"
     assert state.attributes["area_id"] == "dining_room"
@@ -706,7 +706,7 @@ async def test_devices_are_bounded(house: House, thermometer: dr.DeviceEntry) ->
 
 
 async def test_room_sensors_are_kept_however_many(unstarted: House) -> None:
-    """Nobody asked for them; it is a limit for those that were picked."""
+    """They were not asked for; it is a limit for those that were picked."""
     with patch.object(tracker_module, "MAX_DEVICES", 1):
         await unstarted.set_up()
 

@@ -106,7 +106,7 @@ async def test_the_entry_may_be_gone_already(
     configured: MockConfigEntry,
     hass_client: ClientSessionGenerator,
 ) -> None:
-    """Somebody removed it while the question was open."""
+    """It was removed while the question was open."""
     assert await async_setup_component(hass, "repairs", {})
     client = await hass_client()
     await online.send("announce", "")

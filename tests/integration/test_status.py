@@ -82,7 +82,7 @@ async def test_readings_are_unavailable_while_the_host_is_away(
 async def test_readings_come_back_at_once_if_they_are_young(
     hass: HomeAssistant, online: FakeHost
 ) -> None:
-    """After a moment's outage nobody waits for the next values."""
+    """After a short outage the values are back without waiting for the next ones."""
     await online.availability("lost")
     await online.availability("online")
 

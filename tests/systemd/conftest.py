@@ -45,7 +45,7 @@ class Bench:
         return found
 
     def locked(self, user: str = AGENT) -> bool | str:
-        """Return whether somebody has to log in first, or why that is not known."""
+        """Return whether a user has to log in first, or why that is not known."""
         found: bool | str = self._run(user, "locked")
         return found
 

@@ -64,7 +64,7 @@ class Ear:
         return wait_for(found, "such an announce", timeout=40)
 
     def backlog(self) -> dict[str, Any]:
-        """Wait for what the host kept while nobody heard it."""
+        """Wait for what the host kept while it was not heard."""
         return dict(json.loads(wait_for(lambda: self._heard.get("backlog"), "a backlog")))
 
     def leave(self) -> None:

@@ -159,7 +159,7 @@ def test_the_rule_is_missed_and_seen_when_it_is_there(bench: Bench, house: House
     bench.host.write(
         "/etc/polkit-1/rules.d/50-pilot-agent.rules", missing["fix"][missing["fix"].index("//") :]
     )
-    # Within a minute by itself, or as soon as somebody tries.
+    # Within a minute by itself, or as soon as a command is tried.
     house.command("power.shutdown")
     wait_for(lambda: "missing" not in house.commands()["power.shutdown"], "the rule to be seen")
 

@@ -1,4 +1,4 @@
-"""What somebody tries with Docker. Images cannot be pulled here, so nothing is started."""
+"""What a user tries with Docker. Images cannot be pulled here, so nothing is started."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Fleet:
         return {line.split(":")[0] for line in lines}
 
     def kept(self) -> dict[str, tuple[str, ...]]:
-        """Return what must stay whatever is rolled out: ids, keys, and what somebody wrote."""
+        """Return what must stay whatever is rolled out: ids, keys, and what was written by hand."""
         return {
             name: tuple(
                 host.run("sh", "-c", command).stdout
@@ -329,7 +329,7 @@ def test_life_of_a_fleet(fleet: Fleet, newer_wheels: Path) -> None:
 
 
 def pair(host: SystemdHost, folder: Path) -> None:
-    """Give a host keys of a Home Assistant, and a line that somebody wrote."""
+    """Give a host keys of a Home Assistant, and a line written by hand."""
     TrustStore(folder / "trust").save([Controller("4f1d2c3b5a697887", "Home", bytes(32), 0)])
     host.write(f"{STATE}/trust.json", (folder / "trust/trust.json").read_text(), mode=0o600)
     host.run("chown", "pilot-agent:", f"{STATE}/trust.json")

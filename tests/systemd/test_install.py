@@ -120,7 +120,7 @@ def test_life_of_a_package(
     assert {command["key"] for command in announce["commands"]} >= {"power.shutdown"}
     assert not any("missing" in command for command in announce["commands"])
 
-    # Nobody but root and the service reads its files, and only root changes the configuration.
+    # Only root and the service read its files, and only root changes the configuration.
     modes = host.run("stat", "-c", "%a %U %G", "/etc/pilot-agent", CONFIG, STATE).stdout
     assert modes.splitlines() == [
         "750 root pilot-agent",
@@ -326,7 +326,7 @@ def test_setup_explains_and_keeps_secrets(
         assert (
             "Nothing had to be changed." in host.run("pilot-agent", "setup", "--yes", *login).stdout
         )
-        # What somebody added by hand stays when the broker moves.
+        # What was added by hand stays when the broker moves.
         host.run("sh", "-c", f"printf 'name: Office # mine\\n' >> {CONFIG}")
         with Mosquitto(tmp_path / "other") as other:
             host.run("pilot-agent", "setup", "--yes", "--broker", address(other))

@@ -40,7 +40,7 @@ def test_the_missing_rule_once_written_permits_everything(bench: Bench) -> None:
     bench.host.wait_until_off()
 
 
-def test_the_rule_permits_nobody_else_and_nothing_else(bench: Bench) -> None:
+def test_the_rule_permits_no_other_user_and_nothing_else(bench: Bench) -> None:
     bench.permit()
     bench.host.add_user("anna")
     assert all(bench.probe(user="anna")["power"].values())

@@ -1,4 +1,4 @@
-"""Nothing lost: what hosts measured while nobody heard them, in the recorder's statistics."""
+"""Nothing lost: what hosts measured while they were not heard, in the recorder's statistics."""
 
 from typing import TYPE_CHECKING
 

@@ -51,7 +51,7 @@ type Backlogs = dict[str, HostBacklog]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The backlog of one reading. It is replaced, never changed: whoever computes has a copy.
+    """The backlog of one reading. It is replaced, never changed: a computation has its own copy.
 
     Attributes:
         unit: What the values are measured in.
@@ -343,7 +343,7 @@ class FormerStore(AtomicStore[Stored]):
 def joined(hosts: Mapping[str, HostBacklog], former: Mapping[str, HostBacklog]) -> Backlogs:
     """Return what waits, with what the former file has besides.
 
-    That has more where somebody went back to an earlier version for a time. To compute an
+    That has more where a user went back to an earlier version for a time. To compute an
     hour again does no harm, so nothing needs to be known of how far it came.
     """
     all_hosts = dict(hosts)

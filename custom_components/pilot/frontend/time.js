@@ -1,4 +1,4 @@
-// Moments, in the time zone and the notation of whoever looks. Pure: moments are milliseconds
+// Moments, in the time zone and the notation of the user. Pure: moments are milliseconds
 // since 1970, UTC.
 
 export const MINUTE = 60_000;
@@ -188,7 +188,7 @@ export class Words {
     const parts = [
       ["day", days],
       ["hour", hours],
-      // Nobody cares for minutes beside days.
+      // Minutes are of no interest beside days.
       ["minute", days ? 0 : minutes % 60],
     ]
       .filter(([, number]) => number)

@@ -172,7 +172,7 @@ def test_home_assistant_that_was_away_gets_it_when_it_is_back(
     assert [*dict.fromkeys(said)] == [1, 2, 3]
 
 
-def test_what_nobody_has_kept_is_not_deleted(
+def test_what_is_not_kept_is_not_deleted(
     run_agent: RunAgent, mosquitto: Mosquitto, house: House, tmp_path: Path, file: Path
 ) -> None:
     home, stranger = Controller(), Controller(id="0123456789abcdef", secret=bytes(32))

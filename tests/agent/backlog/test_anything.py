@@ -22,7 +22,7 @@ class House:
 
     Args:
         folder: The state folder.
-        controllers: The ids of the Home Assistants; none for a host that is paired with nobody.
+        controllers: The ids of the Home Assistants; none for a host that is not paired.
         chance: Draws values, and what arrives.
     """
 
@@ -31,7 +31,7 @@ class House:
         self.homes = [Home(controller) for controller in controllers or (HOME,)]
         self.chance = chance
         self.values: dict[str, float | None] = {}
-        # What has to arrive: read while nobody heard it, and written.
+        # What has to arrive: read while it was not heard, and written.
         self.wanted: list[tuple[str, float, float | None]] = []
         self.unwritten: list[tuple[str, float, float | None]] = []
         self.away = False

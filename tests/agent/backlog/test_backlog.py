@@ -1,4 +1,4 @@
-"""What is kept while nobody hears it, and how it is delivered: `docs/protocol.md`, "Backlog"."""
+"""What is kept while it is not heard, and how it is delivered: `docs/protocol.md`, "Backlog"."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_who_falls_asleep_in_an_outage_says_that_nothing_holds_on(
     assert home.values["cpu.percent"][-2:] == [(asleep_at, None), (asleep_at + 3600, 3)]
 
 
-def test_a_sleep_that_nobody_announced_is_a_gap_as_well(online: Scene, home: Home) -> None:
+def test_an_unannounced_sleep_is_a_gap_as_well(online: Scene, home: Home) -> None:
     online.lose()
     read_at = online.times.wall
     online.read(percent=2)
@@ -259,7 +259,7 @@ def test_it_listens_half_a_minute_after_it_has_said_so(online: Scene, home: Home
     assert not online.path.exists()
 
 
-def test_who_acknowledges_is_not_away_whoever_says_so(online: Scene, home: Home) -> None:
+def test_who_acknowledges_is_not_away_whatever_is_said(online: Scene, home: Home) -> None:
     online.say_birth(b"offline")
 
     online.fetch(home)
@@ -316,7 +316,7 @@ def test_a_broker_that_is_there_before_home_assistant_makes_no_hole(
     online.lose()
     online.read(percent=2)
     online.connect()
-    online.chunks()  # nobody listens
+    online.chunks()  # no consumer listens
 
     for value in (3, 4, 5):
         online.read(percent=value)
@@ -391,7 +391,7 @@ def test_repeats_become_rare(sending: Scene) -> None:
 
 
 @pytest.mark.parametrize("occasion", ["connect", "birth"])
-def test_it_is_sent_at_once_where_somebody_may_be_there_now(sending: Scene, occasion: str) -> None:
+def test_it_is_sent_at_once_where_a_consumer_may_be_online(sending: Scene, occasion: str) -> None:
     sending.pass_time(1000)
     before = {chunk["chunk"] for chunk in sending.chunks()}
 
@@ -510,7 +510,7 @@ def test_who_hears_what_was_meant_for_another_may_acknowledge_that(make_scene: M
     assert not scene.path.exists()
 
 
-def test_anybody_can_while_nobody_is_paired(make_scene: MakeScene, home: Home) -> None:
+def test_any_client_can_while_the_host_is_not_paired(make_scene: MakeScene, home: Home) -> None:
     scene = make_scene(controllers=())
     scene.read(percent=1)
     scene.pass_time(60)
@@ -612,7 +612,7 @@ def test_what_is_too_old_is_dropped(
     assert caplog.text.count("is dropped") == 1
 
 
-def test_what_nobody_fetches_ends_by_itself(sending: Scene) -> None:
+def test_what_is_never_fetched_ends_by_itself(sending: Scene) -> None:
     sending.pass_time(3600)
     assert not sending.buffer._recorder.recording
     for _ in range(7):

@@ -114,7 +114,7 @@ def test_the_agent_may_start_again_meanwhile(unset: Scene, home: Home) -> None:
     assert home.values["cpu.percent"][0] == (NOW - 70, 1)
 
 
-def test_what_nobody_can_date_any_more_is_dropped(
+def test_what_can_no_longer_be_dated_is_dropped(
     unset: Scene, home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     unset.read(percent=1)
@@ -145,7 +145,7 @@ def test_an_hour_that_was_wrong_is_corrected_in_the_next_chunk(online: Scene, ho
     [after] = online.chunks()
     assert before["values"]["cpu.percent"][1] == [wrong, 2]
     assert after["values"]["cpu.percent"][1] == [wrong + 3600, 2]
-    # Whoever acknowledges the first one now has not got the second.
+    # A consumer that acknowledges the first one now has not got the second.
     online.acknowledge(before["chunk"])
     assert online.path.exists()
     online.acknowledge(after["chunk"])

@@ -1,7 +1,7 @@
 """A simulated I²C bus under smbus2's own interface, with sensors as their data sheets say.
 
 Written from the data sheets and not from the drivers: commands that a sensor does not know are not
-acknowledged, conversions take their longest time, and time passes only when somebody waits.
+acknowledged, conversions take their longest time, and time passes only while a caller waits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class NackError(Exception):
 
 
 class Clock:
-    """Time that passes when somebody waits; everything else takes none."""
+    """Time that passes while a caller waits; everything else takes none."""
 
     def __init__(self) -> None:
         self.now = 5000.0
@@ -87,7 +87,7 @@ class Wire:
 
     Attributes:
         devices: What hangs on it, by address.
-        stuck: Somebody holds it: every transfer ends after the adapter's second.
+        stuck: Another device holds it: every transfer ends after the adapter's second.
         transfers: How many were tried.
     """
 

@@ -69,7 +69,7 @@ class Kernel:
             self._answers.append(_message(3, sequence, DONE))
 
     def _say(self, kind: int, sequence: int, attributes: bytes) -> None:
-        # An answer to somebody's older question may still lie in the socket.
+        # The answer to an earlier request may still lie in the socket.
         late = _message(kind, sequence - 1, struct.pack("=BBH", 1, 1, 0))
         self._answers.append(late + _message(kind, sequence, bytes(4) + attributes))
 

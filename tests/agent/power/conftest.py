@@ -26,7 +26,7 @@ def can_play() -> None:
 def bus(
     can_play: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SystemBus]:
-    """A system bus with nobody on it."""
+    """A system bus without any service on it."""
     bus = SystemBus(tmp_path_factory.mktemp("bus"))
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
     bus.start()

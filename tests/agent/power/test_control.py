@@ -85,7 +85,7 @@ def test_permission_that_is_given_later_heals(
 
 
 def test_half_a_permission_is_none(logind: Logind, polkit: Polkit, control: LogindControl) -> None:
-    # Enough while nobody is logged in, and no longer when somebody is.
+    # Enough while no user is logged in, and no longer when one is.
     polkit.permit([f"{LOGIND}.suspend"])
     assert control.power_actions()["suspend"]
 
@@ -138,7 +138,7 @@ def test_strange_bus_address(monkeypatch: pytest.MonkeyPatch, control: LogindCon
         ("hybrid_sleep", "HybridSleep"),
     ],
 )
-def test_actions_ask_nobody_for_a_password(
+def test_actions_ask_for_no_password(
     logind: Logind, control: LogindControl, action: str, method: str
 ) -> None:
     control.power(action)  # type: ignore[arg-type]
@@ -257,7 +257,7 @@ def test_logging_out_spares_those_over_the_network(logind: Logind, control: Logi
     assert sorted(logind.calls("TerminateSession")) == [("1",), ("3",)]
 
 
-def test_nobody_to_lock_out(logind: Logind, control: LogindControl) -> None:
+def test_no_session_to_lock(logind: Logind, control: LogindControl) -> None:
     with pytest.raises(CommandError, match="nobody is logged in"):
         control.session("lock")
 
@@ -312,7 +312,7 @@ def test_a_probe_is_cheap(logind: Logind, polkit: Polkit, control: LogindControl
 # --- The lock ----------------------------------------------------------------------------
 
 
-def test_the_lock_is_asked_of_logind_where_nobody_listens(logind: Logind) -> None:
+def test_the_lock_is_asked_of_logind_without_a_listener(logind: Logind) -> None:
     """As in `pilot-agent read`, and in the first second of the service."""
     platform = LinuxPlatform()
     collector = SessionPlugin(platform)

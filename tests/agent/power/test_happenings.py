@@ -1,4 +1,4 @@
-"""What becomes of a sleep, a shutdown and somebody's lock on the wire."""
+"""What becomes of a sleep, a shutdown and a session's lock on the wire."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_waking_is_said_with_fresh_readings(host: Host, house: House) -> None:
     assert b"lost" not in said(house)
 
 
-def test_waking_that_nobody_tells_of(host: Host, house: House) -> None:
+def test_waking_without_a_signal(host: Host, house: House) -> None:
     """The kernel's clocks tell of it as well."""
     host.watch.happen("going_to_sleep")
     assert host.watch.let_go_at.wait(PATIENCE)
@@ -270,7 +270,7 @@ def test_sessions(host: Host, house: House) -> None:
 
 
 def test_the_reading_comes_before_the_news_of_it(host: Host, house: House) -> None:
-    """Whoever is told that a session was locked finds the machine locked."""
+    """When the lock event is handled, the machine's reading is already locked."""
     for locked, word in ((True, "locked"), (False, "unlocked")):
         house.forget()
         host.session.values["locked"] = locked

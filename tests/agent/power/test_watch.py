@@ -122,14 +122,16 @@ def test_who_was_there_before_the_agent_goes(listening: Loop, logind: Logind) ->
     assert went.data == ANNA
 
 
-def test_session_types_that_nobody_named_are_left_out(listening: Loop, logind: Logind) -> None:
+def test_unknown_session_types_are_left_out(listening: Loop, logind: Logind) -> None:
     logind.log_in("2", 1001, "ben", Type="unspecified")
     (came,) = listening.hears("logged_in")
     assert came.data == {"user": "ben", "remote": False}
 
 
 @pytest.mark.parametrize("kind", ["greeter", "background", "manager", "lock-screen"])
-def test_login_screens_and_services_are_nobody(listening: Loop, logind: Logind, kind: str) -> None:
+def test_login_screens_and_services_are_no_users(
+    listening: Loop, logind: Logind, kind: str
+) -> None:
     path = logind.log_in("c1", 120, "gdm", Class=kind)
     logind.set_locked(path, True)
     logind.log_out("c1", path)
@@ -184,8 +186,8 @@ def test_other_changes_of_a_session(listening: Loop, logind: Logind) -> None:
     listening.hears_nothing()
 
 
-def test_nobody_else_is_believed(listening: Loop, bus: SystemBus) -> None:
-    """Whoever is on the bus may send us a signal directly, whatever we asked to be told of."""
+def test_other_senders_are_not_believed(listening: Loop, bus: SystemBus) -> None:
+    """Any bus client may send a unicast signal, whatever the match rules are."""
     from jeepney import DBusAddress, new_signal
     from jeepney.io.blocking import open_dbus_connection
 
@@ -337,8 +339,8 @@ def test_the_lock_follows_the_session_in_front(listening: Loop, logind: Logind) 
     listening.until(lambda: watch.locked is True)
 
 
-def test_nobody_is_logged_in(loop: Loop, logind: Logind) -> None:
-    """Whoever comes to the login screen has to log in; who comes over the network is not there."""
+def test_no_user_is_logged_in(loop: Loop, logind: Logind) -> None:
+    """A user at the login screen has to log in; one over the network is not present."""
     logind.add_session("c1", 120, "gdm", Class="greeter")
     logind.add_session("7", 1000, "anna", Type="tty", seat=False, Remote=True)
     loop.start()
@@ -355,7 +357,7 @@ def test_a_server_has_no_lock(loop: Loop, logind: Logind) -> None:
     assert loop.watch.locked is None
 
 
-def test_the_lock_is_not_known_while_nobody_tells(
+def test_the_lock_is_not_known_without_a_source(
     listening: Loop, bus: SystemBus, logind: Logind
 ) -> None:
     listening.until(lambda: listening.watch.locked is False)

@@ -152,7 +152,7 @@ def test_a_changed_request_is_no_repeat(host: HostPairing) -> None:
 
 
 def test_an_answer_tells_a_stranger_nothing_about_the_code(clock: Clock) -> None:
-    """Whoever only asks gets a point of the curve; it is another one each time."""
+    """A mere request is answered with a point of the curve; it is another one each time."""
     request = PairingController("00000000").request()
     answers = {
         HostPairing(CODE, BASE, clock).request("a" * 16, request)["message"] for _ in range(5)

@@ -284,7 +284,7 @@ def test_malformed_chunks(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", BACKLOG["not_believed"], ids=lambda case: case["name"])
 def test_chunks_that_are_not_believed(case: dict[str, Any]) -> None:
-    """Somebody else wrote them, or for somebody else."""
+    """They are from another sender, or for another receiver."""
     [key_id, _] = BACKLOG["secrets"]
 
     with pytest.raises(ProtocolError):

@@ -90,7 +90,7 @@ def test_gives_signs_of_life_at_a_low_rate(manager: Manager) -> None:
         {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},
     ],
 )
-def test_unwatched_it_wakes_nobody(manager: Manager, watchdog: dict[str, str]) -> None:
+def test_no_wakeup_without_a_watchdog(manager: Manager, watchdog: dict[str, str]) -> None:
     notifier = Notifier({**manager.environment, **watchdog})
     notifier.alive()
     assert math.isinf(notifier.deadline())
@@ -98,7 +98,7 @@ def test_unwatched_it_wakes_nobody(manager: Manager, watchdog: dict[str, str]) -
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "/nowhere/notify"])
-def test_silent_where_nobody_listens(address: str) -> None:
+def test_silent_without_a_listener(address: str) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "1000000"})
     assert not notifier.listening
     notifier.ready()

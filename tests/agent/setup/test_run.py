@@ -63,7 +63,7 @@ NOBODY = Asker(interactive=False)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(find, "find", list)
     monkeypatch.delenv("PILOT_BROKER__PASSWORD", raising=False)
-    # Whoever runs these tests, the state is not the machine's.
+    # Whichever user runs these tests, the state is not the machine's.
     monkeypatch.setattr(trial, "default_state_dir", lambda: tmp_path / "state")
 
 
@@ -405,7 +405,7 @@ def test_questions_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asker.secret("Password", flag="--password-file") == "hidden"
 
 
-def test_questions_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_questions_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for question in (
         lambda: NOBODY.text("Broker", flag="--broker"),
         lambda: NOBODY.secret("Password", flag="--password-file"),

@@ -149,7 +149,7 @@ def test_pair_command_and_revoke(
 
     house.forget()
     assert running.call("trust.revoke")["status"] == "done"
-    # Bare: nobody could verify more.
+    # Bare: there is no key to verify more with.
     assert house.wait_for("availability") == b"online"
     running.wait_until_it_listens()
     house.forget()

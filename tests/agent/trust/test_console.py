@@ -28,7 +28,7 @@ GUEST = Controller("0123456789abcdef", "Guest", bytes(32), 1793952000.0)
 
 @contextlib.contextmanager
 def running(service: Service, then: Callable[[Service], None] = lambda _: None) -> Iterator[None]:
-    """Let the service run beside the terminal, and somebody do something once a code is shown."""
+    """Let the service run beside the terminal, and call a function once a code is shown."""
     stop = threading.Event()
 
     def run() -> None:
@@ -48,7 +48,7 @@ def running(service: Service, then: Callable[[Service], None] = lambda _: None) 
 
 
 def home_assistant(code: str, tries: int = 1) -> Callable[[Service], None]:
-    """Somebody who types a code in Home Assistant."""
+    """A user who types a code in Home Assistant."""
     left = iter(range(tries))
 
     def act(service: Service) -> None:
@@ -94,7 +94,7 @@ def test_five_wrong_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "Five wrong tries" in capsys.readouterr().err
 
 
-def test_a_code_that_nobody_used(
+def test_an_unused_code(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("companion_agent.protocol.pairing.LIFETIME", 0.2)

@@ -195,7 +195,7 @@ def test_list_and_revoke(service: Service, folder: Path, unix: bool) -> None:
     assert service.announced == 1
 
 
-def test_only_who_shows_the_code_can_say_that_somebody_is_paired(
+def test_only_who_shows_the_code_can_confirm_a_pairing(
     service: Service, folder: Path, unix: bool
 ) -> None:
     client = LocalClient(folder, unix=unix)

@@ -394,7 +394,7 @@ def test_arguments_are_in_range_or_refused(given_args: dict[str, Any]) -> None:
 # --- What is asked to know who answers -------------------------------------------------------
 
 
-def test_verify_is_answered_by_everybody_who_has_the_key(tmp_path: Path) -> None:
+def test_verify_is_answered_by_every_host_with_the_key(tmp_path: Path) -> None:
     """Whatever the configuration allows, and it changes nothing."""
     world = World(tmp_path, policy=Policy(allow=(), deny=("*",), dry_run=True))
     world.call("power.lock")

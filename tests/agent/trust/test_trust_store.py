@@ -243,7 +243,7 @@ def test_windows_rules_are_read(sddl: str, strangers: set[str]) -> None:
     ],
 )
 def test_a_file_that_a_person_wrote(tmp_path: Path, mode: int, group: str, complaint: str) -> None:
-    """The agent's group may read it, as `setup` leaves it; nobody else."""
+    """The agent's group may read it, as `setup` leaves it; no other user may."""
     folder, file = tmp_path / "state", tmp_path / "config.yaml"
     folder.mkdir()
     file.write_text("broker: {host: h, username: u, password: p}\n")

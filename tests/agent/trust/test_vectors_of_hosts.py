@@ -122,9 +122,7 @@ def test_acknowledgements(tmp_path: Path, case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", ACKNOWLEDGEMENTS["unpaired"], ids=lambda case: case["name"])
-def test_acknowledgements_of_a_host_that_is_paired_with_nobody(
-    tmp_path: Path, case: dict[str, Any]
-) -> None:
+def test_acknowledgements_of_an_unpaired_host(tmp_path: Path, case: dict[str, Any]) -> None:
     ring = KeyRing(TrustStore(tmp_path), ACKNOWLEDGEMENTS["prefix"], ACKNOWLEDGEMENTS["host"])
     audit = AuditLog(tmp_path / "audit.log", Clock(), Clock())
     check_acknowledgement(Acknowledgements(ring, audit), case)

@@ -1,4 +1,4 @@
-"""Releases to update to, and somebody who signs them."""
+"""Releases to update to, and a controller that signs them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def maker(tmp_path: Path) -> Maker:
-    """Somebody whom the host trusts, with a share that releases are put on."""
+    """A controller that the host trusts, with a share that releases are put on."""
     return Maker(tmp_path / "share")
 
 

@@ -1,4 +1,4 @@
-"""The whole agent, updated and gone back, as processes that somebody starts again."""
+"""The whole agent, updated and gone back, as processes that a supervisor starts again."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_there_and_back(keeper: Keeper, house: House, maker: Maker, releases: Re
     assert keeper.update() == (0, "")
     announce = json.loads(house.wait_for("announce", b'"99.0.0"'))
     assert announce["agent"]["version"] == "99.0.0"
-    # One process all the time, as far as whoever started it can tell.
+    # One process all the time, as far as its parent can tell.
     assert keeper.failures == []
 
     assert keeper.update("--back") == (0, "")

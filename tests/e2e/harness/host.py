@@ -36,7 +36,7 @@ def is_of_tests(key: str) -> bool:
 
 
 class Shown:
-    """What Home Assistant shows of a host, whoever speaks for it.
+    """What Home Assistant shows of a host, whichever process speaks for it.
 
     Args:
         ha: The Home Assistant.

@@ -1,4 +1,4 @@
-"""What the parts of the stack have logged during a test, for whoever reads a failure."""
+"""What the parts of the stack have logged during a test, to explain a failure."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def faketime() -> Path | None:
 
 
 class Night:
-    """What the clock shows and how warm it is, for everybody who looks.
+    """What the clock shows and how warm it is, for every process that looks.
 
     Args:
         folder: Where that is written.

@@ -25,7 +25,7 @@ class Room:
         return {"PYTHONPATH": str(_SITE), "PILOT_TEST_ROOM": str(self._file)}
 
     def becomes(self, celsius: float, percent: float = 45) -> None:
-        """Let it be as warm and as humid as this, for whoever measures from now on."""
+        """Let it be as warm and as humid as this, for every measurement from now on."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(json.dumps({"celsius": celsius, "percent": percent}), encoding="utf-8")
         fresh.replace(self._file)

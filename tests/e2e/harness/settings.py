@@ -1,4 +1,4 @@
-"""Settings of agents that nobody wants to wait for."""
+"""Settings that make agents report without long waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody who has the login of the broker's administrator: hears all, says anything."""
+"""A client with the login of the broker's administrator: hears all, says anything."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Heard:
 
     @property
     def body(self) -> dict[str, Any]:
-        """What is in it, with or without an envelope, whoever signed it."""
+        """What is in it, with or without an envelope, whichever key signed it."""
         content: Any = json.loads(self.payload)
         if isinstance(content, dict) and isinstance(content.get("body"), str):
             content = json.loads(content["body"])

@@ -63,7 +63,7 @@ def _clean_log(request: pytest.FixtureRequest, logs: Logs) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def admin_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
-    """Return a broker that asks everybody for a login."""
+    """Return a broker that asks every client for a login."""
     folder = tmp_path_factory.mktemp("broker")
     with Mosquitto(folder, username="admin", password="admin's password") as broker:
         yield broker
@@ -71,7 +71,7 @@ def admin_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto
 
 @pytest.fixture(scope="module")
 def attacker(admin_broker: Mosquitto) -> Iterator[Attacker]:
-    """Return somebody with the login of the broker's administrator."""
+    """Return a client with the login of the broker's administrator."""
     with Attacker(admin_broker) as attacker:
         yield attacker
 
@@ -170,7 +170,7 @@ def commanded(make_commanded: MakeCommanded) -> Commanded:
 
 @pytest.fixture
 def listener(broker: Mosquitto) -> Iterator[Attacker]:
-    """Return an attacker on the broker of Home Assistant, where everybody is administrator."""
+    """Return an attacker on the broker of Home Assistant, where every client is administrator."""
     with Attacker(broker) as attacker:
         yield attacker
 

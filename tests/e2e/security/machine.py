@@ -36,7 +36,7 @@ _BUS = """\
 </busconfig>
 """
 
-# What logind's template lacks, and somebody who works at the machine.
+# What logind's template lacks, and a user who works at the machine.
 _FURNISH = """
 import dbus
 bus = dbus.SystemBus()

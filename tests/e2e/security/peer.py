@@ -103,7 +103,7 @@ class Home:
     def command(
         self, key: str, session: str, args: Mapping[str, Any] | None = None, **fields: Any
     ) -> Said:
-        """Sign a command; nobody hears of it yet."""
+        """Sign a command without publishing it."""
         return self.seal(f"{PREFIX}/{self.host}/command/{key}", self.body(session, args, **fields))
 
     def seal(self, topic: str, body: str) -> Said:
@@ -124,7 +124,7 @@ class Home:
 
 
 class Pairing:
-    """One try of somebody who pairs, or pretends to.
+    """One attempt to pair, honest or not.
 
     Args:
         host: The host's id.

@@ -121,7 +121,7 @@ def pretend(said: Heard, **fields: Any) -> str:
 
 
 def test_spoofed_results_are_no_success(commanded: Commanded, listener: Attacker) -> None:
-    """Whoever presses the button learns that the host has not answered."""
+    """The user who presses the button learns that the host has not answered."""
     commanded.press(LOCK)
     genuine = listener.heard(commanded.topic(f"result/{LOCK}"))[-1]
     [controller] = commanded.announce()["trust"]["controllers"]
@@ -152,7 +152,7 @@ def test_spoofed_results_are_no_success(commanded: Commanded, listener: Attacker
 
 
 def test_spoofed_refusals_do_not_unpair(commanded: Commanded, listener: Attacker) -> None:
-    """A host that has lost its keys says so without them, and so can anybody."""
+    """A host that has lost its keys says so without them, and so can any client."""
     begin = time.monotonic()
     with silent(commanded), ThreadPoolExecutor() as threads:
         pressed = threads.submit(commanded.press, LOCK)
@@ -324,7 +324,7 @@ def test_spoofed_events_did_not_happen(commanded: Commanded, listener: Attacker)
 def test_spoofed_good_bye_does_not_disarm_the_power_switch(
     commanded: Commanded, listener: Attacker
 ) -> None:
-    """A host that somebody else says is off is still switched off by who means it."""
+    """A host that another client says is off is still switched off by who means it."""
     topic = commanded.topic("availability")
     genuine = listener.heard(topic)[-1].payload
     [controller] = commanded.announce()["trust"]["controllers"]
@@ -374,7 +374,7 @@ def test_flood_is_counted_and_logged_once(
 # -- the pairing -----------------------------------------------------------------------------
 
 
-def test_somebody_else_answers_the_pairing(
+def test_another_client_answers_the_pairing(
     make_commanded: MakeCommanded, listener: Attacker, ha: HomeAssistant
 ) -> None:
     """A man in the middle who does not know the code is found out, and gets one try of it."""

@@ -240,7 +240,7 @@ def test_hosts_may_say_nothing_in_home_assistants_name(neighbour: Guest, topic: 
     "below", ["command/power.shutdown", "acknowledge", "pair/4f1d2c3b5a697887/request"]
 )
 def test_hosts_may_not_command_themselves(neighbour: Guest, below: str) -> None:
-    """Else whoever takes over one host could ask it to be paired."""
+    """Else an attacker who takes over one host could ask it to be paired."""
     assert not neighbour.may_say(f"{PREFIX}/{NEIGHBOUR}/{below}")
 
 
@@ -255,7 +255,7 @@ def test_neighbour_hears_nothing_of_a_host(neighbour: Guest, home_assistant: Gue
     assert all(topic.startswith(f"{PREFIX}/{NEIGHBOUR}/") for topic, _ in neighbour._heard)
 
 
-def test_nobody_gets_in_without_a_login(broker: ExampleBroker) -> None:
+def test_no_client_gets_in_without_a_login(broker: ExampleBroker) -> None:
     with Guest(broker, None) as guest:
         assert guest.refused.is_set()
 

@@ -134,7 +134,7 @@ def test_asleep_and_awake_again(commanded: Commanded) -> None:
 def test_lock_is_shown_and_survives_a_restart(
     commanded: Commanded, open_page: OpenPage, artifacts: Path
 ) -> None:
-    """It follows the desktop at once, and is asked for where nobody has heard of it."""
+    """It follows the desktop at once, and is asked for where no event came."""
     commanded.wait_for_state("session.locked", "on")
 
     commanded.machine.lock()
@@ -211,7 +211,7 @@ def test_no_answer_is_an_error(commanded: Commanded) -> None:
 
     assert time.monotonic() - began < 12
     commanded.agent.process.resume()
-    # The machine wakes up, and an order that nobody waits for any more is still one.
+    # The machine wakes up, and a command whose caller has gone is still one.
     commanded.wait_for_status("online")
 
 
@@ -236,7 +236,7 @@ def test_agent_that_just_started_obeys_at_once(commanded: Commanded, listener: A
 def test_clocks_that_differ_are_a_repair_that_heals(
     make_commanded: MakeCommanded, tmp_path: Path, open_page: OpenPage, artifacts: Path
 ) -> None:
-    """Nobody is locked out of their machine silently: it says by how much the clocks differ."""
+    """A refused command is not silent: it says by how much the clocks differ."""
     clock = PlayedClock(tmp_path)
     host = make_commanded(env=clock.env).start().add_with_code()
     clock.set(ahead=2 * 3600 + 60)
@@ -258,7 +258,7 @@ def test_clocks_that_differ_are_a_repair_that_heals(
 
     clock.set(ahead=0)
 
-    # By the next reading, without anybody pressing anything.
+    # By the next reading, without a button being pressed.
     wait_for(lambda: repair() is None, "the end of the repair")
     assert host.obeys()
 

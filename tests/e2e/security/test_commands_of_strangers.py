@@ -43,7 +43,7 @@ def test_what_other_agents_obey_is_malformed(victim: Victim, payload: bytes) -> 
     assert victim.refusals()["malformed"] == 1
 
 
-def test_forge_as_somebody_who_is_not_paired(victim: Victim) -> None:
+def test_forge_as_an_unpaired_controller(victim: Victim) -> None:
     stranger = Home(victim.id)
 
     result = victim.hears(victim.command(SHUTDOWN, by=stranger))
@@ -383,8 +383,8 @@ def test_flood_of_topics(victim: Victim, attacker: Attacker) -> None:
 # -- what the agent listens to besides commands -----------------------------------------------
 
 
-def test_nobody_sends_a_host_away_by_a_conflict(victim: Victim, attacker: Attacker) -> None:
-    """A clone of a host makes way for it; whoever only says to be one has no key."""
+def test_no_client_sends_a_host_away_by_a_conflict(victim: Victim, attacker: Attacker) -> None:
+    """A clone of a host makes way for it; a client that only claims to be one has no key."""
     pretended = {
         **victim.announce,
         "session": "0000000000000001",
@@ -447,7 +447,7 @@ def test_dry_run_does_nothing(make_victim: MakeVictim) -> None:
     assert [line["dry_run"] for line in victim.record() if line["key"] == SHUTDOWN] == [True]
 
 
-def test_host_that_is_not_paired_obeys_nobody(make_victim: MakeVictim) -> None:
+def test_host_that_is_not_paired_obeys_no_client(make_victim: MakeVictim) -> None:
     victim = make_victim(start=False, paired=False)
     victim.agent.start()
     victim.attacker.wait_for(victim.topic("announce"))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def code_on(victim: Victim) -> Iterator[Code]:
-    """Have somebody call `pilot-agent pair` at a host."""
+    """Call `pilot-agent pair` at a host."""
     code = Code.on(victim.agent)
     try:
         yield code
@@ -50,7 +50,7 @@ def try_to_pair(victim: Victim, pairing: Pairing) -> dict[str, Any]:
 
 
 def only_trusts_its_own(victim: Victim) -> bool:
-    """Tell whether nobody was added to those whom a host trusts."""
+    """Tell whether no controller was added to those that a host trusts."""
     listed = victim.agent.run("pair", "list")
     return (
         victim.home.id in listed
@@ -72,7 +72,7 @@ def test_who_knows_the_code_is_paired(victim: Victim) -> None:
     assert {line["event"] for line in victim.record()} >= {"paired"}
 
 
-def test_pair_while_nobody_shows_a_code(victim: Victim) -> None:
+def test_pair_while_no_code_is_shown(victim: Victim) -> None:
     results = [try_to_pair(victim, Pairing(victim.id, f"{code:08d}")) for code in range(3)]
 
     assert {result["error"] for result in results} == {"no_code"}
@@ -211,7 +211,7 @@ def test_in_the_middle_with_an_own_message_for_the_owner(victim: Victim, code: C
 
 
 def test_in_the_middle_under_another_id(victim: Victim, code: Code) -> None:
-    """Whoever takes over a pairing for an id of his own needs a proof for that id."""
+    """An attacker who takes over a pairing for another id needs a proof for that id."""
     middle = Between(victim, code)
     mallory = "00000000deadbeef"
     said = middle.owner.request()
@@ -309,7 +309,7 @@ def test_revoked_on_the_host(victim: Victim, attacker: Attacker) -> None:
     assert "Not paired" in victim.agent.run("pair", "list")
 
 
-def test_revoked_by_itself_and_by_nobody_else(make_victim: MakeVictim) -> None:
+def test_revoked_by_itself_and_by_no_other_client(make_victim: MakeVictim) -> None:
     victim = make_victim()
     with code_on(victim) as code:
         guest = Pairing(victim.id, code.digits, name="Guest")

@@ -85,7 +85,7 @@ class Computer(Shown):
     def permit(self) -> None:
         """Do what the repair in Home Assistant says, and have the host look at once."""
         self.write_rule()
-        # Whoever tries again does not wait for the minute's look.
+        # A second attempt does not wait for the minute's look.
         with pytest.raises(StackError, match="Repairs"):
             self.press("power.cancel")
         wait_for(lambda: self.repair() is None, "the end of the repair")
@@ -141,7 +141,7 @@ def computer(tmp_path: Path, ha: HomeAssistant, bus: Bus, broker: Mosquitto) -> 
 def test_missing_permission_is_a_repair_that_heals(
     computer: Computer, open_page: OpenPage, artifacts: Path
 ) -> None:
-    """It is found by asking the system, before anybody has pressed anything."""
+    """It is found by asking the system, before a button was pressed."""
     wait_for(computer.repair, "the repair")
     with pytest.raises(StackError, match="Repairs"):
         computer.switch_off()

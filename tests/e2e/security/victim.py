@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from stack.agent import Agent
 
-# How long a code lives is no setting: nobody needs another than the ten minutes.
+# How long a code lives is no setting: the ten minutes fit all.
 _SHORT_LIVED = """
 import sys
 from companion_agent.protocol import pairing
@@ -102,7 +102,7 @@ class Victim:
         by: Home | None = None,
         **more: Any,
     ) -> Said:
-        """Have the Home Assistant that it trusts sign a command, which nobody hears yet."""
+        """Have the Home Assistant that it trusts sign a command, without publishing it."""
         session = more.pop("session", None) or self.session
         return (by or self.home).command(key, session, args, **more)
 
@@ -166,7 +166,7 @@ class Victim:
 
 
 class Code:
-    """`pilot-agent pair` in a terminal: shows a code until somebody used it.
+    """`pilot-agent pair` in a terminal: shows a code until it is used.
 
     Args:
         command: The whole command.

@@ -143,7 +143,7 @@ def _server(command: Sequence[str], folder: Path, user: str | None) -> Iterator[
         try:
             yield
         finally:
-            # There is nothing that anybody wants to keep.
+            # There is nothing worth keeping.
             process.kill()
 
 

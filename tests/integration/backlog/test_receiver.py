@@ -101,7 +101,7 @@ async def test_hostile_chunks_are_counted_and_not_answered(
 async def test_retained_chunks_are_refused(
     online: FakeHost, configured: Any, importer: Importer, published: AsyncMock
 ) -> None:
-    """Somebody has put them there."""
+    """They were put there by another publisher."""
     await online.send("backlog", CHUNK, retain=True)
 
     published.assert_not_awaited()
@@ -144,7 +144,7 @@ async def test_a_paired_host_is_believed_by_its_signature_and_answered_with_ours
     assert json.loads(envelope["body"]) == {"chunk": CHUNK["chunk"], "controller": controller}
 
 
-async def test_nobody_else_speaks_for_a_paired_host(
+async def test_no_other_client_speaks_for_a_paired_host(
     hass: HomeAssistant, host: FakeHost, keys: Keys, importer: Importer, published: AsyncMock
 ) -> None:
     """Not without a signature, not with one for another topic, not with another key."""
@@ -167,7 +167,7 @@ async def test_nobody_else_speaks_for_a_paired_host(
 async def test_before_the_announce_nothing_is_taken(
     host: FakeHost, configured: Any, importer: Importer, published: AsyncMock
 ) -> None:
-    """Nobody knows yet what the values are of: the host will deliver it again."""
+    """What the values are of is not known yet: the host will deliver it again."""
     await host.send("backlog", CHUNK)
     published.assert_not_awaited()
 

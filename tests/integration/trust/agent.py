@@ -69,7 +69,7 @@ class Bus:
     def confirm(
         self, hass: HomeAssistant, topic: str, qos: int, done: Callable[[], None]
     ) -> Callable[[], None]:
-        """Take note that somebody waits until the broker has confirmed a subscription."""
+        """Record that a caller waits until the broker has confirmed a subscription."""
         self.waiting.append(done)
         self.asked.set()
         if self.confirms:

@@ -1,4 +1,4 @@
-"""What somebody with the broker's own login can make Home Assistant believe: nothing."""
+"""What a client with the broker's own login can make Home Assistant believe: nothing."""
 
 from collections.abc import Callable
 import json
@@ -180,7 +180,7 @@ async def test_an_empty_announce_is_only_a_question(
 
 
 def as_host_said(trust: TrustStore, secret: bytes, topic: str, word: str, **changes: Any) -> str:
-    """Return what somebody with a secret would say about being there."""
+    """Return the availability that the holder of a secret would publish."""
     body = {"ts": 1.0, "sequence": [2**40, 1], "availability": word} | changes
     return as_host(secret, trust.controller, topic, body)
 
@@ -261,7 +261,7 @@ async def test_an_old_word_played_again(
 async def test_the_same_word_again_is_no_sign_of_life(
     coordinator: PilotCoordinator, agent: Agent, bus: Bus
 ) -> None:
-    """Brokers repeat what they keep, and so may anybody: a dead host stays silent."""
+    """Brokers repeat what they keep, and so may any client: a dead host stays silent."""
     said = agent.say_that_it_is("online")
     with patch.object(coordinator, "_restart_silence") as heard:
         bus.fire(AVAILABILITY, said)
@@ -273,7 +273,7 @@ async def test_the_same_word_again_is_no_sign_of_life(
 async def test_spoofed_lock(
     hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, trust: TrustStore
 ) -> None:
-    """Nobody who may only write to the broker makes a locked host look open."""
+    """A client that may only write to the broker cannot make a locked host look open."""
     topic = f"{BASE}/state/session"
     unlocked = agent.state("session", locked=False)
     agent.state("session", locked=True)
@@ -418,7 +418,7 @@ async def test_a_retained_result_is_none(
 async def test_a_spoofed_refusal_does_not_hide_the_answer(
     hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
 ) -> None:
-    """Somebody says `not_paired` in the host's name, and is quicker."""
+    """An attacker says `not_paired` in the host's name, and is quicker."""
 
     def answer(topic: str, payload: bytes) -> None:
         body = json.loads(json.loads(payload)["body"])
@@ -453,7 +453,7 @@ async def test_an_old_result_played_again(
 async def test_spoofed_events(
     hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus, trust: TrustStore
 ) -> None:
-    """No automation runs because somebody says that a session was locked."""
+    """No automation runs because of an unsigned event that a session was locked."""
     topic = f"{BASE}/event/session"
     genuine = agent.happens("session", "locked")
     await hass.async_block_till_done()
@@ -525,7 +525,7 @@ async def wait_for_doubt(hass: HomeAssistant) -> None:
 async def test_a_host_that_answers_is_not_doubted(
     hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
 ) -> None:
-    """Somebody published an announce without a signature; the host is asked, and proves itself."""
+    """An announce came without a signature; the host is asked, and proves itself."""
     bus.fire(ANNOUNCE_TOPIC, dump(bare(agent.announcement())))
     await wait_for_doubt(hass)
 
@@ -574,7 +574,7 @@ async def test_a_host_that_lost_its_keys(
 async def test_a_host_that_comes_back_with_its_key(
     hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
 ) -> None:
-    """The question is taken back: it was somebody else who spoke."""
+    """The question is taken back: it was another client that spoke."""
     agent.silent = True
     bus.fire(ANNOUNCE_TOPIC, dump(bare(agent.announcement())))
     await wait_for_doubt(hass)
@@ -599,7 +599,7 @@ async def test_a_command_that_nobody_knows_us_for(
     assert len(await reauths(hass)) == 1
 
 
-async def test_without_a_broker_nobody_is_doubted(
+async def test_without_a_broker_no_host_is_doubted(
     hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
 ) -> None:
     """Silence means nothing then."""

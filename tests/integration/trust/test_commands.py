@@ -89,7 +89,7 @@ async def test_a_result_that_is_lost_is_given_again(
 async def test_silence_is_an_error_that_says_what_is_known(
     hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus, status: str
 ) -> None:
-    """Nobody is left wondering."""
+    """The user is told the outcome."""
     agent.silent = True
     agent.say_that_it_is(status)
     await hass.async_block_till_done()
@@ -239,7 +239,7 @@ async def test_what_is_not_allowed(
 async def test_a_rehearsal_is_told(
     coordinator: PilotCoordinator, agent: Agent, policy: Policy
 ) -> None:
-    """Nobody shall think that the host is going down."""
+    """The host must not appear to be going down."""
     with pytest.raises(HomeAssistantError, match="dry_run"):
         await coordinator.commands.async_do("session.lock")
     assert (await coordinator.commands.async_command("session.lock")).dry_run
@@ -305,7 +305,7 @@ async def test_a_state_with_the_right_time_heals_too(
     bus: Bus,
     issue_registry: ir.IssueRegistry,
 ) -> None:
-    """Nobody has to press anything for it; what was not read anew still has the wrong time."""
+    """No button has to be pressed for it; what was not read anew still has the wrong time."""
     real = agent.clock
     wrong = real() + 3600
     agent.clock = lambda: real() + 3600

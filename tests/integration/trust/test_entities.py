@@ -132,13 +132,13 @@ async def test_what_is_missing_is_forgotten_with_the_host(
     agent: Agent,
     issue_registry: ir.IssueRegistry,
 ) -> None:
-    """Nobody has to repair a host that is gone."""
+    """A host that is gone needs no repair."""
     assert permissions(issue_registry)
     await hass.config_entries.async_remove(paired.entry_id)
     assert permissions(issue_registry) == []
 
 
-async def test_an_unpaired_host_cannot_tell_anybody_what_to_type(
+async def test_an_unpaired_host_cannot_tell_a_user_what_to_type(
     hass: HomeAssistant, agent: Agent, trust: TrustStore, issue_registry: ir.IssueRegistry
 ) -> None:
     """Anyone could, in its name."""
@@ -223,7 +223,7 @@ async def test_a_network_that_takes_no_packet(
 async def test_without_a_broker_the_switch_is_not_there(
     hass: HomeAssistant, paired: MockConfigEntry
 ) -> None:
-    """Nobody knows what it would switch."""
+    """It is not known what it would switch."""
     coordinator = paired.runtime_data.coordinator
     coordinator._on_connection(False)
     await hass.async_block_till_done()
@@ -368,7 +368,7 @@ async def test_nothing_secret_is_shown_by_accident(paired: MockConfigEntry) -> N
 async def test_storage(
     hass: HomeAssistant, hass_storage: dict[str, Any], paired: MockConfigEntry, agent: Agent
 ) -> None:
-    """What is kept is read again, by whoever may."""
+    """What is kept is read again, by users who may."""
     kept = hass_storage["pilot.trust"]
     assert kept["version"] == 1
     trust = TrustStore(hass)

@@ -263,7 +263,7 @@ type Change = Callable[[dict[str, Any]], dict[str, Any]]
         ("result", lambda said: {"attempt": said["attempt"], "error": 1}, "pairing_malformed"),
     ],
 )
-async def test_somebody_changes_the_messages(
+async def test_the_messages_are_changed_on_the_way(
     hass: HomeAssistant,
     agent: Agent,
     bus: Bus,
@@ -398,7 +398,7 @@ async def test_removing_the_entry_of_a_host_that_is_away(
     trust: TrustStore,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It keeps a key that nobody has any more."""
+    """It keeps a key that no controller has any more."""
     agent.silent = True
     await hass.config_entries.async_remove(paired.entry_id)
     assert trust.record(HOST_ID) is None

@@ -245,7 +245,7 @@ async def test_a_version_that_is_left_again(
     agent: Agent,
     issue_registry: ir.IssueRegistry,
 ) -> None:
-    """It is told to whoever installed it, and in repairs until one works."""
+    """It is told to the user who installed it, and in repairs until one works."""
     failed = {"version": NEWER, "reason": "it was not online within 120 s"}
     # One that failed the same way before does not count.
     await say(hass, agent, failed=failed)
