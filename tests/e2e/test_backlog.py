@@ -71,7 +71,7 @@ def home(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)  # It starts a Home Assistant twice.
+@pytest.mark.timeout(900)  # It starts a Home Assistant twice, and beside other tests.
 def test_a_night_without_a_broker(
     night: Night,
     home: LateHomeAssistant,
