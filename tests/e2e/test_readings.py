@@ -180,15 +180,19 @@ def test_interface_that_is_unplugged_and_plugged_in_again(
     make_host: MakeHost, network: Network
 ) -> None:
     host = make_host("far-away", host=network.gateway, prefix=network.prefix).start().add()
-    link = [network.prefix[0], "-n", network.name, "link"]
+    ip = [network.prefix[0], "-n", network.name]
 
-    adapter = ["usb0", "type", "veth", "peer", "name", "usb-peer"]
+    def plug_in() -> None:
+        adapter = ["usb0", "type", "veth", "peer", "name", "usb-peer"]
+        subprocess.run([*ip, "link", "add", *adapter], check=True)
+        # Without an address the end of a virtual cable is a container's.
+        subprocess.run([*ip, "address", "add", "198.51.100.2/24", "dev", "usb0"], check=True)
 
-    subprocess.run([*link, "add", *adapter], check=True)
+    plug_in()
     plugged_in = host.wait_for_entity("network.usb0.download_rate")
-    subprocess.run([*link, "del", "usb0"], check=True)
+    subprocess.run([*ip, "link", "del", "usb0"], check=True)
     wait_for(lambda: not [key for key in host.states() if "usb0" in key], "end of the entity")
-    subprocess.run([*link, "add", *adapter], check=True)
+    plug_in()
 
     again = host.wait_for_entity("network.usb0.download_rate")
     assert again["entity_id"] == plugged_in["entity_id"]

@@ -134,6 +134,6 @@ def test_a_version_that_does_not_work(
 
     assert host.state(KEY)["attributes"]["installed_version"] == __version__
     with browser.page(host.ha, "/config/repairs") as page:
-        page.get_by_text("An update of workshop-pc did not work").first.click()
+        page.get_by_text("Update failed on workshop-pc").first.click()
         page.get_by_text("99.1.0").first.wait_for()
         screenshot(page, artifacts / "update-repair.png")
