@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from companion_agent.platforms.base import Platform
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 ID_FILE = "host-id"
 LOCK_FILE = "lock"
@@ -46,7 +46,7 @@ def host_id(state_dir: Path, platform: Platform) -> str:
         return kept
     derived = _derive(platform)
     if kept:
-        LOG.warning("%s did not hold a host's id; it is %s now", path, derived)
+        _LOGGER.warning("%s did not hold a host's id; it is %s now", path, derived)
     _keep(path, derived)
     return derived
 

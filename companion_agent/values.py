@@ -141,7 +141,7 @@ class Integer(Leaf[int]):
         self.schema = {"type": "integer", "minimum": least, "maximum": most}
 
     def _read(self, text: str) -> int:
-        # int() takes what nobody means: "1_000", " 7 ", Arabic digits.
+        # int() also accepts "1_000", " 7 " and Arabic digits.
         if not text.isascii() or not text.isdigit() or len(text) > 20:
             raise ValueError
         if not self.least <= int(text) <= self.most:

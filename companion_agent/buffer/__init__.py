@@ -1,1 +1,1 @@
-"""What is read while nobody listens: kept on disk, and delivered afterwards in order."""
+"""Readings that could not be delivered: kept on disk, and delivered later in order."""

@@ -432,7 +432,7 @@ class Buffer:
 
     def _complain(self, trouble: str) -> None:
         if not self._trouble:
-            _LOGGER.error("Readings that nobody hears cannot be kept: %s", trouble)
+            _LOGGER.error("Undelivered readings cannot be kept: %s", trouble)
         self._trouble = trouble
 
     def _tell(self, report: Report) -> None:
@@ -441,15 +441,15 @@ class Buffer:
                 "The clock was set: what was read before that is moved by %+.0f s", report.moved
             )
         if report.held:
-            self._say_once("The backlog is not delivered before somebody sets this host's clock")
+            self._say_once("The backlog is not delivered before this host's clock is set")
         if report.timeless:
             _LOGGER.warning(
-                "%d readings are not delivered: the clock was wrong, and nobody knows by how much",
+                "%d readings are not delivered: the clock was wrong by an unknown time",
                 report.timeless,
             )
         if report.too_old:
             self._say_once(
-                f"What nobody has fetched for {self._config.max_age / DAY:g} days is dropped"
+                f"What was not fetched for {self._config.max_age / DAY:g} days is dropped"
             )
         if report.too_many:
             self._say_once(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from companion_agent.buffer.task import Task
     from companion_agent.config.buffer import BacklogConfig
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 # Small enough that a chunk that is lost is no loss, large enough that a night is a few hundred.
 CHUNK_POINTS = 1000
@@ -88,7 +88,7 @@ class Contents(NamedTuple):
 
 
 class Store:
-    """Keeps points until everybody who shall have them has acknowledged them.
+    """Keeps points until every reader that shall have them has acknowledged them.
 
     One thread at a time.
 
@@ -157,7 +157,7 @@ class Store:
         return report
 
     def _note_clock(self, db: sqlite3.Connection, task: Task, report: Report) -> int:
-        """Keep what the clocks say; find out whether somebody has set one."""
+        """Keep the clocks' offset; find out whether the wall clock was set."""
         offset = task.moment.offset
         known = db.execute("SELECT id, offset FROM boots WHERE boot = ?", [task.boot]).fetchone()
         if known is None:
@@ -174,7 +174,7 @@ class Store:
         return boot
 
     def _rename_chunks(self, db: sqlite3.Connection) -> None:
-        """Make new chunks of those that nobody has acknowledged: their times have changed.
+        """Make new chunks of those not acknowledged yet: their times have changed.
 
         One whose acknowledgement is still under way would count as delivered otherwise.
         """
@@ -423,7 +423,7 @@ class Store:
         for end in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
                 files.move(_beside(self._path, end), _beside(aside, end))
-        LOG.error(
+        _LOGGER.error(
             "The backlog %s is damaged (%s). It was moved to %s; what was in it is not delivered",
             self._path,
             error,
@@ -433,7 +433,7 @@ class Store:
     def _remove(self) -> None:
         self.close()
         for end in ("-wal", "-shm", ""):
-            # Somebody may be looking at it; an empty file is no harm.
+            # Another process may have it open; an empty file does no harm.
             with suppress(OSError):
                 _beside(self._path, end).unlink()
 

@@ -62,10 +62,10 @@ class Report:
         chunks: The next chunk of every reader that lacks one.
         away: Whether Home Assistant is away, as far as was ever heard.
         empty: Nothing is kept any more; the file is gone.
-        held: Points wait until somebody sets the clock.
+        held: Points wait until the clock is set.
         too_old: How many points were dropped because of their age.
         too_many: How many were dropped because there was no room.
-        timeless: How many were dropped because nobody knows when they were read.
+        timeless: How many were dropped because the time they were read at is unknown.
         moved: By how many seconds earlier points of this boot were moved.
     """
 

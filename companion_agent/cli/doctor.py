@@ -182,7 +182,7 @@ def _check_pairing(config: Config) -> Check:
     if config.fleet:
         names.append("every Home Assistant that has the fleet key")
     if not names:
-        detail = "not paired: this host reports, and nobody can command it"
+        detail = "not paired: this host reports and accepts no commands"
         return Check("pairing", "absent", detail, "sudo pilot-agent pair")
     dry_run = "; commands.dry_run is on: nothing is carried out" if config.commands.dry_run else ""
     return Check("pairing", "ok", f"paired with {', '.join(names)}{dry_run}")
@@ -256,7 +256,7 @@ def _check_secrets(config: Config) -> Iterator[Check]:
         yield Check("secrets", "bad", problem.text, problem.fix)
     if not problems:
         names = ", ".join(str(path) for path in config.secret_files)
-        yield Check("secrets", "ok", f"nobody else can read {names}")
+        yield Check("secrets", "ok", f"no other user can read {names}")
 
 
 def _check_refused(config: Config) -> Check:

@@ -31,7 +31,7 @@ _ENDS = {
     Status.EXPIRED: "The code has expired. Call `pilot-agent pair` for a new one.",
     Status.BURNED: (
         "Five wrong tries: the code is worth nothing any more. Call `pilot-agent pair` for a new "
-        "one; if nobody here typed a wrong code, somebody else who may use the broker did."
+        "one; if no wrong code was typed here, another client of the broker sent them."
     ),
 }
 
@@ -44,7 +44,7 @@ def main(parsed: argparse.Namespace) -> int:
     if parsed.action == "list":
         return show(config.state_dir)
     if parsed.action == "revoke":
-        return revoke(config.state_dir, parsed.controller, everybody=parsed.all)
+        return revoke(config.state_dir, parsed.controller, all_controllers=parsed.all)
     return pair(config.state_dir, qr=not parsed.no_qr)
 
 
@@ -99,21 +99,21 @@ def show(folder: Path) -> int:
     if fleet:
         print("and every Home Assistant that has the fleet key")
     elif not controllers:
-        print("Not paired: this host reports, and nobody can command it.")
+        print("Not paired: this host reports and accepts no commands.")
     return 0
 
 
-def revoke(folder: Path, wanted: Iterable[str], *, everybody: bool) -> int:
+def revoke(folder: Path, wanted: Iterable[str], *, all_controllers: bool) -> int:
     """Forget controllers.
 
     Args:
         folder: The state folder.
         wanted: Their ids or names.
-        everybody: Forget all of them.
+        all_controllers: Forget all of them.
     """
     try:
         controllers, _ = _known(folder)
-        chosen = controllers if everybody else _choose(controllers, wanted)
+        chosen = controllers if all_controllers else _choose(controllers, wanted)
         _forget(folder, [known.id for known in chosen])
     except (ChannelError, StoreError, LookupError) as error:
         return _fail(error)

@@ -99,7 +99,10 @@ def _add_setup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="YAML whose top-level keys replace those of the configuration",
     )
     setup.add_argument(
-        "--fleet-key-file", type=Path, metavar="FILE", help="trust whoever has the key in this file"
+        "--fleet-key-file",
+        type=Path,
+        metavar="FILE",
+        help="trust every Home Assistant that has the key in this file",
     )
     setup.add_argument(
         "--check", action="store_true", help="ask and change nothing; say what would be changed"

@@ -50,13 +50,13 @@ LOOK_LIMIT = 10.0
 # A will is written before its connection is made, and said after everything that is said on it:
 # each connection gets this many numbers, and its will the highest.
 NUMBERS_PER_CONNECTION = 1_000_000
-# What others say is answered at most this often, so that nobody can make the agent and a
-# broker busy with each other.
+# Messages of other clients are answered at most this often, so that none of them can keep the
+# agent and a broker busy with each other.
 ANSWER_GAP = 1.0
 
 
 class _Answer(Enum):
-    """What is published because of what somebody else published."""
+    """What is published in answer to another client's message."""
 
     AVAILABILITY = auto()
     ANNOUNCE = auto()
@@ -264,7 +264,7 @@ class Publisher:
         self._tell_observers()
 
     def sign_anew(self) -> None:
-        """Say everything for whoever has a key now, and leave a will that they believe.
+        """Publish everything signed with the current keys, and leave a will signed with them.
 
         A broker takes a will only with a connection, so there has to be a new one.
         """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.base import InterfaceCounters, Link, Platform
 
 _MIB = 1024 * 1024
-# Resolution and dead-band. What a quiet network says to everyone (ARP, mDNS, router
+# Resolution and dead-band. What a quiet network broadcasts (ARP, mDNS, router
 # advertisements) is some hundred B/s. The totals feed long-term statistics; below a MiB they only
 # say that time went by.
 _ROUNDING: dict[str, tuple[float, float]] = {

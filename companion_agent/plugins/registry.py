@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from companion_agent.plugins.base import PluginContext
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 GROUP = "pilot_agent.plugins"
 
@@ -93,7 +93,7 @@ def load() -> Plugins:
             except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever another package does)
                 failures[entry.name] = reason_of(error)
     for name, reason in failures.items():
-        LOG.warning("The plug-in %s cannot be used: %s", name, reason)
+        _LOGGER.warning("The plug-in %s cannot be used: %s", name, reason)
     return Plugins(types, failures)
 
 

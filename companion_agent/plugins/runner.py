@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from companion_agent.plugins.base import Collector
     from companion_agent.worker import Result
 
-LOG = logging.getLogger("companion_agent.plugins")
+_LOGGER = logging.getLogger("companion_agent.plugins")
 
 # How often something that this host does not offer is looked for: soon enough for a battery or
 # a disk that was just plugged in, and a wake-up that is shared with most collectors.
@@ -112,12 +112,12 @@ class CollectorRunner:
                 self._settle(result.value)
             except Exception as error:
                 # Another package's plug-in may return anything; the loop must not end by it.
-                LOG.debug("%s returned what cannot be used", self.name, exc_info=error)
+                _LOGGER.debug("%s returned what cannot be used", self.name, exc_info=error)
                 self._broken(_describe(error))
         elif isinstance(result.error, Unavailable):
             self._gone(result.error)
         else:
-            LOG.debug("%s failed", self.name, exc_info=result.error)
+            _LOGGER.debug("%s failed", self.name, exc_info=result.error)
             self._broken(_describe(result.error))
 
     def hang(self) -> None:
@@ -141,10 +141,10 @@ class CollectorRunner:
 
     def _settle(self, sample: Sample) -> None:
         if self.trouble:
-            LOG.info("%s: works again", self.name)
+            _LOGGER.info("%s: works again", self.name)
             self.trouble = ""
         elif self.available is False:
-            LOG.info("%s: is there now", self.name)
+            _LOGGER.info("%s: is there now", self.name)
         self.available = True
         self.interval = sample.interval
         self._compare(sample.troubles)
@@ -163,15 +163,15 @@ class CollectorRunner:
     def _compare(self, troubles: Mapping[str, str]) -> None:
         for part, trouble in troubles.items():
             if part not in self.troubles:
-                LOG.warning("%s: %s cannot be read: %s", self.name, part, trouble)
+                _LOGGER.warning("%s: %s cannot be read: %s", self.name, part, trouble)
         for part in self.troubles:
             if part not in troubles:
-                LOG.info("%s: %s works again", self.name, part)
+                _LOGGER.info("%s: %s works again", self.name, part)
         self.troubles = troubles
 
     def _gone(self, error: Unavailable) -> None:
         level = logging.INFO if self.available else logging.DEBUG
-        LOG.log(level, "%s: not available: %s", self.name, error.reason)
+        _LOGGER.log(level, "%s: not available: %s", self.name, error.reason)
         self.available = False
         self.trouble = ""
         self.troubles = {}
@@ -181,7 +181,7 @@ class CollectorRunner:
 
     def _broken(self, trouble: str) -> None:
         if not self.trouble:
-            LOG.warning("%s: cannot be read: %s", self.name, trouble)
+            _LOGGER.warning("%s: cannot be read: %s", self.name, trouble)
         self.trouble = trouble
         if self.available is None:
             self.available = False
@@ -194,7 +194,7 @@ class CollectorRunner:
         except ProtocolError as error:
             if reading.key not in self._refused:
                 self._refused.add(reading.key)
-                LOG.warning("%s: a reading is left out: %s", self.name, error)
+                _LOGGER.warning("%s: a reading is left out: %s", self.name, error)
             return False
         return True
 

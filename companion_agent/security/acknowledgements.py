@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Somebody has a chunk, and keeps it.
+    """A receiver has a chunk, and keeps it.
 
     Attributes:
         chunk: The chunk's id.
-        key_id: The key that says so; empty while this host is paired with nobody.
+        key_id: The key that says so; empty while this host is not paired.
     """
 
     chunk: str
@@ -31,7 +31,7 @@ class Acknowledgement:
 
 
 class _RefusedError(Exception):
-    """An acknowledgement that nobody with a key has given; the reason, and what is wrong."""
+    """An acknowledgement that is not proved by a key; the reason, and what is wrong."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

@@ -21,7 +21,7 @@ MAX_SIZE = 1024 * 1024
 KEPT_FILES = 3
 _MAX_ARGS = 1024
 
-# What anybody can cause who may write to the broker: ten lines at once, then one in five
+# What any client that may write to the broker can cause: ten lines at once, then one in five
 # minutes that counts the others. A flood needs years to push a command out of the record.
 _STRANGER_RATE = 1 / 300
 _STRANGER_BURST = 10
@@ -71,7 +71,7 @@ class AuditLog:
             self._working = True
 
     def write_stranger(self, event: str, reason: str, **details: object) -> None:
-        """Record something that anybody can cause, in full or, when it is too much, as a sum."""
+        """Record what any client can cause, in full or, when it is too much, as a sum."""
         if not self._strangers.take():
             self._unwritten[reason] += 1
             return

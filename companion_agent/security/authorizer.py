@@ -93,7 +93,7 @@ class _Genuine:
 
 
 class _StrangerError(CommandError):
-    """A refusal of something that anybody can send who may write to the broker."""
+    """A refusal of what any client that may write to the broker can send."""
 
 
 class Dispatcher:
@@ -205,7 +205,7 @@ class Dispatcher:
         try:
             self._replay_window.admit(genuine.key_id, genuine.request)
         except CommandError as refusal:
-            # Whoever recorded genuine messages can send them for ever.
+            # Recorded genuine messages can be replayed for ever.
             self._refuse_replay(genuine, refusal)
             return
         self._results.begin(genuine.name)
@@ -229,7 +229,7 @@ class Dispatcher:
         """Find out who sent a message.
 
         Raises:
-            _StrangerError: Nobody with a key, as far as can be proved.
+            _StrangerError: It cannot be proved that a paired key signed it.
         """
         if heard.retained:
             raise _StrangerError("retained", "commands must not be retained")

@@ -63,7 +63,7 @@ class TrustStore:
         """Read the controllers; none when the host was never paired.
 
         A damaged file is moved aside and reported: going on as if the host had never been
-        paired would hide that somebody has to pair it again.
+        paired would hide that it has to be paired again.
 
         Raises:
             StoreError: The file is there, but cannot be used.

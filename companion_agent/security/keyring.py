@@ -53,7 +53,7 @@ class KeyRing:
         try:
             self._use(store.load())
         except StoreError as error:
-            # The host goes on reporting; nobody can command it until it is paired again.
+            # The host goes on reporting, and accepts no commands until it is paired again.
             _LOGGER.error("%s", error)  # noqa: TRY400  (the text says it all)
             self._use([])
 

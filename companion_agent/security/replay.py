@@ -22,7 +22,7 @@ class ReplayWindow:
 
     A counter is spent as soon as the message that carries it is known to be genuine and meant
     for this session, even when the message is then refused as too old: one from a clock that is
-    ahead would otherwise become valid later, in the hands of whoever recorded it.
+    ahead would otherwise become valid later, when it is replayed.
 
     Args:
         session: This start of the agent.
@@ -70,8 +70,8 @@ class ReplayWindow:
 class ResultCache:
     """What became of the last requests, so that a repeat gets the same result.
 
-    A repeat is the same body on the same topic, whatever the envelope around it looks like: an
-    envelope that somebody wrapped anew must not bring forth a second, different result.
+    A repeat is the same body on the same topic, whatever the envelope around it looks like: the
+    same body in a new envelope must not produce a second, different result.
     Forgetting an answer is harmless: its counter is spent.
     """
 

@@ -321,7 +321,7 @@ class Service:
             path: The file.
             content: What it shall hold.
             mode: Who may do what with it.
-            owner: Whose it is; whoever runs this when empty.
+            owner: The user that owns it; the current user when empty.
             group: Its group.
 
         Returns:

@@ -26,7 +26,7 @@ class Program:
 
     Attributes:
         path: What is started.
-        folders: Folders that it needs and that lie in somebody's home.
+        folders: Folders that it needs and that lie in a user's home.
     """
 
     path: PurePosixPath
@@ -122,7 +122,7 @@ ProtectSystem=strict
 PrivateTmp=yes
 {home}
 {devices}
-# It reads what the kernel tells everybody (/proc/stat, /sys/class), and changes none of it. The
+# It reads what every process may read (/proc/stat, /sys/class), and changes none of it. The
 # host's name stays visible too, since a new one is announced (no ProtectHostname=).
 ProtectKernelTunables=yes
 ProtectKernelModules=yes

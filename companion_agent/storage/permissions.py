@@ -173,7 +173,7 @@ else:
             wanted = 0o700 if stat.S_ISDIR(status.st_mode) else 0o600
             fix = f"chmod {wanted:o} {path}"
             problems.append(Problem(f"{path} is open to others (mode {mode:o})", fix))
-        # Root looks at the files of a service that runs as somebody else.
+        # Root may inspect the files of a service that runs as another user.
         if user and status.st_uid not in (0, user):
             problems.append(Problem(f"{path} belongs to another user", f"chown {user} {path}"))
         return problems
@@ -201,7 +201,7 @@ def strangers_in(sddl: str) -> set[str]:
     """Return who, besides system, administrators and owner, an SDDL text lets in.
 
     SDDL is Windows' notation for access rules: `O:<owner>…D:<flags>(<rule>)…`, a rule being
-    `type;flags;rights;object;inherited;trustee`. Without a `D:` part everybody is let in.
+    `type;flags;rights;object;inherited;trustee`. Without a `D:` part every account has access.
     """
     owner = re.search(r"O:(S-[0-9-]+|[A-Z]{2})", sddl)
     rules = re.search(r"D:[A-Z]*(.*)", sddl, re.DOTALL)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from companion_agent.updates.store import Release
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 VARIABLE = "_PILOT_AGENT_LAUNCHED"
 FOLDER = "releases"
@@ -43,7 +43,7 @@ class Launched:
     Attributes:
         release: The release that runs; empty for the base.
         base: The base's version.
-        command: What starts the base anew; empty when nobody can.
+        command: What starts the base anew; empty where no command is known.
         probation: Seconds that a release on trial has to stay online before it is kept; zero
             where it is kept at once, which bases without a supervisor expect.
     """
@@ -74,7 +74,7 @@ def launch(explicit: Path | None, environment: MutableMapping[str, str] = os.env
         _become(here, explicit, environment)
     except Exception:
         # Whatever is wrong with a release, the base has to start.
-        LOG.exception("No release can be started, so the installed version %s is", __version__)
+        _LOGGER.exception("No release can be started, so the installed version %s is", __version__)
     return here
 
 
@@ -89,7 +89,7 @@ def _become(here: Launched, explicit: Path | None, environment: MutableMapping[s
     if not (folder / "state.json").exists():
         return
     if not _is_own(folder):
-        LOG.warning("%s belongs to another user, so no release of it is started", folder)
+        _LOGGER.warning("%s belongs to another user, so no release of it is started", folder)
         return
     # Only where there has been an update, since they bring libraries with them.
     from companion_agent.updates.release import trusted  # noqa: PLC0415
@@ -119,7 +119,7 @@ def _enter(release: Release, launched: Launched, environment: Mapping[str, str])
 
 
 def _is_own(folder: Path) -> bool:
-    """Tell whether nobody but this user decides what is in a folder.
+    """Tell whether this process's user alone decides what is in a folder.
 
     Root would otherwise run what the service's user could exchange after it was checked.
     """
@@ -156,7 +156,7 @@ def _settings(explicit: Path | None, environment: MutableMapping[str, str]) -> t
         try:
             found.append(parse_key(str(text)))
         except ValueError as error:
-            LOG.warning("update.keys: %s", error)
+            _LOGGER.warning("update.keys: %s", error)
     return state_dir / FOLDER, found
 
 

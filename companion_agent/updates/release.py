@@ -104,7 +104,7 @@ def open_signed(content: bytes, keys: Mapping[str, bytes]) -> Manifest:
     """Read a signed file, if one of the keys signed it.
 
     Raises:
-        ArtifactError: Nobody did who counts, or what is signed breaks a rule.
+        ArtifactError: None of the keys signed it, or what is signed breaks a rule.
     """
     outer = _object(content, "the signed file")
     if outer.get("pilot_release") != FORMAT:

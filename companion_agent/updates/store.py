@@ -361,7 +361,7 @@ class Releases:
         files.move(received, place)
 
     def tidy(self) -> None:
-        """Delete the releases that nobody would go back to."""
+        """Delete the releases that are neither current, previous nor on trial."""
         state = self.state()
         wanted = {state.current, state.previous, state.trial.version if state.trial else BASE}
         with suppress(OSError):

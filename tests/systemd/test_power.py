@@ -171,7 +171,7 @@ def test_sessions(bench: Bench, tmp_path: Path) -> None:
         assert "ben" in host.run("loginctl").stdout
         assert bench.session("lock") == {
             "reason": "failed",
-            "detail": "nobody is logged in at this machine",
+            "detail": "no user is logged in at this machine",
         }
 
 

@@ -30,5 +30,5 @@ def main(parsed: argparse.Namespace) -> int:
         dry_run=parsed.dry_run,
         yes=parsed.yes,
     )
-    asker = prompts.Asker(interactive=not parsed.yes and prompts.somebody_there())
+    asker = prompts.Asker(interactive=not parsed.yes and prompts.is_interactive())
     return run.undo(wishes, asker) if parsed.undo else run.migrate(wishes, asker)

@@ -57,7 +57,7 @@ class Found:
     Attributes:
         broker: What is known of the broker, as in `Broker`, without `tls`.
         tls: What is known of its encryption, as in `Tls`.
-        encrypted: Whether it was said to be encrypted; `None` where nobody said.
+        encrypted: Whether encryption is configured; `None` where the configuration does not say.
         name: What the host is shown as.
         device: What it was called in topics.
         mirror: What else is known of those topics.

@@ -14,7 +14,7 @@ import voluptuous as vol
 
 from companion_agent.cli.migrate import carry_over, v1_config
 from companion_agent.cli.migrate.record import Archive, RecordError
-from companion_agent.cli.setup.prompts import Asker, NobodyThereError
+from companion_agent.cli.setup.prompts import Asker, NotInteractiveError
 from companion_agent.cli.setup.run import is_administrator
 from companion_agent.cli.setup.writer import (
     Draft,
@@ -107,9 +107,9 @@ def _guarded(act: Callable[[], int]) -> int:
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)
         return BAD_INPUT
-    except (NobodyThereError, WriteError, ServiceError, RecordError) as error:
+    except (NotInteractiveError, WriteError, ServiceError, RecordError) as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
-        return BAD_INPUT if isinstance(error, NobodyThereError) else NOT_WELL
+        return BAD_INPUT if isinstance(error, NotInteractiveError) else NOT_WELL
     except OSError as error:
         print(f"pilot-agent: {error.filename}: {error.strerror}", file=sys.stderr)
         return NOT_WELL

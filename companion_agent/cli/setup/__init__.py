@@ -19,7 +19,7 @@ def main(parsed: argparse.Namespace) -> int:
         print("pilot-agent: setup knows Linux only; see docs/deployment.md", file=sys.stderr)
         return NOT_WELL
     quiet = parsed.yes or parsed.check
-    asker = prompts.Asker(interactive=not quiet and prompts.somebody_there())
+    asker = prompts.Asker(interactive=not quiet and prompts.is_interactive())
     if parsed.remove:
         return run.remove(asker, purge=parsed.purge, check=parsed.check)
     wishes = run.Wishes(

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import NamedTuple
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 # What is listened for: brokers, and Home Assistants, whose add-on broker is on the same machine.
 _SERVICES = {"_mqtt._tcp.local.": "broker", "_home-assistant._tcp.local.": "Home Assistant"}
@@ -18,7 +18,7 @@ _LISTEN = 1.5
 _USUAL_NAMES = ("homeassistant.local", "localhost")
 _PORT = 1883
 _KNOCK = 1.5
-# A name that no resolver knows keeps the system busy for longer than anybody wants to wait.
+# Looking up a name that no resolver knows can take longer than a setup should wait.
 _ALL = 6.0
 
 
@@ -84,7 +84,7 @@ def _announced() -> list[Found]:
     try:
         zeroconf = Zeroconf()
     except OSError as error:
-        LOG.debug("mDNS cannot be used here: %s", error)
+        _LOGGER.debug("mDNS cannot be used here: %s", error)
         return []
     try:
         ServiceBrowser(zeroconf, list(_SERVICES), handlers=[changed])

@@ -25,7 +25,7 @@ class Trial:
     """What became of a try.
 
     Attributes:
-        broker: The broker as it was reached, which may be by TLS although nobody said so.
+        broker: The broker as it was reached, which may be by TLS although that was not asked for.
         checks: What was looked at.
     """
 
@@ -68,7 +68,7 @@ def attempt(broker: Broker, config: Config | None, *, may_encrypt: bool) -> Tria
     if may_encrypt and broker.tls is None and trial.cure == "address":
         encrypted = replace(broker, port=8883, tls=Tls())
         other = Trial(encrypted, tuple(doctor.check_broker(encrypted, topics, birth)))
-        # Whoever shows a certificate is there, even where it is not trusted yet.
+        # A broker that shows a certificate is there, even where it is not trusted yet.
         if other.cure != "address" or "certificate" in other.problems[0].detail:
             return other
     return trial

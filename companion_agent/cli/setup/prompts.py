@@ -1,4 +1,4 @@
-"""Questions to a person, or their answers from the command line where nobody sits."""
+"""Questions on the terminal; without one, their answers from the command line."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ import getpass
 import sys
 
 
-class NobodyThereError(Exception):
-    """Something has to be asked, and there is nobody to ask; the text names the flag instead."""
+class NotInteractiveError(Exception):
+    """A question cannot be asked without a terminal; the text names the flag that answers it."""
 
 
 class Asker:
     """Asks on the terminal.
 
     Args:
-        interactive: Whether there is somebody to ask.
+        interactive: Whether there is a terminal to ask on.
     """
 
     def __init__(self, *, interactive: bool) -> None:
         self.interactive = interactive
 
     def text(self, question: str, default: str = "", *, flag: str) -> str:
-        """Ask for a text; the default is taken where nobody sits.
+        """Ask for a text; the default is taken where there is no terminal.
 
         Raises:
-            NobodyThereError: Nobody sits there, and there is no default.
+            NotInteractiveError: There is no terminal, and no default.
         """
         if not self.interactive:
             if default:
                 return default
-            raise NobodyThereError(f"{question}: say so with {flag}")
+            raise NotInteractiveError(f"{question}: say so with {flag}")
         shown = f" [{default}]" if default else ""
         while True:
             answer = _input(f"{question}{shown}: ").strip() or default
@@ -40,21 +40,21 @@ class Asker:
         """Ask for something that is not shown.
 
         Raises:
-            NobodyThereError: Nobody sits there.
+            NotInteractiveError: There is no terminal.
         """
         if not self.interactive:
-            raise NobodyThereError(f"{question}: say so with {flag}")
+            raise NotInteractiveError(f"{question}: say so with {flag}")
         return getpass.getpass(f"{question}: ")
 
     def yes(self, question: str, *, default: bool, flag: str = "") -> bool:
         """Ask a question to be answered with yes or no.
 
         Raises:
-            NobodyThereError: Nobody sits there, and a flag has to say it.
+            NotInteractiveError: There is no terminal, and the answer needs a flag.
         """
         if not self.interactive:
             if flag:
-                raise NobodyThereError(f"{question} Say so with {flag}")
+                raise NotInteractiveError(f"{question} Say so with {flag}")
             return default
         choices = "Y/n" if default else "y/N"
         while True:
@@ -69,11 +69,11 @@ def _input(prompt: str) -> str:
     try:
         return input(prompt)
     except EOFError:
-        raise NobodyThereError(
+        raise NotInteractiveError(
             "the input has ended; every question has a flag, see --help"
         ) from None
 
 
-def somebody_there() -> bool:
-    """Tell whether a person sits at this terminal."""
+def is_interactive() -> bool:
+    """Tell whether standard input and output are a terminal."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.cli.setup import discovery, probe
-from companion_agent.cli.setup.prompts import Asker, NobodyThereError
+from companion_agent.cli.setup.prompts import Asker, NotInteractiveError
 from companion_agent.cli.setup.writer import (
     Place,
     WriteError,
@@ -71,7 +71,7 @@ class Wishes:
         check: Whether to say only what would be changed.
         untested: Whether to go on although the broker does not answer.
         service: Whether to install and start the service.
-        pair: Whether to show a code; by default where somebody sits and none is paired.
+        pair: Whether to show a code; by default on a terminal while the host is not paired.
     """
 
     config: Path | None = None
@@ -104,9 +104,9 @@ def setup(wishes: Wishes, asker: Asker, service: Service | None = None) -> int:
     """
     try:
         return _Setup(wishes, asker, service or Service(check=wishes.check)).run()
-    except (NobodyThereError, WriteError, ServiceError) as error:
+    except (NotInteractiveError, WriteError, ServiceError) as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
-        return BAD_INPUT if isinstance(error, NobodyThereError) else NOT_WELL
+        return BAD_INPUT if isinstance(error, NotInteractiveError) else NOT_WELL
 
 
 class _Setup:
@@ -167,7 +167,7 @@ class _Setup:
         program = this_program()
         if program.home and program.home != PurePosixPath("/root"):
             print(
-                f"Note: the program lies in {program.home}, so whoever owns that decides what the "
+                f"Note: the program lies in {program.home}, so the owner of that decides what the "
                 "service runs."
             )
         return program
@@ -336,7 +336,7 @@ def remove(
     Args:
         asker: Asks whether keys and history go too.
         service: The system's service.
-        purge: The answer; asked for when `None`, and no where nobody sits.
+        purge: The answer; asked for when `None`, and no where there is no terminal.
         check: Whether to say only what would be changed.
 
     Returns:
@@ -358,7 +358,7 @@ def remove(
         else:
             print(f"Kept: {unit.CONFIG_FOLDER}, {unit.STATE_FOLDER} and the user {unit.USER}.")
         print(describe(service.changes, check=service.check))
-    except (NobodyThereError, ServiceError) as error:
+    except (NotInteractiveError, ServiceError) as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
         return NOT_WELL
     return OK

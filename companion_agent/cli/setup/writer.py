@@ -59,8 +59,8 @@ class Place:
 
     Attributes:
         path: The file.
-        owner: Whose the file is; empty for whoever runs this.
-        reader: The user of the service, whose its secrets are; empty for whoever runs this.
+        owner: The user that owns the file; empty for the current user.
+        reader: The service's user, which owns its secrets; empty for the current user.
     """
 
     path: Path
@@ -111,7 +111,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What else the configuration is to say, given as a whole by whoever rolls hosts out.
+    """What else the configuration is to say, given as a whole by a deployment tool.
 
     Attributes:
         blocks: Top-level keys and what is below them; they replace what is there.
@@ -177,7 +177,7 @@ def write(
         Whether anything was written, or would be.
 
     Raises:
-        WriteError: That would change what somebody wrote.
+        WriteError: That would change what was written by hand.
         ServiceError: It cannot be written.
     """
     named = name and (before is None or before.name != name)
@@ -210,7 +210,7 @@ def draft(place: Place, before: Config | None, broker: Broker, blocks: Mapping[s
         blocks: Other keys at the top, and what shall be below them.
 
     Raises:
-        WriteError: That would change what somebody wrote.
+        WriteError: That would change what was written by hand.
     """
     files: list[File] = []
     kept = before.brokers[0] if before else None
@@ -238,7 +238,7 @@ def put(service: Service, place: Place, drafted: Draft) -> bool:
         Whether anything was written.
 
     Raises:
-        WriteError: That would change what somebody wrote.
+        WriteError: That would change what was written by hand.
         ServiceError: It cannot be written.
     """
     count = len(service.changes)

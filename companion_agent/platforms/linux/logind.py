@@ -211,7 +211,7 @@ class LogindControl(HostControl):
             if action == "lock":
                 present = [session for session in present if session.graphical]
             if not present:
-                raise CommandError("failed", "nobody is logged in at this machine")
+                raise CommandError("failed", "no user is logged in at this machine")
             for session in present:
                 try:
                     _call(bus, action, _VERBS[action].method, "s", session.id)

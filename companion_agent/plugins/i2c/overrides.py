@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-LOG = logging.getLogger("companion_agent.plugins")
+_LOGGER = logging.getLogger("companion_agent.plugins")
 
 OVERRIDES_FILE = "tuning.json"
 
@@ -154,7 +154,7 @@ class Overrides:
             self._changes = peek(self._path.parent)
         except OverridesError as error:
             self._changes = {}
-            LOG.warning("i2c: %s; the sensors are as the configuration says", error)
+            _LOGGER.warning("i2c: %s; the sensors are as the configuration says", error)
             with suppress(OSError):
                 move(self._path, aside(self._path.parent))
         return True

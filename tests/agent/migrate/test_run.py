@@ -154,7 +154,7 @@ def test_what_v1_does_not_say_of_the_same_broker_stays(host: Host, text: str) ->
 def test_the_device_is_asked_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     host.v1.write_text("MQTT_HOST=mqtt.local\nNAME=Office\n")
     answers = iter(["office-pc", "y"])
-    monkeypatch.setattr("companion_agent.cli.setup.prompts.somebody_there", lambda: True)
+    monkeypatch.setattr("companion_agent.cli.setup.prompts.is_interactive", lambda: True)
     monkeypatch.setattr("builtins.input", lambda _: next(answers))
 
     assert host.migrate() == 0
@@ -238,7 +238,7 @@ def test_copies_of_an_earlier_migration_are_not_written_over(
 
 
 def test_asks_before_it_writes(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("companion_agent.cli.setup.prompts.somebody_there", lambda: True)
+    monkeypatch.setattr("companion_agent.cli.setup.prompts.is_interactive", lambda: True)
     monkeypatch.setattr("builtins.input", lambda _: "n")
 
     assert host.migrate() == 1

@@ -258,7 +258,7 @@ def test_logging_out_spares_those_over_the_network(logind: Logind, control: Logi
 
 
 def test_no_session_to_lock(logind: Logind, control: LogindControl) -> None:
-    with pytest.raises(CommandError, match="nobody is logged in"):
+    with pytest.raises(CommandError, match="no user is logged in"):
         control.session("lock")
 
 

@@ -344,7 +344,7 @@ def test_installs_starts_and_says_what_comes_next(
     assert run.setup(wishes, NOBODY, pretended) == 0
     assert pretended.calls == ["user", "install", "start True"]
     said = capsys.readouterr().out
-    assert "whoever owns that" in said
+    assert "the owner of that decides" in said
     assert "Next: `pilot-agent pair`" in said
     pretended.calls.clear()
     pretended.words = "Not connected to x: no answer"
@@ -411,12 +411,12 @@ def test_questions_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda: NOBODY.secret("Password", flag="--password-file"),
         lambda: NOBODY.yes("Really?", default=True, flag="--purge"),
     ):
-        with pytest.raises(ask.NobodyThereError, match="--"):
+        with pytest.raises(ask.NotInteractiveError, match="--"):
             question()
     assert NOBODY.yes("Really?", default=True)
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    assert not ask.somebody_there()
-    with pytest.raises(ask.NobodyThereError, match="the input has ended"):
+    assert not ask.is_interactive()
+    with pytest.raises(ask.NotInteractiveError, match="the input has ended"):
         Asker(interactive=True).text("Broker", flag="--broker")
 
 

@@ -162,7 +162,7 @@ def test_a_terminal_revokes_while_the_agent_runs(
 ) -> None:
     running = start()
     assert running.call("power.lock")["status"] == "done"
-    assert pair.revoke(running.folder, ["Home"], everybody=False) == 0
+    assert pair.revoke(running.folder, ["Home"], all_controllers=False) == 0
     running.announce(b'{"controllers":[],"pairing":false}')
     house.wait_for("availability", b"online", count=2)
     running.wait_until_it_listens()

@@ -151,10 +151,10 @@ def test_list_and_revoke(
         assert pair.show(folder) == 0
         said = capsys.readouterr().out
         assert said.splitlines()[0].startswith("Home   4f1d2c3b5a697887  paired 2026-11-0")
-        assert pair.revoke(folder, ["Home"], everybody=False) == 0
-        assert pair.revoke(folder, ["Nobody"], everybody=False) == 1
+        assert pair.revoke(folder, ["Home"], all_controllers=False) == 0
+        assert pair.revoke(folder, ["Nobody"], all_controllers=False) == 1
         assert "not paired with Nobody" in capsys.readouterr().err
-        assert pair.revoke(folder, [], everybody=True) == 0
+        assert pair.revoke(folder, [], all_controllers=True) == 0
         assert pair.show(folder) == 0
     assert "Not paired" in capsys.readouterr().out
     assert TrustStore(folder).load() == []
@@ -165,7 +165,7 @@ def test_two_of_the_same_name_are_told_apart_by_id(
 ) -> None:
     twin = Controller(GUEST.id, "Home", GUEST.secret, GUEST.since)
     TrustStore(folder).save([HOME, twin])
-    assert pair.revoke(folder, ["Home"], everybody=False) == 1
+    assert pair.revoke(folder, ["Home"], all_controllers=False) == 1
     assert f"{HOME.id}, {twin.id}" in capsys.readouterr().err
-    assert pair.revoke(folder, [twin.id], everybody=False) == 0
+    assert pair.revoke(folder, [twin.id], all_controllers=False) == 0
     assert TrustStore(folder).load() == [HOME]
