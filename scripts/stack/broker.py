@@ -68,7 +68,7 @@ class Mosquitto(_Managed):
         folder: For its configuration, database and log.
         port: The one to listen on; a free one when it is taken or not given.
         bind: Addresses to listen on. The first one is :attr:`host`.
-        username: Only this user may log in; without one, everybody may.
+        username: Only this user may log in; without one, clients need no login.
         password: Of that user.
         settings: More lines for its configuration (TLS, ACL, a bridge, ...).
 
@@ -105,7 +105,7 @@ class Mosquitto(_Managed):
         """Start it and wait until it answers."""
         self._configure()
         self.process.start()
-        # Its own word for it: what answers on the port could be somebody else's.
+        # By its own log: what answers on the port could be another server.
         self.process.wait_for_output(r"mosquitto version .* running$")
 
     def stop(self) -> None:
@@ -113,7 +113,7 @@ class Mosquitto(_Managed):
         self.process.stop()
 
     def kill(self) -> None:
-        """End it at once: nothing is said to anybody."""
+        """End it at once, without disconnecting its clients first."""
         self.process.kill()
 
     def restart(self) -> None:

@@ -100,7 +100,7 @@ class Browser:
     ) -> Iterator[Page]:
         """Open a page of the front end, and wait until it is drawn.
 
-        Whoever ``tokens`` belong to sees it; without them it is the administrator.
+        It is shown to the user of ``tokens``; without them, to the administrator.
         """
         stored = {
             "hassTokens": json.dumps(dict(tokens or ha.tokens)),

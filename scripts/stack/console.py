@@ -1,4 +1,4 @@
-"""Messages for whoever sits at the terminal, and the one error they are shown."""
+"""Messages on the terminal, and the one error that is shown there."""
 
 from __future__ import annotations
 

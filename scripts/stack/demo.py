@@ -39,7 +39,7 @@ _DASHBOARD = "pilot-demo"
 _READINGS_TIMEOUT = 90
 
 _err = Console(stderr=True, highlight=False)
-# Where nobody sees its width, a table need not fit into 80 columns.
+# Where the output is not a terminal, a table need not fit into 80 columns.
 _out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
@@ -68,7 +68,7 @@ class Demo:
 
     def __exit__(self, *_: object) -> None:
         if self._processes:
-            # Whoever cannot wait gets it the hard way.
+            # Another signal while this waits kills the processes.
             signal.signal(signal.SIGINT, self._hurry)
             signal.signal(signal.SIGTERM, self._hurry)
             with _step("stopping everything", "everything has ended"):
@@ -77,7 +77,7 @@ class Demo:
             self._stack.close()
 
     def run(self) -> int:
-        """Bring everything up; then check, or wait until somebody ends it."""
+        """Bring everything up; then check, or wait until it is interrupted."""
         if self._options.fresh:
             self._forget()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -192,7 +192,7 @@ class Demo:
         return host_id
 
     def _own_id(self, hosts: list[str]) -> str:
-        """Return our agent's id: the broker is ours, but anybody may have been let in."""
+        """Return our agent's id: the broker is ours, but other hosts may use it as well."""
         kept = self.folder / "agent" / "state" / "host-id"
         if kept.exists() and (own := kept.read_text(encoding="ascii").strip()) in hosts:
             return own
@@ -341,7 +341,7 @@ def _interrupt(*_: object) -> None:
 def main() -> int:
     """Run as a program."""
     options = parse_demo(sys.argv[1:])
-    # An end is an end, whoever asks for it. Shells start background jobs with SIGINT
+    # Each of these signals ends the demo in order. Shells start background jobs with SIGINT
     # ignored, nohup with SIGHUP ignored; only the latter is what its user wants.
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -116,7 +116,7 @@ class HomeAssistant:
     Args:
         folder: Its configuration folder. What is in it already is kept.
         port: The one to listen on; a free one when it is taken or not given.
-        host: The address to listen on. Loopback, unless somebody else shall see it.
+        host: The address to listen on. Loopback, unless other machines shall reach it.
         integrations: Folders that are linked into ``custom_components``.
         configuration: More for ``configuration.yaml``, by top-level key.
         language: Of the user that is made, as the front end will show it.
@@ -380,7 +380,7 @@ class HomeAssistant:
     # -- configuration flows -----------------------------------------------------
 
     def flows(self, handler: str = "pilot") -> list[dict[str, Any]]:
-        """Return the discovered things that wait for somebody to add them."""
+        """Return the discovered things that wait to be added."""
         return [
             flow for flow in self.ws("config_entries/flow/progress") if flow["handler"] == handler
         ]
@@ -544,14 +544,13 @@ class HomeAssistant:
         try:
             session: dict[str, Any] = json.loads(self._session_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            # A password is asked for by other users of this machine, if by anybody.
+            # The password keeps out other users of this machine.
             session = {"username": _USERNAME, "password": secrets.token_hex(5)}
         return session
 
     def _answers(self) -> bool:
         try:
-            # Not /api/: this path tells nobody's login from another's and is
-            # there from the first moment.
+            # Not /api/: this path needs no login and is there from the first moment.
             return self._http.get(f"{self.url}/manifest.json").status_code == 200
         except _STOPPED:
             return False

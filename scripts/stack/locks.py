@@ -26,7 +26,7 @@ def file_lock(path: Path, what: str, *, refuse: str | None = None) -> Iterator[N
         refuse: Do not wait, but raise an error with this text.
 
     Raises:
-        StackError: Somebody else holds it, and ``refuse`` was given.
+        StackError: Another process holds it, and ``refuse`` was given.
 
     """
     path.parent.mkdir(parents=True, exist_ok=True)

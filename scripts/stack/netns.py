@@ -92,7 +92,7 @@ class Network:
         self._remove()
 
     def cut(self) -> None:
-        """Pull the cable: packets vanish and nobody is told."""
+        """Pull the cable: packets are lost without an error."""
         self._ip("link", "set", self._outer, "down")
 
     def heal(self) -> None:
@@ -131,7 +131,7 @@ class Lan:
         self._addresses = itertools.count(11)
 
     def next_address(self) -> int:
-        """Return the last number of an address that nobody has yet."""
+        """Return the last number of an address that is still free."""
         return next(self._addresses)
 
     def __enter__(self) -> Self:

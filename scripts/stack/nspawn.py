@@ -66,7 +66,7 @@ ExecStart=/bin/chmod 0666 /dev/null
 WantedBy=sysinit.target
 """
 
-# How systemd-nspawn ends when whoever started it is to boot the container again.
+# The exit status with which systemd-nspawn asks its caller to boot the container again.
 _REBOOTS = 133
 
 SOURCE = Path("/opt/pilot/source")

@@ -1,4 +1,4 @@
-"""Processes that end with whoever started them, and that write to a log of their own."""
+"""Processes that end with their parent, and that write to a log of their own."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def wait_for(
 
 
 def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
-    """Return a TCP port that nobody listens on, ``preferred`` where it is free."""
+    """Return a TCP port that no server listens on, ``preferred`` where it is free."""
     for port in (preferred, 0) if preferred else (0,):
-        # On macOS a port may be bound although somebody listens on all addresses.
+        # On macOS a port may be bound although a server listens on all addresses.
         if port and answers(host, port):
             continue
         with socket.socket() as probe:

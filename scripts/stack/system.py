@@ -1,8 +1,7 @@
 """Programs that come from the operating system's packages.
 
 As root on a Debian they are installed when they are missing. Everywhere else
-the error names the command to type: nobody wants a test run to ask for their
-password.
+the error names the command to type: a test run must not ask for a password.
 """
 
 from __future__ import annotations
@@ -209,8 +208,8 @@ def _apt_update(env: Mapping[str, str]) -> None:
 class _NoServices:
     """Keep packages from starting the services they bring (``policy-rc.d``).
 
-    A broker on the default port that nobody asked for would be a surprise, and
-    the stack starts its own one.
+    A broker that listens on the default port would be a side effect, and the
+    stack starts its own one.
     """
 
     _path = Path("/usr/sbin/policy-rc.d")

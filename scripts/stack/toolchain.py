@@ -378,7 +378,7 @@ def _point(link: Path, target: Path) -> None:
 
 
 def _prune(envs: Path, name: str, keep: Path) -> None:
-    """Remove environments of this name that nobody has used for a month."""
+    """Remove environments of this name that were not used for a month."""
     limit = time.time() - _KEEP_UNUSED_DAYS * 86400
     for folder in envs.glob(f"{name}-*"):
         marker = folder / ".complete"
