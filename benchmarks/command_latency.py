@@ -78,7 +78,7 @@ def _agent(folder: Path, broker: Broker) -> Agent:
 
 
 def _home_assistant(folder: Path, broker: Broker) -> HomeAssistant:
-    """Return a Home Assistant that has the fleet key, so that nobody has to type a code."""
+    """Return a Home Assistant that has the fleet key, so that no code has to be typed."""
     storage = folder / "homeassistant" / ".storage"
     storage.mkdir(parents=True)
     data = {
@@ -125,7 +125,7 @@ def _wait_for_echo(client: mqtt.Client, qos: int, answered: threading.Semaphore)
         client.publish("bare/call", b"are you there?", qos)
         if answered.acquire(timeout=0.3):
             return
-    raise StackError("nobody echoes")
+    raise StackError("the echo process does not answer")
 
 
 def _echo(host: str, port: str, qos: str) -> None:

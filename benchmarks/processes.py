@@ -25,7 +25,7 @@ class Usage:
 
     Attributes:
         rss: Resident memory in bytes.
-        uss: The part of it that nobody shares: what ending the process would give back.
+        uss: The part of it that no other process shares: what ending the process would give back.
         cpu_per_minute: Seconds of processor time in a minute, ended children included.
         wakeups_per_minute: How often a thread of it was woken.
     """

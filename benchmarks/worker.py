@@ -43,7 +43,7 @@ _MISSING = (STATE_UNKNOWN, STATE_UNAVAILABLE)
 
 
 class _NoWebServer:
-    """Takes what integrations want to show, and shows it to nobody."""
+    """Takes the views that integrations register, and serves none of them."""
 
     def register_view(self, view: object) -> None:
         """Take a view."""
@@ -74,7 +74,7 @@ class Worker:
         for domain in ("homeassistant", "persistent_notification"):
             await async_setup_component(hass, domain, {})
         await async_process_ha_core_config(hass, {})
-        # The mqtt integration depends on a web server, and nobody would call it.
+        # The mqtt integration depends on a web server, which would get no requests.
         hass.http = cast("Any", _NoWebServer())
         hass.config.components.add("http")
         begun, cpu = time.monotonic(), time.thread_time()
