@@ -10,7 +10,7 @@ version_added: 0.1.0
 short_description: Sets the installed Pilot agent up, or takes its service away
 description:
   - Calls C(pilot-agent setup), which writes what differs, makes the service and starts it.
-  - What somebody wrote into the configuration stays, unless O(settings) names the same key.
+  - What was written into the configuration by hand stays, unless O(settings) names the same key.
 attributes:
   check_mode:
     description: Asks C(pilot-agent setup --check) what would be changed.
