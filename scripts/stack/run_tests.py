@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 _SHOWN = 15
 """How many of the slowest ``--times`` names."""
 
-# How much more load than processors is started: steps wait for disks and for each other, too.
-_SPARE = 0.5
-
 HELP = """\
 usage: scripts/test [STEP ...] [--times] [--repeat N] [PYTEST-ARGUMENT ...]
 
@@ -31,8 +28,9 @@ Without a step everything runs that CI runs. Steps:
   types         mypy --strict
   agent         unit tests of the agent: all on Python 3.14, on 3.11 what may differ there
   integration   unit tests of the integration, in Home Assistant 2026.10.4
+  scripts       unit tests of what runs the steps
   cards         types and unit tests of the cards, in Node.js
-  unit          agent, integration and cards
+  unit          agent, integration, scripts and cards
   systemd       the agent on hosts that really boot and shut down
   e2e           a real Home Assistant 2026.11.0, Mosquitto and Chromium
 
@@ -118,7 +116,7 @@ def run(options: Options) -> int:
     found: dict[Step, Outcome] = {}
     cores = processors()
     if len(steps) > 1 and not options.serial and not options.interactive:
-        interrupted = not SideBySide(steps, options, cores, spare=_SPARE).run(found.__setitem__)
+        interrupted = not SideBySide(steps, options, cores).run(found.__setitem__)
     else:
         interrupted = False
         for step in steps:

@@ -42,20 +42,18 @@ class SideBySide:
     Args:
         steps: What to run.
         options: What the command line asks for.
-        cores: How many processors there are.
-        spare: How much more load is started: steps wait for disks and for each other, too.
+        cores: How many processors there are. No more load than that is started: the real
+            programs of a test have limits, and miss them where more run than can.
 
     """
 
-    def __init__(
-        self, steps: Sequence[Step], options: Options, cores: int, *, spare: float
-    ) -> None:
+    def __init__(self, steps: Sequence[Step], options: Options, cores: int) -> None:
         # What takes longest first: the others fit in beside it.
         self._waiting = sorted(steps, key=lambda step: -step.minutes)
         self._options = {
             step: replace(options, workers=step.workers(len(steps), cores)) for step in steps
         }
-        self._capacity = cores + spare
+        self._capacity = cores
         self._running: list[_Running] = []
         self._line = _Line()
 
