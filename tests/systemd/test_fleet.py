@@ -82,7 +82,7 @@ class Fleet:
             command,
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=900,
             check=False,
             cwd=self.folder,
             env=toolchain.clean_env(**env),
@@ -260,7 +260,7 @@ def answers(url: str) -> bool:
         return False
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_life_of_a_fleet(fleet: Fleet, newer_wheels: Path) -> None:
     before = {name: left_behind(host) for name, host in fleet.hosts.items()}
 
