@@ -254,7 +254,7 @@ class SystemdHost:
         """Where its files are, seen from this machine, whether or not it is on."""
         return self.root
 
-    def boot(self, timeout: float = 60) -> None:
+    def boot(self, timeout: float = 120) -> None:
         """Switch it on and wait until it is up."""
         self._leader = None
         self._process.start()
@@ -277,7 +277,7 @@ class SystemdHost:
         if self._end(timeout) == _REBOOTS:
             raise StackError(f"{self.name} reboots instead of shutting down")
 
-    def wait_until_rebooted(self, timeout: float = 60) -> None:
+    def wait_until_rebooted(self, timeout: float = 120) -> None:
         """Wait until it has shut itself down to reboot, and boot it.
 
         Raises:
@@ -317,7 +317,7 @@ class SystemdHost:
         user: str | None = None,
         env: Mapping[str, str] | None = None,
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 180,
     ) -> Done:
         """Run a command inside.
 
