@@ -1,4 +1,4 @@
-"""Fixtures of the agent's tests; what they are made of is in `bench.py`."""
+"""Fixtures of the agent's tests; the doubles are in `tests/support`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.config.settings import Config
-from support.event_loop import ManualClock, PassingClock
-
-from .bench import (
-    Certificates,
-    Driver,
-    FakeCollector,
-    FakePlatform,
-    House,
-    Mosquitto,
-    RunningAgent,
-)
+from support.agent_host import FakeCollector, FakePlatform, RunningAgent
+from support.agent_mqtt import Certificates, FakeHomeAssistant, Mosquitto, TransportDriver
+from support.clock import ManualClock, PassingClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -114,29 +106,31 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def house_at() -> Iterator[Callable[[Mosquitto], House]]:
-    houses: list[House] = []
+def home_assistant_at() -> Iterator[Callable[[Mosquitto], FakeHomeAssistant]]:
+    made: list[FakeHomeAssistant] = []
 
-    def at(mosquitto: Mosquitto) -> House:
-        houses.append(House(mosquitto.port))
-        return houses[-1]
+    def at(mosquitto: Mosquitto) -> FakeHomeAssistant:
+        made.append(FakeHomeAssistant(mosquitto.port))
+        return made[-1]
 
     yield at
-    for house in houses:
-        house.leave()
+    for home_assistant in made:
+        home_assistant.close()
 
 
 @pytest.fixture
-def house(house_at: Callable[[Mosquitto], House], mosquitto: Mosquitto) -> House:
-    return house_at(mosquitto)
+def home_assistant(
+    home_assistant_at: Callable[[Mosquitto], FakeHomeAssistant], mosquitto: Mosquitto
+) -> FakeHomeAssistant:
+    return home_assistant_at(mosquitto)
 
 
 @pytest.fixture
-def driver(clock: PassingClock) -> Iterator[Callable[..., Driver]]:
-    drivers: list[Driver] = []
+def driver(clock: PassingClock) -> Iterator[Callable[..., TransportDriver]]:
+    drivers: list[TransportDriver] = []
 
-    def make(*brokers: Broker, **options: Any) -> Driver:
-        drivers.append(Driver(clock, *brokers, **options))
+    def make(*brokers: Broker, **options: Any) -> TransportDriver:
+        drivers.append(TransportDriver(clock, *brokers, **options))
         return drivers[-1]
 
     yield make

@@ -1,4 +1,4 @@
-"""The whole agent against a real broker: what the house sees."""
+"""The whole agent against a real broker: what Home Assistant sees."""
 
 from __future__ import annotations
 
@@ -14,22 +14,14 @@ import pytest
 from companion_agent.errors import Unavailable
 from companion_agent.models import Reading
 from companion_agent.platforms.base import HostInfo
-
-from .bench import (
-    HOST,
-    PREFIX,
-    FakeCollector,
-    FakePlatform,
-    House,
-    Mosquitto,
-    RunningAgent,
-)
+from support.agent_host import HOST, PREFIX, FakeCollector, FakePlatform, RunningAgent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     import subprocess
 
     from companion_agent.models import Value
+    from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
 RunAgent = Callable[..., RunningAgent]
 
@@ -43,31 +35,31 @@ def values(state: bytes) -> Any:
 
 
 def test_appears_with_everything_it_reads(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     run_agent(mosquitto.broker(), collectors=[FakeCollector("cpu", percent=12.5)])
 
-    house.wait_for("availability", b"online")
-    announce = house.wait_for("announce")
-    state = house.wait_for("state/cpu")
+    home_assistant.wait_for("availability", b"online")
+    announce = home_assistant.wait_for("announce")
+    state = home_assistant.wait_for("state/cpu")
     assert json.loads(announce)["host"]["name"] == "office-pc"
     assert keys(announce) == ["cpu.percent"]
     assert values(state) == {"percent": 12.5}
 
 
 def test_reads_twice_at_the_start_so_that_rates_come_soon(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     agent = run_agent(mosquitto.broker(), collectors=[FakeCollector("cpu")], interval=3600)
-    house.wait_for("state/cpu")
+    home_assistant.wait_for("state/cpu")
 
     agent.advance(1)
 
-    house.wait_for("state/cpu", count=2)
+    home_assistant.wait_for("state/cpu", count=2)
 
 
 def test_what_is_set_while_it_is_being_read_is_read_again(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     class Counting(FakeCollector):
         count = itertools.count()
@@ -86,43 +78,47 @@ def test_what_is_set_while_it_is_being_read_is_read_again(
     collector.gate.set()
 
     # At the start, for what was set, and the second time for rates.
-    house.wait_for("state/cpu", count=3)
+    home_assistant.wait_for("state/cpu", count=3)
 
 
 def test_reports_at_every_interval_changed_or_not(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     agent = run_agent(mosquitto.broker(), collectors=[FakeCollector("cpu")], interval=100)
-    house.wait_for("state/cpu")
+    home_assistant.wait_for("state/cpu")
 
     for count in (2, 3, 4):
         agent.advance(100)
-        house.wait_for("state/cpu", count=count)
+        home_assistant.wait_for("state/cpu", count=count)
 
 
-def test_shows_the_configured_name(run_agent: RunAgent, mosquitto: Mosquitto, house: House) -> None:
+def test_shows_the_configured_name(
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
+) -> None:
     run_agent(mosquitto.broker(), name="Upstairs")
 
-    assert json.loads(house.wait_for("announce"))["host"]["name"] == "Upstairs"
+    assert json.loads(home_assistant.wait_for("announce"))["host"]["name"] == "Upstairs"
 
 
 def test_says_off_when_it_is_stopped(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     agent = run_agent(mosquitto.broker())
-    house.wait_for("state/fake")
+    home_assistant.wait_for("state/fake")
 
     agent.stop()
 
-    house.wait_for("availability", b"off")
-    assert not [p for t, p in house.heard if t.endswith("availability") and p == b"lost"]
+    home_assistant.wait_for("availability", b"off")
+    assert not [
+        p for t, p in home_assistant.published if t.endswith("availability") and p == b"lost"
+    ]
 
 
 def test_a_broker_that_does_not_answer_does_not_hold_up_the_end(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     agent = run_agent(mosquitto.broker())
-    house.wait_for("state/fake")
+    home_assistant.wait_for("state/fake")
     mosquitto.freeze()
 
     agent.agent.stop()
@@ -134,17 +130,17 @@ def test_a_broker_that_does_not_answer_does_not_hold_up_the_end(
 def test_a_part_that_fails_ends_the_others_in_order(
     run_agent: RunAgent,
     mosquitto: Mosquitto,
-    house: House,
+    home_assistant: FakeHomeAssistant,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     agent = run_agent(mosquitto.broker())
-    house.wait_for("state/fake")
+    home_assistant.wait_for("state/fake")
 
     monkeypatch.setattr(agent.agent._scheduler, "_submit", lambda: 1 / 0)
     agent.advance(1)
 
-    house.wait_for("availability", b"off")
+    home_assistant.wait_for("availability", b"off")
     agent.thread.wait_for_end()
     assert "A part of the agent has failed" in caplog.text
     assert isinstance(agent.thread.error, ExceptionGroup)
@@ -152,116 +148,121 @@ def test_a_part_that_fails_ends_the_others_in_order(
 
 
 def test_a_message_that_cannot_be_handled_ends_the_agent_in_order(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House, monkeypatch: pytest.MonkeyPatch
+    run_agent: RunAgent,
+    mosquitto: Mosquitto,
+    home_assistant: FakeHomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     agent = run_agent(mosquitto.broker())
-    house.wait_for("state/fake")
+    home_assistant.wait_for("state/fake")
     monkeypatch.setattr(agent.agent._router, "received", lambda *_, **__: 1 / 0)
 
-    house.say(f"{PREFIX}/availability", "lost")
+    home_assistant.publish(f"{PREFIX}/availability", "lost")
 
-    house.wait_for("availability", b"off")
+    home_assistant.wait_for("availability", b"off")
     agent.thread.wait_for_end()
     assert isinstance(agent.thread.error, ZeroDivisionError)
     agent.thread.error = None
 
 
-def test_announces_a_renamed_host(run_agent: RunAgent, mosquitto: Mosquitto, house: House) -> None:
+def test_announces_a_renamed_host(
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
+) -> None:
     platform = FakePlatform()
     agent = run_agent(mosquitto.broker(), platform=platform)
-    house.wait_for("announce", b"office-pc")
+    home_assistant.wait_for("announce", b"office-pc")
 
     platform.info = HostInfo("new-name", "Test OS 1", "x86_64")
     agent.advance(60)
 
-    house.wait_for("announce", b"new-name")
+    home_assistant.wait_for("announce", b"new-name")
 
 
 def test_announces_a_plugged_disk_before_its_values(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     disk = FakeCollector("disk", free=1)
     agent = run_agent(mosquitto.broker(), collectors=[disk], interval=10)
-    house.wait_for("state/disk")
+    home_assistant.wait_for("state/disk")
 
     disk.values = {"free": 1, "usb": 2}
     agent.advance(10)
 
-    house.wait_for("state/disk", b"usb")
-    topics = [topic for topic, payload in house.heard if b"usb" in payload]
+    home_assistant.wait_for("state/disk", b"usb")
+    topics = [topic for topic, payload in home_assistant.published if b"usb" in payload]
     assert topics == [f"{PREFIX}/announce", f"{PREFIX}/state/disk"]
 
 
 def test_what_comes_and_goes_is_announced(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     battery, cpu = FakeCollector("battery", level=80), FakeCollector("cpu")
     battery.missing = Unavailable("no battery")
     agent = run_agent(mosquitto.broker(), collectors=[cpu, battery], interval=10)
-    before = keys(house.wait_for("announce"))
+    before = keys(home_assistant.wait_for("announce"))
 
     battery.missing = None
     agent.advance(61)
-    with_battery = keys(house.wait_for("announce", b"battery.level"))
-    house.wait_for("state/battery")
+    with_battery = keys(home_assistant.wait_for("announce", b"battery.level"))
+    home_assistant.wait_for("state/battery")
     battery.missing = Unavailable("taken out")
     agent.advance(10)
-    after = keys(house.wait_for("announce", count=3))
+    after = keys(home_assistant.wait_for("announce", count=3))
 
     assert before == after == ["cpu.percent"]
     assert with_battery == ["cpu.percent", "battery.level"]
 
 
 def test_a_collector_that_hangs_does_not_stop_the_others(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     slow, good = FakeCollector("slow", x=1), FakeCollector("good", y=2)
     agent = run_agent(mosquitto.broker(), collectors=[slow, good], interval=10)
-    house.wait_for("state/slow")
-    house.wait_for("state/good")
+    home_assistant.wait_for("state/slow")
+    home_assistant.wait_for("state/good")
     slow.entered.clear()
     slow.gate = threading.Event()
 
     agent.advance(10)
     assert slow.entered.wait(20)
     agent.advance(6)  # its thread is relieved
-    house.wait_for("state/good", count=2)
+    home_assistant.wait_for("state/good", count=2)
     agent.advance(6)  # it is declared hung
-    hung = values(house.wait_for("state/slow", b"null"))
+    hung = values(home_assistant.wait_for("state/slow", b"null"))
     slow.gate.set()
-    healed = values(house.wait_for("state/slow", b'"x":1', count=2))
+    healed = values(home_assistant.wait_for("state/slow", b'"x":1', count=2))
 
     assert hung == {"x": None}
     assert healed == {"x": 1}
 
 
 def test_a_collector_that_raises_says_null(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     broken = FakeCollector("disk", free=1)
     agent = run_agent(mosquitto.broker(), collectors=[broken], interval=10)
-    house.wait_for("state/disk")
+    home_assistant.wait_for("state/disk")
 
     broken.failure = OSError("bad sector")
     agent.advance(10)
 
-    assert values(house.wait_for("state/disk", b"null")) == {"free": None}
+    assert values(home_assistant.wait_for("state/disk", b"null")) == {"free": None}
 
 
 def test_answers_home_assistants_birth(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     run_agent(mosquitto.broker(), collectors=[FakeCollector("cpu")])
-    house.wait_for("state/cpu")
+    home_assistant.wait_for("state/cpu")
     # What it hears after its own announce proves that it listens.
-    house.say(f"{PREFIX}/availability", "lost")
-    house.wait_for("availability", b"online", count=2)
-    house.forget()
+    home_assistant.publish(f"{PREFIX}/availability", "lost")
+    home_assistant.wait_for("availability", b"online", count=2)
+    home_assistant.forget()
 
-    house.say("homeassistant/status", "online")
+    home_assistant.publish("homeassistant/status", "online")
 
-    house.wait_for("state/cpu")
-    assert [topic.removeprefix(f"{PREFIX}/") for topic, _ in house.heard] == [
+    home_assistant.wait_for("state/cpu")
+    assert [topic.removeprefix(f"{PREFIX}/") for topic, _ in home_assistant.published] == [
         "homeassistant/status",
         "availability",
         "announce",
@@ -270,96 +271,105 @@ def test_answers_home_assistants_birth(
 
 
 def test_contradicts_a_will_that_comes_late(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     run_agent(mosquitto.broker())
-    house.wait_for("availability", b"online")
+    home_assistant.wait_for("availability", b"online")
 
-    house.say(f"{PREFIX}/availability", "lost", retain=True)
+    home_assistant.publish(f"{PREFIX}/availability", "lost", retain=True)
 
-    house.wait_for("availability", b"online", count=2)
+    home_assistant.wait_for("availability", b"online", count=2)
 
 
-def test_the_broker_restarts(run_agent: RunAgent, mosquitto: Mosquitto, house: House) -> None:
+def test_the_broker_restarts(
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
+) -> None:
     agent = run_agent(mosquitto.broker(), collectors=[FakeCollector("cpu")])
-    house.wait_for("state/cpu")
-    house.forget()
+    home_assistant.wait_for("state/cpu")
+    home_assistant.forget()
 
     mosquitto.stop()
     mosquitto.start()
 
-    house.wait_for("availability", b"online")
-    house.wait_for("state/cpu")
+    home_assistant.wait_for("availability", b"online")
+    home_assistant.wait_for("state/cpu")
     assert agent.counts.reconnects == 1
 
 
-def test_the_machine_was_suspended(run_agent: RunAgent, mosquitto: Mosquitto, house: House) -> None:
+def test_the_machine_was_suspended(
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
+) -> None:
     platform = FakePlatform()
     agent = run_agent(mosquitto.broker(), platform=platform, collectors=[FakeCollector("cpu")])
-    house.wait_for("state/cpu")
-    house.forget()
+    home_assistant.wait_for("state/cpu")
+    home_assistant.forget()
 
     platform.suspended = 3600.0
     agent.wake()
 
-    house.wait_for("availability", b"online")
-    house.wait_for("state/cpu")
+    home_assistant.wait_for("availability", b"online")
+    home_assistant.wait_for("state/cpu")
 
 
 def test_a_clone_gives_way_and_both_say_so(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House, caplog: pytest.LogCaptureFixture
+    run_agent: RunAgent,
+    mosquitto: Mosquitto,
+    home_assistant: FakeHomeAssistant,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     run_agent(mosquitto.broker(), session="1111111111111111", name="first")
-    house.wait_for("state/fake")
+    home_assistant.wait_for("state/fake")
 
     run_agent(mosquitto.broker(), session="2222222222222222", name="second")
 
-    answer = json.loads(house.wait_for("announce", b"conflict"))
+    answer = json.loads(home_assistant.wait_for("announce", b"conflict"))
     assert answer["session"] == "1111111111111111"
     assert answer["conflict"] == {"session": "2222222222222222", "name": "second"}
-    house.say(f"{PREFIX}/availability", "lost")  # only the first is there to contradict
-    house.wait_for("availability", b"online", count=3)
+    home_assistant.publish(
+        f"{PREFIX}/availability", "lost"
+    )  # only the first is there to contradict
+    home_assistant.wait_for("availability", b"online", count=3)
     assert "Another agent (second) came online" in caplog.text
     assert "Another agent (first) is already online" in caplog.text
 
 
 def test_the_clone_comes_back_when_the_other_has_gone(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     first = run_agent(mosquitto.broker(), session="1111111111111111")
-    house.wait_for("state/fake")
+    home_assistant.wait_for("state/fake")
     second = run_agent(mosquitto.broker(), session="2222222222222222")
     second.wait_until_it_gave_way()
     first.stop()
-    house.wait_for("availability", b"off")
-    house.forget()
+    home_assistant.wait_for("availability", b"off")
+    home_assistant.forget()
 
     second.advance(400)  # it looks
-    house.wait_for("announce", b"2222222222222222")
+    home_assistant.wait_for("announce", b"2222222222222222")
     second.advance(10)  # no answer came
 
-    house.wait_for("availability", b"online")
-    house.wait_for("state/fake")
+    home_assistant.wait_for("availability", b"online")
+    home_assistant.wait_for("state/fake")
 
 
 def test_a_suspended_or_busy_machine_does_not_catch_up(
-    run_agent: RunAgent, mosquitto: Mosquitto, house: House
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     cpu = FakeCollector("cpu")
     agent = run_agent(mosquitto.broker(), collectors=[cpu], interval=10)
-    house.wait_for("state/cpu")
+    home_assistant.wait_for("state/cpu")
 
     agent.advance(1000)
-    house.wait_for("state/cpu", count=2)
+    home_assistant.wait_for("state/cpu", count=2)
     agent.stop()
 
-    assert len([topic for topic, _ in house.heard if topic.endswith("state/cpu")]) == 2
+    assert len([topic for topic, _ in home_assistant.published if topic.endswith("state/cpu")]) == 2
 
 
 def test_too_many_readings_are_cut_and_reported(
     run_agent: RunAgent,
     mosquitto: Mosquitto,
-    house: House,
+    home_assistant: FakeHomeAssistant,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     many = FakeCollector("many")
@@ -367,7 +377,7 @@ def test_too_many_readings_are_cut_and_reported(
 
     run_agent(mosquitto.broker(), collectors=[many])
 
-    assert len(keys(house.wait_for("announce"))) == 1250
+    assert len(keys(home_assistant.wait_for("announce"))) == 1250
     assert "Half of the readings are left out" in caplog.text
 
 
@@ -383,25 +393,25 @@ def process(
     return run_command("run", PILOT_BROKER=f"127.0.0.1:{mosquitto.port}")
 
 
-def test_the_house_hears_lost_when_the_agent_is_killed(
-    process: subprocess.Popen[str], house: House
+def test_home_assistant_hears_lost_when_the_agent_is_killed(
+    process: subprocess.Popen[str], home_assistant: FakeHomeAssistant
 ) -> None:
-    house.wait_for("state/cpu")
+    home_assistant.wait_for("state/cpu")
 
     process.kill()
 
-    house.wait_for("availability", b"lost")
+    home_assistant.wait_for("availability", b"lost")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_house_hears_off_when_the_agent_is_told_to_end(
-    process: subprocess.Popen[str], house: House, number: signal.Signals
+def test_home_assistant_hears_off_when_the_agent_is_told_to_end(
+    process: subprocess.Popen[str], home_assistant: FakeHomeAssistant, number: signal.Signals
 ) -> None:
-    house.wait_for("state/cpu")
+    home_assistant.wait_for("state/cpu")
 
     process.send_signal(number)
     _, log = process.communicate(timeout=20)
 
-    house.wait_for("availability", b"off")
+    home_assistant.wait_for("availability", b"off")
     assert process.returncode == 0
     assert "Traceback" not in log

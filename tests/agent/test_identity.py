@@ -9,8 +9,7 @@ import pytest
 
 from companion_agent import identity
 from companion_agent.identity import IdentityError
-
-from .bench import FakePlatform
+from support.agent_host import FakePlatform
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,14 +21,13 @@ from companion_agent.errors import PluginError
 from companion_agent.models import Selection
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import PluginContext
-
-from .bench import wait_until
+from support.event_loop import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     import subprocess
 
-    from .bench import House, Mosquitto
+    from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "pilot-agent-hello"
 
@@ -106,7 +105,7 @@ def context() -> PluginContext:
 def test_a_plug_in_of_another_package_is_announced_with_its_reading_and_command(
     hello: Path,
     mosquitto: Mosquitto,
-    house: House,
+    home_assistant: FakeHomeAssistant,
     run_command: Callable[..., subprocess.Popen[str]],
 ) -> None:
     run_command(
@@ -118,7 +117,9 @@ def test_a_plug_in_of_another_package_is_announced_with_its_reading_and_command(
 
     def announces() -> list[dict[str, Any]]:
         return [
-            json.loads(payload) for topic, payload in house.heard if topic.endswith("/announce")
+            json.loads(payload)
+            for topic, payload in home_assistant.published
+            if topic.endswith("/announce")
         ]
 
     wait_until(lambda: any("hello" in one["collectors"] for one in announces()))

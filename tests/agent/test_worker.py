@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent.worker import HungError, Job, Result, Worker
-from support.event_loop import PATIENCE, ManualClock, ManualEventLoop
+from support.clock import ManualClock
+from support.event_loop import PATIENCE, ManualEventLoop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

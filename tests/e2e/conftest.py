@@ -174,5 +174,5 @@ def host(make_host: MakeHost) -> Host:
 
 def forget(host: Shown) -> None:
     """Remove every trace of a host from Home Assistant and the broker."""
-    host.bus.forget(host.id)
+    host.bus.forget_host(host.id)
     host.remove()

@@ -43,7 +43,7 @@ def test_card_goes_when_the_host_is_removed_for_good(make_host: MakeHost, bus: B
     host.wait_until_offered()
     host.agent.stop()
 
-    bus.forget(host.id)
+    bus.forget_host(host.id)
 
     wait_for(lambda: host.offered() is None, "end of the offer")
 

@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from harness.host import Puppet
+from harness.host import FakeHost
 from harness.settings import QUICK
 from playwright.sync_api import expect
 import pytest
@@ -130,10 +130,10 @@ def test_removed_host_is_added_again_by_search_in_french(
 
 
 @pytest.fixture
-def cloned(ha: HomeAssistant, bus: Bus) -> Iterator[Puppet]:
+def cloned(ha: HomeAssistant, bus: Bus) -> Iterator[FakeHost]:
     """Return a host that says that another one has its id."""
     host_id = secrets.token_hex(8)
-    cloned = Puppet(
+    cloned = FakeHost(
         ha,
         bus,
         {
@@ -148,12 +148,12 @@ def cloned(ha: HomeAssistant, bus: Bus) -> Iterator[Puppet]:
     )
     cloned.say_everything({"cpu": {"percent": 5}})
     yield cloned.add()
-    bus.forget(host_id)
+    bus.forget_host(host_id)
     cloned.remove()
 
 
 def test_repair_says_what_to_do_with_a_clone(
-    cloned: Puppet, ha: HomeAssistant, open_page: OpenPage, artifacts: Path
+    cloned: FakeHost, ha: HomeAssistant, open_page: OpenPage, artifacts: Path
 ) -> None:
     cloned.wait_for_entity("cpu.percent")
 

@@ -11,7 +11,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from harness.bus import PREFIX
-from harness.host import Puppet
+from harness.host import FakeHost
 import pytest
 
 from stack.paths import ROOT
@@ -46,20 +46,20 @@ VALUES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def victim(ha: HomeAssistant, bus: Bus) -> Iterator[Puppet]:
+def victim(ha: HomeAssistant, bus: Bus) -> Iterator[FakeHost]:
     """Return a host that says only what it is told to."""
     # An id for each test: Home Assistant does not offer again what was removed.
-    victim = Puppet(ha, bus, {**ANNOUNCE, "host": {"id": secrets.token_hex(8), "name": "victim"}})
+    victim = FakeHost(ha, bus, {**ANNOUNCE, "host": {"id": secrets.token_hex(8), "name": "victim"}})
     victim.say_everything(VALUES)
     victim.add()
     victim.wait_for_entity("disk.root.used_percent")
     victim.wait_for_state("cpu.percent", "12.5")
     yield victim
-    bus.forget(victim.id)
+    bus.forget_host(victim.id)
     victim.remove()
 
 
-def test_refused_payloads_change_nothing(victim: Puppet) -> None:
+def test_refused_payloads_change_nothing(victim: FakeHost) -> None:
     before = _everything(victim)
 
     for topic, payload in _vectors(victim.id):
@@ -70,7 +70,7 @@ def test_refused_payloads_change_nothing(victim: Puppet) -> None:
 
 
 def test_refused_payloads_that_the_broker_keeps_change_nothing(
-    victim: Puppet, ha: HomeAssistant
+    victim: FakeHost, ha: HomeAssistant
 ) -> None:
     before = victim.entity_ids()
 
@@ -87,7 +87,7 @@ def test_refused_payloads_that_the_broker_keeps_change_nothing(
     assert victim.entity_ids() == before
 
 
-def test_each_kind_is_logged_once(victim: Puppet, ha: HomeAssistant, logs: Logs) -> None:
+def test_each_kind_is_logged_once(victim: FakeHost, ha: HomeAssistant, logs: Logs) -> None:
     for _ in range(3):
         for topic, payload in _vectors(victim.id):
             victim.bus.publish(topic, payload)
@@ -100,7 +100,7 @@ def test_each_kind_is_logged_once(victim: Puppet, ha: HomeAssistant, logs: Logs)
     assert all(len(line) < 400 for line in lines), "payloads do not belong into the log"
 
 
-def test_noise_changes_nothing(victim: Puppet) -> None:
+def test_noise_changes_nothing(victim: FakeHost) -> None:
     before = _everything(victim)
     noise = random.Random(20)
 
@@ -114,7 +114,7 @@ def test_noise_changes_nothing(victim: Puppet) -> None:
     assert _everything(victim) == before
 
 
-def test_giants_change_nothing(victim: Puppet) -> None:
+def test_giants_change_nothing(victim: FakeHost) -> None:
     before = _everything(victim)
     deep = b"[" * 100_000 + b"]" * 100_000
 
@@ -129,7 +129,7 @@ def test_giants_change_nothing(victim: Puppet) -> None:
     assert _everything(victim) == before
 
 
-def test_values_of_another_type_than_announced_change_nothing(victim: Puppet) -> None:
+def test_values_of_another_type_than_announced_change_nothing(victim: FakeHost) -> None:
     before = _everything(victim)
 
     for value in ("13", True, "", "NaN", "<b>13</b>", "{{ 1/0 }}"):
@@ -142,7 +142,7 @@ def test_values_of_another_type_than_announced_change_nothing(victim: Puppet) ->
 
 
 def test_nobody_is_offered_who_does_not_speak_properly(
-    ha: HomeAssistant, bus: Bus, victim: Puppet
+    ha: HomeAssistant, bus: Bus, victim: FakeHost
 ) -> None:
     before = {flow["flow_id"] for flow in ha.flows()}
     payloads = [
@@ -168,7 +168,7 @@ def test_markup_in_a_name_is_a_name(ha: HomeAssistant, bus: Bus) -> None:
         "host": {"id": secrets.token_hex(8), "name": name},
         "readings": [{"key": "cpu.load", "kind": "custom", "name": name, "unit": name}],
     }
-    host = Puppet(ha, bus, told)
+    host = FakeHost(ha, bus, told)
     try:
         host.say_everything({"cpu": {"load": 7}})
 
@@ -179,7 +179,7 @@ def test_markup_in_a_name_is_a_name(ha: HomeAssistant, bus: Bus) -> None:
         assert host.device_name.strip() == name.strip()
         assert state["attributes"]["friendly_name"].startswith(name[:20])
     finally:
-        bus.forget(host.id)
+        bus.forget_host(host.id)
         host.remove()
 
 
@@ -199,7 +199,7 @@ def _vectors(host_id: str) -> list[tuple[str, bytes]]:
     return vectors
 
 
-def _everything(host: Puppet) -> dict[str, Any]:
+def _everything(host: FakeHost) -> dict[str, Any]:
     """Return all that Home Assistant shows of a host, times of writing included."""
     return {
         "entry": {key: host.entry[key] for key in ("title", "state", "reason")},
@@ -209,7 +209,7 @@ def _everything(host: Puppet) -> dict[str, Any]:
     }
 
 
-def _wait_until_all_is_read(host: Puppet) -> None:
+def _wait_until_all_is_read(host: FakeHost) -> None:
     """Publish a proper value behind the improper ones, and wait until it is shown."""
     host.bus.publish(host.topic("availability"), "online")
     shown = float(host.state("cpu.temperature")["state"])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.house import House, hours_ago
+from harness.house import FakeHouse, hours_ago
 from playwright.sync_api import expect
 import pytest
 
@@ -49,14 +49,14 @@ class OpenCard(Protocol):
 
 
 @pytest.fixture(scope="module")
-def furnished(ha: HomeAssistant, bus: Bus) -> Iterator[House]:
+def furnished(ha: HomeAssistant, bus: Bus) -> Iterator[FakeHouse]:
     """Return a house with sensors."""
-    with House(ha, bus, ROOMS, SENSORS) as house:
+    with FakeHouse(ha, bus, ROOMS, SENSORS) as house:
         yield house
 
 
 @pytest.fixture
-def house(furnished: House) -> House:
+def house(furnished: FakeHouse) -> FakeHouse:
     """Return a house whose sensors were carried about: the AHT20 three days ago, for example."""
     history = {
         "AHT20": [("Dining room", 160), ("Attic", 72), ("Dining room", 20)],
@@ -71,7 +71,7 @@ def house(furnished: House) -> House:
 
 @pytest.fixture
 def open_card(
-    browser: Browser, house: House, artifacts: Path, request: pytest.FixtureRequest
+    browser: Browser, house: FakeHouse, artifacts: Path, request: pytest.FixtureRequest
 ) -> OpenCard:
     """Return a function that opens the dashboard that the card is on."""
 
@@ -136,7 +136,7 @@ def test_rooms_are_lanes_and_sensors_bars(open_card: OpenCard, artifacts: Path) 
         expect(page.get_by_role("row").nth(1)).to_contain_text("Dining room")
 
 
-def test_new_moves_are_seen_at_once(open_card: OpenCard, house: House) -> None:
+def test_new_moves_are_seen_at_once(open_card: OpenCard, house: FakeHouse) -> None:
     with open_card() as page:
         expect(page.locator("pilot-rooms-card .bar")).to_have_count(10)
 
@@ -164,7 +164,7 @@ def test_narrow_dark_and_french(open_card: OpenCard, artifacts: Path) -> None:
 
 
 def test_the_card_is_picked_and_set_up_by_clicks(
-    open_card: OpenCard, house: House, artifacts: Path
+    open_card: OpenCard, house: FakeHouse, artifacts: Path
 ) -> None:
     with open_card({"type": "heading", "heading": "My rooms"}, height=900) as page:
         page.get_by_role("button", name="Edit dashboard").click()
@@ -199,7 +199,7 @@ def test_the_card_is_picked_and_set_up_by_clicks(
 # --- Correcting ------------------------------------------------------------------------------
 
 
-def test_a_boundary_is_dragged(open_card: OpenCard, house: House, artifacts: Path) -> None:
+def test_a_boundary_is_dragged(open_card: OpenCard, house: FakeHouse, artifacts: Path) -> None:
     told = hours_ago(72)
     with open_card() as page:
         x, y = hold(page, boundary(page))
@@ -218,7 +218,7 @@ def test_a_boundary_is_dragged(open_card: OpenCard, house: House, artifacts: Pat
         house.wait_for_start("AHT20", 1, told)
 
 
-def test_escape_leaves_a_dragged_boundary_as_it_was(open_card: OpenCard, house: House) -> None:
+def test_escape_leaves_a_dragged_boundary_as_it_was(open_card: OpenCard, house: FakeHouse) -> None:
     with open_card() as page:
         shown = boundary(page).get_attribute("aria-valuetext")
         x, y = hold(page, boundary(page))
@@ -232,7 +232,7 @@ def test_escape_leaves_a_dragged_boundary_as_it_was(open_card: OpenCard, house: 
         assert house.starts("AHT20")[1] == ("Attic", hours_ago(72))
 
 
-def test_a_boundary_is_dragged_with_a_finger(open_card: OpenCard, house: House) -> None:
+def test_a_boundary_is_dragged_with_a_finger(open_card: OpenCard, house: FakeHouse) -> None:
     with open_card(width=420, height=800, touch=True) as page:
         box = boundary(page).locator(".grip").first.bounding_box()
         assert box
@@ -247,7 +247,7 @@ def test_a_boundary_is_dragged_with_a_finger(open_card: OpenCard, house: House) 
 
 
 def test_a_boundary_is_moved_without_a_mouse(
-    open_card: OpenCard, house: House, artifacts: Path
+    open_card: OpenCard, house: FakeHouse, artifacts: Path
 ) -> None:
     with open_card() as page:
         page.get_by_role("button", name="Show as a table").focus()
@@ -274,7 +274,7 @@ def test_a_boundary_is_moved_without_a_mouse(
 
 
 def test_what_cannot_be_is_said_and_undone(
-    open_card: OpenCard, house: House, artifacts: Path
+    open_card: OpenCard, house: FakeHouse, artifacts: Path
 ) -> None:
     with open_card(language="fr") as page:
         slider = boundary(page, "AHT20 : de Dining room à Attic")
@@ -290,7 +290,7 @@ def test_what_cannot_be_is_said_and_undone(
         assert house.starts("AHT20")[1] == ("Attic", hours_ago(72))
 
 
-def test_a_bar_opens_a_form(open_card: OpenCard, house: House, artifacts: Path) -> None:
+def test_a_bar_opens_a_form(open_card: OpenCard, house: FakeHouse, artifacts: Path) -> None:
     with open_card(height=900) as page:
         attic = page.get_by_role("button", name=re.compile("^AHT20 in Attic, from "))
         attic.focus()
@@ -316,7 +316,7 @@ def test_a_bar_opens_a_form(open_card: OpenCard, house: House, artifacts: Path) 
         ]
 
 
-def test_a_placement_is_split_deleted_and_added(open_card: OpenCard, house: House) -> None:
+def test_a_placement_is_split_deleted_and_added(open_card: OpenCard, house: FakeHouse) -> None:
     with open_card(height=900) as page:
         page.get_by_role("button", name=re.compile("^AHT20 in Attic, from ")).click()
         form = page.get_by_role("form")
@@ -347,7 +347,7 @@ def test_a_placement_is_split_deleted_and_added(open_card: OpenCard, house: Hous
 
 
 def test_who_is_no_administrator_only_looks(
-    open_card: OpenCard, house: House, guest: dict[str, Any], artifacts: Path
+    open_card: OpenCard, house: FakeHouse, guest: dict[str, Any], artifacts: Path
 ) -> None:
     with open_card(tokens=guest) as page:
         page.get_by_role("button", name=re.compile("^AHT20 in Attic, from ")).click()
@@ -362,7 +362,7 @@ def test_who_is_no_administrator_only_looks(
 
 
 def test_rooms_are_in_the_statistics_graph_and_its_picker(
-    open_card: OpenCard, house: House, artifacts: Path
+    open_card: OpenCard, house: FakeHouse, artifacts: Path
 ) -> None:
     """The Attic is as warm as the AHT20 was while it stood there, and no hour more."""
     entity_id = house.host.entity("i2c.aht20.temperature")["entity_id"]

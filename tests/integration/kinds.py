@@ -4,8 +4,7 @@ import copy
 from typing import Any
 
 from custom_components.pilot.protocol.catalogue import CATALOGUE, ReadingType, Several
-
-from .conftest import ANNOUNCE
+from support.integration_host import ANNOUNCE
 
 _VALUES: dict[str, Any] = {
     "number": 42,

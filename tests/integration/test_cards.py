@@ -8,8 +8,7 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.pilot import cards
-
-from .conftest import make_entry
+from support.integration_host import make_entry
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

@@ -9,7 +9,7 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
 
-from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

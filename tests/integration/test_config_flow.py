@@ -13,8 +13,7 @@ import pytest
 
 from custom_components.pilot import discovery
 from custom_components.pilot.trust import async_get_trust
-
-from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

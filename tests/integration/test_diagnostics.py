@@ -10,8 +10,8 @@ from custom_components.pilot.diagnostics import (
     async_get_config_entry_diagnostics,
     async_get_device_diagnostics,
 )
+from support.integration_host import HOST_ID, FakeHost
 
-from .conftest import HOST_ID, FakeHost
 from .kinds import all_kinds, all_values
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import pytest
 
 from custom_components.pilot import binary_sensor, number, sensor
 from custom_components.pilot.protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
+from support.integration_host import HOST_ID, FakeHost
 
-from .conftest import HOST_ID, FakeHost
 from .kinds import all_kinds, all_values
 
 if TYPE_CHECKING:

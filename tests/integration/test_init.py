@@ -10,8 +10,7 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.pilot import discovery
-
-from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
+from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

@@ -24,8 +24,8 @@ from custom_components.pilot.markdown import (
     markdown_placeholders,
 )
 from custom_components.pilot.protocol.announce import parse_announce
+from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
-from .conftest import ANNOUNCE, HOST_ID, FakeHost, make_entry
 from .texts import LANGUAGES, PACKAGE, TRANSLATIONS, flat, placeholders
 
 RENDERER = MarkdownIt("commonmark", {"breaks": True}).enable(["table", "strikethrough"])

@@ -34,8 +34,8 @@ from custom_components.pilot.rooms.quantities import QUANTITIES
 from custom_components.pilot.rooms.rooms import HOUR, Hour
 from custom_components.pilot.rooms.runtime import PLACEMENTS
 from custom_components.pilot.rooms.statistics import statistic_id_of
+from support.integration_host import ANNOUNCE, HOST_ID, NOW, FakeHost, make_entry
 
-from .conftest import ANNOUNCE, HOST_ID, NOW, FakeHost, make_entry
 from .placements import MINUTE, minutes, room_by_minutes
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from homeassistant.setup import async_setup_component
 import pytest
 
-from .conftest import HOST_ID, FakeHost
+from support.integration_host import HOST_ID, FakeHost
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

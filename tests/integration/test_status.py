@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from freezegun.api import FrozenDateTimeFactory
     from pytest_homeassistant_custom_component.typing import MqttMockHAClient
 
-    from .conftest import FakeHost
+    from support.integration_host import FakeHost
 
 pytestmark = pytest.mark.usefixtures("freezer")
 

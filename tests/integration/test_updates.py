@@ -9,7 +9,7 @@ from homeassistant.helpers.entity import Entity
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
 
-from .conftest import ANNOUNCE, HOST_ID, FakeHost
+from support.integration_host import ANNOUNCE, HOST_ID, FakeHost
 
 if TYPE_CHECKING:
     from collections.abc import Generator

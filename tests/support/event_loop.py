@@ -1,4 +1,4 @@
-"""Time that a test turns, and an event loop that lives by it."""
+"""An event loop that turns when a test wants, by the clock of the test."""
 
 from __future__ import annotations
 
@@ -17,32 +17,6 @@ T = TypeVar("T")
 PATIENCE = 20.0
 # What is awaited may come from a thread that tells nothing: look this often, in seconds.
 _LOOK_EVERY = 0.02
-
-
-class ManualClock:
-    """Time that passes only when a test says so."""
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
-class PassingClock:
-    """Time that passes by itself, and as fast as a test wants."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead
-
-    def advance(self, seconds: float) -> None:
-        self.ahead += seconds
 
 
 class _Selector(selectors.DefaultSelector):
@@ -154,9 +128,10 @@ class ManualEventLoop(asyncio.SelectorEventLoop):
             loop.default_exception_handler(context)
 
 
-def wait_until(done: Callable[[], bool]) -> None:
-    """Wait for what another thread does without telling."""
-    until = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < until
+def wait_until(done: Callable[[], T], patience: float = PATIENCE) -> T:
+    """Wait for what another thread or process does without telling; return what is true then."""
+    until = time.monotonic() + patience
+    while not (result := done()):
+        assert time.monotonic() < until, "it does not come to pass"
         threading.Event().wait(0.01)
+    return result

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 from typing import TYPE_CHECKING, Any
 
-from installing import NEWER, Ear
+from installing import NEWER, HostListener
 import pytest
 
 from stack import system, toolchain
@@ -30,7 +30,7 @@ AGENT = "pilot-agent"
 RULE = "/etc/polkit-1/rules.d/50-pilot-agent.rules"
 
 
-class Bench:
+class AgentHost:
     """A host, and what the agent's parts find and do inside it.
 
     Args:
@@ -125,9 +125,9 @@ def make_agent_host(make_host: Callable[..., SystemdHost]) -> Callable[..., Syst
 
 
 @pytest.fixture
-def bench(make_agent_host: Callable[..., SystemdHost]) -> Bench:
+def agent_host(make_agent_host: Callable[..., SystemdHost]) -> AgentHost:
     """A host on which the agent's user may do nothing yet."""
-    return Bench(make_agent_host())
+    return AgentHost(make_agent_host())
 
 
 # --- Installing ----------------------------------------------------------------------------
@@ -232,7 +232,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def ear(broker: Mosquitto) -> Iterator[Ear]:
-    ear = Ear(broker)
-    yield ear
-    ear.leave()
+def listener(broker: Mosquitto) -> Iterator[HostListener]:
+    listener = HostListener(broker)
+    yield listener
+    listener.close()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-
 from stack.process import wait_for
+from support.mqtt_client import RecordingClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stack.broker import Mosquitto
     from stack.nspawn import SystemdHost
+    from support.mqtt_client import Message
 
 NEWER = "99.0.0"
 DIST = Path("/opt/pilot/dist")
@@ -26,50 +24,45 @@ CONFIG = "/etc/pilot-agent/config.yaml"
 STATE = "/var/lib/pilot-agent"
 
 
-class Ear:
+class HostListener(RecordingClient):
     """Hears what hosts say to a broker."""
 
     def __init__(self, broker: Mosquitto) -> None:
-        self._heard: dict[str, bytes] = {}
-        self.availability: list[str] = []
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-        self._client.on_connect = lambda client, *_: client.subscribe("pilot/v2/#", qos=1)
-        self._client.on_message = self._on_message
-        self._client.connect(broker.host, broker.port)
-        self._client.loop_start()
+        super().__init__(broker.host, broker.port, "pilot/v2/#")
+        self.connect()
 
-    def _on_message(self, _client: object, _data: object, message: Any) -> None:
-        kind = message.topic.split("/", 3)[3]
-        self._heard[kind] = message.payload
-        if kind == "availability":
-            self.availability.append(message.payload.decode())
+    def last(self, kind: str) -> Message | None:
+        """Return the last message of this kind from any host."""
+        heard = [message for message in self.heard() if message.topic.split("/", 3)[3] == kind]
+        return heard[-1] if heard else None
 
-    def forget(self) -> None:
-        self._heard.clear()
-        self.availability.clear()
+    @property
+    def availability(self) -> list[str]:
+        """Every availability that was said, in order."""
+        return [
+            message.payload.decode()
+            for message in self.heard()
+            if message.topic.endswith("/availability")
+        ]
 
     def wait(self, availability: str = "online", timeout: float = 40) -> None:
         wait_for(
-            lambda: self._heard.get("availability") == availability.encode(),
+            lambda: self.availability[-1:] == [availability],
             f"a host that is {availability}",
             timeout=timeout,
         )
 
     def announce(self, wanted: Callable[[dict[str, Any]], Any] = bool) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
-            payload = self._heard.get("announce")
-            body: dict[str, Any] = json.loads(payload) if payload else {}
+            message = self.last("announce")
+            body: dict[str, Any] = message.json if message and message.payload else {}
             return body if body and wanted(body) else None
 
         return wait_for(found, "such an announce", timeout=40)
 
     def backlog(self) -> dict[str, Any]:
         """Wait for what the host kept while it was not heard."""
-        return dict(json.loads(wait_for(lambda: self._heard.get("backlog"), "a backlog")))
-
-    def leave(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        return dict(wait_for(lambda: self.last("backlog"), "a backlog").json)
 
 
 def address(broker: Mosquitto, host: str = "") -> str:

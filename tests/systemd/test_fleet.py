@@ -36,7 +36,7 @@ SUITES = {"house-broker": "bookworm", "office-pc": "trixie", "site-server": "boo
 
 
 @dataclass
-class Played:
+class PlaybookResult:
     """What became of a playbook.
 
     Attributes:
@@ -64,7 +64,7 @@ class Fleet:
         self.gateway = f"{lan.subnet}.1"
         self.inventory = folder / "inventory"
 
-    def play(self, playbook: str, *arguments: str) -> Played:
+    def play(self, playbook: str, *arguments: str) -> PlaybookResult:
         command = [
             ansible.program("ansible-playbook"),
             *("--inventory", str(self.inventory), "--diff"),
@@ -87,11 +87,11 @@ class Fleet:
             cwd=self.folder,
             env=toolchain.clean_env(**env),
         )
-        played = Played(done.returncode, done.stdout + done.stderr)
-        print(played.text)
-        return played
+        result = PlaybookResult(done.returncode, done.stdout + done.stderr)
+        print(result.text)
+        return result
 
-    def roll_out(self, *arguments: str, serial: str = "100%") -> Played:
+    def roll_out(self, *arguments: str, serial: str = "100%") -> PlaybookResult:
         return self.play("site", "-e", json.dumps({"pilot_serial": [serial]}), *arguments)
 
     def set(self, old: str, new: str) -> None:

@@ -25,7 +25,7 @@ from installing import (
     STATE,
     UV,
     WHEELS,
-    Ear,
+    HostListener,
     add,
     address,
     drop_in,
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def installed(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, ear: Ear
+    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
 ) -> SystemdHost:
     """A host with the package, set up and online."""
     host = make_host(binds={DIST: dist})
     install(host, __version__)
     host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
-    ear.wait()
+    listener.wait()
     return host
 
 
@@ -98,7 +98,7 @@ def test_rpmlint_misses_the_signature_alone(dist: Path) -> None:
 
 @both
 def test_life_of_a_package(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, ear: Ear
+    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
 ) -> None:
     host = make_host(binds={DIST: dist})
     before = left_behind(host)
@@ -108,12 +108,12 @@ def test_life_of_a_package(
     # One command, and Home Assistant knows the host.
     said = host.run("pilot-agent", "setup", "--yes", "--broker", address(broker)).stdout
     assert "service started" in said
-    ear.wait()
+    listener.wait()
     assert show(host, "StatusText") == f"Connected to {address(broker)}"
 
     # What it reports from its cage is what root sees outside.
     seen = json.loads(host.run("pilot-agent", "read", "--json").stdout)
-    announce = ear.announce(lambda body: body.get("commands"))
+    announce = listener.announce(lambda body: body.get("commands"))
     outside = set(seen["readings"])
     inside = {reading["key"] for reading in announce["readings"]}
     assert inside == outside
@@ -146,17 +146,17 @@ def test_life_of_a_package(
 
     # After a reboot it is the same host.
     host.run("systemctl", "reboot", "--no-block")
-    ear.wait("off")
-    ear.forget()
+    listener.wait("off")
+    listener.forget()
     host.wait_until_rebooted()
-    ear.wait()
-    assert ear.announce()["host"]["id"] == announce["host"]["id"]
+    listener.wait()
+    assert listener.announce()["host"]["id"] == announce["host"]["id"]
 
     # An upgrade keeps the configuration, and goes on with what runs.
     host.run("sh", "-c", f"echo '# mine' >> {CONFIG}")
-    ear.forget()
+    listener.forget()
     install(host, NEWER)
-    assert ear.announce()["agent"]["version"] == NEWER
+    assert listener.announce()["agent"]["version"] == NEWER
     assert "# mine" in host.run("cat", CONFIG).stdout
     host.run("systemctl", "stop", "pilot-agent")
     install(host, NEWER)
@@ -165,7 +165,7 @@ def test_life_of_a_package(
     # Removing leaves what is the user's; purging leaves nothing.
     host.run("systemctl", "start", "pilot-agent")
     host.run("dpkg", "--remove", "pilot-agent")
-    ear.wait("off")
+    listener.wait("off")
     host.run("test", "-e", CONFIG)
     host.run("dpkg", "--purge", "pilot-agent")
     assert left_behind(host) == before
@@ -177,7 +177,7 @@ def test_life_of_a_package(
 
 
 def test_life_of_a_scripted_installation(
-    make_host: Callable[..., SystemdHost], wheels: Path, broker: Mosquitto, ear: Ear
+    make_host: Callable[..., SystemdHost], wheels: Path, broker: Mosquitto, listener: HostListener
 ) -> None:
     host = make_host(binds={WHEELS: wheels})
     before = left_behind(host)
@@ -200,19 +200,19 @@ def test_life_of_a_scripted_installation(
         "Office",
     )
     host.run("sh", script, *arguments)
-    ear.wait()
-    assert ear.announce()["host"]["name"] == "Office"
+    listener.wait()
+    assert listener.announce()["host"]["name"] == "Office"
     unit = host.run("systemctl", "cat", "pilot-agent").stdout
     assert "ExecStart=/usr/local/bin/pilot-agent run" in unit
 
     # Again, it ends at the same place, with the service on the new release.
-    ear.forget()
+    listener.forget()
     assert "Nothing had to be changed." in host.run("sh", script, *arguments).stdout
-    ear.announce()
+    listener.announce()
     update = f"{DEPLOY}/update.sh"
     host.run("sh", update, "--from", str(WHEELS))
     assert len(host.run("ls", "/opt/pilot-agent/releases").stdout.split()) == 2
-    ear.wait()
+    listener.wait()
 
     # A version that does not start gives way to the one before.
     link = host.run("readlink", "/usr/local/bin/pilot-agent").stdout
@@ -237,7 +237,11 @@ def test_life_of_a_scripted_installation(
     ("suite", "way"), [("bookworm", "uv"), ("trixie", "pipx")], indirect=["suite"]
 )
 def test_a_tool_in_an_environment_of_its_own(
-    make_host: Callable[..., SystemdHost], wheels: Path, broker: Mosquitto, ear: Ear, way: str
+    make_host: Callable[..., SystemdHost],
+    wheels: Path,
+    broker: Mosquitto,
+    listener: HostListener,
+    way: str,
 ) -> None:
     host = make_host(binds={WHEELS: wheels, UV: Path(toolchain.uv()).parent})
     before = left_behind(host)
@@ -255,7 +259,7 @@ def test_a_tool_in_an_environment_of_its_own(
         called = "pilot-agent"
     host.write("/root/secret", "for nobody else", mode=0o644)
     host.run(called, "setup", "--yes", "--broker", address(broker))
-    ear.wait()
+    listener.wait()
     pid = show(host, "MainPID")
     seen = host.run("nsenter", "--target", pid, "--mount", "ls", "-A", "/root").stdout.split()
     assert way == "pipx" or seen == [".local"]
@@ -272,7 +276,7 @@ def test_a_tool_in_an_environment_of_its_own(
 
 @pytest.mark.parametrize("suite", ["trixie"], indirect=True)
 def test_life_of_an_rpm(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, ear: Ear
+    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
 ) -> None:
     """On a Debian, whose rpm knows no dependencies; files, scriptlets and service are the same."""
     if not list(dist.glob("*.rpm")):
@@ -285,16 +289,16 @@ def test_life_of_an_rpm(
     host.run(*rpm, "--install", f"{DIST}/pilot-agent-{__version__}-1.{machine}.rpm")
     assert show(host, "ActiveState") == "inactive"
     host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
-    ear.wait()
-    identity = ear.announce()["host"]["id"]
+    listener.wait()
+    identity = listener.announce()["host"]["id"]
     host.run("sh", "-c", f"echo '# mine' >> {CONFIG}")
-    ear.forget()
+    listener.forget()
     host.run(*rpm, "--upgrade", f"{DIST}/pilot-agent-{NEWER}-1.{machine}.rpm")
-    assert ear.announce()["agent"]["version"] == NEWER
-    assert ear.announce()["host"]["id"] == identity
+    assert listener.announce()["agent"]["version"] == NEWER
+    assert listener.announce()["host"]["id"] == identity
     assert "# mine" in host.run("cat", CONFIG).stdout
     host.run("rpm", "--erase", "pilot-agent")
-    ear.wait("off")
+    listener.wait("off")
     host.run("test", "-e", CONFIG)
     host.run("rm", "-r", "/etc/pilot-agent", STATE, "/etc/polkit-1/rules.d/50-pilot-agent.rules")
     assert left_behind(host) == before
@@ -337,7 +341,9 @@ def test_setup_explains_and_keeps_secrets(
 # --- What goes wrong later -----------------------------------------------------------------------
 
 
-def test_broken_configuration_and_hanging_agent(installed: SystemdHost, ear: Ear) -> None:
+def test_broken_configuration_and_hanging_agent(
+    installed: SystemdHost, listener: HostListener
+) -> None:
     host = installed
     # Mistakes are said once; trying again would change nothing.
     good = host.run("cat", CONFIG).stdout
@@ -372,7 +378,7 @@ def test_broken_configuration_and_hanging_agent(installed: SystemdHost, ear: Ear
 
 
 @both
-def test_disk_full_and_root_read_only(installed: SystemdHost, ear: Ear) -> None:
+def test_disk_full_and_root_read_only(installed: SystemdHost, listener: HostListener) -> None:
     host = installed
     # The state on a small disk of its own, which fills up under a running agent.
     host.run("systemctl", "stop", "pilot-agent")
@@ -380,36 +386,36 @@ def test_disk_full_and_root_read_only(installed: SystemdHost, ear: Ear) -> None:
     host.run("sh", "-c", f"cp -a {STATE} /root/state && {mount} && cp -a /root/state/. {STATE}")
     host.run("chown", "pilot-agent:", STATE)
     host.run("systemctl", "start", "pilot-agent")
-    ear.wait()
-    identity = ear.announce()["host"]["id"]
+    listener.wait()
+    identity = listener.announce()["host"]["id"]
     host.run("sh", "-c", f"dd if=/dev/zero of={STATE}/filler bs=1k 2>/dev/null || true")
     time.sleep(2)
     assert show(host, "ActiveState") == "active"
     # Started on a full disk it reports, or says that it cannot; and comes back by itself.
-    ear.forget()
+    listener.forget()
     drop_in(host, "[Service]\nRestartSec=2\n")
     host.run("systemctl", "restart", "pilot-agent", check=False)
     time.sleep(1)
     host.run("rm", f"{STATE}/filler")
-    ear.wait()
-    assert ear.announce()["host"]["id"] == identity
+    listener.wait()
+    assert listener.announce()["host"]["id"] == identity
     # Where nothing can be written, as on a read-only root, the state's own disk is all it needs.
     for folder in ("/etc", "/usr", "/var/lib"):
         host.run("mount", "--rbind", folder, folder)
         host.run("mount", "-o", "remount,bind,ro", folder)
-    ear.forget()
+    listener.forget()
     host.run("systemctl", "restart", "pilot-agent")
-    ear.wait()
-    assert ear.announce()["host"]["id"] == identity
+    listener.wait()
+    assert listener.announce()["host"]["id"] == identity
     refused = host.run("pilot-agent", "setup", "--yes", "--name", "Other", check=False)
     assert refused.returncode == 1
     assert "Read-only file system" in refused.stderr
 
 
 @both
-def test_power_cut_while_it_writes(installed: SystemdHost, ear: Ear) -> None:
+def test_power_cut_while_it_writes(installed: SystemdHost, listener: HostListener) -> None:
     host = installed
-    before = ear.announce()
+    before = listener.announce()
     for _ in range(2):
         # Every start writes: the lock, the number of starts.
         stop = threading.Event()
@@ -419,10 +425,10 @@ def test_power_cut_while_it_writes(installed: SystemdHost, ear: Ear) -> None:
         host.kill()
         stop.set()
         worker.join()
-        ear.forget()
+        listener.forget()
         host.boot()
-        ear.wait()
-        after = ear.announce()
+        listener.wait()
+        after = listener.announce()
         assert after["host"]["id"] == before["host"]["id"]
         assert after["sequence"] > before["sequence"]
 
@@ -444,22 +450,22 @@ def test_boots_without_network_and_without_broker(
     with Network() as network:
         bind = ("127.0.0.1", network.gateway)
         with Mosquitto(tmp_path / "broker", bind=bind) as broker:
-            ear = Ear(broker)
+            listener = HostListener(broker)
             host = make_host(binds={DIST: dist}, network=network)
             install(host, __version__)
             there = address(broker, network.gateway)
             host.write("/root/more.yaml", "backlog: {write_interval: 1}\n")
             more = ("--settings", "/root/more.yaml")
             host.run("pilot-agent", "setup", "--yes", "--broker", there, *more)
-            ear.wait()
+            listener.wait()
             host.power_off()
-            ear.forget()
+            listener.forget()
             network.cut()
             host.boot()
             assert show(host, "ActiveState") == "active"
             wait_for(lambda: "Not connected" in show(host, "StatusText"), "the trouble told")
             network.heal()
-            ear.wait(timeout=60)
+            listener.wait(timeout=60)
             host.power_off()
             broker.stop()
             host.boot()
@@ -471,5 +477,5 @@ def test_boots_without_network_and_without_broker(
             wait_for(lambda: host.run(*kept, check=False).returncode == 0, "readings on the disk")
             broker.start()
             wait_for(lambda: "Connected to" in show(host, "StatusText"), "the broker", timeout=60)
-            assert ear.backlog()["values"]
-            ear.leave()
+            assert listener.backlog()["values"]
+            listener.close()

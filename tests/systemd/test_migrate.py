@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from conftest import AGENT
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 import pytest
 
 from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
 from stack.process import wait_for
+from support.mqtt_client import RecordingClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,30 +41,24 @@ ExecStart=/usr/bin/python3 -m companion_agent run
 """
 
 
-class Dashboard:
+class V1Dashboard(RecordingClient):
     """What a dashboard of v1 shows."""
 
     def __init__(self, broker: Mosquitto) -> None:
-        self.shown: dict[str, str] = {}
-        self._subscribed = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2)
-        self._client.on_connect = lambda client, *_: client.subscribe("pilot/office-pc/#")
-        self._client.on_message = lambda _client, _data, message: self.shown.update(
-            {message.topic.removeprefix("pilot/office-pc/"): message.payload.decode()}
-        )
-        self._client.connect(broker.host, broker.port)
-        self._client.loop_start()
+        super().__init__(broker.host, broker.port, "pilot/office-pc/#")
 
-    def leave(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+    @property
+    def shown(self) -> dict[str, str]:
+        return {
+            message.topic.removeprefix("pilot/office-pc/"): message.payload.decode()
+            for message in self.heard()
+        }
 
 
 @pytest.fixture
-def dashboard(broker: Mosquitto) -> Iterator[Dashboard]:
-    dashboard = Dashboard(broker)
-    yield dashboard
-    dashboard.leave()
+def dashboard(broker: Mosquitto) -> Iterator[V1Dashboard]:
+    with V1Dashboard(broker) as dashboard:
+        yield dashboard
 
 
 def state(host: SystemdHost, unit: str) -> list[str]:
@@ -75,7 +67,7 @@ def state(host: SystemdHost, unit: str) -> list[str]:
 
 
 def test_from_v1_and_back(
-    make_agent_host: Callable[..., SystemdHost], broker: Mosquitto, dashboard: Dashboard
+    make_agent_host: Callable[..., SystemdHost], broker: Mosquitto, dashboard: V1Dashboard
 ) -> None:
     host = make_agent_host()
     host.write("/etc/pilot-v1.env", V1.format(host=broker.host, port=broker.port), mode=0o600)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from conftest import RULE, Bench, both, types
+from conftest import RULE, AgentHost, both, types
 
 from stack.process import wait_for
 
@@ -15,107 +15,113 @@ if TYPE_CHECKING:
     from stack.nspawn import SystemdHost
 
 
-def test_a_container_offers_what_it_can(bench: Bench) -> None:
-    assert bench.probe(user="root") == {
+def test_a_container_offers_what_it_can(agent_host: AgentHost) -> None:
+    assert agent_host.probe(user="root") == {
         "power": {"shutdown": None, "reboot": None, "cancel": None},
         "session": "there is no desktop on this machine",
     }
 
 
 @both
-def test_the_missing_rule_once_written_permits_everything(bench: Bench) -> None:
-    missing = bench.probe()["power"]
+def test_the_missing_rule_once_written_permits_everything(agent_host: AgentHost) -> None:
+    missing = agent_host.probe()["power"]
     assert {found["reason"] for found in missing.values()} == {"polkit"}
     assert RULE in missing["shutdown"]["fix"]
-    refused = bench.power("shutdown")
+    refused = agent_host.power("shutdown")
     assert refused["reason"] == "not_permitted"
     assert "org.freedesktop.login1.power-off" in refused["detail"]
-    bench.permit()
+    agent_host.permit()
     # Another person's session wants a permission of its own, which the rule has as well.
-    bench.host.add_user("anna")
-    bench.host.log_in("anna")
-    wait_for(lambda: "anna" in bench.host.run("loginctl").stdout, "anna's session")
-    assert not any(bench.probe()["power"].values())
-    assert bench.power("shutdown") == {"reason": "", "detail": ""}
-    bench.host.wait_until_off()
+    agent_host.host.add_user("anna")
+    agent_host.host.log_in("anna")
+    wait_for(lambda: "anna" in agent_host.host.run("loginctl").stdout, "anna's session")
+    assert not any(agent_host.probe()["power"].values())
+    assert agent_host.power("shutdown") == {"reason": "", "detail": ""}
+    agent_host.host.wait_until_off()
 
 
-def test_the_rule_permits_no_other_user_and_nothing_else(bench: Bench) -> None:
-    bench.permit()
-    bench.host.add_user("anna")
-    assert all(bench.probe(user="anna")["power"].values())
-    refused = bench.host.run("systemctl", "restart", "dbus", user="pilot-agent", check=False)
+def test_the_rule_permits_no_other_user_and_nothing_else(agent_host: AgentHost) -> None:
+    agent_host.permit()
+    agent_host.host.add_user("anna")
+    assert all(agent_host.probe(user="anna")["power"].values())
+    refused = agent_host.host.run("systemctl", "restart", "dbus", user="pilot-agent", check=False)
     assert refused.returncode
 
 
-def test_taking_the_rule_away_is_noticed(bench: Bench) -> None:
-    bench.permit()
-    bench.host.run("rm", RULE)
-    wait_for(lambda: all(bench.probe()["power"].values()), "the rule to be gone")
+def test_taking_the_rule_away_is_noticed(agent_host: AgentHost) -> None:
+    agent_host.permit()
+    agent_host.host.run("rm", RULE)
+    wait_for(lambda: all(agent_host.probe()["power"].values()), "the rule to be gone")
 
 
-def test_without_polkit_the_package_is_missing(bench: Bench) -> None:
+def test_without_polkit_the_package_is_missing(agent_host: AgentHost) -> None:
     service = "/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service"
-    bench.host.run("systemctl", "stop", "polkit")
-    bench.host.run("rm", service)
-    bench.host.run("systemctl", "reload", "dbus")
-    missing = bench.probe()["power"]
+    agent_host.host.run("systemctl", "stop", "polkit")
+    agent_host.host.run("rm", service)
+    agent_host.host.run("systemctl", "reload", "dbus")
+    missing = agent_host.probe()["power"]
     assert {found["reason"] for found in missing.values()} == {"package"}
 
 
 @both
-def test_reboot(bench: Bench) -> None:
-    bench.permit()
-    assert bench.power("reboot")["reason"] == ""
-    bench.host.wait_until_rebooted()
-    assert not any(bench.probe()["power"].values())
+def test_reboot(agent_host: AgentHost) -> None:
+    agent_host.permit()
+    assert agent_host.power("reboot")["reason"] == ""
+    agent_host.host.wait_until_rebooted()
+    assert not any(agent_host.probe()["power"].values())
 
 
-def test_planned_shutdown_and_calling_it_off(bench: Bench) -> None:
-    bench.permit()
-    assert bench.power("cancel") == {
+def test_planned_shutdown_and_calling_it_off(agent_host: AgentHost) -> None:
+    agent_host.permit()
+    assert agent_host.power("cancel") == {
         "reason": "failed",
         "detail": "no shutdown or reboot is planned",
     }
-    assert bench.power("shutdown", 3600)["reason"] == ""
-    planned = bench.host.run("cat", "/run/systemd/shutdown/scheduled").stdout
+    assert agent_host.power("shutdown", 3600)["reason"] == ""
+    planned = agent_host.host.run("cat", "/run/systemd/shutdown/scheduled").stdout
     fields = dict(line.split("=", 1) for line in planned.splitlines())
     assert fields["MODE"] == "poweroff"
     assert fields["WARN_WALL"] == "1"
     assert fields["WALL_MESSAGE"] == "Asked for through Home Assistant"
     assert abs(int(fields["USEC"]) / 1_000_000 - time.time() - 3600) < 30
-    assert bench.power("cancel")["reason"] == ""
-    assert bench.host.run("test", "-e", "/run/systemd/shutdown/scheduled", check=False).returncode
-    assert bench.power("shutdown", 1)["reason"] == ""
-    bench.host.wait_until_off()
+    assert agent_host.power("cancel")["reason"] == ""
+    assert agent_host.host.run(
+        "test", "-e", "/run/systemd/shutdown/scheduled", check=False
+    ).returncode
+    assert agent_host.power("shutdown", 1)["reason"] == ""
+    agent_host.host.wait_until_off()
 
 
-def test_who_blocks_is_named_and_no_permission_is_missing(bench: Bench, tmp_path: Path) -> None:
-    bench.permit()
-    bench.host.run(
+def test_who_blocks_is_named_and_no_permission_is_missing(
+    agent_host: AgentHost, tmp_path: Path
+) -> None:
+    agent_host.permit()
+    agent_host.host.run(
         "systemd-run", "--quiet", "--unit=updates",
         "systemd-inhibit", "--what=shutdown", "--mode=block", "--who=Updates",
         "--why=Packages are being installed", "sleep", "infinity",
     )  # fmt: skip
-    wait_for(lambda: "Updates" in bench.host.run("systemd-inhibit", "--list").stdout, "the block")
-    assert not any(bench.probe()["power"].values())
-    assert bench.power("shutdown") == {
+    wait_for(
+        lambda: "Updates" in agent_host.host.run("systemd-inhibit", "--list").stdout, "the block"
+    )
+    assert not any(agent_host.probe()["power"].values())
+    assert agent_host.power("shutdown") == {
         "reason": "failed",
         "detail": "Updates keeps this machine from it: Packages are being installed",
     }
-    bench.host.run("systemctl", "stop", "updates")
-    assert bench.power("shutdown")["reason"] == ""
-    bench.host.wait_until_off()
+    agent_host.host.run("systemctl", "stop", "updates")
+    assert agent_host.power("shutdown")["reason"] == ""
+    agent_host.host.wait_until_off()
 
 
-def test_shutdown_waits_for_the_agent(bench: Bench, tmp_path: Path) -> None:
-    with bench.watch(tmp_path, seconds=1.5) as watch:
+def test_shutdown_waits_for_the_agent(agent_host: AgentHost, tmp_path: Path) -> None:
+    with agent_host.watch(tmp_path, seconds=1.5) as watch:
         watch.wait_for_output("listening")
-        inhibitors = bench.host.run("systemd-inhibit", "--list", "--no-legend").stdout
+        inhibitors = agent_host.host.run("systemd-inhibit", "--list", "--no-legend").stdout
         assert inhibitors.count("Pilot") == 2
         began = time.monotonic()
-        bench.host.run("systemctl", "poweroff", "--no-block")
-        bench.host.wait_until_off()
+        agent_host.host.run("systemctl", "poweroff", "--no-block")
+        agent_host.host.wait_until_off()
         took = time.monotonic() - began
         assert types(watch) == ["listening", "shutting_down", "lets_go"]
     assert took > 1.5
@@ -139,47 +145,47 @@ def say_that_it_is_locked(host: SystemdHost, user: str) -> None:
     )  # fmt: skip
 
 
-def test_sessions(bench: Bench, tmp_path: Path) -> None:
-    host = bench.host
+def test_sessions(agent_host: AgentHost, tmp_path: Path) -> None:
+    host = agent_host.host
     for user in ("anna", "ben"):
         host.add_user(user)
-    bench.permit()
-    with bench.watch(tmp_path) as watch:
+    agent_host.permit()
+    with agent_host.watch(tmp_path) as watch:
         watch.wait_for_output("listening")
         host.log_in("ben", kind="tty", seat="")
         watch.wait_for_output('"logged_in".*"ben"')
-        assert bench.probe()["session"] == "there is no desktop on this machine"
-        assert bench.locked() == "there is no desktop on this machine"
+        assert agent_host.probe()["session"] == "there is no desktop on this machine"
+        assert agent_host.locked() == "there is no desktop on this machine"
         host.log_in("anna")
         watch.wait_for_output('"logged_in".*"anna".*"wayland"')
         # anna's desktop needs a permission that the rule did not have before there was one.
-        assert all(bench.probe()["session"].values())
-        assert bench.session("lock")["reason"] == "not_permitted"
-        fix: str = bench.probe()["session"]["lock"]["fix"]
+        assert all(agent_host.probe()["session"].values())
+        assert agent_host.session("lock")["reason"] == "not_permitted"
+        fix: str = agent_host.probe()["session"]["lock"]["fix"]
         host.write(RULE, fix[fix.index("//") :])
-        wait_for(lambda: not any(bench.probe()["session"].values()), "the rule to be seen")
-        assert not any(bench.probe()["power"].values())
-        assert bench.session("lock")["reason"] == ""
+        wait_for(lambda: not any(agent_host.probe()["session"].values()), "the rule to be seen")
+        assert not any(agent_host.probe()["power"].values())
+        assert agent_host.session("lock")["reason"] == ""
         watch.wait_for_output('"locked".*"anna"')
         # Her desktop says nothing itself, and so does logind, until it does.
-        assert bench.locked() is False
+        assert agent_host.locked() is False
         say_that_it_is_locked(host, "anna")
-        assert bench.locked() is True
-        assert bench.session("log_out")["reason"] == ""
+        assert agent_host.locked() is True
+        assert agent_host.session("log_out")["reason"] == ""
         watch.wait_for_output('"logged_out".*"anna"')
         assert types(watch) == ["listening", "logged_in", "logged_in", "locked", "logged_out"]
         assert "ben" in host.run("loginctl").stdout
-        assert bench.session("lock") == {
+        assert agent_host.session("lock") == {
             "reason": "failed",
             "detail": "no user is logged in at this machine",
         }
 
 
-def test_logind_that_is_restarted_keeps_being_heard(bench: Bench, tmp_path: Path) -> None:
-    with bench.watch(tmp_path) as watch:
+def test_logind_that_is_restarted_keeps_being_heard(agent_host: AgentHost, tmp_path: Path) -> None:
+    with agent_host.watch(tmp_path) as watch:
         watch.wait_for_output("listening")
-        bench.host.run("systemctl", "restart", "systemd-logind")
-        bench.host.add_user("anna")
-        bench.host.log_in("anna")
+        agent_host.host.run("systemctl", "restart", "systemd-logind")
+        agent_host.host.add_user("anna")
+        agent_host.host.log_in("anna")
         watch.wait_for_output('"logged_in".*"anna"')
-        assert "Pilot" in bench.host.run("systemd-inhibit", "--list").stdout
+        assert "Pilot" in agent_host.host.run("systemd-inhibit", "--list").stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 import threading
 from typing import TYPE_CHECKING
 
-from installing import CONFIG, STATE, Ear, address, drop_in, show
+from installing import CONFIG, STATE, HostListener, address, drop_in, show
 
 from companion_agent import __version__
 from stack import releases as broken
@@ -73,7 +73,7 @@ def update(host: SystemdHost, *arguments: str) -> str:
 def test_bad_releases_never_leave_a_host_without_an_agent(
     make_agent_host: Callable[..., SystemdHost],
     broker: Mosquitto,
-    ear: Ear,
+    listener: HostListener,
     tmp_path: Path,
 ) -> None:
     maker = Maker(tmp_path / "share")
@@ -81,9 +81,9 @@ def test_bad_releases_never_leave_a_host_without_an_agent(
     install(host, PROGRAM)
     host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
     configure(host, maker, str(SHARE))
-    ear.announce(lambda said: "cannot" not in said.get("update", {"cannot": True}))
+    listener.announce(lambda said: "cannot" not in said.get("update", {"cannot": True}))
     pid = show(host, "MainPID")
-    ear.forget()
+    listener.forget()
 
     # More ends than the unit allows starts, in less than its ten minutes.
     twice, soon = "it ended 2 times before it was online", "it ended soon after it was online"
@@ -97,14 +97,14 @@ def test_bad_releases_never_leave_a_host_without_an_agent(
         maker.make(version, modules)
         assert f"version {version} was left again: {why}; {__version__} runs" in update(host)
         failed = {"version": version, "reason": why}
-        ear.announce(lambda said, failed=failed: said["update"].get("failed") == failed)
+        listener.announce(lambda said, failed=failed: said["update"].get("failed") == failed)
 
     assert host.run("systemctl", "is-failed", "pilot-agent", check=False).returncode
     assert [show(host, name) for name in ("ActiveState", "NRestarts", "MainPID")] == [
         *("active", "0", pid),
     ]
     # Between two versions it is off, and never lost.
-    assert ear.availability == 5 * ["off", "online"]
+    assert listener.availability == 5 * ["off", "online"]
 
     # A power cut during a trial that is never passed.
     maker.make("99.5.0", broken.HANGS)
@@ -112,9 +112,9 @@ def test_bad_releases_never_leave_a_host_without_an_agent(
     on_trial = ("grep", "-q", '"starts": 1', f"{STATE}/releases/state.json")
     wait_for(lambda: host.run(*on_trial, check=False).returncode == 0, "the trial", timeout=60)
     host.kill()
-    ear.forget()
+    listener.forget()
     host.boot()
-    said = ear.announce(lambda said: "failed" in said["update"])
+    said = listener.announce(lambda said: "failed" in said["update"])
     assert said["update"]["failed"]["version"] == "99.5.0"
     assert (show(host, "ActiveState"), show(host, "NRestarts")) == ("active", "0")
 
@@ -122,7 +122,7 @@ def test_bad_releases_never_leave_a_host_without_an_agent(
 def test_a_host_updates_itself_and_goes_back(
     make_agent_host: Callable[..., SystemdHost],
     broker: Mosquitto,
-    ear: Ear,
+    listener: HostListener,
     tmp_path: Path,
 ) -> None:
     maker = Maker(tmp_path / "index" / "pilot-agent")
@@ -130,16 +130,16 @@ def test_a_host_updates_itself_and_goes_back(
     install(host, PROGRAM)
     host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
     drop_in(host, "[Service]\nRestartSec=1\n")
-    ear.wait()
-    assert "trusts no key" in ear.announce(lambda said: "update" in said)["update"]["cannot"]
+    listener.wait()
+    assert "trusts no key" in listener.announce(lambda said: "update" in said)["update"]["cannot"]
 
     # From a file share, without root and without a new process.
     configure(host, maker, str(SHARE))
-    ear.announce(lambda said: "cannot" not in said["update"])
+    listener.announce(lambda said: "cannot" not in said["update"])
     pid = show(host, "MainPID")
     maker.make("99.0.0")
     assert update(host) == ""
-    ear.announce(lambda said: said["agent"]["version"] == "99.0.0")
+    listener.announce(lambda said: said["agent"]["version"] == "99.0.0")
     assert show(host, "MainPID") == pid
     assert show(host, "StatusText") == f"Connected to {address(broker)}"
     owner = host.run("stat", "-c", "%U", "/var/lib/pilot-agent/releases/99.0.0").stdout.strip()
@@ -152,7 +152,7 @@ def test_a_host_updates_itself_and_goes_back(
     ):
         maker.make(version, modules)
         assert f"version {version} was left again: {why}; 99.0.0 runs" in update(host)
-        said = ear.announce(lambda said: "failed" in said["update"])
+        said = listener.announce(lambda said: "failed" in said["update"])
         assert said["agent"]["version"] == "99.0.0"
         assert said["update"]["failed"] == {"version": version, "reason": why}
     assert show(host, "ActiveState") == "active"
@@ -160,28 +160,28 @@ def test_a_host_updates_itself_and_goes_back(
     # From an index; a damaged wheel there changes nothing.
     with served(tmp_path / "index") as index:
         configure(host, maker, index)
-        ear.announce(lambda said: said["update"]["source"] == "index")
+        listener.announce(lambda said: said["update"]["source"] == "index")
         wheel = maker.make("99.3.0")
         good = wheel.read_bytes()
         wheel.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
         assert "its hash differs" in update(host)
         wheel.write_bytes(good)
         assert update(host) == ""
-    said = ear.announce(lambda said: said["agent"]["version"] == "99.3.0")
+    said = listener.announce(lambda said: said["agent"]["version"] == "99.3.0")
     assert "failed" not in said["update"]
 
     # A power cut: it comes back as what it was.
     host.kill()
-    ear.forget()
+    listener.forget()
     host.boot()
-    ear.wait()
-    assert ear.announce()["agent"]["version"] == "99.3.0"
+    listener.wait()
+    assert listener.announce()["agent"]["version"] == "99.3.0"
 
     assert update(host, "--back") == ""
-    ear.announce(lambda said: said["agent"]["version"] == "99.0.0")
+    listener.announce(lambda said: said["agent"]["version"] == "99.0.0")
 
     # A package that brings something newer takes over.
     packaged = 'import companion_agent\ncompanion_agent.__version__ = "99.9.0"\n'
     install(host, PROGRAM.replace("from", f"{packaged}from", 1))
     host.run("systemctl", "restart", "pilot-agent")
-    ear.announce(lambda said: said["agent"]["version"] == "99.9.0")
+    listener.announce(lambda said: said["agent"]["version"] == "99.9.0")

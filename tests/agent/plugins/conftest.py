@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-# Where machines.py lies; these folders are no packages, so that others may name files alike.
-sys.path.insert(0, str(Path(__file__).parent.parent / "fixtures"))
-
-from machines import build
-from screen import Clock, Screen
+from support.agent_machines import build
+from support.agent_screen import Screen
+from support.clock import ManualClock
 
 if TYPE_CHECKING:
-    from screen import MachineOf, ScreenOf
+    from pathlib import Path
+
+    from support.agent_screen import MachineOf, ScreenOf
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +29,9 @@ def machine(tmp_path: Path) -> MachineOf:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     """Stop the clock that rates are measured by."""
-    clock = Clock()
+    clock = ManualClock()
     for module in ("rates", "cpu"):
         monkeypatch.setattr(f"companion_agent.plugins.{module}.monotonic", lambda: clock.now)
     return clock

@@ -17,10 +17,9 @@ from companion_agent.plugins.temperature import TemperaturePlugin
 from companion_agent.plugins.wifi import WifiPlugin
 
 if TYPE_CHECKING:
-    from machines import Machine
-    from screen import MachineOf, ScreenOf
-
     from companion_agent.plugins.base import Collector
+    from support.agent_machines import FakeMachine
+    from support.agent_screen import MachineOf, ScreenOf
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
-def with_a_disk_s_sensor(host: Machine) -> Machine:
+def with_a_disk_s_sensor(host: FakeMachine) -> FakeMachine:
     host.write("sys/class/hwmon/hwmon9/name", "drivetemp\n")
     host.write("sys/class/hwmon/hwmon9/temp1_input", "31000\n")
     return host

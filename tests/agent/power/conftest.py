@@ -1,4 +1,4 @@
-"""Fixtures of the tests of power and sessions; see `played.py`."""
+"""Fixtures of the tests of power and sessions; the buses are in `tests/support`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 if sys.platform != "linux":
-    collect_ignore = ["played.py", "test_control.py", "test_rule.py", "test_watch.py"]
+    collect_ignore = ["test_control.py", "test_logind_watch.py", "test_rule.py"]
 else:
-    from .played import LOGIND, MANAGER, POLKIT, Logind, Polkit, SystemBus, why_not
+    from support.agent_logind import LOGIND, MANAGER, POLKIT, FakeLogind, FakePolkit, SystemBus
+    from support.dbusmock import why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +36,10 @@ def bus(
 
 
 @pytest.fixture
-def logind(bus: SystemBus) -> Logind:
+def logind(bus: SystemBus) -> FakeLogind:
     """logind, on a machine that can do everything."""
     bus.play("logind", LOGIND)
-    logind = Logind(bus)
+    logind = FakeLogind(bus)
     logind.method(MANAGER, "SetWallMessage", "sb", "", "")
     logind.method(MANAGER, "ScheduleShutdown", "st", "", "self.planned = args[0]")
     logind.method(
@@ -49,7 +50,7 @@ def logind(bus: SystemBus) -> Logind:
 
 
 @pytest.fixture
-def polkit(bus: SystemBus) -> Polkit:
+def polkit(bus: SystemBus) -> FakePolkit:
     """polkit, which permits nothing yet."""
     bus.play("polkitd", POLKIT)
-    return Polkit(bus)
+    return FakePolkit(bus)

@@ -13,8 +13,7 @@ from companion_agent.platforms.linux.logind import LogindControl, polkit_actions
 from companion_agent.platforms.portable import PortablePlatform
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.session import SessionPlugin
-
-from .played import LOGIND, MANAGER, Logind, Polkit, SystemBus
+from support.agent_logind import LOGIND, MANAGER, FakeLogind, FakePolkit, SystemBus
 
 ALL = {"shutdown", "reboot", "cancel", "suspend", "hibernate", "hybrid_sleep"}
 AGENT = 4242
@@ -32,29 +31,29 @@ def root() -> LogindControl:
 
 
 def blocked(
-    logind: Logind, method: str, error: str = "org.freedesktop.DBus.Error.AccessDenied"
+    logind: FakeLogind, method: str, error: str = "org.freedesktop.DBus.Error.AccessDenied"
 ) -> None:
     code = f"raise dbus.exceptions.DBusException('no', name='{error}')"
     logind.method(MANAGER, method, "b", "", code)
 
 
-def test_root_may_do_what_the_machine_can(logind: Logind, root: LogindControl) -> None:
+def test_root_may_do_what_the_machine_can(logind: FakeLogind, root: LogindControl) -> None:
     assert root.power_actions() == dict.fromkeys(ALL)
 
 
-def test_what_the_machine_cannot_is_not_offered(logind: Logind, root: LogindControl) -> None:
+def test_what_the_machine_cannot_is_not_offered(logind: FakeLogind, root: LogindControl) -> None:
     for method in ("CanHibernate", "CanHybridSleep"):
         logind.method(MANAGER, method, "", "s", "ret = 'na'")
     assert set(root.power_actions()) == ALL - {"hibernate", "hybrid_sleep"}
 
 
-def test_what_logind_does_not_know_is_not_offered(logind: Logind, root: LogindControl) -> None:
+def test_what_logind_does_not_know_is_not_offered(logind: FakeLogind, root: LogindControl) -> None:
     blocked(logind, "CanHybridSleep", "org.freedesktop.DBus.Error.UnknownMethod")
     assert set(root.power_actions()) == ALL - {"hybrid_sleep"}
 
 
 def test_a_machine_that_cannot_shut_down_has_nothing_to_call_off(
-    logind: Logind, root: LogindControl
+    logind: FakeLogind, root: LogindControl
 ) -> None:
     for method in ("CanPowerOff", "CanReboot"):
         logind.method(MANAGER, method, "", "s", "ret = 'na'")
@@ -62,7 +61,7 @@ def test_a_machine_that_cannot_shut_down_has_nothing_to_call_off(
 
 
 def test_missing_permission_is_offered_with_the_rule(
-    logind: Logind, polkit: Polkit, control: LogindControl
+    logind: FakeLogind, polkit: FakePolkit, control: LogindControl
 ) -> None:
     found = control.power_actions()
     assert set(found) == ALL
@@ -75,7 +74,7 @@ def test_missing_permission_is_offered_with_the_rule(
 
 
 def test_permission_that_is_given_later_heals(
-    logind: Logind, polkit: Polkit, control: LogindControl
+    logind: FakeLogind, polkit: FakePolkit, control: LogindControl
 ) -> None:
     polkit.permit(sorted(polkit_actions(["suspend"])))
     found = control.power_actions()
@@ -84,14 +83,16 @@ def test_permission_that_is_given_later_heals(
     assert not any(control.power_actions().values())
 
 
-def test_half_a_permission_is_none(logind: Logind, polkit: Polkit, control: LogindControl) -> None:
+def test_half_a_permission_is_none(
+    logind: FakeLogind, polkit: FakePolkit, control: LogindControl
+) -> None:
     # Enough while no user is logged in, and no longer when one is.
     polkit.permit([f"{LOGIND}.suspend"])
     assert control.power_actions()["suspend"]
 
 
 def test_a_block_is_not_a_missing_permission(
-    logind: Logind, polkit: Polkit, control: LogindControl
+    logind: FakeLogind, polkit: FakePolkit, control: LogindControl
 ) -> None:
     # What logind says while packages are updated, although the rule is there.
     logind.method(MANAGER, "CanPowerOff", "", "s", "ret = 'challenge'")
@@ -99,7 +100,7 @@ def test_a_block_is_not_a_missing_permission(
     assert control.power_actions()["shutdown"] is None
 
 
-def test_without_polkit_the_package_is_missing(logind: Logind, control: LogindControl) -> None:
+def test_without_polkit_the_package_is_missing(logind: FakeLogind, control: LogindControl) -> None:
     missing = control.power_actions()["shutdown"]
     assert missing is not None
     assert missing.reason == "package"
@@ -139,13 +140,13 @@ def test_strange_bus_address(monkeypatch: pytest.MonkeyPatch, control: LogindCon
     ],
 )
 def test_actions_ask_for_no_password(
-    logind: Logind, control: LogindControl, action: str, method: str
+    logind: FakeLogind, control: LogindControl, action: str, method: str
 ) -> None:
     control.power(action)  # type: ignore[arg-type]
     assert logind.calls(method) == [(False,)]
 
 
-def test_delayed_shutdown_is_planned_with_a_warning(logind: Logind) -> None:
+def test_delayed_shutdown_is_planned_with_a_warning(logind: FakeLogind) -> None:
     control = LogindControl(uid=AGENT, user="pilot-agent", clock=lambda: 1_793_952_000.25)
     control.power("shutdown", 60)
     assert logind.calls("ScheduleShutdown") == [("poweroff", 1_793_952_060_250_000)]
@@ -155,7 +156,7 @@ def test_delayed_shutdown_is_planned_with_a_warning(logind: Logind) -> None:
     assert logind.calls("ScheduleShutdown")[1][0] == "reboot"
 
 
-def test_shutdown_without_permission_to_warn(logind: Logind, control: LogindControl) -> None:
+def test_shutdown_without_permission_to_warn(logind: FakeLogind, control: LogindControl) -> None:
     code = (
         "raise dbus.exceptions.DBusException('no', name='org.freedesktop.DBus.Error.AccessDenied')"
     )
@@ -164,14 +165,16 @@ def test_shutdown_without_permission_to_warn(logind: Logind, control: LogindCont
     assert logind.calls("ScheduleShutdown")
 
 
-def test_calling_off(logind: Logind, control: LogindControl) -> None:
+def test_calling_off(logind: FakeLogind, control: LogindControl) -> None:
     with pytest.raises(CommandError, match="no shutdown or reboot is planned"):
         control.power("cancel")
     control.power("shutdown", 3600)
     control.power("cancel")
 
 
-def test_refusal_names_what_polkit_does_not_permit(logind: Logind, control: LogindControl) -> None:
+def test_refusal_names_what_polkit_does_not_permit(
+    logind: FakeLogind, control: LogindControl
+) -> None:
     blocked(logind, "Suspend", "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired")
     with pytest.raises(CommandError) as refused:
         control.power("suspend")
@@ -179,7 +182,7 @@ def test_refusal_names_what_polkit_does_not_permit(logind: Logind, control: Logi
     assert "org.freedesktop.login1.suspend" in refused.value.detail
 
 
-def test_refusal_names_who_blocks(logind: Logind, control: LogindControl) -> None:
+def test_refusal_names_who_blocks(logind: FakeLogind, control: LogindControl) -> None:
     blocked(logind, "PowerOff")
     logind.method(
         MANAGER, "ListInhibitors", "", "a(ssssuu)",
@@ -192,7 +195,7 @@ def test_refusal_names_who_blocks(logind: Logind, control: LogindControl) -> Non
     assert refused.value.detail.endswith("A package is being installed")
 
 
-def test_failure_says_what_logind_says(logind: Logind, control: LogindControl) -> None:
+def test_failure_says_what_logind_says(logind: FakeLogind, control: LogindControl) -> None:
     error = "org.freedesktop.login1.SleepVerbNotSupported"
     code = f"raise dbus.exceptions.DBusException('no space on swap', name='{error}')"
     logind.method(MANAGER, "Hibernate", "b", "", code)
@@ -204,13 +207,13 @@ def test_failure_says_what_logind_says(logind: Logind, control: LogindControl) -
 # --- Sessions ----------------------------------------------------------------------------
 
 
-def test_a_server_has_no_desktop_to_lock(logind: Logind, root: LogindControl) -> None:
+def test_a_server_has_no_desktop_to_lock(logind: FakeLogind, root: LogindControl) -> None:
     logind.add_session("1", 1000, "anna", Type="tty")
     with pytest.raises(Unavailable, match="no desktop"):
         root.session_actions()
 
 
-def test_a_login_screen_is_a_desktop_and_stays_one(logind: Logind, root: LogindControl) -> None:
+def test_a_login_screen_is_a_desktop_and_stays_one(logind: FakeLogind, root: LogindControl) -> None:
     path = logind.add_session("c1", 120, "gdm", Class="greeter")
     assert root.session_actions() == {"lock": None, "log_out": None}
     logind.log_out("c1", path)
@@ -218,7 +221,7 @@ def test_a_login_screen_is_a_desktop_and_stays_one(logind: Logind, root: LogindC
 
 
 def test_sessions_of_others_need_permission(
-    logind: Logind, polkit: Polkit, control: LogindControl
+    logind: FakeLogind, polkit: FakePolkit, control: LogindControl
 ) -> None:
     logind.add_session("1", 1000, "anna")
     polkit.permit([f"{LOGIND}.lock-sessions"])
@@ -232,13 +235,13 @@ def test_sessions_of_others_need_permission(
     assert power == missing
 
 
-def test_ones_own_session_needs_no_permission(logind: Logind, control: LogindControl) -> None:
+def test_ones_own_session_needs_no_permission(logind: FakeLogind, control: LogindControl) -> None:
     logind.add_session("1", AGENT, "anna")
     assert control.session_actions() == {"lock": None, "log_out": None}
 
 
 def test_lock_reaches_every_desktop_and_nothing_else(
-    logind: Logind, control: LogindControl
+    logind: FakeLogind, control: LogindControl
 ) -> None:
     logind.add_session("1", 1000, "anna")
     logind.add_session("2", 1001, "ben", Type="x11")
@@ -249,7 +252,9 @@ def test_lock_reaches_every_desktop_and_nothing_else(
     assert sorted(logind.calls("LockSession")) == [("1",), ("2",)]
 
 
-def test_logging_out_spares_those_over_the_network(logind: Logind, control: LogindControl) -> None:
+def test_logging_out_spares_those_over_the_network(
+    logind: FakeLogind, control: LogindControl
+) -> None:
     logind.add_session("1", 1000, "anna")
     logind.add_session("3", 1000, "anna", Type="tty")
     logind.add_session("4", 1000, "anna", seat=False, Type="tty", Remote=True)
@@ -257,12 +262,12 @@ def test_logging_out_spares_those_over_the_network(logind: Logind, control: Logi
     assert sorted(logind.calls("TerminateSession")) == [("1",), ("3",)]
 
 
-def test_no_session_to_lock(logind: Logind, control: LogindControl) -> None:
+def test_no_session_to_lock(logind: FakeLogind, control: LogindControl) -> None:
     with pytest.raises(CommandError, match="no user is logged in"):
         control.session("lock")
 
 
-def test_session_that_ends_meanwhile(logind: Logind, control: LogindControl) -> None:
+def test_session_that_ends_meanwhile(logind: FakeLogind, control: LogindControl) -> None:
     logind.add_session("1", 1000, "anna")
     code = (
         "raise dbus.exceptions.DBusException('gone', name='org.freedesktop.login1.NoSuchSession')"
@@ -271,7 +276,7 @@ def test_session_that_ends_meanwhile(logind: Logind, control: LogindControl) -> 
     control.session("lock")
 
 
-def test_lock_without_permission(logind: Logind, control: LogindControl) -> None:
+def test_lock_without_permission(logind: FakeLogind, control: LogindControl) -> None:
     logind.add_session("1", 1000, "anna")
     code = (
         "raise dbus.exceptions.DBusException('no', name='org.freedesktop.DBus.Error.AccessDenied')"
@@ -285,7 +290,7 @@ def test_lock_without_permission(logind: Logind, control: LogindControl) -> None
 # --- Through the groups ------------------------------------------------------------------
 
 
-def test_groups(logind: Logind) -> None:
+def test_groups(logind: FakeLogind) -> None:
     logind.add_session("1", 1000, "anna")
     platform = LinuxPlatform()
     power, session = PowerPlugin(platform), SessionPlugin(platform)
@@ -301,7 +306,7 @@ def test_groups(logind: Logind) -> None:
     assert logind.calls("LockSession") == [("1",)]
 
 
-def test_a_probe_is_cheap(logind: Logind, polkit: Polkit, control: LogindControl) -> None:
+def test_a_probe_is_cheap(logind: FakeLogind, polkit: FakePolkit, control: LogindControl) -> None:
     control.power_actions()
     began = time.process_time()
     for _ in range(10):
@@ -312,7 +317,7 @@ def test_a_probe_is_cheap(logind: Logind, polkit: Polkit, control: LogindControl
 # --- The lock ----------------------------------------------------------------------------
 
 
-def test_the_lock_is_asked_of_logind_without_a_listener(logind: Logind) -> None:
+def test_the_lock_is_asked_of_logind_without_a_listener(logind: FakeLogind) -> None:
     """As in `pilot-agent read`, and in the first second of the service."""
     platform = LinuxPlatform()
     collector = SessionPlugin(platform)

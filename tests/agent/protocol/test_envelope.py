@@ -13,8 +13,7 @@ from companion_agent.protocol.envelope import parse_controller_envelope, seal
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import parse_request
 from companion_agent.protocol.validation import MAX_COMMAND, MAX_PAIRING
-
-from ..trust.peer import HOST, PREFIX, Controller  # noqa: TID252
+from support.agent_security import HOST, PREFIX, FakeController
 
 TOPIC = f"{PREFIX}/{HOST}/command/power.lock"
 
@@ -32,7 +31,7 @@ def read(payload: bytes) -> object:
 
 
 def test_what_a_controller_writes_is_read() -> None:
-    home = Controller()
+    home = FakeController()
     request = parse_request(parse_controller_envelope(home.command("power.lock", {"delay": 60})))
     assert (request.controller, request.args) == (home.id, {"delay": 60})
     assert request.counter == home.counter
@@ -74,7 +73,7 @@ fields = ["id", "controller", "session", "counter", "time", "args"]
 
 @given(st.sampled_from(fields), json_values)
 def test_any_field_of_a_body_is_read_or_malformed(field: str, value: object) -> None:
-    home = Controller()
+    home = FakeController()
     body = json.dumps(json.loads(home.body()) | {field: value})
     try:
         request = parse_request(
@@ -87,7 +86,7 @@ def test_any_field_of_a_body_is_read_or_malformed(field: str, value: object) -> 
 
 @pytest.mark.parametrize("field", fields[:-1])
 def test_a_body_lacks_nothing(field: str) -> None:
-    content = json.loads(Controller().body())
+    content = json.loads(FakeController().body())
     del content[field]
     with pytest.raises(ProtocolError, match=field):
         read(seal(TOPIC, dump(content), {"fleet": bytes(32)}).encode())
@@ -118,9 +117,9 @@ def test_a_body_lacks_nothing(field: str) -> None:
     ],
 )
 def test_rules_of_the_body(field: str, value: object) -> None:
-    body = dump(json.loads(Controller().body()) | {field: value})
+    body = dump(json.loads(FakeController().body()) | {field: value})
     with pytest.raises(ProtocolError):
-        read(seal(TOPIC, body, {Controller().id: bytes(32)}).encode())
+        read(seal(TOPIC, body, {FakeController().id: bytes(32)}).encode())
 
 
 def test_numbers_are_finite() -> None:
@@ -130,7 +129,7 @@ def test_numbers_are_finite() -> None:
 
 
 def test_a_command_carries_exactly_one_signature() -> None:
-    home = Controller()
+    home = FakeController()
     for keys in ({home.id: bytes(32), "fleet": bytes(32)}, {"someone else": bytes(32)}):
         with pytest.raises(ProtocolError):
             read(seal(TOPIC, home.body(), keys).encode())
@@ -143,7 +142,7 @@ def test_sizes_are_limited() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    content = json.loads(Controller().command("power.lock", mood="good")) | {"colour": "blue"}
+    content = json.loads(FakeController().command("power.lock", mood="good")) | {"colour": "blue"}
     assert read(dump(content).encode())
 
 

@@ -20,25 +20,25 @@ from companion_agent.protocol.pairing import (
     parse_pair_confirm,
     parse_pair_request,
 )
-
-from ..trust.peer import BASE, Clock, PairingController  # noqa: TID252
+from support.agent_security import BASE, NOW, FakePairingController
+from support.clock import ManualClock
 
 CODE = "12345678"
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(1000)
+def clock() -> ManualClock:
+    return ManualClock(1000)
 
 
 @pytest.fixture
-def host(clock: Clock) -> HostPairing:
+def host(clock: ManualClock) -> HostPairing:
     return HostPairing(CODE, BASE, clock)
 
 
 def guess(host: HostPairing, code: str, controller: str = "4f1d2c3b5a697887") -> dict[str, Any]:
     """Try a code; returns what the host says in the end."""
-    peer = PairingController(code, id=controller)
+    peer = FakePairingController(code, id=controller)
     answer = host.request(peer.id, peer.request())
     if "error" in answer:
         return answer
@@ -48,7 +48,7 @@ def guess(host: HostPairing, code: str, controller: str = "4f1d2c3b5a697887") ->
 
 
 def test_who_knows_the_code_pairs(host: HostPairing) -> None:
-    home = PairingController(CODE)
+    home = FakePairingController(CODE)
     answer = host.request(home.id, home.request())
     result, paired = host.confirm(home.id, home.confirm(answer))
     assert paired is not None
@@ -86,16 +86,18 @@ def test_the_fifth_try_may_be_the_right_one(host: HostPairing) -> None:
     assert "confirm" in guess(host, CODE)
 
 
-def test_requests_without_confirmation_cost_tries_too(host: HostPairing, clock: Clock) -> None:
+def test_requests_without_confirmation_cost_tries_too(
+    host: HostPairing, clock: ManualClock
+) -> None:
     for number in range(TRIES):
-        assert "message" in host.request(f"{number:016x}", PairingController(CODE).request())
+        assert "message" in host.request(f"{number:016x}", FakePairingController(CODE).request())
         clock.now += PATIENCE
     assert host.status is Status.BURNED
     assert guess(host, CODE)["error"] == "burned"
 
 
-def test_a_code_expires_after_ten_minutes(host: HostPairing, clock: Clock) -> None:
-    late = PairingController(CODE)
+def test_a_code_expires_after_ten_minutes(host: HostPairing, clock: ManualClock) -> None:
+    late = FakePairingController(CODE)
     answer = host.request(late.id, late.request())
     clock.now += LIFETIME
     assert host.status is Status.EXPIRED
@@ -111,8 +113,8 @@ def test_a_code_pairs_once(host: HostPairing) -> None:
     assert guess(host, CODE, controller="0123456789abcdef")["error"] == "no_code"
 
 
-def test_one_controller_at_a_time(host: HostPairing, clock: Clock) -> None:
-    home, guest = PairingController(CODE), PairingController(CODE, id="0123456789abcdef")
+def test_one_controller_at_a_time(host: HostPairing, clock: ManualClock) -> None:
+    home, guest = FakePairingController(CODE), FakePairingController(CODE, id="0123456789abcdef")
     answer = host.request(home.id, home.request())
     assert host.request(guest.id, guest.request())["error"] == "busy"
     assert host.left == TRIES - 1
@@ -123,8 +125,8 @@ def test_one_controller_at_a_time(host: HostPairing, clock: Clock) -> None:
     assert paired.controller == home.id
 
 
-def test_one_controller_s_proof_is_not_another_s(host: HostPairing, clock: Clock) -> None:
-    home, guest = PairingController(CODE), PairingController(CODE, id="0123456789abcdef")
+def test_one_controller_s_proof_is_not_another_s(host: HostPairing, clock: ManualClock) -> None:
+    home, guest = FakePairingController(CODE), FakePairingController(CODE, id="0123456789abcdef")
     guest.attempt = home.attempt
     answer = host.request(home.id, home.request())
     clock.now += PATIENCE
@@ -136,7 +138,7 @@ def test_one_controller_s_proof_is_not_another_s(host: HostPairing, clock: Clock
 
 
 def test_what_the_broker_delivers_twice_counts_once(host: HostPairing) -> None:
-    home = PairingController(CODE)
+    home = FakePairingController(CODE)
     answer = host.request(home.id, home.request())
     assert host.request(home.id, home.request()) == answer
     assert host.left == TRIES - 1
@@ -146,14 +148,14 @@ def test_what_the_broker_delivers_twice_counts_once(host: HostPairing) -> None:
 
 
 def test_a_changed_request_is_no_repeat(host: HostPairing) -> None:
-    home = PairingController(CODE)
+    home = FakePairingController(CODE)
     host.request(home.id, home.request())
     assert host.request(home.id, home.request(name="Elsewhere"))["error"] == "malformed"
 
 
-def test_an_answer_tells_a_stranger_nothing_about_the_code(clock: Clock) -> None:
+def test_an_answer_tells_a_stranger_nothing_about_the_code(clock: ManualClock) -> None:
     """A mere request is answered with a point of the curve; it is another one each time."""
-    request = PairingController("00000000").request()
+    request = FakePairingController("00000000").request()
     answers = {
         HostPairing(CODE, BASE, clock).request("a" * 16, request)["message"] for _ in range(5)
     }
@@ -164,7 +166,7 @@ def test_an_answer_tells_a_stranger_nothing_about_the_code(clock: Clock) -> None
 
 
 def test_a_man_in_the_middle_who_swaps_messages_is_noticed(host: HostPairing) -> None:
-    home, mallory = PairingController(CODE), PairingController("00000000")
+    home, mallory = FakePairingController(CODE), FakePairingController("00000000")
     answer = host.request(home.id, home.request(message=base64.b64encode(mallory.message).decode()))
     result, paired = host.confirm(home.id, home.confirm(answer))
     assert paired is None
@@ -174,7 +176,7 @@ def test_a_man_in_the_middle_who_swaps_messages_is_noticed(host: HostPairing) ->
 
 @pytest.mark.parametrize("changed", [{"name": "Elsewhere"}, {"attempt": "ffffffffffffffff"}])
 def test_name_and_attempt_are_part_of_the_proof(host: HostPairing, changed: dict[str, str]) -> None:
-    home = PairingController(CODE)
+    home = FakePairingController(CODE)
     answer = host.request(home.id, home.request(**changed))
     proof = json.loads(home.confirm(answer)) | {"attempt": answer["attempt"]}
     result, paired = host.confirm(home.id, json.dumps(proof).encode())
@@ -184,21 +186,21 @@ def test_name_and_attempt_are_part_of_the_proof(host: HostPairing, changed: dict
 
 
 def test_a_request_under_another_controller_s_topic_does_not_pair(host: HostPairing) -> None:
-    home = PairingController(CODE)
+    home = FakePairingController(CODE)
     answer = host.request("ffffffffffffffff", home.request())
     _, paired = host.confirm("ffffffffffffffff", home.confirm(answer))
     assert paired is None
 
 
 def test_the_host_s_message_sent_back_is_refused(host: HostPairing) -> None:
-    home = PairingController(CODE)
+    home = FakePairingController(CODE)
     answer = host.request(home.id, home.request())
     reflected = home.request(attempt="ffffffffffffffff", message=answer["message"])
     assert host.request(home.id, reflected)["error"] == "malformed"
 
 
 def test_the_host_s_proof_is_not_that_of_the_controller(host: HostPairing) -> None:
-    home = PairingController(CODE)
+    home = FakePairingController(CODE)
     answer = host.request(home.id, home.request())
     proof = home.confirm(answer)
     result, _ = host.confirm(home.id, proof)
@@ -220,7 +222,7 @@ def test_the_host_s_proof_is_not_that_of_the_controller(host: HostPairing) -> No
 def test_points_that_would_fix_the_key_are_refused_and_cost_nothing(
     host: HostPairing, element: bytes
 ) -> None:
-    home = PairingController(CODE)
+    home = FakePairingController(CODE)
     message = base64.b64encode(b"A" + element).decode()
     assert host.request(home.id, home.request(message=message))["error"] == "malformed"
     assert host.left == TRIES
@@ -231,15 +233,15 @@ def test_points_that_would_fix_the_key_are_refused_and_cost_nothing(
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_answered_as_malformed(payload: bytes) -> None:
-    host = HostPairing(CODE, BASE, Clock())
+    host = HostPairing(CODE, BASE, ManualClock(NOW))
     assert host.request("a" * 16, payload) == {"attempt": "", "error": "malformed"}
     assert host.confirm("a" * 16, payload) == (None, None)
 
 
 @given(st.binary(min_size=33, max_size=33))
 def test_any_message_is_answered_or_malformed(message: bytes) -> None:
-    host = HostPairing(CODE, BASE, Clock())
-    home = PairingController.__new__(PairingController)
+    host = HostPairing(CODE, BASE, ManualClock(NOW))
+    home = FakePairingController.__new__(FakePairingController)
     home.attempt, home.name, home.message = "0" * 16, "Home", message
     answer = host.request("a" * 16, home.request())
     assert answer.get("error") == "malformed" or "message" in answer
@@ -247,7 +249,7 @@ def test_any_message_is_answered_or_malformed(message: bytes) -> None:
 
 @given(st.text(max_size=70))
 def test_a_name_is_short_and_harmless_or_refused(name: str) -> None:
-    home = PairingController.__new__(PairingController)
+    home = FakePairingController.__new__(FakePairingController)
     home.attempt, home.name, home.message = "0" * 16, name, bytes(33)
     try:
         asked = parse_pair_request(home.request())
@@ -279,12 +281,12 @@ def test_a_name_is_short_and_harmless_or_refused(name: str) -> None:
 )
 def test_rules_of_the_request(fields: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
-        parse_pair_request(PairingController(CODE).request(**fields))
+        parse_pair_request(FakePairingController(CODE).request(**fields))
 
 
 def test_names_may_be_of_any_language() -> None:
     for name in ("Maison d'été", "我的家", "🏠 Home", "👩‍👧 Home"):
-        assert parse_pair_request(PairingController(CODE, name=name).request()).name == name
+        assert parse_pair_request(FakePairingController(CODE, name=name).request()).name == name
 
 
 @pytest.mark.parametrize("confirm", ["", "0" * 63, "G" * 64, None, 0])
@@ -294,7 +296,7 @@ def test_rules_of_the_confirmation(confirm: object) -> None:
 
 
 def test_secrets_do_not_show_in_logs(host: HostPairing) -> None:
-    home = PairingController(CODE)
+    home = FakePairingController(CODE)
     _, paired = host.confirm(home.id, home.confirm(host.request(home.id, home.request())))
     assert paired is not None
     assert repr(paired) == "Paired(controller='4f1d2c3b5a697887', name='Home')"

@@ -1,4 +1,4 @@
-"""The controller's role against the signed vectors; the host's is in `tests/agent/trust`."""
+"""The controller's role against the signed vectors; the host's is in `tests/agent/security`."""
 
 from __future__ import annotations
 

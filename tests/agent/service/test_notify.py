@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent.service.sd_notify import Notifier
-from support.event_loop import ManualClock
+from support.clock import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

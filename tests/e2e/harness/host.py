@@ -290,7 +290,7 @@ class Host(Shown):
         return self.agent.folder / "state"
 
 
-class Puppet(Shown):
+class FakeHost(Shown):
     """A host without an agent: the test says what it says."""
 
     def __init__(self, ha: HomeAssistant, bus: Bus, announce: Mapping[str, Any]) -> None:

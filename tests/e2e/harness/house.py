@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from stack.process import wait_for
 
-from .host import Puppet
+from .host import FakeHost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DASHBOARD = "pilot-rooms"
 
 
-class House:
+class FakeHouse:
     """Rooms, a host with sensors, a dashboard.
 
     Args:
@@ -42,7 +42,7 @@ class House:
             for name, icon in rooms.items()
         }
         self._slugs = {name: name.lower() for name in sensors}
-        self.host = Puppet(
+        self.host = FakeHost(
             ha,
             bus,
             {
@@ -70,7 +70,7 @@ class House:
 
     def __exit__(self, *_: object) -> None:
         devices = [self.device(name) for name in self._slugs]
-        self.bus.forget(self.host.id)
+        self.bus.forget_host(self.host.id)
         self.host.remove()
         for device_id in devices:
             self.ha.call_service("pilot", "untrack_device", device_id=device_id)

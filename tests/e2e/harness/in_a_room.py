@@ -42,26 +42,27 @@ def measure() -> float:
 
 def plug_in() -> None:
     """Have a simulated bus in place of the kernel's."""
-    sys.path.insert(0, str(ROOT / "tests" / "agent" / "i2c"))
-    import simulated  # type: ignore[import-not-found]
+    sys.path.insert(0, str(ROOT / "tests"))
     import smbus2  # type: ignore[import-not-found]
 
     from companion_agent.platforms.linux import i2c
+    from support.clock import ManualClock
+    from support.i2c import Aht20, FakeI2cBus, FakeI2cKernel
 
-    class Now(simulated.Clock):  # type: ignore[misc]
+    class Now(ManualClock):
         """Time that passes by itself."""
 
-        now = property(lambda _: _monotonic(), lambda _, __: None)
+        now = property(lambda _: _monotonic(), lambda _, __: None)  # type: ignore[assignment]
 
-    class Aht20(simulated.Aht20):  # type: ignore[misc]
+    class AhtOfTheTest(Aht20):
         """One that measures what the test says."""
 
-        celsius = property(lambda _: measure(), lambda _, __: None)
+        celsius = property(lambda _: measure(), lambda _, __: None)  # type: ignore[assignment]
 
     clock = Now()
-    kernel = simulated.Kernel(clock)
-    kernel.wires["/dev/i2c-1"] = simulated.Wire(clock)
-    kernel.wires["/dev/i2c-1"].devices[0x38] = Aht20(clock)
+    kernel = FakeI2cKernel(clock)
+    kernel.buses["/dev/i2c-1"] = FakeI2cBus(clock)
+    kernel.buses["/dev/i2c-1"].devices[0x38] = AhtOfTheTest(clock)
     smbus2.SMBus = kernel.smbus()
     i2c.numbers = lambda _: [1]
 

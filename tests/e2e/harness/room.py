@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 _SITE = Path(__file__).parent / "i2c"
+_TESTS = Path(__file__).parents[2]
 
 
 class Room:
@@ -22,7 +24,7 @@ class Room:
     @property
     def env(self) -> dict[str, str]:
         """Environment variables for the agent whose machine has the sensor."""
-        return {"PYTHONPATH": str(_SITE), "PILOT_TEST_ROOM": str(self._file)}
+        return {"PYTHONPATH": f"{_SITE}{os.pathsep}{_TESTS}", "PILOT_TEST_ROOM": str(self._file)}
 
     def becomes(self, celsius: float, percent: float = 45) -> None:
         """Let it be as warm and as humid as this, for every measurement from now on."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.bus import Bus
-    from security.machine import Machine
+    from security.machine import FakeMachine
 
     from stack.agent import Agent
     from stack.homeassistant import HomeAssistant
@@ -25,7 +25,7 @@ LOCK = "session.lock"
 class Commanded(Host):
     """A host, its machine, and the Home Assistant that it may be paired with."""
 
-    def __init__(self, ha: HomeAssistant, bus: Bus, agent: Agent, machine: Machine) -> None:
+    def __init__(self, ha: HomeAssistant, bus: Bus, agent: Agent, machine: FakeMachine) -> None:
         super().__init__(ha, bus, agent)
         self.machine = machine
 

@@ -13,11 +13,12 @@ from harness.settings import QUICK
 import pytest
 from security.attacker import Attacker
 from security.commanded import Commanded
-from security.machine import Machine, why_not
+from security.machine import FakeMachine
 from security.victim import Victim
 
 from stack.agent import Agent
 from stack.broker import Mosquitto
+from support.dbusmock import why_not
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,16 +78,16 @@ def attacker(admin_broker: Mosquitto) -> Iterator[Attacker]:
 
 
 @pytest.fixture(scope="session")
-def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeMachine]:
     """Return a machine that can be switched off, where it can be played."""
     if reason := why_not():
         pytest.skip(reason)
-    with Machine(tmp_path_factory.mktemp("machine")) as machine:
+    with FakeMachine(tmp_path_factory.mktemp("machine")) as machine:
         yield machine
 
 
 @pytest.fixture
-def machine(furnished: Machine) -> Machine:
+def machine(furnished: FakeMachine) -> FakeMachine:
     """Return a machine that nothing was done to yet."""
     furnished.forget()
     furnished.lock(False)
@@ -95,7 +96,7 @@ def machine(furnished: Machine) -> Machine:
 
 @pytest.fixture
 def make_victim(
-    tmp_path: Path, admin_broker: Mosquitto, attacker: Attacker, machine: Machine
+    tmp_path: Path, admin_broker: Mosquitto, attacker: Attacker, machine: FakeMachine
 ) -> Iterator[MakeVictim]:
     """Return a function that makes hosts; they are gone after the test."""
     made: list[Victim] = []
@@ -128,7 +129,7 @@ def victim(make_victim: MakeVictim) -> Victim:
 
 @pytest.fixture
 def make_commanded(
-    tmp_path: Path, ha: HomeAssistant, broker: Mosquitto, logs: Logs, machine: Machine,
+    tmp_path: Path, ha: HomeAssistant, broker: Mosquitto, logs: Logs, machine: FakeMachine,
     bus: Bus, listener: Attacker,
 ) -> Iterator[MakeCommanded]:  # fmt: skip
     """Return a function that makes hosts for Home Assistant; they are gone after the test.
@@ -159,7 +160,7 @@ def make_commanded(
         # While its agent runs, so that Home Assistant can part from it.
         host.remove()
         host.agent.stop()
-        host.bus.forget(host.id)
+        host.bus.forget_host(host.id)
 
 
 @pytest.fixture

@@ -5,36 +5,16 @@ What a host was really made to do is read from logind's side, not from what the 
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Self
 
 from stack.process import Process, wait_for
+from support.dbusmock import BUS_CONFIG, MOCK_PYTHON, without_python
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
-
-# Debian's Python, which python3-dbusmock and python3-gi come for.
-_PYTHON = "/usr/bin/python3"
-
-_BUS = """\
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow eavesdrop="true"/>
-    <allow own="*"/>
-  </policy>
-</busconfig>
-"""
 
 # What logind's template lacks, and a user who works at the machine.
 _FURNISH = """
@@ -77,7 +57,7 @@ _ORDERS = (
 )  # fmt: skip
 
 
-class Machine:
+class FakeMachine:
     """What a host's agent can switch off without harm.
 
     Args:
@@ -102,7 +82,7 @@ class Machine:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._config.write_text(_BUS.format(socket=self._socket), encoding="utf-8")
+        self._config.write_text(BUS_CONFIG.format(socket=self._socket), encoding="utf-8")
         self._daemon.start()
         wait_for(self._socket.exists, "the bus", interval=0.02, process=self._daemon)
         for player in self._players:
@@ -149,7 +129,7 @@ class Machine:
         return re.findall(pattern, self._players[0].output())
 
     def _player(self, template: str, *more: str) -> Process:
-        command = [_PYTHON, "-m", "dbusmock", "--system", "--template", template, *more]
+        command = [MOCK_PYTHON, "-m", "dbusmock", "--system", "--template", template, *more]
         return Process(template, command, self._folder / f"{template}.log", env=self.env)
 
     def _furnish(self) -> bool:
@@ -157,27 +137,9 @@ class Machine:
 
     def _debian_python(self, script: str, *arguments: str) -> bool:
         done = subprocess.run(
-            [_PYTHON, "-c", script, *arguments],
-            env={**_without_python(os.environ), **self.env},
+            [MOCK_PYTHON, "-c", script, *arguments],
+            env={**without_python(), **self.env},
             capture_output=True,
             check=False,
         )
         return done.returncode == 0
-
-
-def why_not(programs: Sequence[str] = ("dbus-daemon", _PYTHON)) -> str:
-    """Say why there can be no such machine here; empty when there can."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing:
-        return f"not installed: {', '.join(missing)}"
-    done = subprocess.run(
-        [_PYTHON, "-c", "import dbusmock, gi"],
-        env=_without_python(os.environ),
-        capture_output=True,
-        check=False,
-    )
-    return "dbusmock is not installed (Debian: python3-dbusmock)" if done.returncode else ""
-
-
-def _without_python(env: os._Environ[str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if not name.startswith("PYTHON")}

@@ -14,8 +14,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from security.attacker import again
 from security.commanded import LOCK
-from security.peer import Said, wrap
+from security.controller import Said, wrap
 from security.victim import Code
 
 from stack.console import StackError
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from harness.logs import Logs
-    from security.attacker import Attacker, Heard
+    from security.attacker import Attacker
     from security.commanded import Commanded
     from security.conftest import MakeCommanded
 
     from stack.homeassistant import HomeAssistant
+    from support.mqtt_client import Message
 
 NO_SIGNATURE = "0" * 64
 
@@ -48,7 +50,7 @@ def recorded(commanded: Commanded, listener: Attacker) -> Said:
     """Return the command that Home Assistant has signed for a press of the button."""
     begin = time.monotonic()
     commanded.press(LOCK)
-    said = listener.wait_for(commanded.topic(f"command/{LOCK}"), since=begin).said
+    said = again(listener.wait_for(commanded.topic(f"command/{LOCK}"), since=begin))
     commanded.machine.forget()
     return said
 
@@ -104,7 +106,7 @@ def silent(commanded: Commanded) -> Iterator[None]:
         commanded.agent.process.resume()
 
 
-def pretend(said: Heard, **fields: Any) -> str:
+def pretend(said: Message, **fields: Any) -> str:
     """Write the body of a result for a command that was heard."""
     asked = said.body
     content = {
@@ -137,7 +139,7 @@ def test_spoofed_results_are_no_success(commanded: Commanded, listener: Attacker
             Said(topic, wrap(done, {controller: NO_SIGNATURE})),
             Said(topic, wrap(done, {"0123456789abcdef": NO_SIGNATURE})),
             Said(topic, wrap(done, json.loads(genuine.payload)["signatures"])),
-            genuine.said,
+            again(genuine),
             # What Home Assistant itself has signed, sent back.
             Said(topic, said.payload),
         )
@@ -199,7 +201,7 @@ def test_result_of_another_command(commanded: Commanded, listener: Attacker) -> 
 def test_retained_result(commanded: Commanded, listener: Attacker, ha: HomeAssistant) -> None:
     commanded.press(LOCK)
     genuine = listener.heard(commanded.topic(f"result/{LOCK}"))[-1]
-    listener.say(genuine.said, retain=True)
+    listener.say(again(genuine), retain=True)
     try:
         ha.reload_entry(commanded.entry["entry_id"])
 
@@ -249,7 +251,7 @@ def test_spoofed_announces_change_nothing(
 
 def test_old_announce_is_not_believed(commanded: Commanded, listener: Attacker) -> None:
     """What the host could do before its configuration forbade it is no news."""
-    old = listener.heard(commanded.topic("announce"))[-1].said
+    old = again(listener.heard(commanded.topic("announce"))[-1])
     begin = time.monotonic()
     commanded.agent.configure(commands={"allow": ["session.*"]})
     commanded.agent.restart()
@@ -395,7 +397,7 @@ def test_another_client_answers_the_pairing(
         }
         base = request.topic.removesuffix("request")
 
-        def confirmed() -> Heard | None:
+        def confirmed() -> Message | None:
             listener.say(Said(f"{base}answer", json.dumps(answer).encode()))
             return _of_pairing(listener, host, "confirm")
 
@@ -410,7 +412,7 @@ def test_another_client_answers_the_pairing(
     code.cancel()
 
 
-def _of_pairing(listener: Attacker, host: Commanded, kind: str) -> Heard | None:
+def _of_pairing(listener: Attacker, host: Commanded, kind: str) -> Message | None:
     said = [
         heard
         for heard in listener.heard()

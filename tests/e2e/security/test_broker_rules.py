@@ -14,7 +14,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 import pytest
 from security.certificates import write_certificates
-from security.peer import PREFIX, Home
+from security.controller import PREFIX, FakeController
 from security.victim import SHUTDOWN
 
 from stack import system
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from paho.mqtt.reasoncodes import ReasonCode
-    from security.machine import Machine
+    from security.machine import FakeMachine
 
 EXAMPLES = ROOT / "deploy" / "mosquitto"
 HOST, NEIGHBOUR = "9c3f6f0e3a5b4d21", "0123456789abcdef"
@@ -189,7 +189,7 @@ def neighbour(broker: ExampleBroker) -> Iterator[Guest]:
 
 
 @pytest.fixture
-def host(broker: ExampleBroker, tmp_path: Path, machine: Machine) -> Iterator[Agent]:
+def host(broker: ExampleBroker, tmp_path: Path, machine: FakeMachine) -> Iterator[Agent]:
     """Return an agent with a login of its own."""
     access = {
         "host": broker.host,
@@ -260,9 +260,9 @@ def test_no_client_gets_in_without_a_login(broker: ExampleBroker) -> None:
         assert guest.refused.is_set()
 
 
-def test_agent_reports_and_obeys(host: Agent, machine: Machine, home_assistant: Guest) -> None:
+def test_agent_reports_and_obeys(host: Agent, machine: FakeMachine, home_assistant: Guest) -> None:
     """All that an agent does works with its login: nothing is missing from the rules."""
-    home = Home(HOST)
+    home = FakeController(HOST)
     home.pair_long_ago(host.folder / "state")
 
     host.start()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stack.homeassistant import HomeAssistant
 
 
-class PlayedClock:
+class ManualHostClock:
     """A clock that a host believes in.
 
     Args:
@@ -32,10 +32,10 @@ class PlayedClock:
 
     def __init__(self, folder: Path) -> None:
         self._ahead = folder / "ahead"
-        modules = folder / "played-clock"
+        modules = folder / "manual-clock"
         modules.mkdir()
-        (modules / "sitecustomize.py").write_text(_PLAYED_CLOCK, encoding="utf-8")
-        self.env = {"PYTHONPATH": str(modules), "PLAYED_CLOCK": str(self._ahead)}
+        (modules / "sitecustomize.py").write_text(_SITE_CUSTOMIZE, encoding="utf-8")
+        self.env = {"PYTHONPATH": str(modules), "PILOT_TEST_CLOCK": str(self._ahead)}
         self.set(ahead=0)
 
     def set(self, *, ahead: float) -> None:
@@ -45,18 +45,18 @@ class PlayedClock:
         fresh.replace(self._ahead)
 
 
-_PLAYED_CLOCK = """
+_SITE_CUSTOMIZE = """
 import os, time
 
 real = time.time
 
 
-def played():
-    with open(os.environ["PLAYED_CLOCK"]) as file:
+def manual():
+    with open(os.environ["PILOT_TEST_CLOCK"]) as file:
         return real() + float(file.read())
 
 
-time.time = played
+time.time = manual
 """
 
 
@@ -237,7 +237,7 @@ def test_clocks_that_differ_are_a_repair_that_heals(
     make_commanded: MakeCommanded, tmp_path: Path, open_page: OpenPage, artifacts: Path
 ) -> None:
     """A refused command is not silent: it says by how much the clocks differ."""
-    clock = PlayedClock(tmp_path)
+    clock = ManualHostClock(tmp_path)
     host = make_commanded(env=clock.env).start().add_with_code()
     clock.set(ahead=2 * 3600 + 60)
 

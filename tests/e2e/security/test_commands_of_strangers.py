@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from security.peer import Home, Said, sign, wrap
+from security.controller import FakeController, Said, sign, wrap
 from security.victim import LOCK, SHUTDOWN
 
 from stack.process import wait_for
@@ -44,7 +44,7 @@ def test_what_other_agents_obey_is_malformed(victim: Victim, payload: bytes) -> 
 
 
 def test_forge_as_an_unpaired_controller(victim: Victim) -> None:
-    stranger = Home(victim.id)
+    stranger = FakeController(victim.id)
 
     result = victim.hears(victim.command(SHUTDOWN, by=stranger))
 
@@ -56,7 +56,7 @@ def test_forge_as_an_unpaired_controller(victim: Victim) -> None:
 def test_forge_as_the_home_assistant_that_is_paired(victim: Victim) -> None:
     """Its id is no secret: every announce names it."""
     [known] = victim.announce["trust"]["controllers"]
-    impostor = Home(victim.id, id=known)
+    impostor = FakeController(victim.id, id=known)
 
     result = victim.hears(victim.command(SHUTDOWN, by=impostor))
 

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from security.peer import Pairing, Said
+from security.controller import FakePairingController, Said
 from security.victim import LOCK, SHUTDOWN, Code
 
 from stack.process import wait_for
@@ -41,7 +41,7 @@ def answer_to(victim: Victim, said: Said) -> dict[str, Any]:
     return victim.attacker.wait_for(f"{base}/{answers[kind]}", since=begin).body
 
 
-def try_to_pair(victim: Victim, pairing: Pairing) -> dict[str, Any]:
+def try_to_pair(victim: Victim, pairing: FakePairingController) -> dict[str, Any]:
     """Go through a pairing, and return the host's last word."""
     answer = answer_to(victim, pairing.request())
     if "error" in answer:
@@ -63,7 +63,7 @@ def only_trusts_its_own(victim: Victim) -> bool:
 def test_who_knows_the_code_is_paired(victim: Victim) -> None:
     """Else all that follows would prove nothing."""
     with code_on(victim) as code:
-        pairing = Pairing(victim.id, code.digits, name="Guest")
+        pairing = FakePairingController(victim.id, code.digits, name="Guest")
         result = try_to_pair(victim, pairing)
         assert "Guest" in code.end()
 
@@ -73,7 +73,9 @@ def test_who_knows_the_code_is_paired(victim: Victim) -> None:
 
 
 def test_pair_while_no_code_is_shown(victim: Victim) -> None:
-    results = [try_to_pair(victim, Pairing(victim.id, f"{code:08d}")) for code in range(3)]
+    results = [
+        try_to_pair(victim, FakePairingController(victim.id, f"{code:08d}")) for code in range(3)
+    ]
 
     assert {result["error"] for result in results} == {"no_code"}
     assert only_trusts_its_own(victim)
@@ -82,8 +84,11 @@ def test_pair_while_no_code_is_shown(victim: Victim) -> None:
 
 def test_guess_codes(victim: Victim) -> None:
     with code_on(victim) as code:
-        guesses = [try_to_pair(victim, Pairing(victim.id, code.wrong(n))) for n in range(1, 6)]
-        too_late = try_to_pair(victim, Pairing(victim.id, code.digits))
+        guesses = [
+            try_to_pair(victim, FakePairingController(victim.id, code.wrong(n)))
+            for n in range(1, 6)
+        ]
+        too_late = try_to_pair(victim, FakePairingController(victim.id, code.digits))
 
         assert [guess["error"] for guess in guesses] == ["wrong_code"] * 5
         assert [guess["left"] for guess in guesses] == [4, 3, 2, 1, 0]
@@ -95,7 +100,7 @@ def test_guess_codes(victim: Victim) -> None:
 def test_guessed_codes_are_counted(victim: Victim) -> None:
     with code_on(victim) as code:
         for number in range(1, 4):
-            try_to_pair(victim, Pairing(victim.id, code.wrong(number)))
+            try_to_pair(victim, FakePairingController(victim.id, code.wrong(number)))
 
     assert victim.refusals()["wrong_code"] == 3
 
@@ -103,10 +108,10 @@ def test_guessed_codes_are_counted(victim: Victim) -> None:
 def test_ask_and_ask_without_ever_guessing(victim: Victim) -> None:
     """An answer says nothing about the code, and each costs one of five all the same."""
     with code_on(victim) as code:
-        somebody = Pairing(victim.id, code.wrong())
+        somebody = FakePairingController(victim.id, code.wrong())
         answers = []
         for _ in range(6):
-            again = Pairing(victim.id, code.wrong(), id=somebody.id)
+            again = FakePairingController(victim.id, code.wrong(), id=somebody.id)
             answers.append(answer_to(victim, again.request()))
 
         assert ["message" in answer for answer in answers] == [True] * 5 + [False]
@@ -117,7 +122,7 @@ def test_ask_and_ask_without_ever_guessing(victim: Victim) -> None:
 def test_flood_of_requests(victim: Victim, attacker: Attacker) -> None:
     with code_on(victim) as code:
         began = time.monotonic()
-        attacker.say(*(Pairing(victim.id, "00000000").request() for _ in range(3)))
+        attacker.say(*(FakePairingController(victim.id, "00000000").request() for _ in range(3)))
         for number in range(500):
             attacker.say(Said(victim.topic(f"pair/{number:016x}/request"), b"{}"))
 
@@ -130,7 +135,7 @@ def test_flood_of_requests(victim: Victim, attacker: Attacker) -> None:
 
 
 def test_retained_request_is_not_answered(victim: Victim, attacker: Attacker) -> None:
-    kept = Pairing(victim.id, "00000000").request()
+    kept = FakePairingController(victim.id, "00000000").request()
     attacker.say(kept, retain=True)
     attacker.wait_for(kept.topic.replace("/request", "/answer"))
     try:
@@ -156,7 +161,7 @@ class Between:
 
     def __init__(self, victim: Victim, code: Code) -> None:
         self.victim = victim
-        self.owner = Pairing(victim.id, code.digits)
+        self.owner = FakePairingController(victim.id, code.digits)
 
     def passes_on(self, said: Said, **changes: Any) -> dict[str, Any]:
         """Hand on what the owner's Home Assistant says, changed, and return the answer."""
@@ -184,7 +189,7 @@ def test_in_the_middle_with_another_name(victim: Victim, code: Code) -> None:
 
 def test_in_the_middle_with_an_own_message_for_the_host(victim: Victim, code: Code) -> None:
     middle = Between(victim, code)
-    own = Pairing(victim.id, code.wrong(), id=middle.owner.id)
+    own = FakePairingController(victim.id, code.wrong(), id=middle.owner.id)
 
     answer = middle.passes_on(
         middle.owner.request(),
@@ -201,7 +206,9 @@ def test_in_the_middle_with_an_own_message_for_the_owner(victim: Victim, code: C
     """The owner's proof, made for the man in the middle, is none to the host."""
     middle = Between(victim, code)
     answer = middle.passes_on(middle.owner.request())
-    own = base64.b64decode(json.loads(Pairing(victim.id, "00000000").request().payload)["message"])
+    own = base64.b64decode(
+        json.loads(FakePairingController(victim.id, "00000000").request().payload)["message"]
+    )
     pretended = answer | {"message": base64.b64encode(b"B" + own[1:]).decode()}
 
     result = middle.passes_on(middle.owner.confirm(json.dumps(pretended).encode()))
@@ -228,7 +235,7 @@ def test_in_the_middle_with_another_host(make_victim: MakeVictim) -> None:
     """The owner types the code of one host and would be paired with another."""
     one, other = make_victim(), make_victim()
     with code_on(other) as code:
-        owner = Pairing(one.id, code.digits)
+        owner = FakePairingController(one.id, code.digits)
         said = owner.request()
         answer = answer_to(other, said._replace(topic=said.topic.replace(one.id, other.id)))
         proof = owner.confirm(json.dumps(answer).encode())
@@ -239,10 +246,10 @@ def test_in_the_middle_with_another_host(make_victim: MakeVictim) -> None:
 
 
 def test_reflect_what_the_host_has_said(victim: Victim, code: Code) -> None:
-    pairing = Pairing(victim.id, code.wrong())
+    pairing = FakePairingController(victim.id, code.wrong())
     message = answer_to(victim, pairing.request())["message"]
 
-    again = Pairing(victim.id, "00000000", id=pairing.id)
+    again = FakePairingController(victim.id, "00000000", id=pairing.id)
     answer = answer_to(victim, again.request(message=message))
 
     assert answer["error"] == "malformed"
@@ -253,7 +260,9 @@ def test_reflect_what_the_host_has_said(victim: Victim, code: Code) -> None:
 def test_points_that_would_make_the_key_known(victim: Victim, code: Code, point: bytes) -> None:
     message = base64.b64encode(b"A" + point).decode()
 
-    answer = answer_to(victim, Pairing(victim.id, "00000000").request(message=message))
+    answer = answer_to(
+        victim, FakePairingController(victim.id, "00000000").request(message=message)
+    )
 
     assert answer["error"] == "malformed"
     assert only_trusts_its_own(victim)
@@ -262,7 +271,7 @@ def test_points_that_would_make_the_key_known(victim: Victim, code: Code, point:
 def test_replay_a_pairing_that_was_recorded(victim: Victim, attacker: Attacker) -> None:
     """The next code is another one, and so is the host's message."""
     with code_on(victim) as code:
-        recorded = Pairing(victim.id, code.digits, name="Guest")
+        recorded = FakePairingController(victim.id, code.digits, name="Guest")
         answer = answer_to(victim, recorded.request())
         confirm = recorded.confirm(json.dumps(answer).encode())
         answer_to(victim, confirm)
@@ -280,7 +289,7 @@ def test_replay_a_pairing_that_was_recorded(victim: Victim, attacker: Attacker) 
 def test_an_eavesdropper_cannot_command(victim: Victim, attacker: Attacker) -> None:
     """All that was said during a pairing does not bring forth its key."""
     with code_on(victim) as code:
-        pairing = Pairing(victim.id, code.digits, name="Guest")
+        pairing = FakePairingController(victim.id, code.digits, name="Guest")
         try_to_pair(victim, pairing)
         code.end()
 
@@ -312,10 +321,12 @@ def test_revoked_on_the_host(victim: Victim, attacker: Attacker) -> None:
 def test_revoked_by_itself_and_by_no_other_client(make_victim: MakeVictim) -> None:
     victim = make_victim()
     with code_on(victim) as code:
-        guest = Pairing(victim.id, code.digits, name="Guest")
+        guest = FakePairingController(victim.id, code.digits, name="Guest")
         try_to_pair(victim, guest)
         code.end()
-    by_a_stranger = victim.command("trust.revoke", by=Pairing(victim.id, "00000000").home())
+    by_a_stranger = victim.command(
+        "trust.revoke", by=FakePairingController(victim.id, "00000000").home()
+    )
 
     refused = victim.hears(by_a_stranger)
     done = victim.hears(victim.command("trust.revoke", by=guest.home()))

@@ -135,7 +135,7 @@ def computer(tmp_path: Path, ha: HomeAssistant, bus: Bus, broker: Mosquitto) -> 
             raise
         finally:
             computer.remove()
-    bus.forget(computer.id)
+    bus.forget_host(computer.id)
 
 
 def test_missing_permission_is_a_repair_that_heals(

@@ -8,17 +8,18 @@ from pathlib import Path
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from security.peer import PREFIX, Home, Said
+from security.controller import PREFIX, FakeController, Said
 
 from stack.process import Process, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from security.attacker import Attacker, Heard
-    from security.machine import Machine
+    from security.attacker import Attacker
+    from security.machine import FakeMachine
 
     from stack.agent import Agent
+    from support.mqtt_client import Message
 
 # How long a code lives is no setting: the ten minutes fit all.
 _SHORT_LIVED = """
@@ -49,13 +50,13 @@ class Victim:
         attacker: Listens to everything.
     """
 
-    def __init__(self, agent: Agent, machine: Machine, attacker: Attacker) -> None:
+    def __init__(self, agent: Agent, machine: FakeMachine, attacker: Attacker) -> None:
         self.agent = agent
         self.machine = machine
         self.attacker = attacker
         self.state = agent.folder / "state"
         self.id = agent.draw_id()
-        self.home = Home(self.id)
+        self.home = FakeController(self.id)
 
     def topic(self, below: str) -> str:
         """Return one of the host's topics."""
@@ -84,7 +85,7 @@ class Victim:
         genuine = [body for m in heard if (body := self.home.read(m.topic, m.payload))]
         return genuine[-1] if genuine else heard[-1].body
 
-    def says(self, heard: Heard) -> str:
+    def says(self, heard: Message) -> str:
         """Return what a message says about being there, as its own Home Assistant believes it."""
         body = self.home.read(heard.topic, heard.payload)
         return str(body["availability"]) if body else ""
@@ -99,7 +100,7 @@ class Victim:
         key: str,
         args: Mapping[str, Any] | None = None,
         *,
-        by: Home | None = None,
+        by: FakeController | None = None,
         **more: Any,
     ) -> Said:
         """Have the Home Assistant that it trusts sign a command, without publishing it."""

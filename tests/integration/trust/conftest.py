@@ -8,9 +8,8 @@ import pytest
 from companion_agent.config.policy import Policy
 from custom_components.pilot import pair
 from custom_components.pilot.trust import TrustStore, async_get_trust
-
-from ..conftest import HOST_ID, make_entry  # noqa: TID252
-from .agent import Agent, Bus
+from support.integration_agent import FakeAgent, FakeBroker
+from support.integration_host import HOST_ID, make_entry
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,9 +27,9 @@ SECRET = bytes(range(32))
 @pytest.fixture
 def bus(
     hass: HomeAssistant, enable_custom_integrations: None, mqtt_mock: MqttMockHAClient
-) -> Generator[Bus]:
+) -> Generator[FakeBroker]:
     """Return the broker."""
-    bus = Bus(hass)
+    bus = FakeBroker(hass)
     with (
         patch.object(pair.mqtt, "async_publish", bus.publish),
         patch.object(pair.mqtt, "async_on_subscribe_done", bus.confirm),
@@ -66,13 +65,13 @@ def policy() -> Policy:
 
 
 @pytest.fixture
-def agent(bus: Bus, tmp_path: Path, policy: Policy, quick: None) -> Agent:
+def agent(bus: FakeBroker, tmp_path: Path, policy: Policy, quick: None) -> FakeAgent:
     """Return a host that is not paired."""
-    return Agent(bus, tmp_path, policy=policy)
+    return FakeAgent(bus, tmp_path, policy=policy)
 
 
 @pytest.fixture
-async def paired(hass: HomeAssistant, agent: Agent, trust: TrustStore) -> MockConfigEntry:
+async def paired(hass: HomeAssistant, agent: FakeAgent, trust: TrustStore) -> MockConfigEntry:
     """Return the entry of that host, paired, set up and online."""
     agent.ring.add(trust.controller, "Home", SECRET)
     await trust.async_pair(HOST_ID, SECRET)

@@ -20,9 +20,10 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 
 from custom_components.pilot import repairs
 from custom_components.pilot.rooms.runtime import PLACEMENTS
+from support.integration_agent import FakeAgent, FakeBroker
+from support.integration_host import HOST_ID, make_entry
 
-from ..conftest import HOST_ID, ROOT, make_entry  # noqa: TID252
-from .agent import Agent, Bus
+from ..conftest import ROOT  # noqa: TID252
 from .test_settings import INTERVAL, Tuning
 
 SWITCH = "switch.office_pc_power"
@@ -78,8 +79,8 @@ async def house(
     hass: HomeAssistant,
     local_auth: Any,
     paired: MockConfigEntry,
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     area_registry: ar.AreaRegistry,
     device_registry: dr.DeviceRegistry,
 ) -> dict[str, Any]:
@@ -153,7 +154,7 @@ async def call(
     )
 
 
-def happened(hass: HomeAssistant, agent: Agent, bus: Bus) -> Any:
+def happened(hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker) -> Any:
     """Return everything that a call may have changed."""
     state = hass.data[PLACEMENTS].tracker.state
     return len(bus.published), list(agent.done), dict(state.devices), dict(state.rooms)
@@ -177,7 +178,7 @@ async def test_the_table_has_a_row_for_everything(
 
 @pytest.mark.parametrize("kind", GROUPS)
 async def test_actions(
-    hass: HomeAssistant, house: dict[str, Any], agent: Agent, bus: Bus, kind: str
+    hass: HomeAssistant, house: dict[str, Any], agent: FakeAgent, bus: FakeBroker, kind: str
 ) -> None:
     """What is refused has done nothing; what is not may still be impossible just now."""
     user = await make_user(hass, kind)
@@ -263,7 +264,7 @@ def entities_of(hass: HomeAssistant, device_id: str) -> list[str]:
 
 @pytest.mark.parametrize("named", ["device", "entity"])
 async def test_who_may_control_the_switch_may_shut_down(
-    hass: HomeAssistant, house: dict[str, Any], agent: Agent, named: str
+    hass: HomeAssistant, house: dict[str, Any], agent: FakeAgent, named: str
 ) -> None:
     """And nothing else."""
     user = limited(hass, **by_entity("control", SWITCH))
@@ -278,7 +279,7 @@ async def test_who_may_control_the_switch_may_shut_down(
 
 
 async def test_who_may_control_another_entity_may_not(
-    hass: HomeAssistant, house: dict[str, Any], agent: Agent
+    hass: HomeAssistant, house: dict[str, Any], agent: FakeAgent
 ) -> None:
     """The entity that is named, and the one that does the same, both count."""
     status = "sensor.office_pc_processor_use"
@@ -294,7 +295,7 @@ async def test_who_may_control_another_entity_may_not(
 
 
 async def test_a_host_without_the_entity_is_controlled_by_who_may_control_all_of_it(
-    hass: HomeAssistant, house: dict[str, Any], entity_registry: er.EntityRegistry, agent: Agent
+    hass: HomeAssistant, house: dict[str, Any], entity_registry: er.EntityRegistry, agent: FakeAgent
 ) -> None:
     """It may come back any time."""
     entity_registry.async_remove(SWITCH)
@@ -314,8 +315,8 @@ async def test_a_host_without_the_entity_is_controlled_by_who_may_control_all_of
 async def test_all_or_nothing(
     hass: HomeAssistant,
     house: dict[str, Any],
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     device_registry: dr.DeviceRegistry,
     by: str,
 ) -> None:
@@ -334,7 +335,7 @@ async def test_all_or_nothing(
 
 
 async def test_without_a_user_everything_is_allowed(
-    hass: HomeAssistant, house: dict[str, Any], agent: Agent
+    hass: HomeAssistant, house: dict[str, Any], agent: FakeAgent
 ) -> None:
     """As automations call."""
     await call(hass, "pilot.shutdown", {"device_id": house["host"]}, None)
@@ -343,7 +344,7 @@ async def test_without_a_user_everything_is_allowed(
 
 
 async def test_a_user_who_is_gone_may_do_nothing(
-    hass: HomeAssistant, house: dict[str, Any], agent: Agent
+    hass: HomeAssistant, house: dict[str, Any], agent: FakeAgent
 ) -> None:
     """Not even read."""
     for action, data in data_for(house).items():

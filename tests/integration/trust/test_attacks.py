@@ -14,9 +14,9 @@ from companion_agent.protocol.envelope import seal
 from companion_agent.protocol.signing import derive
 from custom_components.pilot.coordinator import PilotCoordinator, Status
 from custom_components.pilot.trust import TrustStore
+from support.integration_agent import BASE, PREFIX, FakeAgent, FakeBroker
+from support.integration_host import HOST_ID
 
-from ..conftest import HOST_ID  # noqa: TID252
-from .agent import BASE, PREFIX, Agent, Bus
 from .conftest import SECRET
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def as_host(secret: bytes, key_id: str, topic: str, body: dict[str, Any]) -> str
     return seal(topic, dump(body), {key_id: derive(key_id, secret, PREFIX, HOST_ID).report})
 
 
-type Forge = Callable[[Agent, TrustStore, dict[str, Any]], str]
+type Forge = Callable[[FakeAgent, TrustStore, dict[str, Any]], str]
 
 FORGED: dict[str, tuple[Forge, str]] = {
     "bare": (lambda _a, _t, body: dump(body), "unsigned"),
@@ -114,8 +114,8 @@ FORGED: dict[str, tuple[Forge, str]] = {
 async def test_spoofed_announces(
     hass: HomeAssistant,
     coordinator: PilotCoordinator,
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     trust: TrustStore,
     caplog: pytest.LogCaptureFixture,
     attack: str,
@@ -143,8 +143,8 @@ async def test_spoofed_announces(
 async def test_a_replayed_announce(
     hass: HomeAssistant,
     paired: MockConfigEntry,
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     restarted: bool,
 ) -> None:
     """Over restarts of Home Assistant too."""
@@ -163,7 +163,7 @@ async def test_a_replayed_announce(
 async def test_an_empty_announce_is_only_a_question(
     hass: HomeAssistant,
     coordinator: PilotCoordinator,
-    bus: Bus,
+    bus: FakeBroker,
     issue_registry: ir.IssueRegistry,
 ) -> None:
     """It cannot be signed: a host that is removed for good looks the same."""
@@ -185,7 +185,7 @@ def as_host_said(trust: TrustStore, secret: bytes, topic: str, word: str, **chan
     return as_host(secret, trust.controller, topic, body)
 
 
-type Said = Callable[[Agent, TrustStore], str]
+type Said = Callable[[FakeAgent, TrustStore], str]
 AVAILABILITY: Final = f"{BASE}/availability"
 
 SAID: dict[str, tuple[Said, str]] = {
@@ -221,8 +221,8 @@ SAID: dict[str, tuple[Said, str]] = {
 async def test_spoofed_availability(
     hass: HomeAssistant,
     coordinator: PilotCoordinator,
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     trust: TrustStore,
     attack: str,
 ) -> None:
@@ -241,7 +241,7 @@ async def test_spoofed_availability(
 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_an_old_word_played_again(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus, restarted: bool
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, bus: FakeBroker, restarted: bool
 ) -> None:
     """A genuine `off` of yesterday, and a will that the broker sends late."""
     old = [agent.word("off"), agent.word("lost")]
@@ -259,7 +259,7 @@ async def test_an_old_word_played_again(
 
 
 async def test_the_same_word_again_is_no_sign_of_life(
-    coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """Brokers repeat what they keep, and so may any client: a dead host stays silent."""
     said = agent.say_that_it_is("online")
@@ -271,7 +271,7 @@ async def test_the_same_word_again_is_no_sign_of_life(
 
 
 async def test_spoofed_lock(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """A client that may only write to the broker cannot make a locked host look open."""
     topic = f"{BASE}/state/session"
@@ -372,8 +372,8 @@ RESULTS: dict[str, tuple[Answer, str | None]] = {
 async def test_spoofed_results(
     hass: HomeAssistant,
     coordinator: PilotCoordinator,
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     attack: str,
 ) -> None:
     """The user is not told that a host obeyed which did not."""
@@ -393,7 +393,9 @@ async def test_spoofed_results(
     assert refused == ({} if kind is None else {f"result.{kind}": 3})
 
 
-async def test_a_reflected_command_is_no_result(coordinator: PilotCoordinator, bus: Bus) -> None:
+async def test_a_reflected_command_is_no_result(
+    coordinator: PilotCoordinator, bus: FakeBroker
+) -> None:
     """The keys of the two directions differ."""
     bus.listeners[:] = [
         lambda topic, payload: bus.fire(topic.replace("/command/", "/result/"), payload)
@@ -404,10 +406,10 @@ async def test_a_reflected_command_is_no_result(coordinator: PilotCoordinator, b
 
 
 async def test_a_retained_result_is_none(
-    coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """Even a genuine one."""
-    agent.bus = Bus(bus.hass)
+    agent.bus = FakeBroker(bus.hass)
     agent.bus.fire = lambda topic, payload, **_: bus.fire(topic, payload, retain=True)  # type: ignore[method-assign]
     with pytest.raises(HomeAssistantError, match="did not answer"):
         await coordinator.commands.async_do("session.lock")
@@ -416,7 +418,7 @@ async def test_a_retained_result_is_none(
 
 
 async def test_a_spoofed_refusal_does_not_hide_the_answer(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """An attacker says `not_paired` in the host's name, and is quicker."""
 
@@ -434,7 +436,7 @@ async def test_a_spoofed_refusal_does_not_hide_the_answer(
 
 
 async def test_an_old_result_played_again(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """It answers nothing that is asked now, and moves no clock."""
     recorded: list[tuple[str, str]] = []
@@ -451,7 +453,11 @@ async def test_an_old_result_played_again(
 
 
 async def test_spoofed_events(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus, trust: TrustStore
+    hass: HomeAssistant,
+    coordinator: PilotCoordinator,
+    agent: FakeAgent,
+    bus: FakeBroker,
+    trust: TrustStore,
 ) -> None:
     """No automation runs because of an unsigned event that a session was locked."""
     topic = f"{BASE}/event/session"
@@ -489,7 +495,7 @@ async def test_spoofed_events(
 
 
 async def test_a_replayed_event_after_a_restart(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """What was heard yesterday is old today."""
     payload = agent.happens("session", "locked")
@@ -523,7 +529,7 @@ async def wait_for_doubt(hass: HomeAssistant) -> None:
 
 
 async def test_a_host_that_answers_is_not_doubted(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """An announce came without a signature; the host is asked, and proves itself."""
     bus.fire(ANNOUNCE_TOPIC, dump(bare(agent.announcement())))
@@ -554,9 +560,9 @@ async def test_a_host_that_answers_is_not_doubted(
 async def test_a_host_that_lost_its_keys(
     hass: HomeAssistant,
     coordinator: PilotCoordinator,
-    agent: Agent,
+    agent: FakeAgent,
     trust: TrustStore,
-    lose: Callable[[Agent, TrustStore], None],
+    lose: Callable[[FakeAgent, TrustStore], None],
     reason: str,
     tmp_path: Path,
 ) -> None:
@@ -572,7 +578,7 @@ async def test_a_host_that_lost_its_keys(
 
 
 async def test_a_host_that_comes_back_with_its_key(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """The question is taken back: it was another client that spoke."""
     agent.silent = True
@@ -587,7 +593,7 @@ async def test_a_host_that_comes_back_with_its_key(
 
 
 async def test_a_command_that_nobody_knows_us_for(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: FakeAgent
 ) -> None:
     """The host was installed anew while it was silent."""
     agent.reinstall()
@@ -600,7 +606,7 @@ async def test_a_command_that_nobody_knows_us_for(
 
 
 async def test_without_a_broker_no_host_is_doubted(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """Silence means nothing then."""
     bus.fire(ANNOUNCE_TOPIC, dump(bare(agent.announcement())))
@@ -623,7 +629,7 @@ async def test_home_assistant_that_lost_its_keys(
 
 
 async def test_a_host_that_proves_itself_while_it_is_asked(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """Its next announce says all there is to say, although it does not answer."""
     agent.silent = True
@@ -635,7 +641,7 @@ async def test_a_host_that_proves_itself_while_it_is_asked(
 
 
 async def test_a_host_that_never_has_the_right_session(
-    coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """Home Assistant does not run after it for ever."""
     sessions = iter(f"session{n}" for n in range(10))

@@ -14,7 +14,7 @@ from custom_components.pilot.trigger import TRIGGERS
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant, ServiceCall
 
-    from .agent import Agent
+    from support.integration_agent import FakeAgent
 
 EVERYTHING = {"device_id": "all of the host"}
 
@@ -55,7 +55,7 @@ def unsigned(**values: object) -> str:
     ],
 )
 async def test_a_status_triggers(
-    hass: HomeAssistant, device: str, agent: Agent, trigger: str, before: str, after: str
+    hass: HomeAssistant, device: str, agent: FakeAgent, trigger: str, before: str, after: str
 ) -> None:
     """Once, and not what happens to the broker."""
     agent.say_that_it_is(before)
@@ -71,7 +71,7 @@ async def test_a_status_triggers(
 
 
 async def test_a_reading_named_like_the_status_triggers_nothing(
-    hass: HomeAssistant, device: str, agent: Agent
+    hass: HomeAssistant, device: str, agent: FakeAgent
 ) -> None:
     """Hosts choose the names of custom readings; `ups_status` is not the status of the host."""
     collectors = agent.announced["collectors"] | {"custom": {"interval": 60}}
@@ -95,7 +95,7 @@ async def test_a_reading_named_like_the_status_triggers_nothing(
 
 
 async def test_a_reading_named_like_the_status_is_no_condition(
-    hass: HomeAssistant, device: str, agent: Agent
+    hass: HomeAssistant, device: str, agent: FakeAgent
 ) -> None:
     """The condition passes by the status of the host alone."""
     collectors = agent.announced["collectors"] | {"custom": {"interval": 60}}
@@ -147,7 +147,7 @@ async def test_a_broker_that_comes_back_triggers_nothing(
     ],
 )
 async def test_an_event_triggers(
-    hass: HomeAssistant, device: str, agent: Agent, trigger: str, kind: str
+    hass: HomeAssistant, device: str, agent: FakeAgent, trigger: str, kind: str
 ) -> None:
     """That one, every time, and the very first too."""
     calls = await automate(
@@ -166,7 +166,7 @@ async def test_an_event_triggers(
     [("is_online", "online"), ("is_asleep", "asleep"), ("is_off", "off"), ("is_lost", "lost")],
 )
 async def test_a_status_is_a_condition(
-    hass: HomeAssistant, device: str, agent: Agent, condition: str, word: str
+    hass: HomeAssistant, device: str, agent: FakeAgent, condition: str, word: str
 ) -> None:
     """It passes in that status only."""
     calls = await automate(
@@ -183,7 +183,9 @@ async def test_a_status_is_a_condition(
         calls.clear()
 
 
-async def test_being_locked_is_a_condition(hass: HomeAssistant, device: str, agent: Agent) -> None:
+async def test_being_locked_is_a_condition(
+    hass: HomeAssistant, device: str, agent: FakeAgent
+) -> None:
     """Whatever happened last."""
     calls = await automate(
         hass,

@@ -10,9 +10,8 @@ import pytest
 
 from companion_agent.config.policy import Policy
 from custom_components.pilot.errors import command_name
-
-from ..conftest import HOST_ID, make_entry  # noqa: TID252
-from .agent import BASE, Agent, Bus
+from support.integration_agent import BASE, FakeAgent, FakeBroker
+from support.integration_host import HOST_ID, make_entry
 
 if TYPE_CHECKING:
     from freezegun.api import FrozenDateTimeFactory
@@ -36,7 +35,7 @@ async def press(hass: HomeAssistant, name: str) -> None:
 
 
 async def test_a_button_ends_when_the_host_says_done(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """One request, one answer, done once."""
     await press(hass, "suspend")
@@ -48,7 +47,7 @@ async def test_a_button_ends_when_the_host_says_done(
 
 
 async def test_a_request_is_repeated_until_it_is_answered(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    hass: HomeAssistant, coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """Byte for byte, and done once."""
     lost = []
@@ -68,7 +67,7 @@ async def test_a_request_is_repeated_until_it_is_answered(
 
 
 async def test_a_result_that_is_lost_is_given_again(
-    coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """The agent does nothing twice."""
     results = []
@@ -87,7 +86,11 @@ async def test_a_result_that_is_lost_is_given_again(
 
 @pytest.mark.parametrize("status", ["online", "asleep", "off", "lost"])
 async def test_silence_is_an_error_that_says_what_is_known(
-    hass: HomeAssistant, coordinator: PilotCoordinator, agent: Agent, bus: Bus, status: str
+    hass: HomeAssistant,
+    coordinator: PilotCoordinator,
+    agent: FakeAgent,
+    bus: FakeBroker,
+    status: str,
 ) -> None:
     """The user is told the outcome."""
     agent.silent = True
@@ -103,7 +106,7 @@ async def test_silence_is_an_error_that_says_what_is_known(
 
 
 async def test_without_a_broker_nothing_is_sent(
-    hass: HomeAssistant, coordinator: PilotCoordinator, bus: Bus
+    hass: HomeAssistant, coordinator: PilotCoordinator, bus: FakeBroker
 ) -> None:
     """Known before, or found out on the way."""
     with (
@@ -117,7 +120,7 @@ async def test_without_a_broker_nothing_is_sent(
 
 
 async def test_a_broker_that_leaves_in_between(
-    coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """The repeats fail quietly; the request fails aloud."""
 
@@ -130,7 +133,7 @@ async def test_a_broker_that_leaves_in_between(
 
 
 async def test_a_new_session_is_learnt_from_the_refusal(
-    coordinator: PilotCoordinator, agent: Agent, bus: Bus
+    coordinator: PilotCoordinator, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """The agent was started anew, and its announce is still on its way."""
     agent.start("0000111122223333")
@@ -141,7 +144,7 @@ async def test_a_new_session_is_learnt_from_the_refusal(
 
 
 async def test_the_counter_is_learnt_from_the_refusal(
-    coordinator: PilotCoordinator, agent: Agent, trust: TrustStore, bus: Bus
+    coordinator: PilotCoordinator, agent: FakeAgent, trust: TrustStore, bus: FakeBroker
 ) -> None:
     """Home Assistant's clock was set back."""
     await coordinator.commands.async_do("session.lock")
@@ -173,7 +176,7 @@ async def test_the_counter_is_learnt_from_the_refusal(
 )
 async def test_a_refusal_names_host_command_and_reason(
     coordinator: PilotCoordinator,
-    agent: Agent,
+    agent: FakeAgent,
     key: str,
     args: dict[str, float],
     called: str,
@@ -210,7 +213,7 @@ async def test_a_command_is_called_as_its_entity(
     assert command_name(key) == called
 
 
-async def test_a_second_call_cools_down(coordinator: PilotCoordinator, agent: Agent) -> None:
+async def test_a_second_call_cools_down(coordinator: PilotCoordinator, agent: FakeAgent) -> None:
     """The first one was done."""
     await coordinator.commands.async_do("power.suspend")
     with pytest.raises(ServiceValidationError, match="too soon"):
@@ -218,7 +221,7 @@ async def test_a_second_call_cools_down(coordinator: PilotCoordinator, agent: Ag
     assert agent.done == ["power.suspend"]
 
 
-async def test_a_failure_says_what_failed(coordinator: PilotCoordinator, agent: Agent) -> None:
+async def test_a_failure_says_what_failed(coordinator: PilotCoordinator, agent: FakeAgent) -> None:
     """In the host's words."""
     agent.power.error = RuntimeError("no battery")
     with pytest.raises(HomeAssistantError, match="no battery"):
@@ -227,7 +230,7 @@ async def test_a_failure_says_what_failed(coordinator: PilotCoordinator, agent: 
 
 @pytest.mark.parametrize("policy", [Policy(deny=("session.*",))])
 async def test_what_is_not_allowed(
-    coordinator: PilotCoordinator, agent: Agent, policy: Policy
+    coordinator: PilotCoordinator, agent: FakeAgent, policy: Policy
 ) -> None:
     """The host's own configuration has the last word."""
     with pytest.raises(ServiceValidationError, match="configuration"):
@@ -237,7 +240,7 @@ async def test_what_is_not_allowed(
 
 @pytest.mark.parametrize("policy", [Policy(dry_run=True)])
 async def test_a_rehearsal_is_told(
-    coordinator: PilotCoordinator, agent: Agent, policy: Policy
+    coordinator: PilotCoordinator, agent: FakeAgent, policy: Policy
 ) -> None:
     """The host must not appear to be going down."""
     with pytest.raises(HomeAssistantError, match="dry_run"):
@@ -247,7 +250,7 @@ async def test_a_rehearsal_is_told(
 
 
 async def test_an_unpaired_host_is_not_asked(
-    hass: HomeAssistant, agent: Agent, bus: Bus, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker, trust: TrustStore
 ) -> None:
     """It reports, and has nothing that could be pressed."""
     entry = make_entry(hass)
@@ -274,7 +277,7 @@ async def test_clocks_that_differ_are_a_repair_that_heals(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     coordinator: PilotCoordinator,
-    agent: Agent,
+    agent: FakeAgent,
     issue_registry: ir.IssueRegistry,
     ahead: float,
     key: str,
@@ -301,8 +304,8 @@ async def test_a_state_with_the_right_time_heals_too(
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     coordinator: PilotCoordinator,
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     issue_registry: ir.IssueRegistry,
 ) -> None:
     """No button has to be pressed for it; what was not read anew still has the wrong time."""
@@ -335,7 +338,7 @@ async def test_a_state_with_the_right_time_heals_too(
 async def test_actions(
     hass: HomeAssistant,
     paired: MockConfigEntry,
-    agent: Agent,
+    agent: FakeAgent,
     action: str,
     data: dict[str, object],
     done: tuple[str, dict[str, float]],
@@ -346,7 +349,7 @@ async def test_actions(
 
 
 async def test_any_command_can_be_sent(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, hass_admin_user: MockUser
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, hass_admin_user: MockUser
 ) -> None:
     """And what the host answered comes back."""
     answer = await hass.services.async_call(
@@ -365,7 +368,7 @@ async def test_any_command_can_be_sent(
 
 
 async def test_an_action_needs_a_host(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
     """A room sensor below a host is none: it stands somewhere else."""
     child = hass.states.get("sensor.aht20_temperature")
@@ -380,7 +383,7 @@ async def test_an_action_needs_a_host(
 
 
 async def test_an_action_for_several_hosts_tells_of_every_failure(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, device_registry: object
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, device_registry: object
 ) -> None:
     """Those that can do it do it all the same."""
     other = make_entry(hass, name="studio", unique_id="0" * 16, entry_id="01JOTHER")
@@ -401,7 +404,7 @@ async def test_an_action_for_several_hosts_tells_of_every_failure(
 
 
 async def test_a_command_must_have_a_name_that_can_be_one(
-    hass: HomeAssistant, paired: MockConfigEntry, bus: Bus
+    hass: HomeAssistant, paired: MockConfigEntry, bus: FakeBroker
 ) -> None:
     """No topic is made of what could leave it."""
     for command in ("power/shutdown", "shutdown", "a.+"):

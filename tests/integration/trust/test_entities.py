@@ -13,9 +13,9 @@ from pytest_homeassistant_custom_component.components.diagnostics import (
 from companion_agent.models import Missing
 from custom_components.pilot import wake_on_lan
 from custom_components.pilot.trust import TrustStore
+from support.integration_agent import BASE, FIX, FakeAgent, FakeBroker
+from support.integration_host import HOST_ID, make_entry
 
-from ..conftest import HOST_ID, make_entry  # noqa: TID252
-from .agent import BASE, FIX, Agent, Bus
 from .conftest import SECRET
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def turn(hass: HomeAssistant, way: str) -> None:
     await hass.services.async_call("switch", f"turn_{way}", {"entity_id": SWITCH}, blocking=True)
 
 
-async def say(hass: HomeAssistant, agent: Agent, word: str) -> None:
+async def say(hass: HomeAssistant, agent: FakeAgent, word: str) -> None:
     agent.say_that_it_is(word)
     await hass.async_block_till_done()
 
@@ -41,7 +41,7 @@ async def say(hass: HomeAssistant, agent: Agent, word: str) -> None:
 
 
 async def test_there_is_a_button_for_what_the_host_can_do(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """As long as it is there."""
     buttons = {
@@ -56,7 +56,10 @@ async def test_there_is_a_button_for_what_the_host_can_do(
 
 
 async def test_buttons_come_and_go(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, entity_registry: er.EntityRegistry
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    agent: FakeAgent,
+    entity_registry: er.EntityRegistry,
 ) -> None:
     """With what the host announces."""
     agent.announce(commands=[{"key": "power.hibernate"}, {"key": "power.suspend"}])
@@ -72,7 +75,7 @@ async def test_buttons_come_and_go(
 
 
 async def test_an_entry_that_is_not_paired_any_more_has_none(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """What was there is removed."""
     await trust.async_forget(HOST_ID)
@@ -93,7 +96,7 @@ def permissions(registry: ir.IssueRegistry) -> list[ir.IssueEntry]:
 async def test_a_missing_permission_is_a_repair_that_heals(
     hass: HomeAssistant,
     paired: MockConfigEntry,
-    agent: Agent,
+    agent: FakeAgent,
     issue_registry: ir.IssueRegistry,
 ) -> None:
     """With the exact fix, once for all commands that it is about."""
@@ -129,7 +132,7 @@ async def test_a_missing_permission_is_a_repair_that_heals(
 async def test_what_is_missing_is_forgotten_with_the_host(
     hass: HomeAssistant,
     paired: MockConfigEntry,
-    agent: Agent,
+    agent: FakeAgent,
     issue_registry: ir.IssueRegistry,
 ) -> None:
     """A host that is gone needs no repair."""
@@ -139,7 +142,7 @@ async def test_what_is_missing_is_forgotten_with_the_host(
 
 
 async def test_an_unpaired_host_cannot_tell_a_user_what_to_type(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore, issue_registry: ir.IssueRegistry
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore, issue_registry: ir.IssueRegistry
 ) -> None:
     """Anyone could, in its name."""
     entry = make_entry(hass)
@@ -158,7 +161,7 @@ async def test_an_unpaired_host_cannot_tell_a_user_what_to_type(
     [("online", "on"), ("asleep", "off"), ("off", "off"), ("lost", "unknown")],
 )
 async def test_the_switch_shows_what_is_known(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, word: str, state: str
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, word: str, state: str
 ) -> None:
     """And can be switched, as the host can be woken."""
     await say(hass, agent, word)
@@ -167,7 +170,7 @@ async def test_the_switch_shows_what_is_known(
 
 @pytest.mark.parametrize("macs", [[], ["00:00:00:00:00:00"], ["00:00:5e:00:53:01:02:03"]])
 async def test_a_host_that_cannot_be_woken_has_no_switch_when_it_is_off(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, macs: list[str]
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, macs: list[str]
 ) -> None:
     """There is nothing that switching could do."""
     agent.announce(host=agent.announced["host"] | {"macs": macs})
@@ -178,7 +181,9 @@ async def test_a_host_that_cannot_be_woken_has_no_switch_when_it_is_off(
         await wake_on_lan.async_wake(hass, paired.runtime_data.coordinator)
 
 
-async def test_off_shuts_down(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) -> None:
+async def test_off_shuts_down(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
+) -> None:
     """Once: a host that is off is what it shall be."""
     await turn(hass, "off")
     assert agent.done == ["power.shutdown"]
@@ -187,7 +192,7 @@ async def test_off_shuts_down(hass: HomeAssistant, paired: MockConfigEntry, agen
     assert agent.done == ["power.shutdown"]
 
 
-async def test_on_wakes(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) -> None:
+async def test_on_wakes(hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent) -> None:
     """By every address, where the options say; a host that is online needs no waking."""
     pytest.importorskip("wakeonlan")
     sent: list[Any] = []
@@ -208,7 +213,7 @@ async def test_on_wakes(hass: HomeAssistant, paired: MockConfigEntry, agent: Age
 
 
 async def test_a_network_that_takes_no_packet(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
     """The user is told."""
     pytest.importorskip("wakeonlan")
@@ -248,7 +253,7 @@ async def test_options(hass: HomeAssistant, paired: MockConfigEntry) -> None:
 
 
 async def test_the_lock_shows_whether_the_host_is_open(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
     """On is unlocked, as before; it is no lock of a door, and unknown while the host is away."""
     for locked, state in ((True, "off"), (False, "on")):
@@ -261,7 +266,7 @@ async def test_the_lock_shows_whether_the_host_is_open(
 
 
 async def test_the_lock_of_an_unpaired_host(
-    hass: HomeAssistant, agent: Agent, bus: Bus, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker, trust: TrustStore
 ) -> None:
     """It is a report like any other, signed for others or not at all."""
     entry = make_entry(hass)
@@ -280,7 +285,7 @@ async def test_the_lock_of_an_unpaired_host(
 # --- Events ----------------------------------------------------------------------------------
 
 
-async def test_events(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) -> None:
+async def test_events(hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent) -> None:
     """What happened, and to whom."""
     agent.happens("session", "locked", user="ada", remote=False, type="wayland", pid=1)
     await hass.async_block_till_done()
@@ -300,7 +305,7 @@ async def test_events(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent
 
 
 async def test_events_of_an_unpaired_host(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """They are reports like any other, in their order."""
     entry = make_entry(hass)
@@ -321,8 +326,8 @@ async def test_diagnostics_tell_no_secret(
     hass: HomeAssistant,
     hass_client: ClientSessionGenerator,
     paired: MockConfigEntry,
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     trust: TrustStore,
 ) -> None:
     """How things stand, and what was refused."""
@@ -366,7 +371,7 @@ async def test_nothing_secret_is_shown_by_accident(paired: MockConfigEntry) -> N
 
 
 async def test_storage(
-    hass: HomeAssistant, hass_storage: dict[str, Any], paired: MockConfigEntry, agent: Agent
+    hass: HomeAssistant, hass_storage: dict[str, Any], paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
     """What is kept is read again, by users who may."""
     kept = hass_storage["pilot.trust"]

@@ -27,9 +27,8 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 from custom_components.pilot import button, number, switch
 from custom_components.pilot.exposure import ends_work
 from custom_components.pilot.services import SERVICE_SHUTDOWN
-
-from ..conftest import HOST_ID, make_entry  # noqa: TID252
-from .agent import Agent
+from support.integration_agent import FakeAgent
+from support.integration_host import HOST_ID, make_entry
 
 SWITCH = "switch.office_pc_power"
 SUSPEND = "button.office_pc_suspend"
@@ -137,7 +136,7 @@ BROAD = ("area", "floor", "label of its area", "label of its device", "device")
     "action", ["homeassistant.turn_off", "homeassistant.toggle", "switch.turn_off", "button.press"]
 )
 async def test_an_action_on_a_room_does_not_reach_it(
-    hass: HomeAssistant, agent: Agent, targets: dict[str, str], action: str, kind: str
+    hass: HomeAssistant, agent: FakeAgent, targets: dict[str, str], action: str, kind: str
 ) -> None:
     """Nor one on its floor, on labels, or on the device as a whole."""
     domain, _, service = action.partition(".")
@@ -158,7 +157,7 @@ async def test_an_action_on_a_room_does_not_reach_it(
 )
 async def test_an_action_that_names_it_does(
     hass: HomeAssistant,
-    agent: Agent,
+    agent: FakeAgent,
     targets: dict[str, str],
     action: str,
     entity_id: str,
@@ -174,7 +173,7 @@ async def test_an_action_that_names_it_does(
 
 async def test_a_label_of_the_entity_itself_names_it(
     hass: HomeAssistant,
-    agent: Agent,
+    agent: FakeAgent,
     targets: dict[str, str],
     entity_registry: er.EntityRegistry,
     label_registry: lr.LabelRegistry,
@@ -192,7 +191,7 @@ async def test_a_label_of_the_entity_itself_names_it(
 
 @pytest.mark.parametrize("kind", BROAD)
 async def test_the_action_that_is_named_after_it_reaches_all_computers_of_a_room(
-    hass: HomeAssistant, agent: Agent, targets: dict[str, str], kind: str
+    hass: HomeAssistant, agent: FakeAgent, targets: dict[str, str], kind: str
 ) -> None:
     """Shutting down is what it is for."""
     await hass.services.async_call("pilot", SERVICE_SHUTDOWN, target(targets, kind), blocking=True)

@@ -11,9 +11,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, MockEn
 
 from custom_components.pilot.entity import SettingEntity
 from custom_components.pilot.factory import async_add_announced_entities, setting_source
-
-from ..conftest import HOST_ID  # noqa: TID252
-from .agent import Agent
+from support.integration_agent import FakeAgent
+from support.integration_host import HOST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +53,9 @@ class Words(SettingEntity, TextEntity):
         self._attr_native_value = str(value)
 
 
-def announce_setting(agent: Agent, *, commands: Iterable[dict[str, object]] = (COMMAND,)) -> None:
+def announce_setting(
+    agent: FakeAgent, *, commands: Iterable[dict[str, object]] = (COMMAND,)
+) -> None:
     """Announce a setting, or its reading alone."""
     readings = [*agent.announced["readings"], READING]
     agent.announce(readings=readings, commands=list(commands))
@@ -71,7 +72,7 @@ def announce_setting(agent: Agent, *, commands: Iterable[dict[str, object]] = (C
 async def test_a_setting_is_shown_by_the_platform_that_describes_its_kind(
     hass: HomeAssistant,
     paired: MockConfigEntry,
-    agent: Agent,
+    agent: FakeAgent,
     entity_registry: er.EntityRegistry,
     platform: Platform,
     make: type[Choice | Toggle | Words],
@@ -106,7 +107,7 @@ async def test_a_setting_is_shown_by_the_platform_that_describes_its_kind(
 async def test_a_command_moves_to_another_device(
     hass: HomeAssistant,
     paired: MockConfigEntry,
-    agent: Agent,
+    agent: FakeAgent,
     device_registry: dr.DeviceRegistry,
     entity_registry: er.EntityRegistry,
 ) -> None:

@@ -8,9 +8,9 @@ from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
 from custom_components.pilot import discovery
+from support.integration_agent import BASE, FakeAgent, FakeBroker
+from support.integration_host import ANNOUNCE, HOST_ID, make_entry
 
-from ..conftest import ANNOUNCE, HOST_ID, make_entry  # noqa: TID252
-from .agent import BASE, Agent, Bus
 from .test_pairing import ANYWHERE, found
 
 if TYPE_CHECKING:
@@ -28,19 +28,19 @@ KEY = base64.b64encode(FLEET).decode()
 
 
 @pytest.fixture(autouse=True)
-def quick_search(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_search(bus: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait for hosts longer than a test can bear."""
     monkeypatch.setattr(discovery, "SEARCH_TIME", discovery.SEARCH_TIME / 10)
     monkeypatch.setattr(discovery, "SEARCH_QUIET", discovery.SEARCH_QUIET / 10)
 
 
 @pytest.fixture
-def agent(bus: Bus, tmp_path: Path) -> Agent:
+def agent(bus: FakeBroker, tmp_path: Path) -> FakeAgent:
     """Return a host of the fleet."""
-    return Agent(bus, tmp_path, fleet=FLEET)
+    return FakeAgent(bus, tmp_path, fleet=FLEET)
 
 
-async def announced(hass: HomeAssistant, agent: Agent) -> list[Any]:
+async def announced(hass: HomeAssistant, agent: FakeAgent) -> list[Any]:
     """Return the cards after the host came online."""
     agent.come_online()
     await hass.async_block_till_done(wait_background_tasks=True)
@@ -48,7 +48,7 @@ async def announced(hass: HomeAssistant, agent: Agent) -> list[Any]:
 
 
 async def test_a_host_of_the_fleet_is_added_without_a_question(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """And can be commanded at once."""
     await trust.async_set_fleet(FLEET, add=True)
@@ -62,7 +62,7 @@ async def test_a_host_of_the_fleet_is_added_without_a_question(
 
 
 async def test_a_host_of_the_fleet_waits_as_a_card(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """If the user likes that better; no code is asked for."""
     await trust.async_set_fleet(FLEET, add=False)
@@ -75,7 +75,7 @@ async def test_a_host_of_the_fleet_waits_as_a_card(
 
 
 async def test_a_host_that_does_not_prove_it_is_asked_for_its_code(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """Whatever it says."""
     await trust.async_set_fleet(bytes(32), add=True)
@@ -85,7 +85,7 @@ async def test_a_host_that_does_not_prove_it_is_asked_for_its_code(
 
 
 async def test_a_host_that_the_user_removed_stays_away(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """A key is no reason to come back."""
     await trust.async_set_fleet(FLEET, add=True)
@@ -98,7 +98,7 @@ async def test_a_host_that_the_user_removed_stays_away(
 
 
 async def test_an_entry_that_proves_it_is_paired(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """Once the key is known here."""
     await trust.async_set_fleet(FLEET, add=True)
@@ -127,7 +127,7 @@ def modes(form: Any) -> list[str]:
 
 
 async def test_the_key_is_entered_where_hosts_are_configured(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """Offers that wait are taken up, and the key is not shown again."""
     assert len(await announced(hass, agent)) == 1
@@ -164,7 +164,7 @@ async def test_the_key_is_entered_where_hosts_are_configured(
 
 
 async def test_a_host_of_the_fleet_that_was_searched_for(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """Choosing it is enough."""
     await trust.async_set_fleet(FLEET, add=False)
@@ -176,7 +176,9 @@ async def test_a_host_of_the_fleet_that_was_searched_for(
     assert trust.keys("pilot/v2", HOST_ID) is not None
 
 
-async def test_the_key_is_forgotten(hass: HomeAssistant, agent: Agent, trust: TrustStore) -> None:
+async def test_the_key_is_forgotten(
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
+) -> None:
     """Its hosts stay, and cannot be commanded."""
     await trust.async_set_fleet(FLEET, add=True)
     await announced(hass, agent)
@@ -194,7 +196,7 @@ async def test_the_key_is_forgotten(hass: HomeAssistant, agent: Agent, trust: Tr
 
 
 async def test_the_fleet_of_others(
-    hass: HomeAssistant, agent: Agent, bus: Bus, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker, trust: TrustStore
 ) -> None:
     """Another Home Assistant with the same key has its own results."""
     await trust.async_set_fleet(FLEET, add=True)
@@ -212,7 +214,7 @@ async def test_the_fleet_of_others(
 
 
 async def test_a_key_concerns_only_hosts_that_have_no_other(
-    hass: HomeAssistant, paired: MockConfigEntry, trust: TrustStore, bus: Bus
+    hass: HomeAssistant, paired: MockConfigEntry, trust: TrustStore, bus: FakeBroker
 ) -> None:
     """One that was paired by a code stays as it is, and strangers stay cards."""
     coordinator = paired.runtime_data.coordinator

@@ -16,9 +16,9 @@ from custom_components.pilot.protocol.pairing import (
     controller_name,
     read_code,
 )
+from support.integration_agent import BASE, CODE, FakeAgent, FakeBroker
+from support.integration_host import ANNOUNCE, HOST_ID, make_entry
 
-from ..conftest import ANNOUNCE, HOST_ID, make_entry  # noqa: TID252
-from .agent import BASE, CODE, Agent, Bus
 from .test_attacks import wait_for_doubt
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ ANYWHERE = {"advanced": {"prefix": "pilot/v2"}}
 
 
 @pytest.fixture(autouse=True)
-def waiting(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+def waiting(bus: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave SPAKE2 the time that it takes in earnest."""
     monkeypatch.setattr(pair, "PATIENCE", (0.2, 0.2))
     monkeypatch.setattr(discovery, "SEARCH_TIME", discovery.SEARCH_TIME / 10)
     monkeypatch.setattr(discovery, "SEARCH_QUIET", discovery.SEARCH_QUIET / 10)
 
 
-async def the_card(hass: HomeAssistant, agent: Agent) -> str:
+async def the_card(hass: HomeAssistant, agent: FakeAgent) -> str:
     """Return the flow that discovery starts."""
     agent.come_online()
     await hass.async_block_till_done(wait_background_tasks=True)
@@ -62,7 +62,7 @@ async def enter(hass: HomeAssistant, flow_id: str, code: str = CODE) -> Any:
 
 
 async def test_a_discovered_host_is_paired_by_its_code(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """However it is written; then it can be commanded."""
     agent.show_code()
@@ -85,7 +85,7 @@ async def test_a_discovered_host_is_paired_by_its_code(
     assert agent.ring.name(trust.controller) == "test home"
 
 
-async def test_a_host_is_added_without_pairing(hass: HomeAssistant, agent: Agent) -> None:
+async def test_a_host_is_added_without_pairing(hass: HomeAssistant, agent: FakeAgent) -> None:
     """It reports, and that is all."""
     flow_id = await the_card(hass, agent)
     result = await hass.config_entries.flow.async_configure(flow_id, {})
@@ -94,7 +94,7 @@ async def test_a_host_is_added_without_pairing(hass: HomeAssistant, agent: Agent
 
 
 async def test_a_host_that_cannot_be_paired_is_not_asked_for_a_code(
-    hass: HomeAssistant, bus: Bus
+    hass: HomeAssistant, bus: FakeBroker
 ) -> None:
     """Its agent is older than pairing."""
     bus.fire(f"{BASE}/announce", json.dumps(ANNOUNCE))
@@ -107,7 +107,7 @@ async def test_a_host_that_cannot_be_paired_is_not_asked_for_a_code(
 # --- What may go wrong -----------------------------------------------------------------------
 
 
-async def test_no_code_is_shown(hass: HomeAssistant, agent: Agent) -> None:
+async def test_no_code_is_shown(hass: HomeAssistant, agent: FakeAgent) -> None:
     """The user is told what to run, and goes on in the same form."""
     flow_id = await the_card(hass, agent)
     assert (await enter(hass, flow_id))["errors"] == {"base": "no_code"}
@@ -116,7 +116,7 @@ async def test_no_code_is_shown(hass: HomeAssistant, agent: Agent) -> None:
 
 
 async def test_an_old_error_is_not_shown_while_the_host_is_asked(
-    hass: HomeAssistant, agent: Agent, bus: Bus
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """What is shown instead says what to do meanwhile."""
     flow_id = await the_card(hass, agent)
@@ -146,7 +146,7 @@ async def test_an_old_error_is_not_shown_while_the_host_is_asked(
 
 @pytest.mark.parametrize("code", ["1234567", "123456789", "abcdefgh", "١٢٣٤٥٦٧٨"])
 async def test_a_code_has_eight_digits(
-    hass: HomeAssistant, agent: Agent, bus: Bus, code: str
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker, code: str
 ) -> None:
     """What cannot be one costs no try."""
     agent.show_code()
@@ -156,7 +156,7 @@ async def test_a_code_has_eight_digits(
 
 
 async def test_a_wrong_code_burns_after_five(
-    hass: HomeAssistant, agent: Agent, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
 ) -> None:
     """The user sees how many tries are left."""
     agent.show_code()
@@ -170,7 +170,7 @@ async def test_a_wrong_code_burns_after_five(
     assert trust.record(HOST_ID) is None
 
 
-async def test_an_expired_code(hass: HomeAssistant, agent: Agent) -> None:
+async def test_an_expired_code(hass: HomeAssistant, agent: FakeAgent) -> None:
     """Ten minutes are over."""
     agent.show_code()
     assert agent.pairing is not None
@@ -191,7 +191,7 @@ async def test_an_expired_code(hass: HomeAssistant, agent: Agent) -> None:
     ],
 )
 async def test_a_host_that_does_not_answer(
-    hass: HomeAssistant, agent: Agent, bus: Bus, word: str | None, error: str
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker, word: str | None, error: str
 ) -> None:
     """Its availability says why, where there is one."""
     flow_id = await the_card(hass, agent)
@@ -207,7 +207,7 @@ async def test_a_host_that_does_not_answer(
 
 
 async def test_nothing_is_asked_before_the_answer_can_be_heard(
-    hass: HomeAssistant, agent: Agent, bus: Bus
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """The host answers at once, and a second request would be a second later."""
     flow_id = await the_card(hass, agent)
@@ -224,7 +224,9 @@ async def test_nothing_is_asked_before_the_answer_can_be_heard(
     assert bus.waiting == []
 
 
-async def test_a_broker_that_confirms_nothing(hass: HomeAssistant, agent: Agent, bus: Bus) -> None:
+async def test_a_broker_that_confirms_nothing(
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker
+) -> None:
     """It may deliver all the same."""
     flow_id = await the_card(hass, agent)
     agent.show_code()
@@ -232,7 +234,7 @@ async def test_a_broker_that_confirms_nothing(hass: HomeAssistant, agent: Agent,
     assert (await enter(hass, flow_id))["type"] == "create_entry"
 
 
-async def test_without_a_broker(hass: HomeAssistant, agent: Agent, bus: Bus) -> None:
+async def test_without_a_broker(hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker) -> None:
     """Known before, or found out on the way."""
     flow_id = await the_card(hass, agent)
     with patch.object(pair.mqtt, "is_connected", return_value=False):
@@ -265,8 +267,8 @@ type Change = Callable[[dict[str, Any]], dict[str, Any]]
 )
 async def test_the_messages_are_changed_on_the_way(
     hass: HomeAssistant,
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     trust: TrustStore,
     kind: str,
     change: Change,
@@ -287,7 +289,9 @@ async def test_the_messages_are_changed_on_the_way(
     assert trust.record(HOST_ID) is None
 
 
-async def test_what_is_no_message_is_not_heard(hass: HomeAssistant, agent: Agent, bus: Bus) -> None:
+async def test_what_is_no_message_is_not_heard(
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker
+) -> None:
     """Neither what the broker kept, nor what is not JSON, nor a second answer."""
     agent.show_code()
     flow_id = await the_card(hass, agent)
@@ -307,7 +311,7 @@ async def test_what_is_no_message_is_not_heard(hass: HomeAssistant, agent: Agent
 # --- The search ------------------------------------------------------------------------------
 
 
-async def found(hass: HomeAssistant, agent: Agent, payload: str | None = None) -> Any:
+async def found(hass: HomeAssistant, agent: FakeAgent, payload: str | None = None) -> Any:
     """Return what the search offers."""
     subscribe = discovery.mqtt.async_subscribe
     kept = payload or agent.announcement()
@@ -324,7 +328,9 @@ async def found(hass: HomeAssistant, agent: Agent, payload: str | None = None) -
         return await hass.config_entries.flow.async_init("pilot", context={"source": "user"})
 
 
-async def test_a_host_that_was_searched_for_is_paired(hass: HomeAssistant, agent: Agent) -> None:
+async def test_a_host_that_was_searched_for_is_paired(
+    hass: HomeAssistant, agent: FakeAgent
+) -> None:
     """After it was chosen."""
     agent.show_code()
     form = await found(hass, agent)
@@ -338,7 +344,7 @@ async def test_a_host_that_was_searched_for_is_paired(hass: HomeAssistant, agent
 # --- Later -----------------------------------------------------------------------------------
 
 
-async def test_a_host_is_paired_later(hass: HomeAssistant, agent: Agent) -> None:
+async def test_a_host_is_paired_later(hass: HomeAssistant, agent: FakeAgent) -> None:
     """Through Reconfigure."""
     entry = make_entry(hass)
     await hass.config_entries.async_setup(entry.entry_id)
@@ -358,7 +364,9 @@ async def test_a_host_is_paired_later(hass: HomeAssistant, agent: Agent) -> None
     assert entry.runtime_data.coordinator.auth.paired
 
 
-async def test_a_host_that_is_not_set_up_can_be_paired(hass: HomeAssistant, agent: Agent) -> None:
+async def test_a_host_that_is_not_set_up_can_be_paired(
+    hass: HomeAssistant, agent: FakeAgent
+) -> None:
     """It may be the broker that keeps it from being set up."""
     entry = make_entry(hass)
     menu = await entry.start_reconfigure_flow(hass)
@@ -366,7 +374,7 @@ async def test_a_host_that_is_not_set_up_can_be_paired(hass: HomeAssistant, agen
 
 
 async def test_a_host_is_paired_again(
-    hass: HomeAssistant, agent: Agent, paired: MockConfigEntry, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, paired: MockConfigEntry, trust: TrustStore
 ) -> None:
     """Through the question that Home Assistant asks."""
     agent.reinstall()
@@ -382,7 +390,7 @@ async def test_a_host_is_paired_again(
 
 
 async def test_removing_the_entry_revokes(
-    hass: HomeAssistant, agent: Agent, paired: MockConfigEntry, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, paired: MockConfigEntry, trust: TrustStore
 ) -> None:
     """On both sides."""
     await hass.config_entries.async_remove(paired.entry_id)
@@ -393,7 +401,7 @@ async def test_removing_the_entry_revokes(
 
 async def test_removing_the_entry_of_a_host_that_is_away(
     hass: HomeAssistant,
-    agent: Agent,
+    agent: FakeAgent,
     paired: MockConfigEntry,
     trust: TrustStore,
     caplog: pytest.LogCaptureFixture,
@@ -406,7 +414,7 @@ async def test_removing_the_entry_of_a_host_that_is_away(
 
 
 async def test_a_host_that_was_moved_has_to_be_paired(
-    hass: HomeAssistant, agent: Agent, paired: MockConfigEntry, trust: TrustStore
+    hass: HomeAssistant, agent: FakeAgent, paired: MockConfigEntry, trust: TrustStore
 ) -> None:
     """The new installation has no key."""
     menu = await paired.start_reconfigure_flow(hass)

@@ -16,9 +16,9 @@ from custom_components.pilot.backfill.importer import Importer
 from custom_components.pilot.backfill.runtime import BACKLOG
 from custom_components.pilot.discovery import async_search
 from custom_components.pilot.subscriptions import async_subscribe
+from support.integration_agent import BASE, CODE, FakeAgent, FakeBroker
+from support.integration_host import HOST_ID, FakeHost, make_entry
 
-from ..conftest import HOST_ID, FakeHost, make_entry  # noqa: TID252
-from .agent import BASE, CODE, Agent, Bus
 from .conftest import SECRET
 
 SESSION = "event.office_pc_session_event"
@@ -71,7 +71,7 @@ async def reload_mqtt(hass: HomeAssistant) -> None:
     await start_mqtt(hass)
 
 
-def deliver(agent: Agent) -> None:
+def deliver(agent: FakeAgent) -> None:
     """Let the host deliver a chunk of its backlog."""
     body = {
         "chunk": CHUNK,
@@ -83,7 +83,7 @@ def deliver(agent: Agent) -> None:
     agent.bus.fire(f"{BASE}/backlog", agent.ring.seal(f"{BASE}/backlog", json.dumps(body)))
 
 
-def acknowledged(bus: Bus) -> list[str]:
+def acknowledged(bus: FakeBroker) -> list[str]:
     """Return the chunks that the host was told to forget."""
     return [
         json.loads(json.loads(payload)["body"])["chunk"]
@@ -104,7 +104,11 @@ def importer(hass: HomeAssistant) -> Any:
 
 
 async def test_a_loaded_entry_goes_on_after_a_reload_of_mqtt(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus, importer: Importer
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    agent: FakeAgent,
+    bus: FakeBroker,
+    importer: Importer,
 ) -> None:
     """Every subscription is taken up by the new client."""
     await reload_mqtt(hass)
@@ -140,7 +144,7 @@ async def test_the_status_follows_the_broker_through_a_reload(
 
 @pytest.mark.parametrize("times", [1, 3])
 async def test_an_event_after_both_were_reloaded_counts_once(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, times: int
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, times: int
 ) -> None:
     """What was there before does not take its sequence first."""
     for _ in range(times):
@@ -174,8 +178,8 @@ async def remove(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 async def test_what_is_unloaded_acknowledges_nothing(
     hass: HomeAssistant,
     paired: MockConfigEntry,
-    agent: Agent,
-    bus: Bus,
+    agent: FakeAgent,
+    bus: FakeBroker,
     importer: Importer,
     leave: Any,
 ) -> None:
@@ -196,7 +200,11 @@ async def test_what_is_unloaded_acknowledges_nothing(
 
 
 async def test_mqtt_was_disabled_while_the_entry_was_unloaded(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus, importer: Importer
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    agent: FakeAgent,
+    bus: FakeBroker,
+    importer: Importer,
 ) -> None:
     """What it takes up when it is enabled again leads nowhere."""
     await stop_mqtt(hass, ConfigEntryDisabler.USER)
@@ -210,7 +218,11 @@ async def test_mqtt_was_disabled_while_the_entry_was_unloaded(
 
 
 async def test_another_entry_goes_on(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus, importer: Importer
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    agent: FakeAgent,
+    bus: FakeBroker,
+    importer: Importer,
 ) -> None:
     """Only the one that was unloaded hears nothing."""
     other = FakeHost(hass)
@@ -229,7 +241,11 @@ async def test_another_entry_goes_on(
 
 
 async def test_a_chunk_that_is_being_kept_while_its_host_is_removed(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus, importer: Importer
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    agent: FakeAgent,
+    bus: FakeBroker,
+    importer: Importer,
 ) -> None:
     """It is not kept for a host that is not there any more, and not acknowledged."""
     async with importer._writing:
@@ -250,7 +266,7 @@ async def test_a_chunk_that_is_being_kept_while_its_host_is_removed(
 
 
 @pytest.mark.usefixtures("quick_search")
-async def test_a_search_that_ended_hears_nothing(hass: HomeAssistant, agent: Agent) -> None:
+async def test_a_search_that_ended_hears_nothing(hass: HomeAssistant, agent: FakeAgent) -> None:
     """The MQTT integration is reloaded while it goes on."""
     search = hass.async_create_task(async_search(hass, "pilot/v2"))
     await asyncio.sleep(0)
@@ -264,7 +280,7 @@ async def test_a_search_that_ended_hears_nothing(hass: HomeAssistant, agent: Age
 
 
 async def test_a_host_is_paired_while_mqtt_is_reloaded(
-    hass: HomeAssistant, agent: Agent, bus: Bus
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker
 ) -> None:
     """The answers come through the new client, and afterwards there is none to hear."""
     from custom_components.pilot import pair
@@ -291,7 +307,7 @@ async def test_a_host_is_paired_while_mqtt_is_reloaded(
 
 
 async def test_unloaded_while_a_subscription_is_being_made(
-    hass: HomeAssistant, paired: MockConfigEntry, bus: Bus
+    hass: HomeAssistant, paired: MockConfigEntry, bus: FakeBroker
 ) -> None:
     """It is given up as soon as it is there."""
     heard: list[str] = []

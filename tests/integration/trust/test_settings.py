@@ -10,9 +10,8 @@ import pytest
 
 from companion_agent.models import Argument, Command
 from companion_agent.plugins.base import CommandProvider
-
-from ..conftest import HOST_ID  # noqa: TID252
-from .agent import BASE, Agent, Bus
+from support.integration_agent import BASE, FakeAgent, FakeBroker
+from support.integration_host import HOST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +34,7 @@ class Tuning(CommandProvider):
 
     name: ClassVar[str] = "i2c"
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: FakeBroker) -> None:
         """Start with what is configured."""
         self.bus = bus
         self.values: dict[str, float] = {"interval": 60, "temperature_offset": 0}
@@ -93,7 +92,9 @@ class Tuning(CommandProvider):
 
 
 @pytest.fixture
-async def tuning(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent, bus: Bus) -> Tuning:
+async def tuning(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, bus: FakeBroker
+) -> Tuning:
     """Return the settings of the paired host's sensor."""
     tuning = Tuning(bus)
     agent.announced["readings"] = tuning.readings()
@@ -137,7 +138,7 @@ async def test_settings_are_numbers_of_the_sensor_s_device(
 
 
 async def test_what_is_set_is_shown_when_the_host_says_it(
-    hass: HomeAssistant, tuning: Tuning, bus: Bus
+    hass: HomeAssistant, tuning: Tuning, bus: FakeBroker
 ) -> None:
     """Not before, whatever was asked of it."""
     await set_value(hass, INTERVAL, 300)
@@ -152,7 +153,9 @@ async def test_what_is_set_is_shown_when_the_host_says_it(
     assert float(state_of(hass, INTERVAL)) == 300
 
 
-async def test_the_button_takes_it_back(hass: HomeAssistant, tuning: Tuning, bus: Bus) -> None:
+async def test_the_button_takes_it_back(
+    hass: HomeAssistant, tuning: Tuning, bus: FakeBroker
+) -> None:
     """All of one sensor."""
     await set_value(hass, OFFSET, -0.5)
     await hass.services.async_call("button", "press", {"entity_id": RESET}, blocking=True)
@@ -160,7 +163,7 @@ async def test_the_button_takes_it_back(hass: HomeAssistant, tuning: Tuning, bus
     assert tuning.values["temperature_offset"] == 0
 
 
-async def test_a_value_out_of_range(hass: HomeAssistant, tuning: Tuning, agent: Agent) -> None:
+async def test_a_value_out_of_range(hass: HomeAssistant, tuning: Tuning, agent: FakeAgent) -> None:
     """Home Assistant knows the range; where it has changed meanwhile, the host says so."""
     with pytest.raises(ServiceValidationError, match="outside valid range 1 - 86400"):
         await set_value(hass, INTERVAL, 86_401)
@@ -172,7 +175,9 @@ async def test_a_value_out_of_range(hass: HomeAssistant, tuning: Tuning, agent: 
     assert state_of(hass, INTERVAL) == "60"
 
 
-async def test_other_limits_are_followed(hass: HomeAssistant, tuning: Tuning, agent: Agent) -> None:
+async def test_other_limits_are_followed(
+    hass: HomeAssistant, tuning: Tuning, agent: FakeAgent
+) -> None:
     """The entity stays the same."""
     tuning.maximum = 100
     agent.dispatcher.offer({tuning: tuning.commands()})
@@ -184,7 +189,7 @@ async def test_other_limits_are_followed(hass: HomeAssistant, tuning: Tuning, ag
 
 
 async def test_a_host_that_does_not_answer(
-    hass: HomeAssistant, tuning: Tuning, agent: Agent
+    hass: HomeAssistant, tuning: Tuning, agent: FakeAgent
 ) -> None:
     """It is an error, and the old value stays."""
     agent.silent = True
@@ -194,7 +199,7 @@ async def test_a_host_that_does_not_answer(
 
 
 async def test_they_are_available_as_long_as_the_host_is(
-    hass: HomeAssistant, tuning: Tuning, agent: Agent
+    hass: HomeAssistant, tuning: Tuning, agent: FakeAgent
 ) -> None:
     """Like everything that it reports."""
     agent.say_that_it_is("off")
@@ -203,7 +208,7 @@ async def test_they_are_available_as_long_as_the_host_is(
 
 
 async def test_what_the_configuration_does_not_allow_is_gone(
-    hass: HomeAssistant, tuning: Tuning, agent: Agent
+    hass: HomeAssistant, tuning: Tuning, agent: FakeAgent
 ) -> None:
     """And comes back with its entity id."""
     everything = agent.commands
@@ -218,7 +223,11 @@ async def test_what_the_configuration_does_not_allow_is_gone(
 
 
 async def test_without_pairing_there_is_nothing_to_set(
-    hass: HomeAssistant, tuning: Tuning, agent: Agent, paired: MockConfigEntry, trust: TrustStore
+    hass: HomeAssistant,
+    tuning: Tuning,
+    agent: FakeAgent,
+    paired: MockConfigEntry,
+    trust: TrustStore,
 ) -> None:
     """The readings of the sensor stay."""
     await trust.async_forget(HOST_ID)
@@ -234,7 +243,7 @@ async def test_without_pairing_there_is_nothing_to_set(
 
 
 async def test_a_sensor_that_has_gone_takes_its_settings_along(
-    hass: HomeAssistant, tuning: Tuning, agent: Agent
+    hass: HomeAssistant, tuning: Tuning, agent: FakeAgent
 ) -> None:
     """Commands for a device that is not announced are not drawn."""
     agent.announce(devices={}, readings=[])
@@ -254,7 +263,7 @@ async def test_a_sensor_that_has_gone_takes_its_settings_along(
     ],
 )
 async def test_settings_that_are_not_understood_are_left_out(
-    hass: HomeAssistant, tuning: Tuning, agent: Agent, changes: dict[str, Any]
+    hass: HomeAssistant, tuning: Tuning, agent: FakeAgent, changes: dict[str, Any]
 ) -> None:
     """A newer agent may have others."""
     commands = [one | changes if one["key"].endswith("interval") else one for one in agent.commands]

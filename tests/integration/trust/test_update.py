@@ -20,8 +20,7 @@ from companion_agent.plugins.base import CommandProvider
 from custom_components.pilot import bundled_release
 from custom_components.pilot.protocol.announce import parse_announce
 from custom_components.pilot.protocol.errors import ProtocolError
-
-from ..conftest import ANNOUNCE, HOST_ID, FakeHost  # noqa: TID252
+from support.integration_host import ANNOUNCE, HOST_ID, FakeHost
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
         WebSocketGenerator,
     )
 
-    from .agent import Agent
+    from support.integration_agent import FakeAgent
 
 ENTITY = "update.office_pc_agent"
 NEWER = "0.2.0"
@@ -88,7 +87,7 @@ def shipped_folder(tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-async def updates(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) -> Updates:
+async def updates(hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent) -> Updates:
     """Return what a host has that can be updated."""
     await hass.config.async_update(internal_url="http://192.0.2.1:8123")
     updates = Updates()
@@ -96,7 +95,7 @@ async def updates(hass: HomeAssistant, paired: MockConfigEntry, agent: Agent) ->
     return updates
 
 
-async def say(hass: HomeAssistant, agent: Agent, version: str = "0.1.0", **update: Any) -> None:
+async def say(hass: HomeAssistant, agent: FakeAgent, version: str = "0.1.0", **update: Any) -> None:
     agent.announced["agent"]["version"] = version
     agent.announce(update={"source": "homeassistant", **update})
     await hass.async_block_till_done()
@@ -139,7 +138,7 @@ async def test_a_release_that_came_with_the_integration(
     hass: HomeAssistant,
     shipping: Path,
     updates: Updates,
-    agent: Agent,
+    agent: FakeAgent,
     hass_ws_client: WebSocketGenerator,
 ) -> None:
     """It is offered, with what is new."""
@@ -153,7 +152,7 @@ async def test_a_release_that_came_with_the_integration(
 
 
 async def test_an_agent_that_is_newer_than_the_integration(
-    hass: HomeAssistant, shipping: Path, updates: Updates, agent: Agent
+    hass: HomeAssistant, shipping: Path, updates: Updates, agent: FakeAgent
 ) -> None:
     """It is not offered an older one."""
     await say(hass, agent, version="0.3.0")
@@ -161,7 +160,7 @@ async def test_an_agent_that_is_newer_than_the_integration(
 
 
 async def test_a_host_with_a_source_of_its_own(
-    hass: HomeAssistant, shipping: Path, updates: Updates, agent: Agent
+    hass: HomeAssistant, shipping: Path, updates: Updates, agent: FakeAgent
 ) -> None:
     """What counts is what it found there."""
     await say(hass, agent, **FOLDER)
@@ -172,7 +171,7 @@ async def test_a_host_with_a_source_of_its_own(
 
 @pytest.mark.parametrize("why", ["cannot", "trouble"])
 async def test_a_host_that_cannot_says_why(
-    hass: HomeAssistant, shipping: Path, paired: MockConfigEntry, agent: Agent, why: str
+    hass: HomeAssistant, shipping: Path, paired: MockConfigEntry, agent: FakeAgent, why: str
 ) -> None:
     """Where the summary of a release stands."""
     await say(hass, agent, **{why: "it trusts no key"})
@@ -204,7 +203,7 @@ def test_what_breaks_a_rule_is_refused(update: Any) -> None:
 
 
 async def test_installing(
-    hass: HomeAssistant, shipping: Path, updates: Updates, agent: Agent
+    hass: HomeAssistant, shipping: Path, updates: Updates, agent: FakeAgent
 ) -> None:
     """From the press of the button to the new version, which is gone for a moment meanwhile."""
     await say(hass, agent)
@@ -242,7 +241,7 @@ async def test_a_version_that_is_left_again(
     hass: HomeAssistant,
     shipping: Path,
     updates: Updates,
-    agent: Agent,
+    agent: FakeAgent,
     issue_registry: ir.IssueRegistry,
 ) -> None:
     """It is told to the user who installed it, and in repairs until one works."""
@@ -276,7 +275,7 @@ async def test_a_version_that_is_left_again(
 
 
 async def test_a_version_that_cannot_be_fetched(
-    hass: HomeAssistant, shipping: Path, updates: Updates, agent: Agent
+    hass: HomeAssistant, shipping: Path, updates: Updates, agent: FakeAgent
 ) -> None:
     """It is told at once."""
     await say(hass, agent)
@@ -290,7 +289,7 @@ async def test_a_version_that_cannot_be_fetched(
 
 
 async def test_a_host_that_refuses(
-    hass: HomeAssistant, shipping: Path, updates: Updates, agent: Agent
+    hass: HomeAssistant, shipping: Path, updates: Updates, agent: FakeAgent
 ) -> None:
     """Its words are shown."""
     updates.error = CommandError("failed", "an update is under way already")
@@ -301,7 +300,7 @@ async def test_a_host_that_refuses(
 
 
 async def test_a_host_that_says_nothing_any_more(
-    hass: HomeAssistant, shipping: Path, updates: Updates, agent: Agent
+    hass: HomeAssistant, shipping: Path, updates: Updates, agent: FakeAgent
 ) -> None:
     """It is waited for as long as it said, and not longer."""
     await say(hass, agent)
@@ -315,7 +314,7 @@ async def test_a_host_that_says_nothing_any_more(
 
 
 async def test_without_an_address(
-    hass: HomeAssistant, shipping: Path, updates: Updates, agent: Agent
+    hass: HomeAssistant, shipping: Path, updates: Updates, agent: FakeAgent
 ) -> None:
     """A host could not fetch anything."""
     await say(hass, agent)
@@ -328,7 +327,7 @@ async def test_without_an_address(
 
 
 async def test_an_update_that_was_begun_elsewhere(
-    hass: HomeAssistant, updates: Updates, agent: Agent
+    hass: HomeAssistant, updates: Updates, agent: FakeAgent
 ) -> None:
     """On the host itself, say: it is shown all the same."""
     await say(hass, agent, **FOLDER)

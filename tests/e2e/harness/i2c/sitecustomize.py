@@ -6,45 +6,25 @@ than on a Raspberry Pi, but what the kernel would do.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from pathlib import Path
 import time
-from typing import TYPE_CHECKING, Any
 
 import smbus2
 
 from companion_agent.platforms.linux import i2c
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-_SENSORS = Path(__file__).resolve().parents[3] / "agent" / "i2c" / "simulated.py"
+from support.clock import ManualClock
+from support.i2c import Aht20, FakeI2cBus, FakeI2cKernel
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("simulated", _SENSORS)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+class RunningClock(ManualClock):
+    """Time that passes by itself."""
+
+    now = property(lambda _: time.monotonic(), lambda _, __: None)  # type: ignore[assignment]
 
 
-simulated: Any = _load()
-
-
-class Clock:
-    """Time as it passes."""
-
-    @property
-    def now(self) -> float:
-        """Monotonic seconds."""
-        return time.monotonic()
-
-
-class Aht20(simulated.Aht20):
+class AhtOfARoom(Aht20):
     """An AHT20 that measures what a file says of its room."""
 
     def write(self, data: bytes) -> None:
@@ -54,8 +34,9 @@ class Aht20(simulated.Aht20):
         super().write(data)
 
 
-kernel = simulated.Kernel(Clock())
-wire = kernel.wires["/dev/i2c-1"] = simulated.Wire(kernel.clock)
-wire.devices[0x38] = Aht20(kernel.clock)
+clock = RunningClock()
+kernel = FakeI2cKernel(clock)
+bus = kernel.buses["/dev/i2c-1"] = FakeI2cBus(clock)
+bus.devices[0x38] = AhtOfARoom(clock)
 smbus2.SMBus = kernel.smbus()  # type: ignore[misc]
 i2c.numbers = lambda _: [1]

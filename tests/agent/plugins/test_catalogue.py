@@ -1,0 +1,63 @@
+"""Every collector on every machine keeps to the catalogue of the protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from companion_agent import platforms
+from companion_agent.errors import Unavailable
+from companion_agent.platforms.linux import LinuxPlatform
+from companion_agent.platforms.portable import PortablePlatform
+from companion_agent.plugins import registry
+from companion_agent.protocol.catalogue import CATALOGUE
+from support.agent_machines import MACHINES, build
+
+from .catalogue import ROOM_SENSORS, check_platform
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_machine_keeps_to_the_catalogue(name: str, tmp_path: Path) -> None:
+    assert check_platform(build(name, tmp_path))
+
+
+def test_the_machine_at_hand_keeps_to_the_catalogue() -> None:
+    kinds = check_platform(platforms.current())
+
+    assert {"cpu.percent", "memory.used", "disk.free", "system.started", "agent.memory"} <= kinds
+
+
+def test_psutil_keeps_to_the_catalogue() -> None:
+    kinds = check_platform(PortablePlatform())
+
+    assert {"cpu.percent", "memory.used", "disk.free", "system.started", "agent.memory"} <= kinds
+
+
+def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
+    found = set().union(*(check_platform(build(name, tmp_path / name)) for name in MACHINES))
+
+    # Whether one is locked is asked of logind, and tested with it.
+    assert found == set(CATALOGUE) - ROOM_SENSORS - {"session.locked"}
+
+
+def test_collectors_stand_in_the_order_of_the_catalogue() -> None:
+    order = list(
+        dict.fromkeys(kind.split(".")[0] for kind in CATALOGUE if kind not in ROOM_SENSORS)
+    )
+
+    # The kinds of room sensors are not called after who reads them.
+    assert [name for name in registry.collectors() if name != "i2c"] == order
+
+
+def test_a_host_without_anything_has_reasons(tmp_path: Path) -> None:
+    platform = LinuxPlatform(tmp_path)
+
+    collectors = registry.collectors()
+    for name in collectors.keys() - {"system", "agent", "wifi"}:
+        with pytest.raises(Unavailable) as caught:
+            collectors[name](platform).probe()
+        assert caught.value.reason

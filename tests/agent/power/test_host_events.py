@@ -1,0 +1,442 @@
+"""What becomes of a sleep, a shutdown and a session's lock on the wire."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+import uuid
+
+import pytest
+
+from companion_agent.agent import Agent
+from companion_agent.config.settings import Broker, Config
+from companion_agent.host_events import EVENTS, HostEvents
+from companion_agent.models import Counters
+from companion_agent.mqtt.connection import State
+from companion_agent.platforms.control import HostEvent, HostWatch
+from companion_agent.plugins.runner import CollectorRunner
+from support.agent_host import HOST, AgentThread, FakeCollector, FakePlatform
+from support.clock import PassingClock
+from support.event_loop import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from support.agent_mqtt import FakeHomeAssistant, Mosquitto, TransportDriver
+
+
+class FakeWatch(HostWatch):
+    """A machine to which happens what a test wants."""
+
+    def __init__(self) -> None:
+        self._near, self._far = socket.socketpair()
+        self._happenings: list[HostEvent] = []
+        self._lock = threading.Lock()
+        self.let_go_at = threading.Event()
+        self.started = self.closed = False
+        self.lock: bool | None = None
+
+    def lock_up(self, locked: bool) -> None:
+        self.lock = locked
+        self.happen("locked" if locked else "unlocked", user="anna")
+
+    def happen(self, *types: Any, **data: str | bool) -> None:
+        with self._lock:
+            self._happenings += [HostEvent(one, data) for one in types]
+        self._far.send(b"\0")
+
+    def start(self, wake: Callable[[], None]) -> None:
+        self.started = True
+
+    @property
+    def socket(self) -> socket.socket | None:
+        return None if self.closed else self._near
+
+    def deadline(self) -> float:
+        return math.inf
+
+    def step(self) -> list[HostEvent]:
+        with self._lock:
+            happenings, self._happenings = self._happenings, []
+            if happenings:
+                self._near.recv(100)
+        return happenings
+
+    @property
+    def locked(self) -> bool | None:
+        return self.lock
+
+    def let_go(self) -> None:
+        self.let_go_at.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self._near.close()
+        self._far.close()
+
+
+class Host:
+    """An agent in a thread of its own, on a machine to which something happens."""
+
+    def __init__(self, folder: Path, mosquitto: Mosquitto) -> None:
+        self.clock = PassingClock()
+        self.watch = FakeWatch()
+        self.platform = FakePlatform()
+        self.collector = FakeCollector()
+        self.session = FakeCollector("session", locked=False)
+        self.counts = Counters()
+        self.agent = Agent(
+            Config(brokers=(mosquitto.broker(),), state_dir=folder),
+            self.platform,  # type: ignore[arg-type]
+            [CollectorRunner(self.collector, 3600), CollectorRunner(self.session, 3600)],
+            HOST,
+            "5e551017aaaaaaaa",
+            self.counts,
+            self.clock,
+            watch=self.watch,
+        )
+        self.thread = AgentThread(self.agent, self.clock)
+
+    def advance(self, seconds: float) -> None:
+        self.thread.advance(seconds)
+
+    def wake(self) -> None:
+        """Have it look at everything."""
+        self.thread.loop.call_soon_threadsafe(self.agent._host_events.look_again)
+
+    def stop(self) -> None:
+        self.thread.stop()
+
+
+@pytest.fixture
+def host(tmp_path: Path, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant) -> Iterator[Host]:
+    """A host that is online, and whose rates were read."""
+    host = Host(tmp_path, mosquitto)
+    for name in ("fake", "session"):
+        home_assistant.wait_for(f"state/{name}", count=2)
+    yield host
+    host.stop()
+
+
+def event(home_assistant: FakeHomeAssistant, key: str, of: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(home_assistant.wait_for(f"event/{key}", f'"{of}"'.encode()))
+    assert found["type"] == of
+    return found
+
+
+def said(home_assistant: FakeHomeAssistant) -> list[bytes]:
+    return [
+        payload for topic, payload in home_assistant.published if topic.endswith("/availability")
+    ]
+
+
+def test_the_announce_names_the_events(host: Host, home_assistant: FakeHomeAssistant) -> None:
+    announce = json.loads(home_assistant.wait_for("announce", b"events"))
+    assert announce["events"] == [
+        {"key": "power", "types": ["going_to_sleep", "woke", "shutting_down"]},
+        {"key": "session", "types": ["locked", "unlocked", "logged_in", "logged_out"]},
+    ]
+    assert host.watch.started
+
+
+def test_sleep_is_said_before_it_begins(host: Host, home_assistant: FakeHomeAssistant) -> None:
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    home_assistant.wait_for("availability", b"asleep")
+    heard = [
+        (topic.rpartition(f"{HOST}/")[2], payload)
+        for topic, payload in home_assistant.published
+        if "event" in topic or "availability" in topic
+    ]
+    assert heard[0] == ("availability", b"online")
+    assert heard[1][0] == "event/power"
+    assert heard[2:] == [("availability", b"asleep")]
+
+
+def test_a_sleeping_host_is_not_lost(host: Host, home_assistant: FakeHomeAssistant) -> None:
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    assert host.agent._transport.state is State.IDLE
+    threading.Event().wait(0.3)
+    assert said(home_assistant)[-1] == b"asleep"
+    assert host.counts.reconnects == 0
+
+
+def test_waking_is_said_with_fresh_readings(host: Host, home_assistant: FakeHomeAssistant) -> None:
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    home_assistant.forget()
+    host.collector.values["percent"] = 99.0
+    host.platform.suspended = 3600.0
+    host.watch.happen("woke")
+    home_assistant.wait_for("availability", b"online")
+    home_assistant.wait_for("state/fake", b"99")
+    assert event(home_assistant, "power", "woke")["data"] == {}
+    assert b"lost" not in said(home_assistant)
+
+
+def test_waking_without_a_signal(host: Host, home_assistant: FakeHomeAssistant) -> None:
+    """The kernel's clocks tell of it as well."""
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    home_assistant.forget()
+    host.platform.suspended = 3600.0
+    host.wake()
+    home_assistant.wait_for("availability", b"online")
+    home_assistant.wait_for("state/fake")
+
+
+def test_sleep_that_does_not_come_about(host: Host, home_assistant: FakeHomeAssistant) -> None:
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    host.watch.happen("carries_on")
+    home_assistant.wait_for("availability", b"online", count=2)
+    assert len([topic for topic, _ in home_assistant.published if "/event/" in topic]) == 1
+
+
+def test_waking_before_the_farewell_is_over(
+    host: Host, home_assistant: FakeHomeAssistant, mosquitto: Mosquitto
+) -> None:
+    mosquitto.freeze()
+    host.watch.happen("going_to_sleep")
+    host.watch.happen("woke")
+    threading.Event().wait(0.2)
+    mosquitto.thaw()
+    event(home_assistant, "power", "woke")
+    assert said(home_assistant)[-2:] == [b"asleep", b"online"]
+    assert not host.watch.let_go_at.is_set()
+
+
+def test_a_broker_that_does_not_answer_holds_nothing_up(
+    host: Host, home_assistant: FakeHomeAssistant, mosquitto: Mosquitto
+) -> None:
+    mosquitto.freeze()
+    host.watch.happen("going_to_sleep")
+    assert not host.watch.let_go_at.wait(0.5)
+    host.advance(2)
+    assert host.watch.let_go_at.wait(PATIENCE)
+
+
+def test_without_a_broker_nothing_is_waited_for(
+    host: Host, home_assistant: FakeHomeAssistant, mosquitto: Mosquitto
+) -> None:
+    mosquitto.stop()
+    host.watch.happen("going_to_sleep")
+    assert host.watch.let_go_at.wait(1)
+
+
+def test_shutdown_says_off_and_stays_connected_until_the_service_is_stopped(
+    host: Host, home_assistant: FakeHomeAssistant
+) -> None:
+    host.watch.happen("shutting_down")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    assert event(home_assistant, "power", "shutting_down")
+    home_assistant.wait_for("availability", b"off")
+    assert said(home_assistant) == [b"online", b"off"]
+    assert host.agent._transport.online
+    host.stop()
+    threading.Event().wait(0.2)
+    assert said(home_assistant) == [b"online", b"off"]
+
+
+def test_shutdown_that_is_called_off(host: Host, home_assistant: FakeHomeAssistant) -> None:
+    host.watch.happen("shutting_down")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    host.watch.happen("carries_on")
+    home_assistant.wait_for("availability", b"online", count=2)
+
+
+def test_sessions(host: Host, home_assistant: FakeHomeAssistant) -> None:
+    host.watch.happen("logged_in", user="anna", remote=False, type="wayland")
+    told = event(home_assistant, "session", "logged_in")
+    assert told["data"] == {"user": "anna", "remote": False, "type": "wayland"}
+    assert told["session"] == "5e551017aaaaaaaa"
+    assert len(told["sequence"]) == 2
+    assert told["ts"] > 1_700_000_000
+    host.watch.happen("locked", "unlocked", user="anna")
+    first = event(home_assistant, "session", "locked")["sequence"]
+    second = event(home_assistant, "session", "unlocked")["sequence"]
+    assert told["sequence"] < first < second
+
+
+def test_the_reading_comes_before_the_news_of_it(
+    host: Host, home_assistant: FakeHomeAssistant
+) -> None:
+    """When the lock event is handled, the machine's reading is already locked."""
+    for locked, word in ((True, "locked"), (False, "unlocked")):
+        home_assistant.forget()
+        host.session.values["locked"] = locked
+        host.watch.lock_up(locked)
+        event(home_assistant, "session", word)
+        heard = [
+            (topic.rpartition(f"{HOST}/")[2], payload)
+            for topic, payload in home_assistant.published
+            if topic.endswith("/session")
+        ]
+        assert [topic for topic, _ in heard] == ["state/session", "event/session"]
+        assert (b"true" if locked else b"false") in heard[0][1]
+
+
+def test_a_lock_that_changes_without_news_is_read_at_once(
+    host: Host, home_assistant: FakeHomeAssistant
+) -> None:
+    """Another user's session came to the front."""
+    home_assistant.forget()
+    host.session.values["locked"] = True
+    host.watch.lock = True
+    host.wake()
+    home_assistant.wait_for("state/session", b"true")
+
+
+def test_a_reading_that_hangs_holds_no_news_up(
+    host: Host, home_assistant: FakeHomeAssistant
+) -> None:
+    host.session.gate = threading.Event()
+    host.watch.lock_up(True)
+    assert host.session.entered.wait(PATIENCE)
+    host.advance(1.1)
+    event(home_assistant, "session", "locked")
+    # What changed while it was read is read after that.
+    host.watch.lock_up(False)
+    host.advance(1.1)
+    event(home_assistant, "session", "unlocked")
+    home_assistant.forget()
+    host.session.values["locked"] = False
+    host.session.gate.set()
+    home_assistant.wait_for("state/session", b"false", count=2)
+
+
+def test_a_lock_before_sleep_is_told_before_sleep(
+    host: Host, home_assistant: FakeHomeAssistant
+) -> None:
+    host.session.gate = threading.Event()
+    host.watch.lock = True
+    host.watch.happen("locked", "going_to_sleep")
+    assert host.watch.let_go_at.wait(PATIENCE)
+    home_assistant.wait_for("availability", b"asleep")
+    assert [
+        topic.rpartition("/")[2] for topic, _ in home_assistant.published if "/event/" in topic
+    ] == [
+        "session",
+        "power",
+    ]
+    host.session.gate.set()
+
+
+def test_news_waits_for_the_broker_but_not_for_long(
+    host: Host, home_assistant_at: Callable[[Mosquitto], FakeHomeAssistant], mosquitto: Mosquitto
+) -> None:
+    mosquitto.stop()
+    host.watch.happen("locked", user="anna")
+    threading.Event().wait(0.2)
+    host.advance(61)
+    host.watch.happen("unlocked", user="anna")
+    threading.Event().wait(0.2)
+    mosquitto.start()
+    home_assistant = home_assistant_at(mosquitto)
+    host.advance(30)
+    event(home_assistant, "session", "unlocked")
+    assert len([topic for topic, _ in home_assistant.published if "/event/" in topic]) == 1
+
+
+def test_the_last_result_is_heard_before_sleep(
+    tmp_path: Path, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
+) -> None:
+    """It is logind that says that it goes to sleep before it says that it accepted the order."""
+    host = Host(tmp_path, mosquitto)
+    try:
+        home_assistant.wait_for("state/fake", count=2)
+        host.agent._commands._under_way = 1
+        host.watch.happen("going_to_sleep")
+        home_assistant.wait_for("availability", b"asleep")
+        assert not host.watch.let_go_at.wait(0.3)
+        host.agent._commands._under_way = 0
+        host.wake()
+        assert host.watch.let_go_at.wait(PATIENCE)
+    finally:
+        host.stop()
+
+
+def test_a_platform_that_tells_nothing_announces_no_events() -> None:
+    events = HostEvents(None, None, *[None] * 4)  # type: ignore[arg-type]
+    assert events.events == {}
+    assert events._deadline() == math.inf
+    assert set(EVENTS) == {"power", "session"}
+
+
+# --- Coming back -------------------------------------------------------------------------
+
+
+def test_hurry_shortens_the_pauses_for_a_minute(
+    driver: Callable[..., TransportDriver], clock: PassingClock
+) -> None:
+    driven = driver(Broker("127.0.0.1", 1), backoff=0.0)
+    driven.transport.hurry()
+    driven.until(lambda: len(driven.bounds) >= 6)
+    assert set(driven.bounds) == {1.0}
+    clock.advance(61)
+    driven.bounds.clear()
+    driven.until(lambda: len(driven.bounds) >= 1)
+    assert driven.bounds[0] == 60.0
+
+
+def test_a_change_of_the_network_ends_a_pause(
+    driver: Callable[..., TransportDriver], mosquitto: Mosquitto
+) -> None:
+    mosquitto.stop()
+    driven = driver(mosquitto.broker(), backoff=50.0)
+    driven.fail()
+    driven.until(lambda: driven.transport.state is State.WAITING)
+    mosquitto.start()
+    driven.transport.nudge()
+    driven.until(lambda: driven.transport.online)
+    driven.transport.nudge()
+    assert driven.transport.online
+
+
+def test_changes_in_swarms_make_few_tries(
+    driver: Callable[..., TransportDriver], still_clock: Any, mosquitto: Mosquitto
+) -> None:
+    mosquitto.stop()
+    driven = driver(mosquitto.broker(), backoff=50.0)
+    driven.fail()
+    tries = len(driven.bounds)
+    began = driven.transport._clock()
+    for _ in range(20):
+        driven.transport.nudge()
+        driven.loop.settle()
+        threading.Event().wait(0.02)
+        driven.until(lambda: driven.transport.state is State.WAITING)
+    assert driven.transport._clock() - began < 2
+    assert len(driven.bounds) - tries <= 2
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux")
+def test_the_kernel_tells_of_addresses_and_routes() -> None:
+    from companion_agent.platforms.linux.netlink import RouteWatch
+
+    name = f"plt{uuid.uuid4().hex[:8]}"
+    made = subprocess.run(
+        ["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p"],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("no interface can be made here")
+    watch = RouteWatch()
+    try:
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+        watch.changed()
+        subprocess.run(["ip", "addr", "add", "192.0.2.77/32", "dev", name], check=True)
+        assert watch.changed()
+        assert not watch.changed()
+    finally:
+        subprocess.run(["ip", "link", "del", name], check=False)
+        watch.close()

@@ -1,0 +1,133 @@
+"""Commands in the agent's event loop, turned by hand."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from companion_agent.config.policy import Policy
+from companion_agent.protocol.topics import Topics
+from companion_agent.security.audit import AuditLog
+from companion_agent.security.command_service import COMMAND_LIMIT, CommandService
+from companion_agent.security.key_store import Controller as Known, TrustStore
+from companion_agent.security.keyring import KeyRing
+from companion_agent.security.refusals import Refusals
+from companion_agent.timing import Grid
+from support.agent_commands import FakePower
+from support.agent_security import BASE, HOST, NOW, PREFIX, SESSION, FakeController
+from support.clock import ManualClock
+from support.event_loop import ManualEventLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+class Slow(FakePower):
+    """Commands that wait for a test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+
+    def run(self, key: str, args: Mapping[str, Any]) -> None:
+        self.entered.set()
+        self.gate.wait(20)
+        super().run(key, args)
+
+
+class Scene:
+    """The command service of a host that is paired with one Home Assistant."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = ManualClock()
+        self.now = ManualClock(NOW)
+        self.group = Slow()
+        self.home = FakeController()
+        self.said: list[tuple[str, str]] = []
+        self.changed: list[str] = []
+        TrustStore(folder).save([Known(self.home.id, "Home", self.home.secret, 0)])
+        self.service = CommandService(
+            [self.group],
+            ring=KeyRing(TrustStore(folder), PREFIX, HOST, clock=self.now),
+            topics=Topics(PREFIX, HOST),
+            session=SESSION,
+            policy=Policy(),
+            publish=lambda topic, payload: self.said.append((topic, payload)),
+            audit=AuditLog(folder / "audit.log", self.now, self.clock),
+            refusals=Refusals(),
+            grid=Grid(self.clock.now),
+            changed=self.changed.append,
+            clock=self.clock,
+            now=self.now,
+        )
+        self.loop = ManualEventLoop(self.clock)
+        self.loop.spawn(self.service.run())
+        self.loop.until(lambda: self.service.settled)
+
+    def send(self, key: str) -> None:
+        payload = self.home.command(key)
+        self.loop.call(self.service.received, f"{BASE}/command/{key}", payload, retained=False)
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.loop.settle()
+
+    def results(self) -> list[dict[str, Any]]:
+        return [self.home.read(topic, payload) for topic, payload in self.said]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(tmp_path / "state")
+    yield scene
+    scene.group.gate.set()
+    scene.loop.end()
+
+
+def test_a_command_is_carried_out_and_has_one_result(scene: Scene) -> None:
+    scene.group.gate.set()
+    scene.send("power.lock")
+    scene.loop.until(lambda: scene.said)
+    assert [result["status"] for result in scene.results()] == ["done"]
+    assert not scene.service.busy
+
+
+def test_a_command_that_hangs_has_failed_and_does_not_answer_twice(scene: Scene) -> None:
+    scene.send("power.lock")
+    scene.loop.settle()
+    assert scene.service.busy
+    scene.loop.until(scene.group.entered.is_set)
+    scene.pass_time(COMMAND_LIMIT)
+    [result] = scene.results()
+    assert (result["status"], result["reason"]) == ("failed", "failed")
+    assert "did not answer" in result["detail"]
+    scene.group.gate.set()
+    scene.loop.until(lambda: scene.group.done)
+    scene.loop.settle(grace=0.05)
+    assert len(scene.said) == 1
+    assert not scene.service.busy
+
+
+def test_one_that_hangs_holds_no_other_up(scene: Scene) -> None:
+    scene.send("power.lock")
+    scene.loop.until(scene.group.entered.is_set)
+    scene.send("power.suspend")
+    scene.pass_time(6)
+    scene.group.gate.set()
+    scene.loop.until(lambda: len(scene.said) == 2)
+    assert not scene.service.busy
+
+
+def test_what_the_system_permits_is_asked_every_minute(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(scene.service.announced()) == 4
+    monkeypatch.setattr(scene.group, "commands", list)
+    scene.pass_time(59)
+    assert len(scene.service.announced()) == 4
+    scene.pass_time(1)
+    scene.loop.until(lambda: scene.service.announced() == {})
