@@ -141,7 +141,7 @@ def test_values_of_another_type_than_announced_change_nothing(victim: FakeHost) 
     assert _everything(victim) == before
 
 
-def test_nobody_is_offered_who_does_not_speak_properly(
+def test_no_host_is_offered_without_a_valid_announce(
     ha: HomeAssistant, bus: Bus, victim: FakeHost
 ) -> None:
     before = {flow["flow_id"] for flow in ha.flows()}

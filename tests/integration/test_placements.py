@@ -377,7 +377,7 @@ async def test_a_renamed_room(house: House) -> None:
     await house.measured({0: 20.0})
     await house.at(1)
     house.areas.async_update("dining_room", name="Salon")
-    house.areas.async_update("kitchen", name="Nobody stands here")
+    house.areas.async_update("kitchen", name="Empty kitchen")
     await house.settle()
 
     known = await house.known()

@@ -257,7 +257,7 @@ def test_a_tool_in_an_environment_of_its_own(
         index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(WHEELS)}
         host.run("pipx", "install", "--global", program, env=index, timeout=120)
         called = "pilot-agent"
-    host.write("/root/secret", "for nobody else", mode=0o644)
+    host.write("/root/secret", "for no other user", mode=0o644)
     host.run(called, "setup", "--yes", "--broker", address(broker))
     listener.wait()
     pid = show(host, "MainPID")
@@ -313,8 +313,8 @@ def test_setup_explains_and_keeps_secrets(
 ) -> None:
     host = make_host(binds={DIST: dist})
     install(host, __version__)
-    nobody = host.run("pilot-agent", "setup", "--yes", "--broker", "127.0.0.1:1", check=False)
-    assert (nobody.returncode, "nothing listens on port 1" in nobody.stdout) == (1, True)
+    unanswered = host.run("pilot-agent", "setup", "--yes", "--broker", "127.0.0.1:1", check=False)
+    assert (unanswered.returncode, "nothing listens on port 1" in unanswered.stdout) == (1, True)
     assert host.run("test", "-e", CONFIG, check=False).returncode
     with Mosquitto(tmp_path / "locked", username="pilot", password="right") as broker:
         login = ("--broker", address(broker), "--username", "pilot", "--password-file", "/root/pw")

@@ -153,8 +153,8 @@ def test_list_and_revoke(
         said = capsys.readouterr().out
         assert said.splitlines()[0].startswith("Home   4f1d2c3b5a697887  paired 2026-11-0")
         assert pair.revoke(folder, ["Home"], all_controllers=False) == 0
-        assert pair.revoke(folder, ["Nobody"], all_controllers=False) == 1
-        assert "not paired with Nobody" in capsys.readouterr().err
+        assert pair.revoke(folder, ["Stranger"], all_controllers=False) == 1
+        assert "not paired with Stranger" in capsys.readouterr().err
         assert pair.revoke(folder, [], all_controllers=True) == 0
         assert pair.show(folder) == 0
     assert "Not paired" in capsys.readouterr().out

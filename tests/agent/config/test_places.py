@@ -211,7 +211,7 @@ def test_only_the_system_is_looked_at() -> None:
 def test_a_tilde_without_a_home(
     host_mistake: Callable[..., str], monkeypatch: pytest.MonkeyPatch, line: str, key: str
 ) -> None:
-    monkeypatch.setattr("pwd.getpwnam", lambda _: {}["nobody"])
+    monkeypatch.setattr("pwd.getpwnam", lambda _: {}["unknown user"])
 
     found = host_mistake(line if line.startswith("broker") else f"broker: a\n{line}")
 

@@ -137,7 +137,7 @@ def test_a_flood_of_requests_is_not_answered(service: PairingService) -> None:
 def test_retained_and_foreign_messages_are_ignored(service: PairingService) -> None:
     home = FakePairingController(CODE)
     service.pairing_received(home.id, "request", home.request(), retained=True)
-    service.pairing_received("nobody", "request", home.request())
+    service.pairing_received("not-an-id", "request", home.request())
     service.pairing_received(home.id, "answer", home.request())
     assert service.published == []
 
@@ -193,7 +193,9 @@ def test_list_and_revoke(service: PairingService, folder: Path, unix: bool) -> N
     listed = call(service, folder, unix, {"ask": "list"})
     assert [known["name"] for known in listed["controllers"]] == ["Home", "Guest"]
     assert "secret" not in json.dumps(listed)
-    answer = call(service, folder, unix, {"ask": "revoke", "ids": ["0123456789abcdef", "nobody"]})
+    answer = call(
+        service, folder, unix, {"ask": "revoke", "ids": ["0123456789abcdef", "not-an-id"]}
+    )
     assert answer == {"revoked": ["0123456789abcdef"]}
     # At once, not at the next start.
     assert service.ring.ids == ["4f1d2c3b5a697887"]

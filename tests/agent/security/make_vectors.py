@@ -426,7 +426,7 @@ def acknowledgements() -> Any:
     bare = [
         {"name": "a bare body", "payload": dump(content), "reason": ""},
         {"name": "unknown fields", "payload": dump(content | {"mood": "good"}), "reason": ""},
-        {"name": "signed by somebody", "payload": signed(), "reason": "not_paired"},
+        {"name": "signed by an unknown controller", "payload": signed(), "reason": "not_paired"},
         {"name": "retained", "payload": dump(content), "reason": "retained", "retained": True},
         {"name": "without chunk", "payload": dump({"controller": GUEST}), "reason": "malformed"},
         {"name": "a list", "payload": dump([content]), "reason": "malformed"},

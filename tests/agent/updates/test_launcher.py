@@ -169,7 +169,7 @@ def test_what_belongs_to_another_user_is_not_started(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can give a folder to somebody else")
+        pytest.skip("only root can give a folder to another user")
     folder = tmp_path / "releases"
     folder.mkdir()
     (folder / "state.json").write_text("{}")

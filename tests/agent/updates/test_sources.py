@@ -165,7 +165,7 @@ def test_what_is_not_there(server: Server) -> None:
         download.download(f"{server.address}/none", 1000, io.BytesIO())
 
 
-def test_nobody_there() -> None:
+def test_a_source_that_does_not_answer() -> None:
     with pytest.raises(ArtifactError, match="cannot be reached"):
         download.download("http://127.0.0.1:1/", 1000, io.BytesIO())
 

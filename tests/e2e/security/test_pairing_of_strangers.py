@@ -108,10 +108,10 @@ def test_guessed_codes_are_counted(victim: Victim) -> None:
 def test_ask_and_ask_without_ever_guessing(victim: Victim) -> None:
     """An answer says nothing about the code, and each costs one of five all the same."""
     with code_on(victim) as code:
-        somebody = FakePairingController(victim.id, code.wrong())
+        stranger = FakePairingController(victim.id, code.wrong())
         answers = []
         for _ in range(6):
-            again = FakePairingController(victim.id, code.wrong(), id=somebody.id)
+            again = FakePairingController(victim.id, code.wrong(), id=stranger.id)
             answers.append(answer_to(victim, again.request()))
 
         assert ["message" in answer for answer in answers] == [True] * 5 + [False]

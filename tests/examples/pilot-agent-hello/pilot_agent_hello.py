@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from companion_agent.models import Selection
     from companion_agent.platforms.base import Platform
 
-LOG = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 
 class HelloPlugin(Collector, CommandProvider):
@@ -38,5 +38,5 @@ class HelloPlugin(Collector, CommandProvider):
 
     def run(self, key: str, args: Mapping[str, Any]) -> None:
         """Take a greeting."""
-        LOG.info("%s", key)
+        _LOGGER.info("%s", key)
         self._greetings += 1

@@ -349,7 +349,7 @@ async def test_a_user_who_is_gone_may_do_nothing(
     """Not even read."""
     for action, data in data_for(house).items():
         with pytest.raises(UnknownUser):
-            await call(hass, action, data, "nobody")
+            await call(hass, action, data, "unknown-user")
 
     assert agent.done == []
 

@@ -50,7 +50,7 @@ type Forge = Callable[[FakeAgent, TrustStore, dict[str, Any]], str]
 
 FORGED: dict[str, tuple[Forge, str]] = {
     "bare": (lambda _a, _t, body: dump(body), "unsigned"),
-    "signed by nobody we know": (
+    "signed with an unknown key": (
         lambda _a, _t, body: as_host(SECRET, "0" * 16, ANNOUNCE_TOPIC, body),
         "not_signed_for_us",
     ),
@@ -592,7 +592,7 @@ async def test_a_host_that_comes_back_with_its_key(
     assert await reauths(hass) == []
 
 
-async def test_a_command_that_nobody_knows_us_for(
+async def test_a_command_for_a_host_without_our_key(
     hass: HomeAssistant, coordinator: PilotCoordinator, agent: FakeAgent
 ) -> None:
     """The host was installed anew while it was silent."""

@@ -241,7 +241,7 @@ def test_asks_before_it_writes(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     assert not host.config.exists()
 
 
-def test_nobody_to_ask(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_to_ask(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
     assert host.migrate() == 2
     assert "--yes" in capsys.readouterr().err
     assert not host.config.exists()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LOGIN = "allow_anonymous false\npassword_file {}\n"
 
 
-class Person(Asker):
+class FakeAsker(Asker):
     """Answers questions in their order, and fails when one more is asked."""
 
     def __init__(self, *answers: str) -> None:
@@ -56,7 +56,7 @@ class Person(Asker):
         return self.answers.pop(0) == "yes"
 
 
-NOBODY = Asker(interactive=False)
+UNATTENDED = Asker(interactive=False)
 
 
 @pytest.fixture(autouse=True)
@@ -77,13 +77,13 @@ def wish(path: Path, **more: Any) -> Wishes:
 
 
 def test_asks_for_nothing_but_the_broker(path: Path, mosquitto: Mosquitto) -> None:
-    person = Person(f"127.0.0.1:{mosquitto.port}")
+    person = FakeAsker(f"127.0.0.1:{mosquitto.port}")
     assert run.setup(wish(path), person) == 0
     assert len(person.asked) == 1
     assert load(path, {}).brokers == (mosquitto.broker(),)
     # A second time there is nothing to ask.
     text = path.read_text()
-    assert run.setup(wish(path), Person()) == 0
+    assert run.setup(wish(path), FakeAsker()) == 0
     assert path.read_text() == text
 
 
@@ -92,12 +92,12 @@ def test_what_is_found_is_offered(
 ) -> None:
     there = find.Found("127.0.0.1", mosquitto.port, "usual name")
     monkeypatch.setattr(find, "find", lambda: [there])
-    assert run.setup(wish(path), NOBODY) == 0
+    assert run.setup(wish(path), UNATTENDED) == 0
     assert load(path, {}).brokers == (mosquitto.broker(),)
 
 
-def test_nobody_to_ask(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.setup(wish(path), NOBODY) == run.BAD_INPUT
+def test_without_a_terminal_to_ask(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.setup(wish(path), UNATTENDED) == run.BAD_INPUT
     assert "--broker" in capsys.readouterr().err
     assert not path.exists()
 
@@ -107,20 +107,20 @@ def test_an_unreachable_broker_is_explained_and_not_written(
 ) -> None:
     port = free_port()
     address = f"127.0.0.1:{port}"
-    assert run.setup(wish(path, broker=address), NOBODY) == run.NOT_WELL
+    assert run.setup(wish(path, broker=address), UNATTENDED) == run.NOT_WELL
     assert f"nothing listens on port {port}" in capsys.readouterr().out
     assert not path.exists()
-    assert run.setup(wish(path, broker=address, untested=True), NOBODY) == 0
+    assert run.setup(wish(path, broker=address, untested=True), UNATTENDED) == 0
     assert load(path, {}).brokers[0].port == port
 
 
 def test_another_address_or_none(path: Path, mosquitto: Mosquitto) -> None:
     wrong = f"127.0.0.1:{free_port()}"
-    person = Person(wrong, "http://x", f"127.0.0.1:{mosquitto.port}")
+    person = FakeAsker(wrong, "http://x", f"127.0.0.1:{mosquitto.port}")
     assert run.setup(wish(path), person) == 0
     assert load(path, {}).brokers == (mosquitto.broker(),)
     path.unlink()
-    assert run.setup(wish(path), Person(wrong, "keep")) == 0
+    assert run.setup(wish(path), FakeAsker(wrong, "keep")) == 0
     assert path.exists()
 
 
@@ -131,7 +131,7 @@ def test_a_login_is_asked_for_until_it_is_right(
     hashed.write_text("pilot:" + PASSWORD_HASH + "\n")
     hashed.chmod(0o600)
     mosquitto = make_mosquitto(LOGIN.format(hashed))
-    person = Person(f"127.0.0.1:{mosquitto.port}", "pilot", "wrong", "", "right")
+    person = FakeAsker(f"127.0.0.1:{mosquitto.port}", "pilot", "wrong", "", "right")
     assert run.setup(wish(path), person) == 0
     assert load(path, {}).brokers == (mosquitto.broker(username="pilot", password="right"),)
 
@@ -155,7 +155,7 @@ def test_a_private_authority_is_asked_for(
     path: Path, make_mosquitto: Callable[..., Mosquitto], certificates: Certificates
 ) -> None:
     mosquitto = make_mosquitto(certificates.settings())
-    person = Person(f"mqtts://localhost:{mosquitto.port}", str(certificates.ca))
+    person = FakeAsker(f"mqtts://localhost:{mosquitto.port}", str(certificates.ca))
     assert run.setup(wish(path), person) == 0
     (broker,) = load(path, {}).brokers
     assert broker.tls
@@ -163,7 +163,7 @@ def test_a_private_authority_is_asked_for(
     # The same file named again is nothing new.
     again = wish(path, ca_cert=certificates.ca)
     text = path.read_text()
-    assert run.setup(again, NOBODY) == 0
+    assert run.setup(again, UNATTENDED) == 0
     assert path.read_text() == text
 
 
@@ -171,7 +171,7 @@ def test_a_broken_configuration_is_not_touched(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path.write_text("broker:\n  hots: x\n")
-    assert run.setup(wish(path, broker="a.local"), NOBODY) == run.BAD_INPUT
+    assert run.setup(wish(path, broker="a.local"), UNATTENDED) == run.BAD_INPUT
     assert "did you mean host?" in capsys.readouterr().err
     assert path.read_text() == "broker:\n  hots: x\n"
 
@@ -188,7 +188,7 @@ def test_the_password_comes_from_a_file_the_input_or_the_environment(
     def password(**more: Any) -> str:
         address = f"127.0.0.1:{mosquitto.port}"
         path.unlink(missing_ok=True)
-        assert run.setup(wish(path, broker=address, username="u", **more), NOBODY) == 0
+        assert run.setup(wish(path, broker=address, username="u", **more), UNATTENDED) == 0
         return load(path, {}).brokers[0].password.reveal()
 
     (tmp_path / "secret").write_text("from a file\n")
@@ -198,7 +198,7 @@ def test_the_password_comes_from_a_file_the_input_or_the_environment(
     monkeypatch.setenv("PILOT_BROKER__PASSWORD", "from the environment")
     assert password() == "from the environment"
     bad = wish(path, broker="a.local", password_file=str(tmp_path / "none"))
-    assert run.setup(bad, NOBODY) == run.BAD_INPUT
+    assert run.setup(bad, UNATTENDED) == run.BAD_INPUT
 
 
 FLEET_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -211,7 +211,7 @@ def test_more_of_the_configuration_from_a_file(
     settings.write_text("commands: {allow: [power.*]}\nlog: {level: debug}\n")
     key.write_text(f"{FLEET_KEY}\n")
     wishes = wish(path, broker=f"127.0.0.1:{mosquitto.port}", settings=settings, fleet_key_file=key)
-    assert run.setup(wishes, NOBODY) == 0
+    assert run.setup(wishes, UNATTENDED) == 0
     config = load(path, {})
     assert config.fleet == bytes(range(32))
     assert (list(config.commands.allow), config.log.level) == (["power.*"], "debug")
@@ -219,10 +219,10 @@ def test_more_of_the_configuration_from_a_file(
     assert path.with_name("fleet-key").stat().st_mode & 0o777 == 0o600
     # A second time there is nothing to change, and what is not named stays.
     path.write_text(path.read_text() + "topic_prefix: home/pilot # mine\n")
-    assert run.setup(wishes, NOBODY) == 0
+    assert run.setup(wishes, UNATTENDED) == 0
     assert "Nothing had to be changed." in capsys.readouterr().out
     settings.write_text("commands: {allow: []}\n")
-    assert run.setup(wishes, NOBODY) == 0
+    assert run.setup(wishes, UNATTENDED) == 0
     assert "topic_prefix: home/pilot # mine" in path.read_text()
     assert list(load(path, {}).commands.allow) == []
 
@@ -246,7 +246,7 @@ def test_settings_that_cannot_be_used(
     file = tmp_path / "settings.yaml"
     if settings is not None:
         file.write_text(settings)
-    assert run.setup(wish(path, broker="a.local", settings=file), NOBODY) == run.BAD_INPUT
+    assert run.setup(wish(path, broker="a.local", settings=file), UNATTENDED) == run.BAD_INPUT
     assert problem in capsys.readouterr().err
     assert not path.exists()
 
@@ -256,7 +256,7 @@ def test_a_fleet_key_that_is_none(
 ) -> None:
     (tmp_path / "key").write_text("a sentence\n")
     wishes = wish(path, broker="a.local", fleet_key_file=tmp_path / "key")
-    assert run.setup(wishes, NOBODY) == run.BAD_INPUT
+    assert run.setup(wishes, UNATTENDED) == run.BAD_INPUT
     assert "openssl rand" in capsys.readouterr().err
 
 
@@ -267,18 +267,18 @@ def test_a_look_changes_nothing(
     settings = tmp_path / "settings.yaml"
     settings.write_text("commands: {allow: [power.*]}\n")
     look = wish(path, broker=address, settings=settings, check=True)
-    assert run.setup(look, NOBODY) == 0
+    assert run.setup(look, UNATTENDED) == 0
     assert f"Would be changed: {path}." in capsys.readouterr().out
     assert not path.exists()
-    assert run.setup(wish(path, broker=address, settings=settings), NOBODY) == 0
+    assert run.setup(wish(path, broker=address, settings=settings), UNATTENDED) == 0
     text = path.read_text()
-    assert run.setup(look, NOBODY) == 0
+    assert run.setup(look, UNATTENDED) == 0
     assert "Nothing would be changed." in capsys.readouterr().out
     settings.write_text("commands: {allow: [session.*]}\n")
-    assert run.setup(look, NOBODY) == 0
+    assert run.setup(look, UNATTENDED) == 0
     assert "Would be changed" in capsys.readouterr().out
     settings.write_text("commands: {alow: []}\n")
-    assert run.setup(look, NOBODY) == run.NOT_WELL
+    assert run.setup(look, UNATTENDED) == run.NOT_WELL
     assert "did you mean allow?" in capsys.readouterr().err
     assert path.read_text() == text
 
@@ -286,7 +286,7 @@ def test_a_look_changes_nothing(
 # --- With a service ----------------------------------------------------------------------------
 
 
-class Pretended(Service):
+class FakeService(Service):
     """A service that is always there and whose folder is another."""
 
     has = True
@@ -327,66 +327,66 @@ class Pretended(Service):
 
 
 @pytest.fixture
-def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pretended:
+def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeService:
     monkeypatch.setattr(run, "is_administrator", lambda: True)
     monkeypatch.setattr(
         run, "this_program", lambda: Program(PurePosixPath("/home/a/x/pilot-agent"))
     )
     monkeypatch.setattr(unit, "CONFIG_FOLDER", PurePosixPath(tmp_path / "etc"))
     monkeypatch.setattr(run, "_ONLINE_LIMIT", 0.0)
-    return Pretended()
+    return FakeService()
 
 
 def test_installs_starts_and_says_what_comes_next(
-    pretended: Pretended, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+    pretended: FakeService, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wishes = Wishes(broker=f"127.0.0.1:{mosquitto.port}")
-    assert run.setup(wishes, NOBODY, pretended) == 0
+    assert run.setup(wishes, UNATTENDED, pretended) == 0
     assert pretended.calls == ["user", "install", "start True"]
     said = capsys.readouterr().out
     assert "the owner of that decides" in said
     assert "Next: `pilot-agent pair`" in said
     pretended.calls.clear()
     pretended.words = "Not connected to x: no answer"
-    assert run.setup(Wishes(), NOBODY, pretended) == run.NOT_WELL
+    assert run.setup(Wishes(), UNATTENDED, pretended) == run.NOT_WELL
     assert pretended.calls == ["user", "install", "start False"]
-    assert run.setup(Wishes(untested=True), NOBODY, pretended) == 0
+    assert run.setup(Wishes(untested=True), UNATTENDED, pretended) == 0
 
 
-def test_pairs_whoever_sits_there(
-    pretended: Pretended, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+def test_pairs_when_a_user_is_at_the_terminal(
+    pretended: FakeService, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[Path] = []
     monkeypatch.setattr(
         "companion_agent.cli.pair.pair", lambda folder, *, qr: shown.append(folder) or 0
     )
-    assert run.setup(Wishes(broker=f"127.0.0.1:{mosquitto.port}"), Person(), pretended) == 0
+    assert run.setup(Wishes(broker=f"127.0.0.1:{mosquitto.port}"), FakeAsker(), pretended) == 0
     assert len(shown) == 1
-    assert run.setup(Wishes(pair=False), Person(), pretended) == 0
+    assert run.setup(Wishes(pair=False), FakeAsker(), pretended) == 0
     assert len(shown) == 1
 
 
 def test_says_what_is_missing_first(
-    pretended: Pretended, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pretended: FakeService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = Wishes(config=Path("/tmp/x.yaml"))
-    assert run.setup(other, NOBODY, pretended) == run.NOT_WELL
+    assert run.setup(other, UNATTENDED, pretended) == run.NOT_WELL
     assert "no other file" in capsys.readouterr().err
     pretended.has = False
-    assert run.setup(Wishes(), NOBODY, pretended) == run.NOT_WELL
+    assert run.setup(Wishes(), UNATTENDED, pretended) == run.NOT_WELL
     assert "--no-service" in capsys.readouterr().err
     monkeypatch.setattr(run, "is_administrator", lambda: False)
-    assert run.setup(Wishes(), NOBODY, pretended) == run.NOT_WELL
-    assert run.remove(NOBODY, pretended) == run.NOT_WELL
+    assert run.setup(Wishes(), UNATTENDED, pretended) == run.NOT_WELL
+    assert run.remove(UNATTENDED, pretended) == run.NOT_WELL
     assert pretended.calls == []
 
 
-def test_removal_asks_before_keys_go(pretended: Pretended) -> None:
-    assert run.remove(Person("no"), pretended) == 0
-    assert run.remove(NOBODY, pretended) == 0
+def test_removal_asks_before_keys_go(pretended: FakeService) -> None:
+    assert run.remove(FakeAsker("no"), pretended) == 0
+    assert run.remove(UNATTENDED, pretended) == 0
     assert pretended.calls == ["remove", "remove"]
-    assert run.remove(Person("yes"), pretended) == 0
-    assert run.remove(NOBODY, pretended, purge=True) == 0
+    assert run.remove(FakeAsker("yes"), pretended) == 0
+    assert run.remove(UNATTENDED, pretended, purge=True) == 0
     assert pretended.calls[2:] == ["remove", "purge 2"] * 2
 
 
@@ -407,13 +407,13 @@ def test_questions_on_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_questions_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for question in (
-        lambda: NOBODY.text("Broker", flag="--broker"),
-        lambda: NOBODY.secret("Password", flag="--password-file"),
-        lambda: NOBODY.yes("Really?", default=True, flag="--purge"),
+        lambda: UNATTENDED.text("Broker", flag="--broker"),
+        lambda: UNATTENDED.secret("Password", flag="--password-file"),
+        lambda: UNATTENDED.yes("Really?", default=True, flag="--purge"),
     ):
         with pytest.raises(ask.NotInteractiveError, match="--"):
             question()
-    assert NOBODY.yes("Really?", default=True)
+    assert UNATTENDED.yes("Really?", default=True)
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     assert not ask.is_interactive()
     with pytest.raises(ask.NotInteractiveError, match="the input has ended"):
