@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-class Nothing(PowerPlugin):
+class NoPower(PowerPlugin):
     """A machine that says that it sleeps, and does not."""
 
     def commands(self) -> Sequence[Command]:
@@ -26,5 +26,5 @@ class Nothing(PowerPlugin):
 
 
 if __name__ == "__main__":
-    registry.load = lambda: registry.Plugins({**registry.BUILT_IN, "power": Nothing}, {})
+    registry.load = lambda: registry.Plugins({**registry.BUILT_IN, "power": NoPower}, {})
     sys.exit(cli.main())

@@ -28,7 +28,7 @@ class Hanging:
         return "back"
 
 
-class Bench:
+class WorkerHost:
     """A worker, and an event loop that waits for it."""
 
     def __init__(self) -> None:
@@ -58,104 +58,104 @@ class Bench:
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.hanging.gate.set()
-    bench.loop.call(bench.worker.stop)
-    bench.loop.end()
+def host() -> Iterator[WorkerHost]:
+    host = WorkerHost()
+    yield host
+    host.hanging.gate.set()
+    host.loop.call(host.worker.stop)
+    host.loop.end()
 
 
-def test_results_of_a_batch_come_together(bench: Bench) -> None:
-    bench.submit(Job("a", lambda: 1, 10), Job("b", lambda: 2, 10))
+def test_results_of_a_batch_come_together(host: WorkerHost) -> None:
+    host.submit(Job("a", lambda: 1, 10), Job("b", lambda: 2, 10))
 
-    bench.wait_for(2)
-    assert bench.batches == [[Result("a", 1), Result("b", 2)]]
-
-
-def test_nothing_is_looked_at_when_everything_has_ended(bench: Bench) -> None:
-    bench.submit(Job("a", lambda: 1, 10))
-    bench.wait_for(1)
-
-    assert bench.worker._timer is None
+    host.wait_for(2)
+    assert host.batches == [[Result("a", 1), Result("b", 2)]]
 
 
-def test_a_job_that_raises_does_not_stop_the_others(bench: Bench) -> None:
-    bench.submit(Job("bad", lambda: 1 / 0, 10), Job("good", lambda: 2, 10))
+def test_nothing_is_looked_at_when_everything_has_ended(host: WorkerHost) -> None:
+    host.submit(Job("a", lambda: 1, 10))
+    host.wait_for(1)
 
-    bench.wait_for(2)
-    bad, good = bench.results
+    assert host.worker._timer is None
+
+
+def test_a_job_that_raises_does_not_stop_the_others(host: WorkerHost) -> None:
+    host.submit(Job("bad", lambda: 1 / 0, 10), Job("good", lambda: 2, 10))
+
+    host.wait_for(2)
+    bad, good = host.results
     assert isinstance(bad.error, ZeroDivisionError)
     assert good.value == 2
 
 
-def test_what_is_there_does_not_wait_for_what_takes_long(bench: Bench) -> None:
-    bench.submit(Job("quick", lambda: 1, 10), Job("slow", bench.hanging, 10))
-    assert bench.hanging.entered.wait(PATIENCE)
+def test_what_is_there_does_not_wait_for_what_takes_long(host: WorkerHost) -> None:
+    host.submit(Job("quick", lambda: 1, 10), Job("slow", host.hanging, 10))
+    assert host.hanging.entered.wait(PATIENCE)
 
-    bench.pass_time(1)
+    host.pass_time(1)
 
-    assert bench.results == [Result("quick", 1)]
+    assert host.results == [Result("quick", 1)]
 
 
-def test_a_job_that_hangs_does_not_stop_the_others(bench: Bench) -> None:
-    bench.submit(Job("slow", bench.hanging, 10), Job("good", lambda: 2, 10))
-    assert bench.hanging.entered.wait(PATIENCE)
-    bench.pass_time(6)
-    bench.wait_for(1)
-    early = list(bench.results)
-    bench.pass_time(6)
-    late = bench.results[1:]
-    bench.pass_time(60)
-    again = bench.results[2:]
-    watched = bench.worker._timer
-    bench.hanging.gate.set()
-    bench.wait_for(3)
+def test_a_job_that_hangs_does_not_stop_the_others(host: WorkerHost) -> None:
+    host.submit(Job("slow", host.hanging, 10), Job("good", lambda: 2, 10))
+    assert host.hanging.entered.wait(PATIENCE)
+    host.pass_time(6)
+    host.wait_for(1)
+    early = list(host.results)
+    host.pass_time(6)
+    late = host.results[1:]
+    host.pass_time(60)
+    again = host.results[2:]
+    watched = host.worker._timer
+    host.hanging.gate.set()
+    host.wait_for(3)
 
     assert early == [Result("good", 2)]
     assert [result.name for result in late] == ["slow"]
     assert isinstance(late[0].error, HungError)
     assert again == []
     assert watched is None  # a dead disk must not keep the event loop awake
-    assert bench.results[-1] == Result("slow", "back")
+    assert host.results[-1] == Result("slow", "back")
 
 
-def test_the_worker_goes_on_after_a_job_that_hung(bench: Bench) -> None:
-    bench.submit(Job("slow", bench.hanging, 10))
-    assert bench.hanging.entered.wait(PATIENCE)
-    bench.pass_time(20)
+def test_the_worker_goes_on_after_a_job_that_hung(host: WorkerHost) -> None:
+    host.submit(Job("slow", host.hanging, 10))
+    assert host.hanging.entered.wait(PATIENCE)
+    host.pass_time(20)
 
-    bench.submit(Job("next", lambda: 3, 10))
+    host.submit(Job("next", lambda: 3, 10))
 
-    bench.loop.until(lambda: Result("next", 3) in bench.results)
+    host.loop.until(lambda: Result("next", 3) in host.results)
 
 
 # --- One job that is waited for --------------------------------------------------------------
 
 
-def test_a_job_that_is_waited_for(bench: Bench) -> None:
-    assert bench.loop.run_until_complete(bench.worker.run(Job("a", lambda: 1, 10))) == 1
+def test_a_job_that_is_waited_for(host: WorkerHost) -> None:
+    assert host.loop.run_until_complete(host.worker.run(Job("a", lambda: 1, 10))) == 1
     with pytest.raises(ZeroDivisionError):
-        bench.loop.run_until_complete(bench.worker.run(Job("a", lambda: 1 / 0, 10)))
+        host.loop.run_until_complete(host.worker.run(Job("a", lambda: 1 / 0, 10)))
 
 
-def test_one_that_hangs_is_not_waited_for_and_not_heard_of_again(bench: Bench) -> None:
-    waiting = bench.loop.create_task(bench.worker.run(Job("slow", bench.hanging, 10)))
-    bench.loop.until(bench.hanging.entered.is_set)
-    bench.pass_time(10)
+def test_one_that_hangs_is_not_waited_for_and_not_heard_of_again(host: WorkerHost) -> None:
+    waiting = host.loop.create_task(host.worker.run(Job("slow", host.hanging, 10)))
+    host.loop.until(host.hanging.entered.is_set)
+    host.pass_time(10)
 
     with pytest.raises(HungError):
         waiting.result()
-    bench.hanging.gate.set()
-    assert bench.loop.run_until_complete(bench.worker.run(Job("next", lambda: 2, 10))) == 2
-    assert bench.results == []
+    host.hanging.gate.set()
+    assert host.loop.run_until_complete(host.worker.run(Job("next", lambda: 2, 10))) == 2
+    assert host.results == []
 
 
-def test_one_that_is_not_waited_for_any_more_ends_all_the_same(bench: Bench) -> None:
-    waiting = bench.loop.create_task(bench.worker.run(Job("slow", bench.hanging, 10)))
-    bench.loop.until(bench.hanging.entered.is_set)
+def test_one_that_is_not_waited_for_any_more_ends_all_the_same(host: WorkerHost) -> None:
+    waiting = host.loop.create_task(host.worker.run(Job("slow", host.hanging, 10)))
+    host.loop.until(host.hanging.entered.is_set)
     waiting.cancel()
-    bench.loop.run_until_complete(asyncio.wait([waiting]))
-    bench.hanging.gate.set()
+    host.loop.run_until_complete(asyncio.wait([waiting]))
+    host.hanging.gate.set()
 
-    assert bench.loop.run_until_complete(bench.worker.run(Job("next", lambda: 2, 10))) == 2
+    assert host.loop.run_until_complete(host.worker.run(Job("next", lambda: 2, 10))) == 2

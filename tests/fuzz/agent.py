@@ -68,21 +68,21 @@ class _Power(CommandProvider):
         raise AssertionError("nothing is carried out here")
 
 
-class _Unwritten(AuditLog):
+class _NullAuditLog(AuditLog):
     """No record: writing one of every refusal to a disk would be all that is measured."""
 
     def write(self, event: str, **details: object) -> None:
         """Write nothing."""
 
 
-class _Bench:
+class _PairedHost:
     """A host that is paired with one controller, rebuilt for every input from the same keys."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ring = KeyRing(TrustStore(folder), "pilot/v2", HOST, clock=lambda: NOW)
         self.ring.add(CONTROLLER, "Home", SECRET)
-        self.audit = _Unwritten(folder / "audit.log", lambda: NOW, lambda: 0.0)
+        self.audit = _NullAuditLog(folder / "audit.log", lambda: NOW, lambda: 0.0)
         self.power = _Power(platform=None)  # type: ignore[arg-type]
 
     def receive(self, key: str, payload: bytes, *, retained: bool) -> tuple[list[Job], list[str]]:
@@ -138,8 +138,8 @@ def _lines(data: bytes) -> None:
         pass
 
 
-def _dispatch(bench: _Bench, data: bytes, *, retained: bool) -> None:
-    jobs, said = bench.receive(KEY, data, retained=retained)
+def _dispatch(host: _PairedHost, data: bytes, *, retained: bool) -> None:
+    jobs, said = host.receive(KEY, data, retained=retained)
     for text in said:
         text.encode()
     if jobs:
@@ -176,8 +176,8 @@ def _rewrapped(provider: atheris.FuzzedDataProvider) -> bytes:
 def main() -> None:
     """Run until libFuzzer has enough."""
     folder = tempfile.TemporaryDirectory(prefix="pilot-fuzz-")
-    bench = _Bench(Path(folder.name))
-    assert bench.receive(KEY, GENUINE, retained=False)[0], "the genuine command is refused"
+    host = _PairedHost(Path(folder.name))
+    assert host.receive(KEY, GENUINE, retained=False)[0], "the genuine command is refused"
 
     def one(data: bytes) -> None:
         provider = atheris.FuzzedDataProvider(data)
@@ -190,15 +190,15 @@ def main() -> None:
             case 2:
                 _lines(provider.ConsumeBytes(4096))
             case 3:
-                _dispatch(bench, provider.ConsumeBytes(4096), retained=False)
+                _dispatch(host, provider.ConsumeBytes(4096), retained=False)
             case 4:
                 key = provider.ConsumeUnicodeNoSurrogates(140)
-                bench.receive(key, GENUINE, retained=False)
+                host.receive(key, GENUINE, retained=False)
             case 5:
                 retained = provider.ConsumeBool()
-                _dispatch(bench, _changed(provider), retained=retained)
+                _dispatch(host, _changed(provider), retained=retained)
             case _:
-                jobs, _said = bench.receive(KEY, _rewrapped(provider), retained=False)
+                jobs, _said = host.receive(KEY, _rewrapped(provider), retained=False)
                 assert all(0 <= job.args["delay"] <= 3600 for job in jobs)
 
     arguments = list(sys.argv)

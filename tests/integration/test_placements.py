@@ -61,7 +61,7 @@ TWO_SENSORS["readings"] += [
 ]
 
 
-class House:
+class FakeHouse:
     """A house with rooms and two sensors, and a recorder that knows what they measured."""
 
     def __init__(self, hass: HomeAssistant, freezer: FrozenDateTimeFactory) -> None:
@@ -201,16 +201,16 @@ def unstarted(
     enable_custom_integrations: None,
     mqtt_mock: MqttMockHAClient,
     freezer: FrozenDateTimeFactory,
-) -> House:
+) -> FakeHouse:
     """Return a house in which Pilot is not set up yet."""
     # The recorder's test fixture has every statement logged.
     for name in ("sqlalchemy.engine", "homeassistant.components.recorder"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return House(hass, freezer)
+    return FakeHouse(hass, freezer)
 
 
 @pytest.fixture
-async def house(unstarted: House) -> House:
+async def house(unstarted: FakeHouse) -> FakeHouse:
     """Return a house whose AHT20 stands in the dining room since the beginning."""
     await unstarted.set_up()
     await unstarted.carry("dining_room")
@@ -220,7 +220,7 @@ async def house(unstarted: House) -> House:
 # --- Moves -----------------------------------------------------------------------------------
 
 
-async def test_a_sensor_that_moves(house: House) -> None:
+async def test_a_sensor_that_moves(house: FakeHouse) -> None:
     """The story that all this is for: dining room until half past two, attic from then on."""
     await house.measured({0: 20.0, 1: 21.0, 2: 24.0, 3: 30.0})
     await house.at(2.5)
@@ -239,7 +239,7 @@ async def test_a_sensor_that_moves(house: House) -> None:
     assert await house.room("pilot:attic_temperature") == {2: 24, 3: 30}
 
 
-async def test_several_sensors_in_a_room(house: House) -> None:
+async def test_several_sensors_in_a_room(house: FakeHouse) -> None:
     """Their mean, each by the part of the hour that it stood there."""
     await house.measured({0: 20.0, 1: 20.0, 2: 20.0})
     await house.measured({1: 27.0, 2: 22.0}, BME)
@@ -254,7 +254,7 @@ async def test_several_sensors_in_a_room(house: House) -> None:
     }
 
 
-async def test_statistics_are_described(house: House) -> None:
+async def test_statistics_are_described(house: FakeHouse) -> None:
     """As the recorder asks for, with the room's name in them."""
     await house.carry("kitchen", "bme280-1-76")
     await house.measured({0: 68.0}, BME, "°F")
@@ -284,7 +284,7 @@ async def test_statistics_are_described(house: House) -> None:
     assert await house.room("pilot:kitchen_pressure") == {0: pytest.approx(1013)}
 
 
-async def test_a_statistic_in_a_strange_unit_does_not_count(house: House) -> None:
+async def test_a_statistic_in_a_strange_unit_does_not_count(house: FakeHouse) -> None:
     """What cannot be converted is left out, and breaks nothing."""
     await house.measured({0: 20.0}, unit="W", unit_class="power")
     await house.at(1)
@@ -292,7 +292,7 @@ async def test_a_statistic_in_a_strange_unit_does_not_count(house: House) -> Non
     assert await house.known() == {}
 
 
-async def test_a_sensor_carried_away_and_back(house: House) -> None:
+async def test_a_sensor_carried_away_and_back(house: FakeHouse) -> None:
     """In no room at all it measures for none."""
     await house.measured(dict.fromkeys(range(5), 20.0))
     await house.at(1)
@@ -308,7 +308,7 @@ async def test_a_sensor_carried_away_and_back(house: House) -> None:
     assert list(await house.room("pilot:dining_room_temperature")) == [0, 3, 4]
 
 
-async def test_the_room_sensor(house: House, hass: HomeAssistant) -> None:
+async def test_the_room_sensor(house: FakeHouse, hass: HomeAssistant) -> None:
     """Where it stands, and since when; a move or a new name is shown at once."""
     state = hass.states.get(ROOM)
     assert state.state == "Dining room"
@@ -326,7 +326,7 @@ async def test_the_room_sensor(house: House, hass: HomeAssistant) -> None:
 
 
 async def test_a_device_without_room_readings_has_no_room(
-    house: House, hass: HomeAssistant
+    house: FakeHouse, hass: HomeAssistant
 ) -> None:
     """Only what measures a room is shown in one."""
     await house.host.announce(
@@ -339,7 +339,7 @@ async def test_a_device_without_room_readings_has_no_room(
     assert house.entities.async_get("sensor.bme280_room") is not None
 
 
-async def test_a_sensor_that_is_unplugged_and_comes_back(house: House) -> None:
+async def test_a_sensor_that_is_unplugged_and_comes_back(house: FakeHouse) -> None:
     """Its history stays, and goes on where it stands then."""
     await house.at(1)
     await house.host.announce(
@@ -358,7 +358,7 @@ async def test_a_sensor_that_is_unplugged_and_comes_back(house: House) -> None:
     ]
 
 
-async def test_renamed_entities_keep_their_history(house: House) -> None:
+async def test_renamed_entities_keep_their_history(house: FakeHouse) -> None:
     """Home Assistant takes the statistics along; so does the room."""
     await house.measured({0: 20.0})
     house.entities.async_update_entity(AHT, new_entity_id="sensor.table")
@@ -372,7 +372,7 @@ async def test_renamed_entities_keep_their_history(house: House) -> None:
 # --- Rooms -----------------------------------------------------------------------------------
 
 
-async def test_a_renamed_room(house: House) -> None:
+async def test_a_renamed_room(house: FakeHouse) -> None:
     """The same statistic, under its new name."""
     await house.measured({0: 20.0})
     await house.at(1)
@@ -385,7 +385,7 @@ async def test_a_renamed_room(house: House) -> None:
     assert await house.room("pilot:dining_room_temperature") == {0: 20}
 
 
-async def test_a_removed_room(house: House) -> None:
+async def test_a_removed_room(house: FakeHouse) -> None:
     """Its statistics go; who stood there is still known. With the room it all comes back."""
     await house.measured({0: 20.0})
     await house.at(1)
@@ -402,7 +402,7 @@ async def test_a_removed_room(house: House) -> None:
     assert await house.room("pilot:dining_room_temperature") == {0: 20}
 
 
-async def test_a_removed_room_that_nothing_stood_in_any_more(house: House) -> None:
+async def test_a_removed_room_that_nothing_stood_in_any_more(house: FakeHouse) -> None:
     """Is forgotten altogether."""
     await house.at(1)
     await house.carry("attic")
@@ -414,7 +414,7 @@ async def test_a_removed_room_that_nothing_stood_in_any_more(house: House) -> No
 
 
 @pytest.mark.parametrize("removed_first", [False, True])
-async def test_rooms_that_become_one(house: House, removed_first: bool) -> None:
+async def test_rooms_that_become_one(house: FakeHouse, removed_first: bool) -> None:
     """The past of one is the other's, before or after Home Assistant has it no more."""
     await house.measured({0: 20.0, 1: 21.0, 2: 22.0})
     await house.at(2)
@@ -431,7 +431,7 @@ async def test_rooms_that_become_one(house: House, removed_first: bool) -> None:
     assert set(await house.known()) == {"pilot:kitchen_temperature"}
 
 
-async def test_rooms_that_cannot_become_one(house: House) -> None:
+async def test_rooms_that_cannot_become_one(house: FakeHouse) -> None:
     """Something stands there, it is the same, or there is none such."""
     for area_id, into, key in (
         ("dining_room", "kitchen", "area_is_occupied"),
@@ -461,7 +461,7 @@ def test_ids_of_statistics(area_id: str, statistic_id: str) -> None:
 # --- Corrections -----------------------------------------------------------------------------
 
 
-async def test_moved_on_saturday_told_on_monday(house: House) -> None:
+async def test_moved_on_saturday_told_on_monday(house: FakeHouse) -> None:
     """Both rooms are computed anew, from the first hour that was wrong."""
     await house.measured({hour: 20.0 + hour for hour in range(6)})
     await house.at(4)
@@ -478,7 +478,7 @@ async def test_moved_on_saturday_told_on_monday(house: House) -> None:
     }
 
 
-async def test_history_from_before_pilot(house: House) -> None:
+async def test_history_from_before_pilot(house: FakeHouse) -> None:
     """A placement may be added for as long as there are statistics, a part at a time."""
     await house.measured(dict.fromkeys(range(-100, 1), 20.0))
     await house.at(1)
@@ -497,7 +497,7 @@ async def test_history_from_before_pilot(house: House) -> None:
     assert await house.room("pilot:kitchen_temperature") == {-1: 20}
 
 
-async def test_split_and_delete(house: House) -> None:
+async def test_split_and_delete(house: FakeHouse) -> None:
     """It was in the kitchen at first; then even that is taken back."""
     await house.measured(dict.fromkeys(range(4), 20.0))
     await house.at(4)
@@ -514,7 +514,7 @@ async def test_split_and_delete(house: House) -> None:
     assert set(await house.known()) == {"pilot:dining_room_temperature"}
 
 
-async def test_only_what_differs_is_written(house: House) -> None:
+async def test_only_what_differs_is_written(house: FakeHouse) -> None:
     """An SD card does not last for ever."""
     await house.measured(dict.fromkeys(range(4), 20.0))
     await house.at(4)
@@ -547,7 +547,7 @@ async def test_only_what_differs_is_written(house: House) -> None:
     ],
 )
 async def test_what_cannot_be_corrected(
-    house: House, action: str, data: dict[str, Any], key: str
+    house: FakeHouse, action: str, data: dict[str, Any], key: str
 ) -> None:
     """The user reads why, and nothing has changed."""
     await house.at(2)
@@ -574,7 +574,7 @@ async def test_what_cannot_be_corrected(
     ],
 )
 async def test_corrections_are_for_administrators(
-    house: House, hass: HomeAssistant, hass_read_only_user: MockUser, action: str
+    house: FakeHouse, hass: HomeAssistant, hass_read_only_user: MockUser, action: str
 ) -> None:
     """Others may read."""
     data: dict[str, Any] = {"device_id": house.device()}
@@ -592,7 +592,7 @@ async def test_corrections_are_for_administrators(
 
 
 @pytest.fixture
-async def thermometer(house: House) -> dr.DeviceEntry:
+async def thermometer(house: FakeHouse) -> dr.DeviceEntry:
     """Return a device of another integration."""
     entry = MockConfigEntry(domain="other")
     entry.add_to_hass(house.hass)
@@ -619,7 +619,7 @@ async def thermometer(house: House) -> dr.DeviceEntry:
     return device
 
 
-async def test_any_device_can_be_picked(house: House, thermometer: dr.DeviceEntry) -> None:
+async def test_any_device_can_be_picked(house: FakeHouse, thermometer: dr.DeviceEntry) -> None:
     """From then on it counts as Pilot's own do; unpicked, it never did."""
     assert thermometer.id not in house.tracker.state.devices
     await house.do("track_device", device_id=thermometer.id)
@@ -636,14 +636,14 @@ async def test_any_device_can_be_picked(house: House, thermometer: dr.DeviceEntr
         await house.do("delete_placement", device_id=thermometer.id, at=0.5)
 
 
-async def test_a_room_sensor_may_be_picked_too(house: House) -> None:
+async def test_a_room_sensor_may_be_picked_too(house: FakeHouse) -> None:
     """It makes no difference."""
     await house.do("track_device", device_id=house.device())
 
     assert house.tracker.record(house.device()).picked
 
 
-async def test_a_device_that_is_not_there(house: House) -> None:
+async def test_a_device_that_is_not_there(house: FakeHouse) -> None:
     """Cannot be picked, nor corrected."""
     with pytest.raises(ServiceValidationError) as caught:
         await house.do("track_device", device_id="nothing")
@@ -653,7 +653,9 @@ async def test_a_device_that_is_not_there(house: House) -> None:
     assert caught.value.translation_key == "device_not_tracked"
 
 
-async def test_children_move_with_their_parent(house: House, thermometer: dr.DeviceEntry) -> None:
+async def test_children_move_with_their_parent(
+    house: FakeHouse, thermometer: dr.DeviceEntry
+) -> None:
     """A child device has no area of its own, and no event when its parent moves."""
     child = house.devices.async_get_or_create_child(
         config_entry_id=thermometer.config_entry_id,
@@ -672,7 +674,7 @@ async def test_children_move_with_their_parent(house: House, thermometer: dr.Dev
     ]
 
 
-async def test_devices_are_bounded(house: House, thermometer: dr.DeviceEntry) -> None:
+async def test_devices_are_bounded(house: FakeHouse, thermometer: dr.DeviceEntry) -> None:
     """A removed one makes room for a new one; what it measured stays in the room."""
     with patch.object(tracker_module, "MAX_DEVICES", 2):
         with pytest.raises(ServiceValidationError) as caught:
@@ -705,7 +707,7 @@ async def test_devices_are_bounded(house: House, thermometer: dr.DeviceEntry) ->
     assert await house.room("pilot:kitchen_temperature") == {0: 18}
 
 
-async def test_room_sensors_are_kept_however_many(unstarted: House) -> None:
+async def test_room_sensors_are_kept_however_many(unstarted: FakeHouse) -> None:
     """They were not asked for; it is a limit for those that were picked."""
     with patch.object(tracker_module, "MAX_DEVICES", 1):
         await unstarted.set_up()
@@ -713,7 +715,7 @@ async def test_room_sensors_are_kept_however_many(unstarted: House) -> None:
     assert len(unstarted.tracker.state.devices) == 2
 
 
-async def test_old_placements_give_way(house: House) -> None:
+async def test_old_placements_give_way(house: FakeHouse) -> None:
     """And leave the room's statistics as they are."""
     with patch("custom_components.pilot.rooms.model.LIMIT", 2):
         await house.measured({0: 20.0, 1: 21.0, 2: 22.0})
@@ -730,7 +732,7 @@ async def test_old_placements_give_way(house: House) -> None:
 # --- Reading ---------------------------------------------------------------------------------
 
 
-async def test_room_history(house: House) -> None:
+async def test_room_history(house: FakeHouse) -> None:
     """Values with which sensor gave which span."""
     await house.at(2)
     await house.carry("attic")
@@ -768,14 +770,14 @@ async def test_room_history(house: House) -> None:
         ({"area_id": "attic", "start": -400 * 24}, "bad_period"),
     ],
 )
-async def test_room_history_of_nothing(house: House, data: dict[str, Any], key: str) -> None:
+async def test_room_history_of_nothing(house: FakeHouse, data: dict[str, Any], key: str) -> None:
     """No such room, or no such time."""
     with pytest.raises(ServiceValidationError) as caught:
         await house.do("get_room_history", **data)
     assert caught.value.translation_key == key
 
 
-async def test_websocket(house: House, hass_ws_client: WebSocketGenerator) -> None:
+async def test_websocket(house: FakeHouse, hass_ws_client: WebSocketGenerator) -> None:
     """What a card asks for."""
     client = await hass_ws_client()
     await client.send_json_auto_id({"type": "pilot/placements/list", "area_ids": ["dining_room"]})
@@ -808,7 +810,7 @@ def kept(hass_storage: dict[str, Any]) -> dict[str, Any]:
     return hass_storage["pilot.placements"]
 
 
-async def test_moves_are_written_at_once(house: House, hass_storage: dict[str, Any]) -> None:
+async def test_moves_are_written_at_once(house: FakeHouse, hass_storage: dict[str, Any]) -> None:
     """With what they make necessary, in one piece."""
     house.devices.async_update_device(house.device(), area_id="attic")
     await house.hass.async_block_till_done()
@@ -830,7 +832,7 @@ async def test_what_is_pending_survives(hass: HomeAssistant) -> None:
     assert store.from_stored(store.to_stored(state)) == state
 
 
-def stored_state(unstarted: House) -> tuple[str, dict[str, Any]]:
+def stored_state(unstarted: FakeHouse) -> tuple[str, dict[str, Any]]:
     """Return a device, and a storage that has it in the dining room since ten in the morning."""
     device = unstarted.devices.async_get_or_create(
         config_entry_id=unstarted.entry.entry_id,
@@ -866,7 +868,7 @@ def stored_state(unstarted: House) -> tuple[str, dict[str, Any]]:
 
 
 async def test_moves_while_pilot_was_away(
-    unstarted: House, hass_storage: dict[str, Any], caplog: pytest.LogCaptureFixture
+    unstarted: FakeHouse, hass_storage: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Moves, removals, renames: found at the start, and computed from what is there."""
     device_id, hass_storage["pilot.placements"] = stored_state(unstarted)
@@ -894,7 +896,9 @@ async def test_moves_while_pilot_was_away(
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-async def test_a_crash_right_after_a_move(unstarted: House, hass_storage: dict[str, Any]) -> None:
+async def test_a_crash_right_after_a_move(
+    unstarted: FakeHouse, hass_storage: dict[str, Any]
+) -> None:
     """Home Assistant had not written it yet, Pilot had: the sensor is where it was carried."""
     unstarted.freezer.move_to(datetime.fromtimestamp(NOON - 3 * HOUR, UTC))
     device_id, hass_storage["pilot.placements"] = stored_state(unstarted)
@@ -906,7 +910,7 @@ async def test_a_crash_right_after_a_move(unstarted: House, hass_storage: dict[s
     assert unstarted.devices.async_get(device_id).area_id == "dining_room"
 
 
-async def test_a_restart(unstarted: House, hass_storage: dict[str, Any]) -> None:
+async def test_a_restart(unstarted: FakeHouse, hass_storage: dict[str, Any]) -> None:
     """Sensors that the registries know are taken up before their host is heard of."""
     device_id, _ = stored_state(unstarted)
     for key, translation_key, on in (
@@ -935,7 +939,7 @@ async def test_a_restart(unstarted: House, hass_storage: dict[str, Any]) -> None
 
 
 async def test_a_child_that_was_moved_with_its_parent_while_pilot_was_away(
-    unstarted: House, hass_storage: dict[str, Any]
+    unstarted: FakeHouse, hass_storage: dict[str, Any]
 ) -> None:
     """The parent says when."""
     parent_id, stored = stored_state(unstarted)
@@ -960,7 +964,7 @@ async def test_a_child_that_was_moved_with_its_parent_while_pilot_was_away(
 
 
 async def test_a_storage_of_another_minor_version(
-    unstarted: House, hass_storage: dict[str, Any]
+    unstarted: FakeHouse, hass_storage: dict[str, Any]
 ) -> None:
     """What it does not have is not known; what it has more is not needed."""
     device_id, stored = stored_state(unstarted)
@@ -984,7 +988,7 @@ async def test_a_storage_of_another_minor_version(
 
 
 async def test_a_storage_of_a_newer_version(
-    unstarted: House,
+    unstarted: FakeHouse,
     hass: HomeAssistant,
     hass_storage: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
@@ -1005,7 +1009,7 @@ async def test_a_storage_of_a_newer_version(
 # --- The recorder ----------------------------------------------------------------------------
 
 
-async def test_a_recorder_that_fails(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_recorder_that_fails(house: FakeHouse, caplog: pytest.LogCaptureFixture) -> None:
     """What is to be computed stays noted, and is computed an hour later."""
     await house.measured({0: 20.0, 1: 21.0})
     with patch(
@@ -1021,7 +1025,7 @@ async def test_a_recorder_that_fails(house: House, caplog: pytest.LogCaptureFixt
     assert not house.tracker.state.pending
 
 
-async def test_changes_while_computing(house: House) -> None:
+async def test_changes_while_computing(house: FakeHouse) -> None:
     """What changes meanwhile is computed again."""
     await house.measured({0: 20.0, 1: 21.0})
     names = house.hass.data[PLACEMENTS].statistics._names
@@ -1040,7 +1044,7 @@ async def test_changes_while_computing(house: House) -> None:
     assert not house.tracker.state.pending
 
 
-async def test_statistics_equal_the_reference(house: House) -> None:
+async def test_statistics_equal_the_reference(house: FakeHouse) -> None:
     """Two sensors, three rooms, moves and corrections: as minute by minute."""
     random = Random(4)
     end = 40
@@ -1103,7 +1107,7 @@ async def test_without_a_recorder(
     freezer: FrozenDateTimeFactory,
 ) -> None:
     """Placements are kept all the same; there is no history to show."""
-    house = House(hass, freezer)
+    house = FakeHouse(hass, freezer)
     await house.hass.config_entries.async_setup(house.entry.entry_id)
     await hass.async_block_till_done()
     await house.host.connect()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,7 @@ class SystemBus:
         self._daemon = subprocess.Popen(
             ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"]
         )
-        wait_until(self.socket.exists)
+        wait_until(self._accepts)
 
     def stop(self) -> None:
         for name in list(self._mocks):
@@ -78,6 +79,15 @@ class SystemBus:
     ) -> tuple[Any, ...]:
         with Bus() as bus:
             return bus.call(Target(service, path, interface), method, signature, *args)
+
+    def _accepts(self) -> bool:
+        # The socket is there before anything listens on it.
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.socket))
+            except OSError:
+                return False
+        return True
 
     def _has_owner(self, service: str) -> bool:
         path = "/org/freedesktop/DBus"

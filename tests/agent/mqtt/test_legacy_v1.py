@@ -42,7 +42,9 @@ class V1Dashboard:
     @property
     def topics(self) -> set[str]:
         return {
-            topic for topic, _ in self._home_assistant.published if not topic.startswith("pilot/v2/")
+            topic
+            for topic, _ in self._home_assistant.published
+            if not topic.startswith("pilot/v2/")
         }
 
 

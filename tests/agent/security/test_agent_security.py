@@ -21,6 +21,7 @@ from companion_agent.security.key_store import Controller as Known, TrustStore
 from support.agent_commands import FakePower
 from support.agent_host import HOST, AgentThread, FakeCollector, FakePlatform
 from support.agent_security import BASE, FakeController, FakePairingController
+from support.event_loop import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,10 +79,7 @@ class Running:
     def wait_until_it_listens(self) -> None:
         """Wait until it has connected anew after its keys changed."""
         publisher, transport = self.agent._publisher, self.agent._transport
-        deadline = time.monotonic() + 20
-        while publisher._will_outdated or not (publisher.arrived and transport.settled):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: not publisher._will_outdated and publisher.arrived and transport.settled)
 
     def availability(self, word: bytes = b"online", count: int = 1) -> dict[str, Any]:
         """Return what is said about being there, verified."""
@@ -245,10 +243,7 @@ def test_a_clone_with_the_keys_is_believed(
     signed = seal(f"{BASE}/announce", body, {running.home.id: running.home.keys.report})
     home_assistant.forget()
     home_assistant.publish(f"{BASE}/announce", signed)
-    deadline = time.monotonic() + 20
-    while running.agent._publisher.arrived and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not running.agent._publisher.arrived
+    wait_until(lambda: not running.agent._publisher.arrived)
 
 
 def test_the_policy_of_the_configuration_holds(start: Callable[..., Running]) -> None:

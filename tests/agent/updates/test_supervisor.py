@@ -74,7 +74,7 @@ class Manager:
         self._socket.close()
 
 
-class Bench:
+class TrialStarter:
     """Starts programs as releases on trial."""
 
     def __init__(self, folder: Path) -> None:
@@ -124,10 +124,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.end()
+def starter(tmp_path: Path) -> Iterator[TrialStarter]:
+    starter = TrialStarter(tmp_path)
+    yield starter
+    starter.end()
 
 
 @pytest.fixture
@@ -147,8 +147,8 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
         pytest.param(f"raise SystemExit({AGAIN})", id="another version"),
     ],
 )
-def test_when_a_release_on_trial_ends_the_base_goes_on(release: str, bench: Bench) -> None:
-    code, said = bench.run(release)
+def test_when_a_release_on_trial_ends_the_base_goes_on(release: str, starter: TrialStarter) -> None:
+    code, said = starter.run(release)
 
     assert code == 0
     assert said.endswith("the base runs\n")
@@ -163,36 +163,36 @@ def test_when_a_release_on_trial_ends_the_base_goes_on(release: str, bench: Benc
     ],
 )
 def test_after_the_trial_the_end_of_the_release_is_that_of_the_service(
-    release: str, ends: int, bench: Bench
+    release: str, ends: int, starter: TrialStarter
 ) -> None:
-    bench.releases.confirm(VERSION, "0.1.0")
+    starter.releases.confirm(VERSION, "0.1.0")
 
-    assert bench.run(release) == (ends, "")
-
-
-def test_after_the_trial_another_version_can_be_started(bench: Bench) -> None:
-    bench.releases.confirm(VERSION, "0.1.0")
-
-    assert bench.run(f"raise SystemExit({AGAIN})") == (0, "the base runs\n")
+    assert starter.run(release) == (ends, "")
 
 
-def test_what_is_not_online_in_time_is_ended(bench: Bench) -> None:
-    code, said = bench.run(SLEEPS, left=0)
+def test_after_the_trial_another_version_can_be_started(starter: TrialStarter) -> None:
+    starter.releases.confirm(VERSION, "0.1.0")
+
+    assert starter.run(f"raise SystemExit({AGAIN})") == (0, "the base runs\n")
+
+
+def test_what_is_not_online_in_time_is_ended(starter: TrialStarter) -> None:
+    code, said = starter.run(SLEEPS, left=0)
 
     assert (code, said.splitlines()[-1]) == (0, "the base runs")
     failed = Failure(VERSION, "it was not online within 120 s")
-    assert bench.releases.state().failed == failed
+    assert starter.releases.state().failed == failed
 
 
-def test_a_state_that_cannot_be_read_is_no_end_of_the_trial(bench: Bench) -> None:
-    (bench.releases.folder / "state.json").write_text("{")
+def test_a_state_that_cannot_be_read_is_no_end_of_the_trial(starter: TrialStarter) -> None:
+    (starter.releases.folder / "state.json").write_text("{")
 
-    assert bench.run("raise SystemExit(2)")[1].endswith("the base runs\n")
+    assert starter.run("raise SystemExit(2)")[1].endswith("the base runs\n")
 
 
-def test_what_a_release_leaves_behind_ends_with_it(bench: Bench, tmp_path: Path) -> None:
+def test_what_a_release_leaves_behind_ends_with_it(starter: TrialStarter, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    bench.run(
+    starter.run(
         "import os, time\n"
         "if child := os.fork():\n"
         f"    open({str(started)!r}, 'w').write(str(child))\n"
@@ -203,9 +203,11 @@ def test_what_a_release_leaves_behind_ends_with_it(bench: Bench, tmp_path: Path)
     wait_until(lambda: not left_behind.exists() or ") Z " in left_behind.read_text())
 
 
-def test_a_release_that_is_asked_to_end_may_be_tried_again(bench: Bench, tmp_path: Path) -> None:
+def test_a_release_that_is_asked_to_end_may_be_tried_again(
+    starter: TrialStarter, tmp_path: Path
+) -> None:
     ready = tmp_path / "ready"
-    started = bench.start(
+    started = starter.start(
         "import signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
         f"open({str(ready)!r}, 'w').close()\n"
@@ -216,7 +218,7 @@ def test_a_release_that_is_asked_to_end_may_be_tried_again(bench: Bench, tmp_pat
     started.send_signal(signal.SIGTERM)
 
     assert started.wait(PATIENCE) == 0
-    trial = bench.releases.state().trial
+    trial = starter.releases.state().trial
     assert trial
     assert (trial.starts, trial.boot) == (0, "")
 
@@ -233,34 +235,38 @@ time.sleep(60)
 
 
 def test_the_service_manager_hears_how_it_stands_but_not_that_it_ends(
-    bench: Bench, manager: Manager
+    starter: TrialStarter, manager: Manager
 ) -> None:
-    bench.start(TELLS, environment={"NOTIFY_SOCKET": manager.address})
+    starter.start(TELLS, environment={"NOTIFY_SOCKET": manager.address})
 
     wait_until(lambda: "STATUS=Connected" in manager.heard)
     assert manager.heard == ["READY=1", "STATUS=Connected"]
 
 
-def test_a_service_that_boots_with_a_trial_is_up_at_once(bench: Bench, manager: Manager) -> None:
-    bench.start(SLEEPS, environment={"NOTIFY_SOCKET": manager.address})
+def test_a_service_that_boots_with_a_trial_is_up_at_once(
+    starter: TrialStarter, manager: Manager
+) -> None:
+    starter.start(SLEEPS, environment={"NOTIFY_SOCKET": manager.address})
 
     wait_until(lambda: manager.heard == ["READY=1"])
 
 
 def test_one_that_falls_silent_is_ended_before_the_service_manager_does_it(
-    bench: Bench, manager: Manager
+    starter: TrialStarter, manager: Manager
 ) -> None:
     environment = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "3000000"}
-    started = bench.start(TELLS, environment=environment)
+    started = starter.start(TELLS, environment=environment)
 
     assert started.communicate(timeout=PATIENCE)[0].endswith("the base runs\n")
     failed = Failure(VERSION, "it gave no sign of life for 3 s")
-    assert bench.releases.state().failed == failed
+    assert starter.releases.state().failed == failed
     assert "WATCHDOG=1" in manager.heard
 
 
-def test_another_process_cannot_speak_for_the_release(bench: Bench, manager: Manager) -> None:
-    bench.start(
+def test_another_process_cannot_speak_for_the_release(
+    starter: TrialStarter, manager: Manager
+) -> None:
+    starter.start(
         f"import os\nif not os.fork():\n    {TELLS.strip().replace(chr(10), chr(10) + '    ')}\n"
         + TELLS.replace("Connected", "By itself"),
         environment={"NOTIFY_SOCKET": manager.address},

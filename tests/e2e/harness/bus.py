@@ -81,6 +81,8 @@ class Bus(RecordingClient):
                 found[message.topic] = message.payload
 
         client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        if self._broker.username:
+            client.username_pw_set(self._broker.username, self._broker.password)
         client.on_connect = on_connect
         client.on_subscribe = on_subscribe
         client.on_message = on_message
