@@ -97,7 +97,7 @@ def test_a_broker_that_was_down_makes_no_hole(
     before = home_assistant_at(mosquitto)
     before.wait_for("state/cpu")
     assert not file.exists()
-    before.leave()
+    before.close()
     mosquitto.stop()
     wait_until(lambda: not agent.agent._transport.online)
     read(agent, cpu, 2, 3, 4)
