@@ -76,7 +76,7 @@ while True:
 def test_a_process_that_is_killed_while_it_writes_loses_nothing_it_had_written(
     tmp_path: Path, writes: int
 ) -> None:
-    program = WRITER.format(module="agent.backlog.test_store")
+    program = WRITER.format(module=__name__)
     writer = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],
         stdout=subprocess.PIPE,
