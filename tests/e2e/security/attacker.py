@@ -30,6 +30,11 @@ class Attacker(Bus):
         for topic, payload in messages:
             self._client.publish(topic, payload, qos, retain).wait_for_publish(10)
 
+    def newest(self, topic: str) -> Message:
+        """Return what was published last on a topic; wait where it is still on its way."""
+        self.wait_until_heard(lambda message: message.topic == topic, f"message on {topic}")
+        return self.heard(topic)[-1]
+
 
 def again(message: Message) -> Said:
     """Return what was heard, to be said again."""

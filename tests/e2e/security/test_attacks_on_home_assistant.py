@@ -125,7 +125,7 @@ def pretend(said: Message, **fields: Any) -> str:
 def test_spoofed_results_are_no_success(commanded: Commanded, listener: Attacker) -> None:
     """The user who presses the button learns that the host has not answered."""
     commanded.press(LOCK)
-    genuine = listener.heard(commanded.topic(f"result/{LOCK}"))[-1]
+    genuine = listener.newest(commanded.topic(f"result/{LOCK}"))
     [controller] = commanded.announce()["trust"]["controllers"]
     begin = time.monotonic()
 
@@ -190,7 +190,7 @@ def test_spoofed_refusal_before_the_hosts_own_answer(
 
 def test_result_of_another_command(commanded: Commanded, listener: Attacker) -> None:
     commanded.press(LOCK)
-    genuine = listener.heard(commanded.topic(f"result/{LOCK}"))[-1]
+    genuine = listener.newest(commanded.topic(f"result/{LOCK}"))
 
     listener.say(Said(commanded.topic("result/power.suspend"), genuine.payload))
 
@@ -200,7 +200,7 @@ def test_result_of_another_command(commanded: Commanded, listener: Attacker) -> 
 
 def test_retained_result(commanded: Commanded, listener: Attacker, ha: HomeAssistant) -> None:
     commanded.press(LOCK)
-    genuine = listener.heard(commanded.topic(f"result/{LOCK}"))[-1]
+    genuine = listener.newest(commanded.topic(f"result/{LOCK}"))
     listener.say(again(genuine), retain=True)
     try:
         ha.reload_entry(commanded.entry["entry_id"])
@@ -218,7 +218,7 @@ def test_retained_result(commanded: Commanded, listener: Attacker, ha: HomeAssis
 def test_spoofed_announces_change_nothing(
     commanded: Commanded, listener: Attacker, ha: HomeAssistant
 ) -> None:
-    genuine = listener.heard(commanded.topic("announce"))[-1]
+    genuine = listener.newest(commanded.topic("announce"))
     [controller] = genuine.body["trust"]["controllers"]
     entities = commanded.entity_ids()
     lie = json.dumps(
@@ -251,7 +251,7 @@ def test_spoofed_announces_change_nothing(
 
 def test_old_announce_is_not_believed(commanded: Commanded, listener: Attacker) -> None:
     """What the host could do before its configuration forbade it is no news."""
-    old = again(listener.heard(commanded.topic("announce"))[-1])
+    old = again(listener.newest(commanded.topic("announce")))
     begin = time.monotonic()
     commanded.agent.configure(commands={"allow": ["session.*"]})
     commanded.agent.restart()
@@ -280,7 +280,7 @@ def test_announces_of_another_host_are_not_its_own(
     """The same Home Assistant, another key: a host cannot speak for its neighbour."""
     one = make_commanded("office-pc").start().add_with_code()
     other = make_commanded("kitchen-pc").start().add_with_code()
-    of_other = listener.heard(other.topic("announce"))[-1]
+    of_other = listener.newest(other.topic("announce"))
 
     listener.say(Said(one.topic("announce"), of_other.payload))
 
@@ -328,7 +328,7 @@ def test_spoofed_good_bye_does_not_disarm_the_power_switch(
 ) -> None:
     """A host that another client says is off is still switched off by who means it."""
     topic = commanded.topic("availability")
-    genuine = listener.heard(topic)[-1].payload
+    genuine = listener.newest(topic).payload
     [controller] = commanded.announce()["trust"]["controllers"]
     body = json.loads(genuine)["body"]
     listener.say(

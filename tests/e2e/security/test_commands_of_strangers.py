@@ -78,7 +78,7 @@ def test_forge_with_the_fleet_key_of_another_house(victim: Victim) -> None:
 def test_forge_with_what_the_host_has_signed_itself(victim: Victim) -> None:
     """A host's own signatures are made with another key."""
     topic = victim.topic(f"command/{SHUTDOWN}")
-    announce = victim.attacker.heard(victim.topic("announce"))[-1]
+    announce = victim.attacker.newest(victim.topic("announce"))
     body = victim.home.body(victim.session)
     reflected = {victim.home.id: sign(victim.home.report_key, topic, body)}
 
@@ -393,7 +393,7 @@ def test_no_client_sends_a_host_away_by_a_conflict(victim: Victim, attacker: Att
     attacker.say(Said(victim.topic("announce"), json.dumps(pretended).encode()))
 
     assert victim.did_nothing()
-    assert victim.says(attacker.heard(victim.topic("availability"))[-1]) == "online"
+    assert victim.says(attacker.newest(victim.topic("availability"))) == "online"
 
 
 def test_spoofed_good_bye_is_contradicted(victim: Victim, attacker: Attacker) -> None:
