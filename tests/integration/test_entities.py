@@ -2,25 +2,21 @@
 
 from typing import TYPE_CHECKING, Any
 
+from homeassistant.const import Platform
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 
-from custom_components.pilot import binary_sensor, number, sensor
+from custom_components.pilot import sensor
 from custom_components.pilot.protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
 from support.integration_host import HOST_ID, FakeHost
 
 from .kinds import all_kinds, all_values
+from .platforms import DESCRIPTIONS, KINDS
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
     from pytest_homeassistant_custom_component.common import MockConfigEntry
     from syrupy.assertion import SnapshotAssertion
-
-DESCRIPTIONS = {
-    **binary_sensor.DESCRIPTIONS,
-    **number.DESCRIPTIONS,
-    **sensor.DESCRIPTIONS,
-}
 
 pytestmark = pytest.mark.usefixtures("freezer")
 
@@ -63,7 +59,7 @@ async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHo
     states = hass.states.async_all(("sensor", "binary_sensor"))
 
     # Connection, status, whether it is paired, and the room: that is not told yet. What can
-    # be set is drawn as a number, on hosts that are paired.
+    # be set is drawn by other platforms, on hosts that are paired.
     shown = [one for one in all_kinds()["readings"] if one["kind"] not in SETTINGS]
     assert len(states) == len(shown) + 4
     assert [state.entity_id for state in states if state.state in ("unavailable", "unknown")] == [
@@ -100,11 +96,17 @@ async def test_devices(
 
 def test_every_kind_is_described_on_its_platform() -> None:
     """And nothing else is: a description that is not in the catalogue is a mistake."""
-    booleans = {k.name for k in CATALOGUE.values() if k.type is ReadingType.BOOLEAN}
+    assert sorted(kind for kind, _ in KINDS) == sorted(CATALOGUE)
 
-    assert set(number.DESCRIPTIONS) == SETTINGS
-    assert set(binary_sensor.DESCRIPTIONS) == booleans
-    assert set(sensor.DESCRIPTIONS) == set(CATALOGUE) - SETTINGS - booleans
+    for kind, platform in KINDS:
+        value_type = CATALOGUE[kind].type
+        if kind in SETTINGS:
+            assert platform not in (Platform.BINARY_SENSOR, Platform.SENSOR), kind
+            assert (platform is Platform.NUMBER) == (value_type is ReadingType.NUMBER), kind
+        elif value_type is ReadingType.BOOLEAN:
+            assert platform is Platform.BINARY_SENSOR, kind
+        else:
+            assert platform is Platform.SENSOR, kind
 
 
 @pytest.mark.parametrize("kind", sorted(sensor.DESCRIPTIONS))
@@ -116,10 +118,10 @@ def test_a_number_is_drawn_as_one_and_a_text_is_not(kind: str) -> None:
     assert (description.suggested_display_precision is not None) == is_number
 
 
-@pytest.mark.parametrize("kind", sorted(DESCRIPTIONS))
-def test_every_kind_has_its_translation(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "platform"), sorted(KINDS))
+def test_every_kind_has_its_translation(kind: str, platform: Platform) -> None:
     """Translations are found by the kind's name."""
-    assert DESCRIPTIONS[kind].translation_key == kind.replace(".", "_")
+    assert DESCRIPTIONS[platform][kind].translation_key == kind.replace(".", "_")
 
 
 # --- Kinds that only the host knows ----------------------------------------------------------

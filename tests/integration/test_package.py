@@ -11,15 +11,11 @@ from homeassistant.util import yaml as yaml_util
 import pytest
 
 from custom_components.pilot import (
-    binary_sensor,
-    button,
     commands,
     condition,
     config_flow,
     const,
     errors,
-    event,
-    number,
     options_flow,
     pairing_flow,
     repairs,
@@ -38,6 +34,7 @@ from custom_components.pilot.rooms import model as placement, services as placem
 from custom_components.pilot.rooms.quantities import QUANTITIES
 
 from .conftest import ROOT
+from .platforms import DESCRIPTIONS, KINDS, platform_of_kind
 from .texts import LANGUAGES, PACKAGE, TRANSLATIONS, flat, load, placeholders
 
 CORE = Path(homeassistant.components.__path__[0])
@@ -63,20 +60,19 @@ def test_every_entity_has_a_name(language: str) -> None:
         for platform, texts in load(f"translations/{language}.json")["entity"].items()
     }
     expected: dict[str, dict[str, set[str]]] = {
-        "binary_sensor": {"connectivity": set(), "paired": set()},
-        "button": {translation_key(command): set() for command in button.DESCRIPTIONS},
-        "event": {key: set() for key in event.DESCRIPTIONS},
-        "number": {translation_key(kind): set() for kind in number.DESCRIPTIONS},
-        "sensor": {"room": set(), "status": set()},
-        "switch": {switch.POWER.key: set()},
-        "update": {update.DESCRIPTION.translation_key: set()},
+        platform: {translation_key(key): set() for key in descriptions}
+        for platform, descriptions in DESCRIPTIONS.items()
     }
-    for platform, module in (("binary_sensor", binary_sensor), ("sensor", sensor)):
-        for kind in module.DESCRIPTIONS:
-            several = CATALOGUE[kind].several
-            expected[platform][translation_key(kind)] = {"of"} if several is Several.YES else set()
-            if several is Several.OPTIONAL:
-                expected[platform][translation_key(kind, of=True)] = {"of"}
+    expected["binary_sensor"] |= {"connectivity": set(), "paired": set()}
+    expected["sensor"] |= {"room": set(), "status": set()}
+    expected["switch"] |= {switch.POWER.key: set()}
+    expected["update"] |= {update.DESCRIPTION.translation_key: set()}
+    for kind, platform in KINDS:
+        several = CATALOGUE[kind].several
+        if several is Several.YES:
+            expected[platform][translation_key(kind)] = {"of"}
+        if several is Several.OPTIONAL:
+            expected[platform][translation_key(kind, of=True)] = {"of"}
 
     assert {
         platform: {key: placeholders(name) for key, name in texts.items()}
@@ -95,7 +91,8 @@ def test_every_option_is_translated(language: str) -> None:
     assert set(attribute["state"]) == statuses
     for kind in CATALOGUE.values():
         if kind.options:
-            assert set(entity["sensor"][translation_key(kind.name)]["state"]) == set(kind.options)
+            words = entity[platform_of_kind(kind.name)][translation_key(kind.name)]["state"]
+            assert set(words) == set(kind.options)
 
 
 def test_every_reason_of_a_rejection_has_words() -> None:

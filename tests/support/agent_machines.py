@@ -18,10 +18,15 @@ and one line for each answer that the kernel gives to a call, and not in a file:
     !ipv4 INTERFACE ADDRESS
     !mac INTERFACE ADDRESS                the address that the card was made with
     !wifi INDEX SIGNAL NETWORK
+
+and, where a value is worth telling, what has to be read of the machine:
+
+    !reads KEY VALUE                      the whole key of a reading, and its value as JSON
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 import shutil
 from typing import TYPE_CHECKING
@@ -31,6 +36,8 @@ from companion_agent.platforms.linux import LinuxPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from companion_agent.models import Value
 
 FOLDER = Path(__file__).parents[1] / "agent" / "machines"
 MACHINES = tuple(sorted(path.stem for path in FOLDER.glob("*.txt")))
@@ -42,12 +49,14 @@ class FakeMachine(LinuxPlatform):
     Attributes:
         root: Where the files are.
         space: What statvfs answers for a mount point; an `OSError` is raised.
+        expected: What has to be read of it, by the whole keys of the readings.
     """
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.root = root
         self.space: dict[str, DiskUsage | OSError] = {}
+        self.expected: dict[str, Value] = {}
         self._addresses: dict[str, str] = {}
         self._permanent: dict[str, str] = {}
         self._networks: dict[int, tuple[str | None, float | None]] = {}
@@ -107,7 +116,7 @@ class FakeMachine(LinuxPlatform):
             raise OSError("no nl80211 here") from None
 
     def answer(self, call: str, *words: str) -> None:
-        """Say what a call answers."""
+        """Say what a call answers, or what has to be read."""
         if call == "space":
             point, *numbers = words
             total, used, free = map(int, numbers)
@@ -118,6 +127,8 @@ class FakeMachine(LinuxPlatform):
             self._permanent[words[0]] = words[1]
         elif call == "wifi":
             self.connect(int(words[0]), words[2], float(words[1]))
+        elif call == "reads":
+            self.expected[words[0]] = json.loads(" ".join(words[1:]))
         else:
             raise ValueError(call)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,10 +20,25 @@ from .catalogue import ROOM_SENSORS, check_platform
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from companion_agent.models import Value
+    from support.agent_screen import ScreenOf
+
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_machine_keeps_to_the_catalogue(name: str, tmp_path: Path) -> None:
     assert check_platform(build(name, tmp_path))
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_machine_is_read_as_its_file_says(name: str, tmp_path: Path, screen: ScreenOf) -> None:
+    host = build(name, tmp_path)
+    shown: dict[str, Value] = {}
+    for collector in registry.collectors().values():
+        with suppress(Unavailable):
+            seen = screen(collector(host)).look()
+            shown |= {f"{collector.name}.{key}": value for key, value in seen.items()}
+
+    assert {key: shown.get(key) for key in host.expected} == host.expected
 
 
 def test_the_machine_at_hand_keeps_to_the_catalogue() -> None:

@@ -11,9 +11,9 @@ from pytest_homeassistant_custom_component.components.diagnostics import (
 )
 
 from companion_agent.models import Missing
-from custom_components.pilot import wake_on_lan
+from custom_components.pilot import button, wake_on_lan
 from custom_components.pilot.trust import TrustStore
-from support.integration_agent import BASE, FIX, FakeAgent, FakeBroker
+from support.integration_agent import BASE, FIX, FakeAgent, FakeBroker, OneCommand
 from support.integration_host import HOST_ID, make_entry
 
 from .conftest import SECRET
@@ -72,6 +72,21 @@ async def test_buttons_come_and_go(
     await hass.async_block_till_done()
     assert len(hass.states.async_all("button")) == 4
     assert hass.states.get(SWITCH) is not None
+
+
+@pytest.mark.parametrize("kind", sorted(button.DESCRIPTIONS))
+async def test_pressing_a_button_has_the_host_carry_out_its_command(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, kind: str
+) -> None:
+    """Each kind of command that is described as a button."""
+    command = OneCommand(kind, agent.power)
+    agent.dispatcher.offer({command: command.commands()})
+    agent.announce()
+    await hass.async_block_till_done()
+
+    [state] = hass.states.async_all("button")
+    await hass.services.async_call("button", "press", {"entity_id": state.entity_id}, blocking=True)
+    assert agent.done == [kind]
 
 
 async def test_an_entry_that_is_not_paired_any_more_has_none(
