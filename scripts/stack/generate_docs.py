@@ -5,8 +5,10 @@ They stand between ``<!-- generated: NAME -->`` and ``<!-- end generated -->``.
 
 from __future__ import annotations
 
+import argparse
 from functools import partial
 import json
+from pathlib import Path
 import re
 import subprocess
 import sys
@@ -36,17 +38,21 @@ def splice(text: str, parts: dict[str, str]) -> str:
     return text
 
 
-def generate(*, check: bool) -> int:
+def generate(*, check: bool, python: Path | None = None) -> int:
     """Write what differs, or say what does.
 
     Args:
         check: Whether to write nothing.
+        python: An interpreter with the agent's dependencies; that of an environment by default.
 
     Returns:
         How many documents differ from what is declared.
     """
     made = subprocess.run(
-        [str(toolchain.python_of("agent-3.11")), str(ROOT / "scripts" / "documents.py")],
+        [
+            str(python or toolchain.python_of("agent-3.11")),
+            str(ROOT / "scripts" / "documents.py"),
+        ],
         cwd=ROOT,
         env=toolchain.clean_env(PYTHONPATH=str(ROOT)),
         stdout=subprocess.PIPE,
@@ -72,16 +78,20 @@ def generate(*, check: bool) -> int:
 
 def main() -> int:
     """Run as a program."""
-    check = sys.argv[1:] == ["--check"]
-    if sys.argv[1:] and not check:
-        sys.stderr.write("usage: scripts/generate-docs [--check]\n")
-        return 2
+    parser = argparse.ArgumentParser(
+        prog="scripts/generate-docs", description="Writes the generated parts of docs/."
+    )
+    parser.add_argument("--check", action="store_true", help="only compare")
+    parser.add_argument(
+        "--python", type=Path, help="an interpreter that has the agent's dependencies"
+    )
+    options = parser.parse_args()
     try:
-        differing = generate(check=check)
+        differing = generate(check=options.check, python=options.python)
     except StackError as error:
         fail(error)
         return 1
-    return int(check and differing > 0)
+    return int(options.check and differing > 0)
 
 
 if __name__ == "__main__":
