@@ -7,7 +7,6 @@ documents), and its JSON Schema (`schema`).
 from __future__ import annotations
 
 import codecs
-import difflib
 import ipaddress
 from pathlib import Path
 import re
@@ -545,8 +544,15 @@ def shown(text: str) -> str:
 
 def did_you_mean(word: str, words: Sequence[str], cutoff: float = 0.6) -> str:
     """Ask for the word that was probably meant; empty when none is close."""
-    close = difflib.get_close_matches(word.lower(), words, 1, cutoff)
-    return f"did you mean {close[0]}?" if close else ""
+    close = closest(word.lower(), words, cutoff)
+    return f"did you mean {close}?" if close else ""
+
+
+def closest(word: str, words: Iterable[str], cutoff: float) -> str:
+    """Return the word that resembles another most; empty when none reaches the cutoff."""
+    import difflib  # noqa: PLC0415  (0.15 MiB that only mistakes need)
+
+    return next(iter(difflib.get_close_matches(word, list(words), 1, cutoff)), "")
 
 
 def hint(word: str, words: Sequence[str]) -> str:

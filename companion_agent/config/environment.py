@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from companion_agent.config.broker_address import expand_broker
 from companion_agent.config.errors import Mistake
 from companion_agent.config.settings import SECRETS
 from companion_agent.fields import FILE
-from companion_agent.values import expand_home, read_secret
+from companion_agent.values import closest, expand_home, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -63,8 +62,7 @@ def apply_environment(
 def _meant(name: str, known: Collection[str]) -> str:
     """Find the variable that was probably meant; none for what belongs to other programs."""
     same_section = [other for other in known if other.split("__", 1)[0] == name.split("__", 1)[0]]
-    close = difflib.get_close_matches(name, known, 1, 0.75)
-    return next(iter(close or difflib.get_close_matches(name, same_section, 1, 0)), "")
+    return closest(name, known, 0.75) or closest(name, same_section, 0)
 
 
 def override(document: Document, key: tuple[str, ...], text: str, where: str) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from companion_agent.clock import elapsed
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.errors import ProtocolError
-from companion_agent.protocol.pairing import attempt_of, parse_pair_request
 from companion_agent.protocol.validation import (
     FLEET,
     MAX_PAIRING,
@@ -118,6 +117,12 @@ class Handlers:
     def _answer_without_code(self, controller: str, kind: str, payload: bytes) -> None:
         if kind != "request":
             return
+        # Seldom wanted: most hosts are paired once.
+        from companion_agent.protocol.pairing import (  # noqa: PLC0415
+            attempt_of,
+            parse_pair_request,
+        )
+
         try:
             asked = parse_pair_request(payload)
         except ProtocolError:
