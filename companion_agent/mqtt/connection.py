@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 import logging
@@ -25,13 +25,15 @@ from paho.mqtt.client import MQTT_LOG_ERR, Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from companion_agent.mqtt import errors, tls
+from companion_agent.mqtt import errors, peer, tls
+from companion_agent.mqtt.limits import Limits
 from companion_agent.timing import Alarm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from paho.mqtt.client import DisconnectFlags, SocketLike
+    from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
     from companion_agent.config.settings import Broker
@@ -56,6 +58,14 @@ HURRY = 60.0
 NUDGE_GAP = 1.0
 # A connection that lived this long was a good one; the back-off starts again.
 GOOD_AFTER = 30.0
+# A subscription that was refused, or not answered within this time, is tried again after so long,
+# then after twice as long each time: a cluster that has lost a node takes seconds to elect another
+# leader, an access list is mended by a person.
+SUBACK_LIMIT = 10.0
+RESUBSCRIBE_FIRST = 2.0
+RESUBSCRIBE_MOST = 300.0
+# Messages that wait for their acknowledgement at once, unless the broker takes fewer.
+MOST_INFLIGHT = 20
 # Attempts that never return (a resolver that hangs) are left behind, but not more than these.
 MOST_ABANDONED = 4
 
@@ -107,6 +117,38 @@ class Message:
     payload: bytes
     qos: int = 0
     retain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What a connection asks of a broker: less once the broker has refused more.
+
+    Attributes:
+        protocol: The version of MQTT.
+        will_qos: The highest quality of service of the will.
+        will_retain: Whether the will may be retained.
+        inflight: How many messages may wait for their acknowledgement.
+    """
+
+    protocol: str
+    will_qos: int = 1
+    will_retain: bool = True
+    inflight: int = MOST_INFLIGHT
+
+    def without(self, refused: str) -> _Terms | None:
+        """Return what may be accepted instead; `None` when it was refused for another reason.
+
+        Args:
+            refused: The name of the reason that the broker gave.
+        """
+        match refused:
+            case "Unsupported protocol version" if self.protocol == "5":
+                return replace(self, protocol="3.1.1")
+            case "Retain not supported" if self.will_retain:
+                return replace(self, will_retain=False)
+            case "QoS not supported" if self.will_qos:
+                return replace(self, will_qos=0)
+        return None
 
 
 class _Attempt:
@@ -176,7 +218,12 @@ class Transport:
         will: Writes what the broker says when the connection is lost, anew for each of those to
             come.
         trouble: Why the latest attempt failed; empty while online.
-        denied: Topics on which the broker refused to take or to deliver messages.
+        protocol: The version of MQTT that is spoken, or was last.
+        limits: What the broker takes.
+        returned: Whether this connection follows one that was lost, and not one that was ended
+            here: other hosts may have lost theirs at the same moment.
+        unwritable: Topics on which the broker refused a message, and why.
+        unreadable: Topics that the broker refused to deliver, and why. They are tried again.
         last_heard: When the broker of this or the last connection last sent something.
 
     Args:
@@ -202,7 +249,11 @@ class Transport:
         self.listener: Listener | None = None
         self.receiver: Receiver | None = None
         self.trouble = ""
-        self.denied: set[str] = set()
+        self.protocol = brokers[0].protocol
+        self.limits = Limits()
+        self.returned = False
+        self.unwritable: dict[str, str] = {}
+        self.unreadable: dict[str, str] = {}
         self.last_heard = 0.0
         self._brokers = brokers
         self._client_id = client_id
@@ -215,6 +266,7 @@ class Transport:
         self._observers: list[Callable[[], None]] = []
         self._shown: tuple[object, ...] = ()
         self._client: Client | None = None
+        self._peer: socket.socket | None = None  # of the latest connection
         self._watched: socket.socket | None = None  # what the event loop waits for
         self._watched_for_writing = False
         self._attempt: _Attempt | None = None
@@ -228,12 +280,21 @@ class Transport:
         self._online_since = 0.0
         self._heard = 0.0  # when the broker was last heard, and last spoken to
         self._spoke = 0.0
+        self._terms = _Terms(brokers[0].protocol)
+        self._humbler: _Terms | None = None  # what to ask for instead, while it still closes
         self._refusal = ""  # why the broker said no, while its connection still closes
         self._paho_error = ""
         self._complaints: dict[Broker, str] = {}
         # Topics of what is not acknowledged, by the message's id.
         self._publishing: dict[int, str] = {}
         self._subscribing: dict[int, list[str]] = {}
+        self._suback_due = math.inf
+        self._hears_itself = False
+        self._resubscribe: set[str] = set()
+        self._resubscribe_due = math.inf
+        self._resubscribe_pause = RESUBSCRIBE_FIRST
+        self._too_large: set[str] = set()
+        self._largest = ("", 0)  # of what was said last: topic, bytes
         # What paho told and is not handled yet.
         self._told: deque[tuple[Client, Callable[[], None]]] = deque()
 
@@ -271,6 +332,7 @@ class Transport:
             after: Seconds to stay away.
         """
         self._disconnect()
+        self.returned = False
         self._next = self._failures = 0
         self._schedule(after)
 
@@ -279,6 +341,7 @@ class Transport:
         if self.online:
             self._fail(reason)
         self._let_go()
+        self.returned = False
         self._next = self._failures = 0
         self._schedule(0)
 
@@ -309,33 +372,81 @@ class Transport:
         self.state = State.IDLE
         self._look_around()
 
+    def room(self, topic: str) -> float:
+        """Return how many bytes a message on a topic may have."""
+        return self.limits.room(topic)
+
     def publish(self, message: Message) -> bool:
-        """Send a message, and tell whether it is on its way: not without a connection."""
+        """Send a message, and tell whether it is on its way: not without a connection.
+
+        What the broker does not take is left out of it: retaining, the quality of service. One
+        that is too large for it is not sent, since the broker would end the connection.
+        """
         client = self._client
         if client is None or not self.online:
             return False
-        sent = client.publish(message.topic, message.payload, message.qos, message.retain)
+        topic, size = message.topic, len(message.payload)
+        if size > self.room(topic):
+            self._refuse_large(topic, size)
+            return False
+        qos, retain = min(message.qos, self.limits.qos), message.retain and self.limits.retain
+        sent = client.publish(topic, message.payload, qos, retain)
         self._spoke = self._clock()
-        if message.qos:
-            self._publishing[sent.mid] = message.topic
+        self._largest = max(self._largest, (topic, size), key=lambda one: one[1])
+        if qos:
+            self._publishing[sent.mid] = topic
         self._look_around()
         return sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
-    def subscribe(self, topics: Iterable[str]) -> None:
-        """Listen on topics; messages of our own do not come back where MQTT 5 is spoken."""
-        client = self._client
-        if client is None or not self.online:
+    def _refuse_large(self, topic: str, size: int) -> None:
+        if topic not in self._too_large:
+            self._too_large.add(topic)
+            self._log.warning(
+                "A message on %s is not sent: it has %d bytes, and %s takes %s",
+                topic,
+                size,
+                self._broker,
+                errors.packet_limit(self.limits.packet),
+            )
+
+    def subscribe(self, topics: Iterable[str], *, own: bool = False) -> None:
+        """Listen on topics.
+
+        Args:
+            topics: The topics, which may have wildcards.
+            own: Whether to hear messages of our own where MQTT 5 is spoken; with 3.1.1 they
+                always come back.
+        """
+        if not self.online:
             return
-        names = list(topics)
-        if self._broker.protocol == "5":
-            options = SubscribeOptions(qos=1, noLocal=True)
-            _, mid = client.subscribe([(name, options) for name in names])
+        self._hears_itself = own
+        names, others = self.limits.hearable(topics)
+        if others and others[0] not in self.unreadable:
+            self.unreadable |= dict.fromkeys(others, "it takes no subscriptions with wildcards")
+            self._log.warning(
+                "%s takes no subscriptions with wildcards: what is said on %s is not heard",
+                self._broker,
+                ", ".join(others),
+            )
+        size = sum(len(name.encode()) + 3 for name in names) + 10
+        for part in [names] if size <= self.limits.packet else [[name] for name in names]:
+            if part:
+                self._subscribe(part)
+        self._look_around()
+
+    def _subscribe(self, names: list[str]) -> None:
+        if self._client is None:
+            return
+        if self.protocol == "5":
+            options = SubscribeOptions(qos=1, noLocal=not self._hears_itself)
+            _, mid = self._client.subscribe([(name, options) for name in names])
         else:
-            _, mid = client.subscribe([(name, 1) for name in names])
+            _, mid = self._client.subscribe([(name, 1) for name in names])
         self._spoke = self._clock()
         if mid is not None:
             self._subscribing[mid] = names
-        self._look_around()
+            self._suback_due = self._clock() + SUBACK_LIMIT
+            self._alarm.ring()
 
     @property
     def settled(self) -> bool:
@@ -394,13 +505,37 @@ class Transport:
         if client is None or sock is None:
             return
         self._heard = self._clock()
+        if self._greeted_by_another(sock):
+            return
         self._run(client.loop_read)
         # What TLS has already decrypted would not wake the event loop again.
         while self._socket is sock and isinstance(sock, ssl.SSLSocket) and sock.pending():
             self._run(client.loop_read)
+        if self._greeted_by_another(sock):
+            return
         if self._socket is sock:
             # Not merely the end of the connection.
             self.last_heard = self._heard
+
+    def _greeted_by_another(self, sock: socket.socket) -> bool:
+        """Tell whether something answers that is no broker, and give it up then."""
+        if self.state is not State.GREETING or not (foreign := self._foreign_words(sock)):
+            return False
+        self._fail(peer.explain(foreign, self._broker))
+        self._look_around()
+        return True
+
+    @staticmethod
+    def _foreign_words(sock: socket.socket) -> bytes:
+        """Return what the other end said first when no broker says that."""
+        if isinstance(sock, ssl.SSLSocket):
+            first = sock.first if isinstance(sock, tls.Socket) else b""
+        else:
+            try:
+                first = sock.recv(peer.FIRST_BYTES, socket.MSG_PEEK)
+            except OSError:
+                return b""
+        return b"" if not first or peer.is_mqtt(first) else first
 
     def _writable(self) -> None:
         """Send on what had to wait."""
@@ -413,7 +548,7 @@ class Transport:
         if self.state is State.IDLE:
             return math.inf
         if self.state is State.ONLINE:
-            return self._silence_ends()
+            return min(self._silence_ends(), self._suback_due, self._resubscribe_due)
         return self._due
 
     def _step(self) -> None:
@@ -423,6 +558,7 @@ class Transport:
             self._opened(self._attempt)
         elif self.state is State.ONLINE:
             self._check_silence(now)
+            self._check_subscriptions(now)
         elif self.state is not State.IDLE and now >= self._due:
             self._timed_out()
         self._look_around()
@@ -440,10 +576,7 @@ class Transport:
         elif self.state is State.OPENING:
             self._fail(f"no connection within {OPEN_LIMIT:.0f} s")
         elif self.state is State.GREETING:
-            self._fail(
-                f"it accepts connections but did not answer within {GREETING_LIMIT:.0f} s; "
-                "is it an MQTT broker?"
-            )
+            self._fail(errors.silence(self._broker, GREETING_LIMIT))
 
     def _open(self) -> None:
         self._abandoned = [attempt for attempt in self._abandoned if attempt.alive]
@@ -452,8 +585,14 @@ class Transport:
             return
         broker = self._broker = self._brokers[self._next]
         self._next += 1
+        self._connect(broker, _Terms(broker.protocol))
+
+    def _connect(self, broker: Broker, terms: _Terms) -> None:
+        self._terms = terms
+        self.protocol = terms.protocol
+        self.limits = Limits()
         try:
-            client = self._make_client(broker)
+            client = self._make_client(broker, terms)
         except tls.TlsError as error:
             self._fail(str(error))
             return
@@ -470,9 +609,10 @@ class Transport:
         if attempt.client.socket() is None:
             # The connection ended while CONNECT was written: TLS 1.3 lets a broker refuse a
             # client's certificate that late.
-            self._fail(errors.closing(attempt.broker, self._paho_error, greeting=True))
+            self._ended_in_greeting()
             return
         self._client = attempt.client
+        self._peer = self._socket
         self.state = State.GREETING
         self._due = self._clock() + GREETING_LIMIT
 
@@ -483,8 +623,13 @@ class Transport:
         self.trouble = ""
         self._alarm.ring()
         broker = self._broker
+        more = "".join(f", {text}" for text in self.limits.words)
         self._log.info(
-            "Connected to %s (MQTT %s%s)", broker, broker.protocol, ", TLS" if broker.tls else ""
+            "Connected to %s (MQTT %s%s%s)",
+            broker,
+            self.protocol,
+            ", TLS" if broker.tls else "",
+            f"; it takes {more[2:]}" if more else "",
         )
         if self.listener:
             self.listener.connected()
@@ -497,6 +642,7 @@ class Transport:
         level = logging.DEBUG if self._complaints.get(broker) == reason else logging.WARNING
         self._complaints[broker] = self.trouble = reason
         if lost:
+            self.returned = True
             self._counts.reconnects += 1
             self._log.log(level, "Lost the connection to %s: %s", broker, reason)
             if self._clock() - self._online_since >= GOOD_AFTER:
@@ -530,6 +676,11 @@ class Transport:
             sock.close()
         self._publishing.clear()
         self._subscribing.clear()
+        self._suback_due = self._resubscribe_due = math.inf
+        self._resubscribe_pause = RESUBSCRIBE_FIRST
+        self._resubscribe.clear()
+        self._too_large.clear()
+        self._largest = ("", 0)
         if self.online and self.listener:
             self.state = State.IDLE
             self.listener.disconnected()
@@ -543,10 +694,14 @@ class Transport:
 
     # --- Silence -------------------------------------------------------------------------
 
+    @property
+    def _keepalive(self) -> float:
+        """Seconds of silence that are agreed: the broker has the last word."""
+        return self.limits.keepalive or self._broker.keepalive
+
     def _silence_ends(self) -> float:
         """Return when paho wants to probe the connection, or to give it up."""
-        keepalive = self._client.keepalive if self._client else 0
-        return min(self._heard, self._spoke) + (keepalive or self._broker.keepalive)
+        return min(self._heard, self._spoke) + self._keepalive
 
     def _check_silence(self, now: float) -> None:
         client = self._client
@@ -557,8 +712,8 @@ class Transport:
 
     # --- What paho tells -----------------------------------------------------------------
 
-    def _make_client(self, broker: Broker) -> Client:
-        five = broker.protocol == "5"
+    def _make_client(self, broker: Broker, terms: _Terms) -> Client:
+        five = terms.protocol == "5"
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id or self._client_id,
@@ -573,8 +728,10 @@ class Transport:
             client.tls_set_context(tls.context(broker.tls))
         if self.will:
             will = self.will()
-            client.will_set(will.topic, will.payload, will.qos, will.retain)
-        client.on_connect = self._later(lambda _flags, code, _p: self._answered(code))
+            qos, retain = min(will.qos, terms.will_qos), will.retain and terms.will_retain
+            client.will_set(will.topic, will.payload, qos, retain)
+        client.max_inflight_messages = terms.inflight
+        client.on_connect = self._later(lambda _flags, code, told: self._answered(code, told))
         client.on_disconnect = self._later(lambda flags, code, _p: self._ended(flags, code))
         client.on_message = self._later(self._heard_message)
         client.on_publish = self._later(lambda mid, code, _p: self._published(mid, code))
@@ -582,6 +739,7 @@ class Transport:
         client.on_log = self._on_log
         client.on_socket_close = self._closes
         self._refusal = self._paho_error = ""
+        self._humbler = None
         return client
 
     def _later(self, handler: Callable[..., None]) -> Callable[..., None]:
@@ -606,22 +764,61 @@ class Transport:
                 handle()
         self._look_around()
 
-    def _answered(self, code: ReasonCode) -> None:
+    def _answered(self, code: ReasonCode, properties: Properties | None) -> None:
         if code.is_failure:
-            self._refusal = errors.refusal(code, self._broker)
-        else:
-            self._accepted()
+            self._humbler = self._terms.without(code.getName())
+            self._refusal = errors.refusal(code, self._broker, self.protocol)
+            return
+        self.limits = Limits.of(properties)
+        if self.limits.inflight < self._terms.inflight:
+            # paho takes this only before it connects. Ended in an orderly way, since the broker
+            # has the will.
+            self._humbler = replace(self._terms, inflight=self.limits.inflight)
+            if self._client:
+                self._client.disconnect()
+            return
+        self._accepted()
 
     def _ended(self, flags: DisconnectFlags, code: ReasonCode) -> None:
-        if self._refusal:
+        greeting = self.state is State.GREETING
+        if self._humbler:
+            self._ask_for_less()
+        elif self._refusal:
             self._fail(self._refusal)
         elif flags.is_disconnect_packet_from_server:
-            self._fail(errors.disconnect(code))
+            self._fail(errors.disconnect(code, self._largest))
         elif code.getName() == "Keep alive timeout":
-            self._fail(f"silent for {2 * self._broker.keepalive} s")
+            self._fail(f"silent for {2 * self._keepalive} s")
+        elif greeting and self.protocol != "5" and code.getName() == "Protocol error":
+            # paho's word for the answer that this version is not spoken.
+            self._fail(errors.wrong_version(self._broker, self.protocol))
+        elif greeting:
+            self._ended_in_greeting()
         else:
-            greeting = self.state is State.GREETING
-            self._fail(errors.closing(self._broker, self._paho_error, greeting=greeting))
+            young = self._clock() - self._online_since < GOOD_AFTER
+            pending = self._largest if self._publishing and young else None
+            self._fail(errors.lost(self._paho_error, pending))
+
+    def _ended_in_greeting(self) -> None:
+        """The connection ended before the broker said anything that is MQTT."""
+        reason = errors.closing(self._broker, self._paho_error, self.protocol)
+        if self._peer and (foreign := self._foreign_words(self._peer)):
+            self._fail(peer.explain(foreign, self._broker))
+        elif self.protocol == "5" and not tls.explain_alert(self._paho_error):
+            # Brokers of before MQTT 5 may say so, or hang up.
+            self._humbler = replace(self._terms, protocol="3.1.1")
+            self._ask_for_less()
+        else:
+            self._fail(reason)
+
+    def _ask_for_less(self) -> None:
+        """Connect once more to the same broker, at once, and ask for what it may accept."""
+        terms, self._humbler = self._humbler, None
+        assert terms
+        self._log.debug("%s refused %s: asking for %s", self._broker, self._terms, terms)
+        self._let_go()
+        self._connect(self._broker, terms)
+        self._alarm.ring()
 
     def _heard_message(self, message: MQTTMessage) -> None:
         try:
@@ -636,33 +833,58 @@ class Transport:
         if (topic := self._publishing.pop(mid, None)) is None:
             return
         if not code.is_failure:
-            self._allowed(topic)
-        elif topic not in self.denied:
-            self.denied.add(topic)
-            self._log.warning(
-                "%s refused a message on %s: %s", self._broker, topic, errors.denial(code)
-            )
+            if self.unwritable.pop(topic, None):
+                self._log.info("%s takes messages on %s again", self._broker, topic)
+            return
+        reason = errors.denial(code)
+        if topic not in self.unwritable:
+            self._log.warning("%s refused a message on %s: %s", self._broker, topic, reason)
+        self.unwritable[topic] = reason
 
     def _subscribed(self, mid: int, codes: Sequence[ReasonCode]) -> None:
-        refused = []
-        for topic, code in zip(self._subscribing.pop(mid, ()), codes, strict=False):
-            if not code.is_failure:
-                self._allowed(topic)
-            elif topic not in self.denied:
-                self.denied.add(topic)
-                refused.append(f"{topic} ({errors.denial(code)})")
-        if refused:
-            self._log.warning(
-                "%s refused to deliver %s. The agent works, but may not notice a clone, a stale "
-                "will or a restart of Home Assistant",
-                self._broker,
-                ", ".join(refused),
-            )
+        answers = zip(self._subscribing.pop(mid, ()), codes, strict=False)
+        if not self._subscribing:
+            self._suback_due = math.inf
+        refused = {}
+        for topic, code in answers:
+            if code.is_failure:
+                refused[topic] = errors.denial(code)
+            elif self.unreadable.pop(topic, None):
+                self._log.info("%s delivers %s now", self._broker, topic)
+        self._not_subscribed(refused)
 
-    def _allowed(self, topic: str) -> None:
-        if topic in self.denied:
-            self.denied.discard(topic)
-            self._log.info("%s allows %s again", self._broker, topic)
+    def _not_subscribed(self, refused: Mapping[str, str]) -> None:
+        """Say what is not heard, once for each reason, and plan to subscribe to it again."""
+        news = [
+            f"{topic} ({why})"
+            for topic, why in refused.items()
+            if self.unreadable.get(topic) != why
+        ]
+        self.unreadable |= refused
+        if news:
+            self._log.warning(
+                "%s does not deliver %s. What is said there is not heard; subscribing is tried "
+                "again",
+                self._broker,
+                ", ".join(news),
+            )
+        self._resubscribe.update(refused)
+        if refused and math.isinf(self._resubscribe_due):
+            self._resubscribe_due = self._clock() + self._resubscribe_pause
+            self._resubscribe_pause = min(2 * self._resubscribe_pause, RESUBSCRIBE_MOST)
+            self._alarm.ring()
+
+    def _check_subscriptions(self, now: float) -> None:
+        if now >= self._suback_due:
+            silent = [topic for topics in self._subscribing.values() for topic in topics]
+            self._subscribing.clear()
+            self._suback_due = math.inf
+            self._not_subscribed(dict.fromkeys(silent, "no answer"))
+        if now >= self._resubscribe_due:
+            self._resubscribe_due = math.inf
+            again = sorted(self._resubscribe)
+            self._resubscribe.clear()
+            self._subscribe(again)
 
     def _on_log(self, client: Client, _data: object, level: int, text: str) -> None:
         connecting = self._attempt.client if self._attempt else None

@@ -7,7 +7,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from companion_agent.mqtt import tls
+from companion_agent.mqtt import peer, tls
 
 if TYPE_CHECKING:
     from paho.mqtt.reasoncodes import ReasonCode
@@ -15,20 +15,33 @@ if TYPE_CHECKING:
     from companion_agent.config.settings import Broker
 
 
-def closing(broker: Broker, paho_error: str, *, greeting: bool) -> str:
-    """Say why a connection ended without a message that says why.
+# What limits the size of a packet, by broker.
+_PACKET_SETTINGS = "max_packet_size in Mosquitto and EMQX, mqtt.max_packet_size in RabbitMQ"
+
+
+def packet_limit(size: float) -> str:
+    """Say how large a packet may be, and which setting of the broker says so."""
+    return f"packets of at most {size:,.0f} bytes ({_PACKET_SETTINGS})"
+
+
+def silence(broker: Broker, limit: float) -> str:
+    """Say that something accepted the connection and did not answer within some seconds."""
+    what = peer.usual(broker.port) or "is it an MQTT broker?"
+    return f"it accepts connections but did not answer within {limit:.0f} s; {what}"
+
+
+def closing(broker: Broker, paho_error: str, protocol: str) -> str:
+    """Say why a connection ended before the broker accepted us.
 
     Args:
         broker: The other end.
         paho_error: What paho logged, `failed to receive on socket: [Errno 104] …`.
-        greeting: Whether it ended before the broker accepted us.
+        protocol: The version of MQTT that was spoken last; the other was refused before.
     """
     if meaning := tls.explain_alert(paho_error):
         return meaning
     reason = _system_error(paho_error) or "the broker closed the connection"
-    if not greeting:
-        return reason
-    hints = []
+    hints = [usual] if (usual := peer.usual(broker.port)) else []
     if broker.tls and broker.tls.client_cert:
         hints.append("it may not accept the client certificate")
     elif broker.tls:
@@ -37,8 +50,29 @@ def closing(broker: Broker, paho_error: str, *, greeting: bool) -> str:
     else:
         hints.append("set tls: true if this port wants it")
     if broker.protocol == "5":
-        hints.append('set protocol: "3.1.1" if it does not know MQTT 5')
-    return f"{reason} without saying why; {', or '.join(hints)}"
+        spoken = "by MQTT 5 and by MQTT 3.1.1"
+    else:
+        spoken = f"by MQTT {protocol}"
+        hints.append("it may take no retained will (retain_available), or no keepalive this long")
+    return f"{reason} without saying why, {spoken}; {', or '.join(hints)}"
+
+
+def lost(paho_error: str, pending: tuple[str, int] | None) -> str:
+    """Say why a connection ended that the broker had accepted.
+
+    Args:
+        paho_error: What paho logged.
+        pending: The largest message that was said on it, when the broker had not taken all that
+            was said: its topic and bytes. 3.1.1 has no words for what a broker does not take.
+    """
+    reason = _system_error(paho_error) or "the broker closed the connection"
+    if pending is None:
+        return reason
+    topic, size = pending
+    return (
+        f"{reason} before it took a message of {size:,} bytes on {topic}; it may take no packets "
+        f"this large ({_PACKET_SETTINGS}), or nothing retained (retain_available in Mosquitto)"
+    )
 
 
 def _system_error(paho_error: str) -> str:
@@ -56,7 +90,10 @@ def opening(error: Exception, broker: Broker) -> str:
     if isinstance(error, ConnectionRefusedError):
         return f"nothing listens on port {broker.port}"
     if broker.tls and isinstance(error, (ConnectionResetError, ssl.SSLEOFError)):
-        return "the broker closed the connection during the TLS handshake"
+        return (
+            "the broker closed the connection during the TLS handshake; "
+            "this port may be for MQTT without TLS"
+        )
     if isinstance(error, ssl.SSLError):
         return tls.explain(error, broker)
     if isinstance(error, OSError) and error.strerror:
@@ -64,8 +101,21 @@ def opening(error: Exception, broker: Broker) -> str:
     return str(error) or type(error).__name__
 
 
-def refusal(code: ReasonCode, broker: Broker) -> str:
-    """Say in words why a broker did not accept us, and what to do."""
+def wrong_version(broker: Broker, protocol: str) -> str:
+    """Say that a broker does not speak the version that was tried last."""
+    if broker.protocol == "5":
+        return "it speaks neither MQTT 5 nor MQTT 3.1.1"
+    return f'it does not speak MQTT {protocol}; set protocol: "5"'
+
+
+def refusal(code: ReasonCode, broker: Broker, protocol: str) -> str:
+    """Say in words why a broker did not accept us, and what to do.
+
+    Args:
+        code: What it answered.
+        broker: The other end.
+        protocol: The version of MQTT that was spoken.
+    """
     name = code.getName()
     if name == "Bad user name or password":
         return "it refused the login: username or password is wrong"
@@ -74,25 +124,51 @@ def refusal(code: ReasonCode, broker: Broker) -> str:
         verb = "is not allowed, or its password is wrong" if broker.username else "is needed"
         return f"it refused the login: {login} {verb}"
     if name == "Unsupported protocol version":
-        other = "3.1.1" if broker.protocol == "5" else "5"
-        return f'it does not speak MQTT {broker.protocol}; set protocol: "{other}"'
+        return wrong_version(broker, protocol)
+    if name == "Client identifier not valid" and protocol != "5":
+        # 3.1.1 has no code for it; Mosquitto answers this.
+        return (
+            "it refused the client id (set client_id to one that it allows), or it wants a "
+            f"keepalive below {broker.keepalive} s (max_keepalive in Mosquitto)"
+        )
     if name == "Client identifier not valid":
         return "it refused the client id; set client_id to one that it allows"
     return f"it refused the connection: {name}"
 
 
-def disconnect(code: ReasonCode) -> str:
-    """Say in words why a broker ended a connection."""
-    name = code.getName()
-    if name == "Session taken over":
-        return "another client connected with the same client id"
-    if name == "Server shutting down":
-        return "the broker shuts down"
-    return f"the broker ended it: {name}"
+def disconnect(code: ReasonCode, largest: tuple[str, int] = ("", 0)) -> str:
+    """Say in words why a broker ended a connection.
+
+    Args:
+        code: What it said.
+        largest: Topic and bytes of the largest message that was said on it.
+    """
+    match code.getName():
+        case "Session taken over":
+            return "another client connected with the same client id"
+        case "Server shutting down":
+            return "the broker shuts down"
+        case "Packet too large":
+            topic, size = largest
+            return (
+                f"it does not take packets as large as {size:,} bytes on {topic} "
+                f"({_PACKET_SETTINGS})"
+            )
+        case "Retain not supported":
+            return "it keeps no retained messages (retain_available in Mosquitto)"
+        case "QoS not supported":
+            return "it does not take QoS 1 (max_qos in Mosquitto)"
+        case name:
+            return f"the broker ended it: {name}"
 
 
 def denial(code: ReasonCode) -> str:
     """Say why a broker did not take or deliver a message."""
-    if code.getName() in {"Not authorized", "Unspecified error"}:
-        return "not authorised; the broker's access list must allow it"
-    return code.getName()
+    match code.getName():
+        case "Not authorized":
+            return "not allowed; the broker's access list must allow it"
+        case "Unspecified error":
+            # All that 3.1.1 has for a refused subscription; MQTT 5 has it for unknown reasons.
+            return "it failed, and the broker does not say why"
+        case name:
+            return name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from companion_agent.mqtt.peer import FIRST_BYTES
 from companion_agent.storage.plain import open_plain
 
 if TYPE_CHECKING:
@@ -29,13 +30,31 @@ _ALERTS = {
     "ALERT_CERTIFICATE_REVOKED": "the client certificate was revoked",
     "ALERT_DECRYPT_ERROR": "the broker does not accept the client certificate",
     "ALERT_PROTOCOL_VERSION": "the broker does not speak TLS 1.2 or newer",
-    "WRONG_VERSION_NUMBER": "the broker does not speak TLS on this port",
-    "RECORD_LAYER_FAILURE": "the broker does not speak TLS on this port",
+    "WRONG_VERSION_NUMBER": "this port does not speak TLS",
+    "RECORD_LAYER_FAILURE": "this port does not speak TLS",
+    "PACKET_LENGTH_TOO_LONG": "this port does not speak TLS",
 }
 
 
 class TlsError(Exception):
     """The certificates that the configuration names cannot be used; the text says which."""
+
+
+class Socket(ssl.SSLSocket):
+    """A socket that remembers the first bytes it received: what TLS carries cannot be peeked at.
+
+    Attributes:
+        first: What came first.
+    """
+
+    first = b""
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """Receive, and remember the beginning."""
+        data = super().recv(buflen, flags)
+        if len(self.first) < FIRST_BYTES:
+            self.first += data
+        return data
 
 
 def context(tls: Tls) -> ssl.SSLContext:
@@ -58,6 +77,7 @@ def context(tls: Tls) -> ssl.SSLContext:
             raise TlsError(f"ca_cert {tls.ca_cert} holds no certificate in PEM form") from error
         except OSError as error:
             raise TlsError(_unreadable("ca_cert", tls.ca_cert, error)) from error
+    made.sslsocket_class = Socket
     if tls.client_cert:
         _load_client(made, tls.client_cert, tls.client_key, tls.key_password.reveal())
     return made

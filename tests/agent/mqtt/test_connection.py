@@ -222,11 +222,11 @@ def test_a_topic_that_is_not_allowed_is_reported_once(
         link.transport.publish(Message(topic, b"x", qos=1))
     link.until(lambda: link.transport.settled)
 
-    assert link.transport.denied == {"forbidden"}
+    assert link.transport.unwritable.keys() == {"forbidden"}
     assert [message for message in caplog.messages if "forbidden" in message] == [
         (
             f"127.0.0.1:{locked.port} refused a message on forbidden: "
-            "not authorised; the broker's access list must allow it"
+            "not allowed; the broker's access list must allow it"
         )
     ]
 
@@ -241,25 +241,24 @@ def test_a_subscription_that_is_not_allowed_is_reported(
     link.transport.subscribe(["forbidden", "allowed/x"])
     link.until(lambda: link.transport.settled)
 
-    assert link.transport.denied == {"forbidden"}
-    assert "refused to deliver forbidden" in caplog.text
+    assert link.transport.unreadable.keys() == {"forbidden"}
+    assert "does not deliver forbidden (not allowed" in caplog.text
 
 
-def test_a_broker_that_does_not_know_mqtt_5(
+def test_a_broker_that_speaks_no_version_that_the_agent_knows(
     driver: MakeDriver, silent: Callable[..., Broker]
 ) -> None:
     connack_wrong_version = b"\x20\x02\x00\x01"
 
     trouble = driver(silent(connack_wrong_version)).fail()
 
-    assert trouble == 'it does not speak MQTT 5; set protocol: "3.1.1"'
+    assert trouble == "it speaks neither MQTT 5 nor MQTT 3.1.1"
 
 
 def test_a_broker_that_hangs_up(driver: MakeDriver, silent: Callable[..., Broker]) -> None:
     trouble = driver(silent(hang_up=True)).fail()
 
-    assert "without saying why" in trouble
-    assert 'protocol: "3.1.1"' in trouble
+    assert "without saying why, by MQTT 5 and by MQTT 3.1.1" in trouble
 
 
 def test_a_server_that_speaks_something_else(
@@ -270,11 +269,10 @@ def test_a_server_that_speaks_something_else(
     assert driver(silent(not_mqtt)).fail()
 
 
-@pytest.mark.parametrize("words", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_a_server_that_does_not_answer_in_time(
-    driver: MakeDriver, silent: Callable[..., Broker], clock: PassingClock, words: bytes
+    driver: MakeDriver, silent: Callable[..., Broker], clock: PassingClock
 ) -> None:
-    link = driver(silent(words))
+    link = driver(silent(b""))
     link.transport.start()
     link.until(lambda: link.transport.state is State.GREETING)
 

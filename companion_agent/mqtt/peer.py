@@ -1,0 +1,131 @@
+"""What answers at a port where an MQTT broker was expected, by the first bytes that it sends."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from companion_agent.config.settings import Broker
+
+# As much as tells protocols apart.
+FIRST_BYTES = 128
+# What a broker may send first, by the high half of the byte: CONNACK, DISCONNECT, AUTH.
+_MQTT_FIRST = frozenset({0x2, 0xE, 0xF})
+# How long a server may think, where only a person waits for the finding.
+_PATIENCE = 2.0
+
+_BROKER_PORTS = "a broker's usual ports are 1883 and, with TLS, 8883"
+# What usually listens where people look for a broker.
+_USUAL = {
+    22: "SSH",
+    80: "a web server",
+    443: "a web server",
+    5671: "AMQP with TLS, which RabbitMQ speaks besides MQTT",
+    5672: "AMQP, which RabbitMQ speaks besides MQTT",
+    8083: "EMQX's MQTT over WebSocket",
+    8084: "EMQX's MQTT over WebSocket",
+    8123: "Home Assistant's own page, which is not its broker",
+    9001: "Mosquitto's MQTT over WebSocket",
+    15672: "RabbitMQ's management page",
+    15675: "RabbitMQ's MQTT over WebSocket",
+    18083: "EMQX's dashboard",
+}
+
+# The start of what is sent, and what sends it. Most specific first.
+_SIGNS = (
+    (rb"HTTP/\d", "a web server ({line}), perhaps with MQTT over WebSocket"),
+    (rb"SSH-", "an SSH server ({line})"),
+    (rb"AMQP", "AMQP, which RabbitMQ speaks besides MQTT"),
+    (rb"[\x14-\x17]\x03[\x00-\x04]", "TLS"),
+    (rb"220[ -].*FTP", "an FTP server ({line})"),
+    (rb"220[ -]", "a mail or FTP server ({line})"),
+    (rb"\+OK", "a POP3 server ({line})"),
+    (rb"\* OK", "an IMAP server ({line})"),
+    (rb"RFB ", "a VNC server ({line})"),
+    (rb"-ERR|-NOAUTH|-DENIED", "a Redis server ({line})"),
+    (rb"INFO \{", "NATS's own protocol; its MQTT has a port of its own"),
+    (rb".\x00\x00\x00\x0a\d", "a MySQL or MariaDB server"),
+)
+
+
+def is_mqtt(first: bytes) -> bool:
+    """Tell whether a broker's first packet can begin like this."""
+    return first[0] >> 4 in _MQTT_FIRST and not _line(first)
+
+
+def name(first: bytes) -> str:
+    """Name what sent these bytes first; "something that is not MQTT" where that is unknown."""
+    for sign, meaning in _SIGNS:
+        if re.match(sign, first, re.IGNORECASE | re.DOTALL):
+            return meaning.format(line=f"“{_line(first)}”")
+    if line := _line(first):
+        return f"something that is not MQTT (it says “{line}”)"
+    return f"something that is not MQTT (its first bytes are {first[:8].hex(' ')})"
+
+
+def explain(first: bytes, broker: Broker) -> str:
+    """Say what answers at a broker's port, and what to do."""
+    what = name(first)
+    if what == "TLS":
+        return f"port {broker.port} speaks TLS; set tls: true (mqtts://…)"
+    where = f"port {broker.port} does not speak MQTT: what answers there is {what}"
+    return f"{where}; {usual(broker.port) or _BROKER_PORTS}"
+
+
+def usual(port: int) -> str:
+    """Say what a port is usually for, where that is not MQTT; else nothing."""
+    if port not in _USUAL:
+        return ""
+    return f"port {port} is usually that of {_USUAL[port]}; {_BROKER_PORTS}"
+
+
+def look(broker: Broker) -> str:
+    """Ask a port that closed without a word what it is; blocks for some seconds.
+
+    Returns:
+        What answers there and what to do; empty when that could not be found out.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if broker.tls is None and _speaks_tls(broker):
+            return f"port {broker.port} speaks TLS; set tls: true (mqtts://…)"
+    for question in (b"", b"GET / HTTP/1.0\r\n\r\n"):
+        with contextlib.suppress(OSError, ValueError):
+            first = _ask(broker, question)
+            if first and not is_mqtt(first):
+                return explain(first, broker)
+    return ""
+
+
+def _connect(broker: Broker) -> socket.socket:
+    return socket.create_connection((broker.host, broker.port), timeout=_PATIENCE)
+
+
+def _speaks_tls(broker: Broker) -> bool:
+    # Nothing is sent over this connection: who is at the other end does not matter.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with _connect(broker) as plain:
+        try:
+            context.wrap_socket(plain, server_hostname=broker.host).close()
+        except ssl.SSLError as error:
+            # It speaks TLS, and wants a certificate or another version.
+            return "ALERT" in (error.reason or "")
+    return True
+
+
+def _ask(broker: Broker, question: bytes) -> bytes:
+    with _connect(broker) as plain:
+        plain.sendall(question)
+        return plain.recv(FIRST_BYTES)
+
+
+def _line(first: bytes) -> str:
+    """Return the first line of a text; empty when it is none."""
+    line = first.splitlines()[0] if first.strip() else b""
+    text = line.decode("ascii", "replace")
+    return text[:60].strip() if text.isprintable() and len(text) > 2 else ""
