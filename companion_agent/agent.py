@@ -32,7 +32,7 @@ from companion_agent.security.signer import Signer
 from companion_agent.security.start_counter import next_start
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.storage.files import make_private_folder
-from companion_agent.timing import Alarm
+from companion_agent.timing import Alarm, phase
 from companion_agent.updates.launcher import Launched
 from companion_agent.updates.updater import Updater
 
@@ -139,6 +139,7 @@ class Agent:
             offered=lambda name: self._commands.probe(name),  # noqa: PLW0108  (made below)
             suspended=self._come_back,
             clock=clock,
+            phase=phase(host_id),
         )
         self._commands = CommandService(
             groups,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from companion_agent.platforms.base import HostInfo
 from companion_agent.plugins.runner import PROBE_INTERVAL
-from companion_agent.timing import Alarm, Grid
+from companion_agent.timing import SPREAD, Alarm, Grid
 from companion_agent.worker import HungError, Job, Worker
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Scheduler:
         offered: Called with the name of a collector that reports other readings than before.
         suspended: Called with how long this machine was suspended, in seconds.
         clock: Monotonic seconds, those of the event loop.
+        phase: The host's place among many, from 0 to 1: those that start in the same second (after
+            a power cut) are read, and speak, at different moments.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class Scheduler:
         offered: Callable[[str], None] = lambda _: None,
         suspended: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
+        phase: float | None = None,
     ) -> None:
         self.info: HostInfo | None = None
         began = clock()
-        self.grid = Grid(began + SECOND_READ)
+        shift = 0.0 if phase is None else SECOND_READ + phase * (SPREAD - SECOND_READ)
+        self.grid = Grid(began + SECOND_READ, shift)
         self._platform = platform
         self._sources = {source.name: source for source in sources}
         self._read = read

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+import hashlib
 import math
+
+# Over so many seconds hosts spread what all of them have to say at the same moment.
+SPREAD = 10.0
+
+
+def phase(host: str) -> float:
+    """Return the place of a host among many, from 0 to below 1: the same at every start.
+
+    Args:
+        host: The host's id.
+    """
+    return int.from_bytes(hashlib.sha256(host.encode()).digest()[:6]) / 2**48
 
 
 class Alarm:
@@ -49,14 +62,20 @@ class Grid:
 
     Attributes:
         origin: The first one, by the event loop's clock.
+
+    Args:
+        origin: The same.
+        shift: Seconds by which all others are later than they would be.
     """
 
-    def __init__(self, origin: float) -> None:
+    def __init__(self, origin: float, shift: float = 0.0) -> None:
         self.origin = origin
+        self._shifted = origin + shift
 
     def next(self, interval: float, now: float) -> float:
         """Return the first moment after now that is whole intervals after the origin."""
-        if now < self.origin:
-            return self.origin
+        for early in (self.origin, self._shifted):
+            if now < early:
+                return early
         # The small term keeps a rounded quotient from naming the present again.
-        return self.origin + interval * (math.floor((now - self.origin) / interval + 1e-6) + 1)
+        return self._shifted + interval * (math.floor((now - self._shifted) / interval + 1e-6) + 1)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from companion_agent.buffer.consumer_status import ConsumerStatus
 from companion_agent.buffer.deliver import Delivery
 from companion_agent.buffer.record import TAIL, Recorder
-from companion_agent.buffer.task import Report, Task
+from companion_agent.buffer.task import CHUNK_BYTES, Report, Task
 from companion_agent.clock import JUMP
 from companion_agent.config.buffer import DAY, FILE, MIB
 from companion_agent.mqtt.connection import Message
@@ -50,6 +50,8 @@ MARGIN = 5.0
 WRITE_LIMIT = 60.0
 # How often old readings are dropped that are not fetched.
 HOUSEKEEPING = 3600.0
+# By how much the envelope of an empty chunk may be shorter than that of another: its time.
+_ROUNDING = 32
 # The reader that has to acknowledge while none is paired: any.
 ANY_READER = ""
 
@@ -60,6 +62,9 @@ class Transport(Protocol):
     @property
     def last_heard(self) -> float:
         """When the broker was last heard, by the monotonic clock."""
+
+    def room(self, topic: str) -> float:
+        """Return how many bytes a message on a topic may have."""
 
     def publish(self, message: Message) -> bool:
         """Send a message."""
@@ -329,6 +334,7 @@ class Buffer:
             recording=self._recorder.recording,
             away=self._consumers.away if self._consumers.known else None,
             deliver=deliver,
+            chunk_bytes=self._chunk_bytes(),
         )
         self._acknowledged = []
         self._exists = True
@@ -408,6 +414,13 @@ class Buffer:
         self._blocked = self._clock() + self._config.write_interval
         self._write_due = min(self._write_due, self._blocked)
         self._asked = True
+
+    def _chunk_bytes(self) -> int:
+        """Return how large the values of a chunk may be, with all that is around them."""
+        topic = self._topics.backlog
+        around = write_chunk("0" * 16, self._session, 0.0, {}, more=True)
+        room = self._transport.room(topic) - len(self._signer.seal(topic, around))
+        return int(max(0, min(CHUNK_BYTES, room - _ROUNDING)))
 
     def _present_readers(self) -> tuple[str, ...]:
         return tuple(self._signer.ids) or (ANY_READER,)

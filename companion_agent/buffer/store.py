@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
 
-from companion_agent.buffer.task import Chunk, Report
+from companion_agent.buffer.task import CHUNK_BYTES, Chunk, Report
 from companion_agent.clock import (
     EARLIEST,
     JUMP,
@@ -36,8 +36,6 @@ _LOGGER = logging.getLogger(__name__)
 # Small enough that a chunk that is lost is no loss, large enough that a night is a few hundred.
 CHUNK_POINTS = 1000
 CHUNK_KEYS = 200
-# The values alone; the contract allows 64 KiB with what is around them.
-CHUNK_BYTES = 56 * 1024
 # Damaged files that are kept. A disk that damages more of them is not worth writing to.
 MOST_DAMAGED = 3
 # Every how many rows the oldest are looked at, and how much goes at once when there is no room.
@@ -293,6 +291,7 @@ class Store:
 
     def _draw(self, db: sqlite3.Connection, task: Task, boot: int, report: Report) -> None:
         """Find every reader's next chunk; make a new one where there is none."""
+        self._drop_large_chunks(db, task)
         loaded: dict[int, Chunk] = {}
         fresh: int | None = None
         for reader in task.readers:
@@ -311,6 +310,22 @@ class Store:
             if number not in loaded:
                 loaded[number] = self._load(db, number)
             report.chunks[reader] = loaded[number]
+
+    def _drop_large_chunks(self, db: sqlite3.Connection, task: Task) -> None:
+        """Forget chunks that are too large for the broker of now, and draw their points anew.
+
+        All behind the first of them go too, since new ones come last: a reader that has
+        acknowledged one of those hears its points once more.
+        """
+        if task.chunk_bytes >= CHUNK_BYTES:
+            return
+        for number, after, until in db.execute(
+            "SELECT number, after, until FROM chunks ORDER BY number"
+        ).fetchall():
+            if until - after > 1 and _size_of(self._load(db, number)) > task.chunk_bytes:
+                db.execute("DELETE FROM chunks WHERE number >= ?", [number])
+                db.execute("DELETE FROM acknowledged WHERE chunk >= ?", [number])
+                return
 
     def _draw_fresh(
         self, db: sqlite3.Connection, task: Task, boot: int, report: Report
@@ -331,11 +346,12 @@ class Store:
                 db.execute("DELETE FROM points WHERE id = ?", [row.id])
                 report.timeless += 1
                 continue
-            size += len(json.dumps([when, row.value])) + 1
+            size += _size_of_point(when, row.value)
             if row.key not in keys:
-                size += len(row.key) + 8
+                size += _size_of_key(row.key)
                 keys.add(row.key)
-            if len(keys) > CHUNK_KEYS or size > CHUNK_BYTES:
+            # One point at least, or it would never go on.
+            if until > after and (len(keys) > CHUNK_KEYS or size > task.chunk_bytes):
                 break
             until = row.id
         if until > after:
@@ -508,6 +524,21 @@ def _transaction(db: sqlite3.Connection) -> Iterator[None]:
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
+
+
+def _size_of(chunk: Chunk) -> int:
+    return sum(
+        _size_of_key(key) + sum(_size_of_point(*point) for point in points)
+        for key, points in chunk.values.items()
+    )
+
+
+def _size_of_key(key: str) -> int:
+    return len(key) + 8
+
+
+def _size_of_point(when: float, value: float | None) -> int:
+    return len(json.dumps([when, value])) + 1
 
 
 def _id_of(inserted: sqlite3.Cursor) -> int:

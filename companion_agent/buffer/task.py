@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from companion_agent.buffer.record import Point
     from companion_agent.clock import Moment
 
+# The values alone; the contract allows 64 KiB with what is around them.
+CHUNK_BYTES = 56 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -42,6 +45,7 @@ class Task:
         recording: Whether more is to come, so that what was kept does not end here.
         away: Whether Home Assistant is away; `None` while that was not heard in this start.
         deliver: Whether chunks are wanted.
+        chunk_bytes: How large the values of a chunk may be.
     """
 
     moment: Moment
@@ -52,6 +56,7 @@ class Task:
     recording: bool = False
     away: bool | None = None
     deliver: bool = False
+    chunk_bytes: int = CHUNK_BYTES
 
 
 @dataclass(slots=True)

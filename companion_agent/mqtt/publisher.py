@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from companion_agent.announcement import Report, compose
+from companion_agent.mqtt import errors
 from companion_agent.mqtt.connection import Message
 from companion_agent.protocol.announce import Conflict, Host, parse_announce, write_announce
 from companion_agent.protocol.errors import ProtocolError
@@ -22,9 +23,11 @@ from companion_agent.protocol.messages import (
     SIGNED_STATES,
     Availability,
     collector_state,
+    parse_search,
     state_payload,
 )
-from companion_agent.timing import Alarm
+from companion_agent.protocol.validation import MAX_STATE
+from companion_agent.timing import SPREAD, Alarm, phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +56,8 @@ NUMBERS_PER_CONNECTION = 1_000_000
 # Messages of other clients are answered at most this often, so that none of them can keep the
 # agent and a broker busy with each other.
 ANSWER_GAP = 1.0
+# Everything is a few kilobytes, and asked for by anyone who may write to the broker.
+EVERYTHING_GAP = 5.0
 
 
 class _Answer(Enum):
@@ -60,6 +65,8 @@ class _Answer(Enum):
 
     AVAILABILITY = auto()
     ANNOUNCE = auto()
+    CONTENT = auto()
+    """What is announced and read, not that the host is there."""
     EVERYTHING = auto()
 
 
@@ -131,6 +138,7 @@ class Publisher:
         self._transport = transport
         self._router = router
         self._signer = signer
+        self._phase = phase(topics.host)
         self._refusals = refusals
         self._topics = topics
         self._session = session
@@ -148,7 +156,7 @@ class Publisher:
         self._states: dict[str, bytes] = {}
         self._unsent: set[str] = set()
         self._no_room: set[str] = set()
-        self._complained = False
+        self._complaints: set[str] = set()
         self._arrived = False
         self._quiet = False
         self._left = False
@@ -161,6 +169,7 @@ class Publisher:
         self._nonsense_reported = False
         router.add(topics.announce, self._hear_announce, always=True)
         router.add(topics.availability, self._hear_availability)
+        router.add(topics.search, self._hear_search)
         if birth_topic:
             router.add(birth_topic, self._hear_birth)
         transport.listener = self
@@ -291,7 +300,12 @@ class Publisher:
             self._publish_announce()
             self._transport.subscribe([self._topics.announce])
             return
-        self._publish_everything()
+        if self._transport.returned:
+            # A broker that comes back hears of a thousand hosts in the same second.
+            self._publish_availability(Availability.ONLINE)
+            self._owe(_Answer.CONTENT, after=self._phase * SPREAD)
+        else:
+            self._publish_everything()
         self._transport.subscribe(self._router.subscriptions)
         self._arrived = True
         self._tell_observers()
@@ -348,7 +362,11 @@ class Publisher:
         # A retained birth was there before we said everything.
         if payload == BIRTH_ONLINE and not retained:
             _LOGGER.debug("Home Assistant is there: saying everything again")
-            self._owe(_Answer.EVERYTHING)
+            self._owe(_Answer.EVERYTHING, after=self._phase * SPREAD)
+
+    def _hear_search(self, _: str, payload: bytes, *, retained: bool) -> None:
+        if not retained:
+            self._owe(_Answer.EVERYTHING, after=self._phase * parse_search(payload))
 
     def _hear_availability(self, topic: str, payload: bytes, *, retained: bool) -> None:
         # Cleared: when the host is removed here, nothing of it is to be kept.
@@ -416,10 +434,12 @@ class Publisher:
 
     # --- Saying --------------------------------------------------------------------------
 
-    def _owe(self, answer: _Answer) -> None:
-        now = self._clock()
-        earliest = self._answered.get(answer, -math.inf) + ANSWER_GAP
-        self._owed.setdefault(answer, max(now, earliest))
+    def _owe(self, answer: _Answer, after: float = 0.0) -> None:
+        """Answer in so many seconds, unless it is to be said earlier anyway."""
+        gap = EVERYTHING_GAP if answer is _Answer.EVERYTHING else ANSWER_GAP
+        earliest = self._answered.get(answer, -math.inf) + gap
+        due = max(self._clock() + after, earliest)
+        self._owed[answer] = min(due, self._owed.get(answer, math.inf))
         self._alarm.ring()
 
     def _give(self, answer: _Answer) -> None:
@@ -428,11 +448,17 @@ class Publisher:
             self._publish_said()
         elif answer is _Answer.ANNOUNCE:
             self._publish_announce()
+        elif answer is _Answer.CONTENT:
+            self._publish_content()
         else:
             self._publish_everything()
 
     def _publish_everything(self) -> None:
         self._publish_availability(Availability.ONLINE)
+        self._publish_content()
+
+    def _publish_content(self) -> None:
+        self._owed.pop(_Answer.CONTENT, None)
         self._publish_announce()
         if self._states:
             self._publish_states()
@@ -450,27 +476,47 @@ class Publisher:
         self._transport.publish(Message(topic, self._said, qos=1))
 
     def _publish_announce(self) -> None:
-        if self._announcement:
-            topic = self._topics.announce
-            body = self._write_announce(self._announcement)
-            self._transport.publish(Message(topic, self._signer.seal(topic, body), qos=1))
+        if self._announcement is None:
+            return
+        topic = self._topics.announce
+        room = self._transport.room(topic)
+        payload = self._write_announce(self._announcement, topic, room)
+        if len(payload) > room:
+            self._complain_of_size(len(payload), "The host is not announced")
+            return
+        self._transport.publish(Message(topic, payload, qos=1))
 
-    def _write_announce(self, announcement: Announcement) -> bytes:
+    def _write_announce(self, announcement: Announcement, topic: str, room: float) -> bytes:
+        """Write and sign the announce, with as many readings as a reader and the broker take."""
         reports = announcement.reports
         more = {"sequence": self._signer.next_announce(), **announcement.offer}
         while True:
             try:
-                return write_announce(
+                body = write_announce(
                     compose(self._session, announcement.host, reports, self._conflict, more)
                 )
             except ProtocolError as error:
-                if not self._complained:
-                    self._complained = True
-                    _LOGGER.warning("Half of the readings are left out: %s", error)
-                reports = {
-                    name: Report(report.interval, report.readings[: len(report.readings) // 2])
-                    for name, report in reports.items()
-                }
+                self._complain("Half of the readings are left out", str(error))
+            else:
+                payload = self._signer.seal(topic, body)
+                if len(payload) <= room or not any(one.readings for one in reports.values()):
+                    return payload
+                self._complain_of_size(len(payload), "Half of the readings are left out")
+            reports = {
+                name: Report(report.interval, report.readings[: len(report.readings) // 2])
+                for name, report in reports.items()
+            }
+
+    def _complain_of_size(self, size: int, what: str) -> None:
+        limit = errors.packet_limit(self._transport.limits.packet)
+        self._complain(
+            what, f"the announce has {size} bytes, and {self._transport.broker} takes {limit}"
+        )
+
+    def _complain(self, what: str, why: str) -> None:
+        if what not in self._complaints:
+            self._complaints.add(what)
+            _LOGGER.warning("%s: %s", what, why)
 
     def _encode(self, collector: str, state: CollectorState) -> bytes:
         part = collector_state(state.read_at, state.values)
@@ -479,12 +525,24 @@ class Publisher:
         return part
 
     def _publish_states(self) -> None:
-        payload, no_room = state_payload(self._states)
-        for collector in no_room:
+        """Say what all collectors read last: in one message, unless the broker takes less."""
+        topic = self._topics.state
+        room = self._transport.room(topic)
+        rest: Mapping[str, bytes] = self._states
+        while True:
+            payload, left = state_payload(rest, room)
+            if len(left) < len(rest):
+                self._transport.publish(Message(topic, payload))
+            if len(left) in {0, len(rest)} or room >= MAX_STATE:
+                break
+            rest = {collector: rest[collector] for collector in left}
+        for collector in left:
             if collector not in self._no_room:
-                _LOGGER.warning("%s: its values are not sent: there is no room for them", collector)
-        self._no_room = set(no_room)
-        self._transport.publish(Message(self._topics.state, payload))
+                why = "there is no room for them"
+                if room < MAX_STATE:
+                    why = f"the broker takes {errors.packet_limit(self._transport.limits.packet)}"
+                _LOGGER.warning("%s: its values are not sent: %s", collector, why)
+        self._no_room = set(left)
 
     def _set_will(self) -> None:
         self._transport.will = None if self._quiet else self._will

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.buffer.buffer import Buffer
@@ -56,6 +57,9 @@ class FakeBroker:
         self.said: list[Message] = []
         self.last_heard = 0.0
         self.ids: list[str] = []
+
+    def room(self, _: str) -> float:
+        return math.inf
 
     def publish(self, message: Message) -> bool:
         self.said.append(message)

@@ -69,6 +69,10 @@ REASONS: Final = (
 )
 """Why a request is rejected, in the order in which a host checks it."""
 
+SEARCH_SPREAD: Final = 10.0
+"""Seconds over which hosts spread their answers to a search that does not say."""
+MAX_SEARCH_SPREAD: Final = 60.0
+
 _STATE_START, _STATE_END = b'{"collectors":{', b"}}"
 
 
@@ -260,20 +264,36 @@ def collector_state(read_at: float, values: Mapping[str, Value]) -> bytes:
     return dump({"ts": round(read_at, 3), "values": cleaned}).encode()
 
 
-def state_payload(parts: Mapping[str, bytes]) -> tuple[bytes, list[str]]:
+def search_payload(within: float) -> str:
+    """Write a search: every host answers within so many seconds, each at its own moment."""
+    return dump({"within": within})
+
+
+def parse_search(payload: bytes) -> float:
+    """Return the seconds over which answers to a search are spread, whatever was written."""
+    try:
+        within = get_number(load_object(payload, MAX_COMMAND), "within")
+    except ProtocolError:
+        return SEARCH_SPREAD
+    return min(max(within, 0.0), MAX_SEARCH_SPREAD)
+
+
+def state_payload(parts: Mapping[str, bytes], limit: float = MAX_STATE) -> tuple[bytes, list[str]]:
     """Put together the parts of the state, as far as a reader takes it.
 
     Args:
         parts: What `collector_state()` wrote, by collector.
+        limit: How many bytes the payload may have, if that is less than a reader takes.
 
     Returns:
         The payload, and the collectors that there was no room for.
     """
+    limit = min(limit, MAX_STATE)
     size = len(_STATE_START) + len(_STATE_END)
     taken, left = [], []
     for collector, part in parts.items():
         entry = b'"%s":%s' % (collector.encode(), part)
-        if size + len(entry) + 1 > MAX_STATE:
+        if size + len(entry) + 1 > limit:
             left.append(collector)
             continue
         size += len(entry) + 1

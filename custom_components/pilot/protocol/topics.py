@@ -29,6 +29,11 @@ class Topics(NamedTuple):
         return f"{self.prefix}/{self.host}"
 
     @property
+    def search(self) -> str:
+        """Asks every host below the prefix to say what it is."""
+        return f"{self.prefix}/search"
+
+    @property
     def announce(self) -> str:
         """Retained: what the host is and can do."""
         return f"{self.prefix}/{self.host}/announce"

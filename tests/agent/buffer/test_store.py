@@ -311,3 +311,37 @@ def test_values_are_what_they_were(tmp_path: Path) -> None:
 
     said = json.loads(json.dumps(report.chunks[READER].values))
     assert said["cpu.percent"] == [[NOW + step, value] for step, value in enumerate(values)]
+
+
+# --- Brokers that take small packets ---------------------------------------------------------
+
+
+def test_chunks_are_as_small_as_the_broker_wants_them(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+
+    report = store.work(task(0, 500, chunk_bytes=1000))
+    chunk = report.chunks[READER]
+
+    assert 10 < len(chunk.values["cpu.percent"]) < 60
+    assert chunk.more
+
+
+def test_a_chunk_drawn_for_another_broker_is_drawn_anew(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    large = store.work(task(0, 500)).chunks[READER]
+
+    small = store.work(task(500, 0, chunk_bytes=1000)).chunks[READER]
+    again = store.work(task(500, 0, chunk_bytes=1000)).chunks[READER]
+
+    assert len(large.values["cpu.percent"]) == 500
+    assert len(small.values["cpu.percent"]) < 60
+    assert again == small
+    assert fetch(store) == [float(step) for step in range(500)]
+
+
+def test_one_point_goes_however_little_the_broker_takes(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+
+    chunk = store.work(task(0, 3, chunk_bytes=1)).chunks[READER]
+
+    assert len(chunk.values["cpu.percent"]) == 1

@@ -7,26 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.announcement import describe_host
-from companion_agent.models import Counters
+from companion_agent.announcement import Report, describe_host
+from companion_agent.models import Counters, Reading
 from companion_agent.mqtt.connection import Message
+from companion_agent.mqtt.limits import Limits
 from companion_agent.mqtt.publisher import Announcement, CollectorState, Publisher, Standing
 from companion_agent.mqtt.router import Router
 from companion_agent.platforms.base import HostInfo
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.refusals import Refusals
+from companion_agent.timing import SPREAD, phase
 from support.agent_host import HOST, PREFIX
 from support.event_loop import ManualEventLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from companion_agent.models import Value
     from support.clock import ManualClock
 
 
 OURS = "5e551017aaaaaaaa"
 THEIRS = "b0b0b0b0b0b0b0b0"
 BIRTH = "homeassistant/status"
+SEARCH = "pilot/v2/search"
 
 
 class FakeTransport:
@@ -37,6 +41,10 @@ class FakeTransport:
         self.listener: Any = None
         self.will: Any = None
         self.settled = True
+        self.returned = False
+        self.limits = Limits()
+        self.broker = "broker"
+        self.largest = 0
         self.said: list[str] = []
         self.stays_away: float | None = None
         self.changed: Callable[[], None] = lambda: None
@@ -44,8 +52,12 @@ class FakeTransport:
     def observe(self, changed: Callable[[], None]) -> None:
         self.changed = changed
 
+    def room(self, topic: str) -> float:
+        return self.limits.room(topic)
+
     def publish(self, message: Message) -> bool:
         assert self.online
+        self.largest = max(self.largest, len(message.payload))
         topic = message.topic.removeprefix(f"{PREFIX}/")
         text = message.payload.decode()
         if topic == "state":
@@ -196,7 +208,7 @@ def test_says_everything_in_order_on_connect(scene: Scene) -> None:
         "availability online",
         "announce",
         "state cpu disk",
-        "subscribe 4",
+        "subscribe 5",
     ]
 
 
@@ -215,7 +227,7 @@ def test_does_not_appear_before_it_knows_what_it_reads(scene: Scene) -> None:
     scene.announce()
 
     assert before == []
-    assert scene.transport.take() == ["availability online", "announce", "subscribe 4"]
+    assert scene.transport.take() == ["availability online", "announce", "subscribe 5"]
 
 
 def test_values_are_sent_as_they_come(online: Scene) -> None:
@@ -281,7 +293,132 @@ def test_contradicts_at_most_once_a_second(online: Scene) -> None:
 def test_home_assistants_birth_is_answered_with_everything(online: Scene) -> None:
     online.hear(BIRTH, b"online")
 
+    online.pass_time(SPREAD)
+
     assert online.transport.take() == ["availability online", "announce", "state cpu disk"]
+
+
+def test_what_all_hosts_are_asked_at_once_each_answers_at_its_own_moment(online: Scene) -> None:
+    ours = phase(HOST) * SPREAD
+
+    online.hear(BIRTH, b"online")
+    online.pass_time(ours - 0.01)
+    before = online.transport.take()
+    online.pass_time(0.02)
+
+    assert before == []
+    assert online.transport.take() == ["availability online", "announce", "state cpu disk"]
+
+
+def test_hosts_are_spread_evenly() -> None:
+    phases = sorted(phase(f"host-{number}") for number in range(1000))
+
+    per_tenth = [sum(place // 0.1 == tenth for place in phases) for tenth in range(10)]
+    assert min(per_tenth) > 70
+
+
+@pytest.mark.parametrize(
+    ("payload", "within"),
+    [(b"", 10), (b'{"within": 2}', 2), (b'{"within": 1e9}', 60), (b'{"within": -5}', 0)],
+)
+def test_a_search_is_answered_within_the_time_that_it_gives(
+    online: Scene, payload: bytes, within: float
+) -> None:
+    online.hear(SEARCH, payload)
+    online.pass_time(max(0, phase(HOST) * within - 0.01))
+    before = online.transport.take() if within else []
+    online.pass_time(0.02)
+
+    assert before == []
+    assert online.transport.take() == ["availability online", "announce", "state cpu disk"]
+
+
+def test_searches_are_answered_at_most_every_five_seconds(online: Scene) -> None:
+    for _ in range(100):
+        online.hear(SEARCH, b'{"within": 0}')
+    at_once = len(online.transport.take())
+
+    online.pass_time(4.9)
+    too_soon = online.transport.take()
+    online.pass_time(0.2)
+
+    assert (at_once, too_soon) == (3, [])
+    assert len(online.transport.take()) == 3
+
+
+@pytest.mark.parametrize("state", ["retained", "gone", "gave way"])
+def test_a_search_that_is_none_of_its_own_is_not_answered(online: Scene, state: str) -> None:
+    if state == "gone":
+        online.publisher.leave()
+    elif state == "gave way":
+        online.hear_announce(THEIRS, conflict=OURS)
+    online.transport.take()
+
+    online.hear(SEARCH, b"", retained=state == "retained")
+    online.pass_time(60)
+
+    assert online.transport.take() == []
+
+
+def test_after_the_brokers_return_only_being_there_is_said_at_once(online: Scene) -> None:
+    online.transport.disconnect()
+    online.transport.returned = True
+
+    online.transport.connect()
+    at_once = online.transport.take()
+    online.settle()
+    online.pass_time(phase(HOST) * SPREAD)
+
+    assert at_once == ["availability online", "subscribe 5"]
+    assert online.transport.take() == ["announce", "state cpu disk"]
+
+
+# --- Brokers that do not take everything -----------------------------------------------------
+
+
+def announce_readings(scene: Scene, count: int) -> None:
+    host = describe_host(HOST, "office-pc", HostInfo("office-pc", "", ""))
+    readings = tuple(Reading(f"core.{number}.percent", of=str(number)) for number in range(count))
+    scene.publisher.announce(Announcement(host, {"cpu": Report(10, readings)}))
+
+
+def test_an_announce_has_as_many_readings_as_the_broker_takes(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.transport.limits = Limits(packet=2000)
+
+    announce_readings(scene, 100)
+    scene.transport.connect()
+
+    assert [said for said in scene.transport.take() if said.startswith("announce")] == ["announce"]
+    assert 0 < scene.transport.largest < 2000
+    assert "packets of at most 2,000 bytes (max_packet_size in Mosquitto" in caplog.text
+
+
+def test_a_broker_that_takes_no_announce_at_all_gets_none(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.transport.limits = Limits(packet=200)
+
+    announce_readings(scene, 1)
+    scene.transport.connect()
+
+    assert "announce" not in scene.transport.take()
+    assert "The host is not announced" in caplog.text
+
+
+def test_a_state_that_is_too_large_travels_in_several_messages(
+    online: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    online.transport.limits = Limits(packet=1000)
+    some: dict[str, Value] = {f"value{number}": 1.5 for number in range(30)}
+    many: dict[str, Value] = {f"value{number}": 1.5 for number in range(300)}
+
+    values = {"cpu": some, "disk": some, "fan": many, "memory": some}
+    online.publisher.states({name: CollectorState(0, one) for name, one in values.items()})
+
+    assert online.transport.take() == ["state cpu disk", "state memory"]
+    assert "fan: its values are not sent: the broker takes packets of at most" in caplog.text
 
 
 def test_a_retained_birth_is_older_than_what_was_just_said(online: Scene) -> None:
@@ -523,7 +660,7 @@ def quiet(scene: Scene) -> Scene:
 
 
 def test_held_back_it_says_everything_but_that_it_is_there(quiet: Scene) -> None:
-    assert quiet.transport.take() == ["announce", "state cpu", "subscribe 4"]
+    assert quiet.transport.take() == ["announce", "state cpu", "subscribe 5"]
     assert quiet.transport.will is None
     assert quiet.publisher.arrived
 
