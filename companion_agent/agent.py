@@ -13,6 +13,7 @@ from companion_agent.announcer import Announcer
 from companion_agent.buffer.buffer import Buffer
 from companion_agent.clock import Clocks
 from companion_agent.host_events import HostEvents
+from companion_agent.ipc import sight
 from companion_agent.ipc.handlers import Handlers
 from companion_agent.ipc.server import LocalServer
 from companion_agent.mqtt.connection import Message, Transport
@@ -166,6 +167,7 @@ class Agent:
             self._audit,
             refusals=self._refusals.by_reason,
             update=self._updater.asked,
+            seen=self._seen,
         )
         self._refusals.include("pairing", self._handlers.refused)
         self._server = LocalServer(self._folder, self._handlers)
@@ -364,6 +366,21 @@ class Agent:
     def _received(self, topic: str, payload: bytes, *, retained: bool) -> None:
         self._router.received(topic, payload, retained=retained)
         self._counts.refused_messages = self._refusals.total
+
+    def _seen(self) -> dict[str, Any]:
+        """Say what this process sees of the host and of the broker; a shell may see another."""
+        return {
+            "collectors": {
+                source.name: sight.of_collector(source) for source in self._scheduler.sources
+            },
+            "broker": {
+                "name": str(self._transport.broker),
+                "online": self._transport.online,
+                "trouble": self._transport.trouble,
+                "unwritable": self._transport.unwritable,
+                "unreadable": self._transport.unreadable,
+            },
+        }
 
     def _publish_text(self, topic: str, payload: str, *, qos: int) -> None:
         self._transport.publish(Message(topic, payload.encode(), qos=qos, retain=False))

@@ -9,19 +9,24 @@ import json
 import logging
 import secrets
 import shutil
+import sys
 import time
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from companion_agent import (
     config as configuration,
     identity,
     platforms,
 )
+from companion_agent.announcement import compose, describe_host
+from companion_agent.cli.comparison import compare
 from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
 from companion_agent.config.buffer import FILE, MIB
-from companion_agent.ipc.client import ChannelError, LocalClient
+from companion_agent.ipc import sight
+from companion_agent.ipc.client import ChannelError, LocalClient, NotRunningError
 from companion_agent.models import Counters
+from companion_agent.mqtt import errors, peer
 from companion_agent.mqtt.connection import Message, Transport
 from companion_agent.plugins import registry
 from companion_agent.plugins.i2c.overrides import (
@@ -31,9 +36,12 @@ from companion_agent.plugins.i2c.overrides import (
     is_aside,
     peek,
 )
-from companion_agent.protocol.messages import state_payload
+from companion_agent.protocol.announce import write_announce
+from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.messages import Availability, state_payload
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.key_store import StoreError, TrustStore
+from companion_agent.service.linux import CONTAINER_DROP_IN, Service, ServiceError
 from companion_agent.storage.permissions import check_secret
 from companion_agent.timing import Alarm
 
@@ -111,7 +119,8 @@ def examine(path: Path | None) -> Iterator[Check]:
             )
     else:
         yield Check("configuration", "ok", str(config.path or "from the environment"))
-    yield from _check_collectors(config)
+    snapshot = _read(config)
+    yield from _check_collectors(config, snapshot)
     yield _check_clock(time.time())
     if config:
         yield _check_pairing(config)
@@ -119,28 +128,37 @@ def examine(path: Path | None) -> Iterator[Check]:
         yield from check_backlog(config)
         yield from _check_secrets(config)
         yield _check_refused(config)
+        yield from check_service(config, snapshot)
         host = identity.known_host_id(config.state_dir, platforms.current())
+        size = announce_size(host, snapshot)
         for broker in config.brokers:
-            yield from check_broker(broker, Topics(config.topic_prefix, host), config.birth_topic)
+            topics = Topics(config.topic_prefix, host)
+            yield from check_broker(broker, topics, config.birth_topic, size)
 
 
-def _check_collectors(config: Config | None) -> Iterator[Check]:
+def _switched_off(config: Config | None) -> list[str]:
     plugins = registry.load().types
-    switched_off = [name for name in plugins if config and not config.collector(name).enabled]
-    for name in switched_off:
-        yield Check(f"collector {name}", "absent", "switched off in the configuration")
-    snapshot = Snapshot.of_this_host(
-        plugins.keys() - switched_off,
+    return [name for name in plugins if config and not config.collector(name).enabled]
+
+
+def _read(config: Config | None) -> Snapshot:
+    return Snapshot.of_this_host(
+        registry.load().types.keys() - _switched_off(config),
         selections=lambda name: config.collector(name).selection if config else None,
         sensors=config.i2c if config else None,
         overrides=_overrides(config) if config else None,
     )
+
+
+def _check_collectors(config: Config | None, snapshot: Snapshot) -> Iterator[Check]:
+    for name in _switched_off(config):
+        yield Check(f"collector {name}", "absent", "switched off in the configuration")
     for name, reason in {**registry.load().failures, **snapshot.failures}.items():
         hint = "look for a newer version of the package that brings it, or remove it"
         yield Check(f"plug-in {name}", "bad", reason, hint)
     for source in snapshot.sources:
         name = f"collector {source.name}"
-        if gone := snapshot.gone.get(source.name):
+        if gone := source.absent:
             yield Check(name, "absent", gone.reason, gone.hint)
         elif source.trouble:
             yield Check(name, "bad", source.trouble)
@@ -277,6 +295,57 @@ def _check_refused(config: Config) -> Check:
     return Check("refused messages", "ok", f"since the agent's start: {counted}", hint)
 
 
+def check_service(config: Config, snapshot: Snapshot) -> Iterator[Check]:
+    """Ask the running service what it sees, and say what this shell sees otherwise."""
+    try:
+        client = LocalClient(config.state_dir)
+        try:
+            seen = client.ask({"ask": "seen"})
+        finally:
+            client.close()
+    except NotRunningError:
+        return  # Said above.
+    except ChannelError as error:
+        yield Check("service", "absent", f"what it sees cannot be compared: {error}")
+        return
+    shell = {source.name: sight.of_collector(source) for source in snapshot.sources}
+    differences = compare(seen.get("collectors", {}), shell)
+    lost = [one.text for one in differences if one.lost]
+    if lost:
+        yield Check("service", "bad", "; ".join(lost), _way_out())
+    elif differences:
+        yield Check("service", "ok", "; ".join(one.text for one in differences))
+    else:
+        yield Check("service", "ok", "it sees what this shell sees")
+    yield from _check_rights(seen.get("broker", {}))
+
+
+def _way_out() -> str:
+    service = Service(check=True)
+    with suppress(ServiceError):
+        if sys.platform == "linux" and service.has_systemd and service.hides_proc:
+            return (
+                f"sudo pilot-agent setup: it writes {CONTAINER_DROP_IN}, since this systemd gives "
+                "the service a /proc of its own (ProtectKernelTunables=, ProtectControlGroups=)"
+            )
+    return (
+        "restart the service, if this was changed since its start; else its sandbox hides it: "
+        "systemctl cat pilot-agent, systemctl edit pilot-agent (ProtectKernelTunables=no and "
+        "ProtectControlGroups=no show it the /proc of this shell)"
+    )
+
+
+def _check_rights(broker: dict[str, Any]) -> Iterator[Check]:
+    for name, text in (
+        ("unwritable", "it may not publish"),
+        ("unreadable", "it does not hear"),
+    ):
+        if refused := broker.get(name):
+            topics = ", ".join(f"{topic} ({why})" for topic, why in refused.items())
+            hint = "the broker's access list must allow it" if "not allowed" in topics else ""
+            yield Check(f"service at {broker['name']}", "bad", f"{text} {topics}", hint)
+
+
 def _check_clock(now: float) -> Check:
     if now >= CLOCK_EARLIEST:
         return Check("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(now)))
@@ -291,16 +360,42 @@ def _check_clock(now: float) -> Check:
 # --- A broker --------------------------------------------------------------------------------
 
 
-class _Visit:
-    """One connection to one broker, kept until it has answered; an async context."""
+# What a host's announce has where nothing is known about the host, in bytes.
+TYPICAL_ANNOUNCE = 8 * 1024
+# Of an announce: its commands, and the signatures for some controllers.
+_BESIDE_READINGS = 2048
+_LIMITS_HINT = (
+    "change it in the broker: max_packet_size, retain_available in Mosquitto; "
+    "or leave readings out by `exclude`"
+)
 
-    def __init__(self, broker: Broker) -> None:
+
+def announce_size(host: str, snapshot: Snapshot) -> int:
+    """Return about how many bytes this host's announce has, signed."""
+    reports = {source.name: source.report for source in snapshot.sources if source.available}
+    described = describe_host(host, host, platforms.current().host_info())
+    with suppress(ProtocolError):
+        body = write_announce(compose("0" * 16, described, reports)).decode()
+        return len(json.dumps(body)) + _BESIDE_READINGS
+    return TYPICAL_ANNOUNCE
+
+
+class _Visit:
+    """One connection to one broker, kept until it has answered; an async context.
+
+    It is made like the agent's own, with the same will.
+    """
+
+    def __init__(self, broker: Broker, topics: Topics) -> None:
         guest = f"pilot-doctor-{secrets.token_hex(4)}"
         if broker.client_id:
             # The configured one would push the running agent out.
             guest = f"{broker.client_id}-doctor"
         self.heard: set[str] = set()
+        self.kept: dict[str, bytes] = {}
         self.transport = Transport([replace(broker, client_id="")], guest, Counters())
+        will = Message(topics.availability, Availability.LOST.encode(), qos=1)
+        self.transport.will = lambda: will
         self.transport.receiver = self._received
         self._changed = Alarm()
         self.transport.observe(self._changed.ring)
@@ -323,73 +418,130 @@ class _Visit:
             await self._changed.wait(until)
         return True
 
+    async def say(self, message: Message) -> str:
+        """Publish a message; return why the broker did not take it."""
+        transport = self.transport
+        transport.publish(message)
+        over = lambda: transport.settled or not transport.online  # noqa: E731
+        if not await self.wait(over, ECHO_LIMIT):
+            return "the broker did not answer"
+        if not transport.online:
+            return transport.trouble
+        return transport.unwritable.get(message.topic, "")
+
     def _received(self, topic: str, payload: bytes, *, retained: bool) -> None:
-        if payload and not retained:
+        if retained:
+            self.kept[topic] = payload
+        else:
             self.heard.add(topic)
             self._changed.ring()
 
 
-def check_broker(broker: Broker, topics: Topics, birth_topic: str) -> list[Check]:
-    """Connect to a broker, log in, and try what the agent does there."""
+def check_broker(
+    broker: Broker, topics: Topics, birth_topic: str, size: int = TYPICAL_ANNOUNCE
+) -> list[Check]:
+    """Connect to a broker as the agent does, and try what the agent does there.
+
+    Args:
+        broker: The broker.
+        topics: The host's topics.
+        birth_topic: Where Home Assistant says that it is there; empty to not listen.
+        size: About how many bytes the host's announce has.
+    """
     # Windows' usual event loop cannot wait for the sockets of others.
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        return runner.run(_check_broker(broker, topics, birth_topic))
+        return runner.run(_check_broker(broker, topics, birth_topic, size))
 
 
-async def _check_broker(broker: Broker, topics: Topics, birth_topic: str) -> list[Check]:
+async def _check_broker(broker: Broker, topics: Topics, birth_topic: str, size: int) -> list[Check]:
     name = f"broker {broker}"
-    async with _Visit(broker) as visit:
+    async with _Visit(broker, topics) as visit:
         transport = visit.transport
         await visit.wait(lambda: transport.online or bool(transport.trouble), BROKER_LIMIT)
         if not transport.online:
-            return [Check(name, "bad", transport.trouble or "no answer")]
-        heard = [topics.announce, topics.availability, topics.acknowledge, birth_topic]
-        return [
-            Check(name, "ok", _describe(broker)),
-            await _check_listening(visit, name, heard),
-            await _check_publishing(visit, name, broker, topics.state),
+            trouble = transport.trouble or "no answer"
+            found = await asyncio.to_thread(peer.look, broker) if errors.is_vague(trouble) else ""
+            return [Check(name, "bad", found or trouble)]
+        checks = [
+            Check(name, "ok", _describe(broker, transport)),
+            *_check_limits(name, transport, topics, size),
+            await _check_listening(visit, name, topics, birth_topic),
         ]
+        if transport.online:
+            checks.append(await _check_publishing(visit, name, topics, size))
+        return checks
 
 
-def _describe(broker: Broker) -> str:
-    parts = ["connected", f"MQTT {broker.protocol}"]
+def _describe(broker: Broker, transport: Transport) -> str:
+    parts = ["connected", f"MQTT {transport.protocol}"]
+    if transport.protocol != broker.protocol:
+        parts[-1] += f" (it does not speak {broker.protocol})"
     parts.append("TLS, certificate verified" if broker.tls else "not encrypted")
     parts.append(f"logged in as {broker.username}" if broker.username else "without a login")
-    return ", ".join(parts)
+    limits = transport.limits.words
+    return ", ".join(parts) + (f"; it takes {', '.join(limits)}" if limits else "")
 
 
-async def _check_listening(visit: _Visit, name: str, topics: Sequence[str]) -> Check:
-    wanted = [topic for topic in topics if topic]
-    visit.transport.subscribe(wanted)
-    answered = await visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
-    denied = [topic for topic in wanted if topic in visit.transport.denied]
-    if not answered:
-        return Check(f"{name}, listening", "bad", "the broker did not answer")
-    if denied:
-        hint = "let this user subscribe to them in the broker's access list"
-        return Check(f"{name}, listening", "bad", f"not allowed on {', '.join(denied)}", hint)
-    return Check(f"{name}, listening", "ok", "allowed")
+def _check_limits(name: str, transport: Transport, topics: Topics, size: int) -> Iterator[Check]:
+    """Say what does not work with what the broker takes; nothing where all does."""
+    limits, troubles = transport.limits, []
+    if size > limits.room(topics.announce):
+        troubles.append(
+            f"this host's announce has about {size:,} bytes, and the broker takes "
+            f"{errors.packet_limit(limits.packet)}: readings are left out"
+        )
+    if not limits.retain:
+        troubles.append(
+            "it keeps no retained messages (retain_available in Mosquitto): Home Assistant hears "
+            "of this host only while both are there, and learns later that it was lost"
+        )
+    if not limits.wildcards:
+        troubles.append("it takes no subscriptions with wildcards: this host hears no commands")
+    if troubles:
+        yield Check(f"{name}, limits", "bad", "; ".join(troubles), _LIMITS_HINT)
 
 
-async def _check_publishing(visit: _Visit, name: str, broker: Broker, topic: str) -> Check:
-    name = f"{name}, publishing"
-    # A state of no collector changes nothing anywhere.
-    empty, _ = state_payload({})
-    message = Message(topic, empty, qos=1, retain=False)
-    # MQTT 3.1.1 cannot say no: there, only what comes back is known to have arrived.
-    echo = broker.protocol != "5"
-    if echo:
-        visit.transport.subscribe([topic])
-        await visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
-    visit.transport.publish(message)
-    answered = await visit.wait(lambda: visit.transport.settled, ECHO_LIMIT)
-    hint = "let this user publish below it in the broker's access list"
-    if topic in visit.transport.denied:
-        return Check(name, "bad", f"not allowed on {topic}", hint)
-    if not answered:
+async def _check_listening(visit: _Visit, name: str, topics: Topics, birth_topic: str) -> Check:
+    name = f"{name}, listening"
+    heard = [*topics.heard_by_host, *filter(None, [birth_topic])]
+    transport = visit.transport
+    transport.subscribe(heard, own=True)
+    if not await visit.wait(lambda: transport.settled or not transport.online, ECHO_LIMIT):
         return Check(name, "bad", "the broker did not answer")
-    if echo and not await visit.wait(lambda: topic in visit.heard, ECHO_LIMIT):
-        return Check(name, "bad", f"what is published on {topic} does not arrive", hint)
+    if not transport.online:
+        return Check(name, "bad", transport.trouble)
+    refused = {topic: why for topic, why in transport.unreadable.items() if topic in heard}
+    if not refused:
+        return Check(name, "ok", "allowed")
+    told = ", ".join(f"{topic} ({why})" for topic, why in refused.items())
+    hint = "let this user subscribe to them in the broker's access list"
+    return Check(name, "bad", f"refused: {told}", hint)
+
+
+async def _check_publishing(visit: _Visit, name: str, topics: Topics, size: int) -> Check:
+    """Publish what is like the agent's messages, and changes nothing."""
+    name = f"{name}, publishing"
+    hint = "let this user publish and hear it in the broker's access list"
+    transport = visit.transport
+    # What was said last, said once more, is no news; the state of no collector changes nothing.
+    echo, empty = topics.availability, state_payload({})[0]
+    for message in (
+        Message(echo, visit.kept.get(echo, b""), qos=1, retain=False),
+        Message(topics.state, empty, qos=1, retain=False),
+    ):
+        if trouble := await visit.say(message):
+            return Check(name, "bad", f"not on {message.topic}: {trouble}", hint)
+    if echo not in transport.unreadable and not await visit.wait(
+        lambda: echo in visit.heard, ECHO_LIMIT
+    ):
+        return Check(name, "bad", f"what is published on {echo} does not arrive", hint)
+    # As large as the announce, and retained; access lists may forbid this topic.
+    room = int(min(size, transport.room(topics.probe)))
+    trouble = await visit.say(Message(topics.probe, b" " * room, qos=1))
+    if not transport.online:
+        return Check(name, "bad", trouble, _LIMITS_HINT)
+    transport.publish(Message(topics.probe, b"", qos=1))
+    await visit.wait(lambda: transport.settled, ECHO_LIMIT)
     return Check(name, "ok", "allowed")
 
 

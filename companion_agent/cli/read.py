@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent.cli.snapshot import Snapshot
 from companion_agent.plugins import registry
-from companion_agent.protocol.catalogue import CATALOGUE
+from companion_agent.plugins.runner import kind_of, unit_of
 
 if TYPE_CHECKING:
     import argparse
@@ -132,7 +132,7 @@ def missing_of(snapshot: Snapshot) -> Iterator[tuple[str, str, str]]:
     """Yield what could not be read: the collector, why, and what to do about it."""
     yield from ((name, reason, "") for name, reason in snapshot.failures.items())
     for source in snapshot.sources:
-        if gone := snapshot.gone.get(source.name):
+        if gone := source.absent:
             yield source.name, gone.reason, gone.hint
         elif source.trouble:
             yield source.name, source.trouble, ""
@@ -168,14 +168,3 @@ def _scaled(value: float, unit: str) -> str:
         amount /= 1024
     digits = 0 if prefix == "B" else 1
     return f"{amount:,.{digits}f} {prefix}{unit[1:]}"
-
-
-def kind_of(source: CollectorRunner, reading: Reading) -> str:
-    """Return what a reading is, by the catalogue's name."""
-    return reading.kind or f"{source.name}.{reading.key}"
-
-
-def unit_of(source: CollectorRunner, reading: Reading) -> str:
-    """Return a reading's unit; the catalogue's where the reading does not say."""
-    known = CATALOGUE.get(kind_of(source, reading))
-    return reading.unit or (known.unit if known else "")

@@ -37,14 +37,12 @@ class Snapshot:
 
     Attributes:
         sources: The same.
-        gone: Why readings are not available, by the plug-in's name.
         failures: Why a plug-in of another package cannot be used or cannot list its commands, by
             its name.
     """
 
     def __init__(self, sources: list[CollectorRunner]) -> None:
         self.sources = sources
-        self.gone: dict[str, Unavailable] = {}
         self.failures: dict[str, str] = {}
 
     @classmethod
@@ -118,7 +116,7 @@ class Snapshot:
                         if provider := asked.pop(result.name, None):
                             self._take_commands(provider, result)
                         elif source := waiting.pop(result.name, None):
-                            self._take(source, result)
+                            source.take(result)
         for source in waiting.values():
             source.hang()
         for provider in asked.values():
@@ -127,8 +125,3 @@ class Snapshot:
     def _take_commands(self, provider: CommandProvider, result: Result) -> None:
         if result.error and not isinstance(result.error, Unavailable):
             self.failures[provider.name] = registry.reason_of(result.error)
-
-    def _take(self, source: CollectorRunner, result: Result) -> None:
-        source.take(result)
-        if isinstance(result.error, Unavailable):
-            self.gone[source.name] = result.error

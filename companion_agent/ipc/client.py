@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.ipc.lines import ADDRESS, AF_UNIX, LineDecoder, encode, unix_path
+from companion_agent.ipc.lines import ADDRESS, AF_UNIX, MAX_ANSWER, LineDecoder, encode, unix_path
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.storage.permissions import AS_ADMINISTRATOR
 
@@ -39,7 +39,7 @@ class LocalClient:
     """
 
     def __init__(self, folder: Path, *, unix: bool = sys.platform != "win32") -> None:
-        self._lines = LineDecoder()
+        self._lines = LineDecoder(MAX_ANSWER)
         self._messages: list[dict[str, Any]] = []
         self._token = ""
         try:

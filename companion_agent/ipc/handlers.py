@@ -51,6 +51,7 @@ class Handlers:
         clock: Returns seconds that never go back.
         refusals: Returns how many messages this host has refused, by what and why.
         update: Answers `pilot-agent update`.
+        seen: Returns what the service sees of the host, for `pilot-agent doctor`.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Handlers:
         clock: Callable[[], float] = elapsed,
         refusals: Callable[[], Mapping[str, int]] = dict,
         update: Callable[[Connection, dict[str, Any]], dict[str, Any]] = no_update,
+        seen: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self._ring = ring
         self._base = base
@@ -73,6 +75,7 @@ class Handlers:
         self._audit = audit
         self._refusals = refusals
         self._update = update
+        self._seen = seen
         self._clock = clock
         self._terminal: Connection | None = None
         self._ended = ("no_code", float("-inf"))
@@ -165,6 +168,8 @@ class Handlers:
                 return self._begin(connection)
             case "refused":
                 return {"refused": dict(self._refusals())}
+            case "seen":
+                return self._seen()
             case "update":
                 return self._update(connection, message)
             case _:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 AF_UNIX: int = getattr(socket, "AF_UNIX", -1)
 
 MAX_LINE = 32 * 1024
+# What the service sees of a host with thousands of readings.
+MAX_ANSWER = 1024 * 1024
 SOCKET = "control.sock"
 ADDRESS = "control.json"
 # What sockaddr_un holds, less the final zero (unix(7)).
@@ -32,9 +34,14 @@ _MAX_PATH = 107
 
 
 class LineDecoder:
-    """Cuts what arrives on a socket into messages."""
+    """Cuts what arrives on a socket into messages.
 
-    def __init__(self) -> None:
+    Args:
+        limit: How many bytes a message may have.
+    """
+
+    def __init__(self, limit: int = MAX_LINE) -> None:
+        self._limit = limit
         self._buffer = b""
 
     def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
@@ -46,8 +53,8 @@ class LineDecoder:
         self._buffer += data
         while b"\n" in self._buffer:
             line, _, self._buffer = self._buffer.partition(b"\n")
-            yield load_object(line, MAX_LINE)
-        if len(self._buffer) > MAX_LINE:
+            yield load_object(line, self._limit)
+        if len(self._buffer) > self._limit:
             raise ProtocolError("size", "too long")
 
 

@@ -12,7 +12,15 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from companion_agent.ipc.lines import ADDRESS, AF_UNIX, SOCKET, LineDecoder, encode, unix_path
+from companion_agent.ipc.lines import (
+    ADDRESS,
+    AF_UNIX,
+    MAX_ANSWER,
+    SOCKET,
+    LineDecoder,
+    encode,
+    unix_path,
+)
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.storage.files import make_private_folder, write_private
@@ -24,8 +32,8 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 8
-# Answers are a few kilobytes; one that does not read this much does not read at all.
-_MAX_UNREAD = 256 * 1024
+# One that does not read as much as an answer may have does not read at all.
+_MAX_UNREAD = MAX_ANSWER
 
 
 class Handler(Protocol):

@@ -24,6 +24,12 @@ def packet_limit(size: float) -> str:
     return f"packets of at most {size:,.0f} bytes ({_PACKET_SETTINGS})"
 
 
+def is_vague(reason: str) -> bool:
+    """Tell whether asking the port what it is may say more (`peer.look()`)."""
+    vague = ("without saying why", "did not answer within", "TLS handshake", "not speak TLS")
+    return any(text in reason for text in vague)
+
+
 def silence(broker: Broker, limit: float) -> str:
     """Say that something accepted the connection and did not answer within some seconds."""
     what = peer.usual(broker.port) or "is it an MQTT broker?"

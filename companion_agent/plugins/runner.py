@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from companion_agent.announcement import Report, describe_reading
 from companion_agent.errors import Unavailable
+from companion_agent.protocol.catalogue import CATALOGUE
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.worker import Job
 
@@ -56,6 +57,7 @@ class CollectorRunner:
         interval: Seconds between two reads: as often as the collector wants, given how often
             it should be.
         available: Whether this host offers it; `None` while that is not known.
+        absent: Why it does not; `None` while it does, or that is not known.
         readings: What it reports now; empty when it is not available.
         values: What was last reported, settled.
         read_at: When that was read, seconds since 1970 UTC.
@@ -69,6 +71,7 @@ class CollectorRunner:
     interval: float
     now: Callable[[], float] = time.time
     available: bool | None = None
+    absent: Unavailable | None = None
     readings: tuple[Reading, ...] = ()
     values: dict[str, Value] = field(default_factory=dict)
     read_at: float = 0.0
@@ -146,6 +149,7 @@ class CollectorRunner:
         elif self.available is False:
             _LOGGER.info("%s: is there now", self.name)
         self.available = True
+        self.absent = None
         self.interval = sample.interval
         self._compare(sample.troubles)
         if sample.readings != self._offered:
@@ -173,6 +177,7 @@ class CollectorRunner:
         level = logging.INFO if self.available else logging.DEBUG
         _LOGGER.log(level, "%s: not available: %s", self.name, error.reason)
         self.available = False
+        self.absent = error
         self.trouble = ""
         self.troubles = {}
         self._probed = False
@@ -197,6 +202,17 @@ class CollectorRunner:
                 _LOGGER.warning("%s: a reading is left out: %s", self.name, error)
             return False
         return True
+
+
+def kind_of(source: CollectorRunner, reading: Reading) -> str:
+    """Return what a reading is, by the catalogue's name."""
+    return reading.kind or f"{source.name}.{reading.key}"
+
+
+def unit_of(source: CollectorRunner, reading: Reading) -> str:
+    """Return a reading's unit; the catalogue's where the reading does not say."""
+    known = CATALOGUE.get(kind_of(source, reading))
+    return reading.unit or (known.unit if known else "")
 
 
 def _checked_interval(seconds: float) -> float:

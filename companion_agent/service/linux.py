@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ _SYSUSERS = PurePosixPath("/etc/sysusers.d/pilot-agent.conf")
 _UDEV = PurePosixPath("/etc/udev/rules.d/60-pilot-agent.rules")
 _POLKIT = PurePosixPath(polkit.RULE_PATH)
 _DROP_INS = PurePosixPath("/etc/systemd/system", f"{unit.SERVICE}.d")
+CONTAINER_DROP_IN = _DROP_INS / "pilot-container.conf"
 
 PACKAGED_PROGRAM = PurePosixPath("/usr/bin/pilot-agent")
 _PACKAGED_UNIT = PurePosixPath("/usr/lib/systemd/system", unit.SERVICE)
@@ -54,7 +56,12 @@ def run_command(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=_SYSTEMCTL_LIMIT, check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SYSTEMCTL_LIMIT,
+            check=False,
         )
     except FileNotFoundError:
         raise ServiceError(f"{command[0]} is not installed") from None
@@ -149,6 +156,14 @@ class Service:
         """Whether the service runs."""
         return self._ask("ActiveState") == "active"
 
+    @property
+    def hides_proc(self) -> bool:
+        """Whether systemd hides the container's own /proc from the service; see the drop-in."""
+        if self._run(["systemd-detect-virt", "--container", "--quiet"]).returncode:
+            return False
+        found = re.match(r"systemd (\d+)", self._run(["systemctl", "--version"]).stdout)
+        return found is not None and int(found[1]) < unit.FIRST_SHARED_PROC
+
     def status(self) -> str:
         """Return what the service says of itself."""
         return self._ask("StatusText")
@@ -216,9 +231,19 @@ class Service:
                 self.must("systemctl", "daemon-reload")
             if self.put(_UDEV, unit.udev()):
                 self._reload_udev()
+        if self._fit_to_container():
+            self.must("systemctl", "daemon-reload")
         if self._at(PurePosixPath("/usr/share/polkit-1")).is_dir():
             wanted = permissions(policy, desktop=self._has_desktop)
             self.put(_POLKIT, polkit.rule(unit.USER, wanted))
+
+    def _fit_to_container(self) -> bool:
+        """Write the drop-in that a container needs, or remove one that it needs no more."""
+        if self.hides_proc:
+            return self.put(CONTAINER_DROP_IN, unit.own_proc_drop_in())
+        count = len(self.changes)
+        self.drop(CONTAINER_DROP_IN)
+        return len(self.changes) > count
 
     def start(self, *, restart: bool) -> None:
         """Start the service now and at every boot.

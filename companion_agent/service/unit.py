@@ -14,6 +14,9 @@ SERVICE = "pilot-agent.service"
 CONFIG_FOLDER = PurePosixPath("/etc/pilot-agent")
 STATE_FOLDER = PurePosixPath("/var/lib/pilot-agent")
 
+# The first systemd that keeps what a container has mounted below /proc.
+FIRST_SHARED_PROC = 257
+
 # How the agent ends when its configuration is wrong: starting it again changes nothing.
 BAD_CONFIGURATION = 2
 
@@ -145,6 +148,18 @@ SystemCallErrorNumber=EPERM
 [Install]
 WantedBy=multi-user.target
 """
+
+
+def own_proc_drop_in() -> str:
+    """Write what lets the service see the /proc of the container that it runs in."""
+    return f"""\
+# Written by pilot-agent. systemd before {FIRST_SHARED_PROC} mounts a fresh /proc for these two, in
+# which the memory and the processors are those of the machine around this container (lxcfs).
+[Service]
+ProtectKernelTunables=no
+ProtectControlGroups=no
+"""
+
 
 _I2C = """\
 # Sensors on I²C buses and a Raspberry Pi's firmware, for the groups that they belong to; no

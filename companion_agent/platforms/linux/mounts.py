@@ -96,7 +96,7 @@ def choose(lines: list[MountLine], is_folder: Callable[[str], bool]) -> list[Mou
     Returns:
         Every mount point once, in the kernel's order; what is mounted over another hides it.
     """
-    visible = {line.point: line for line in lines if line.type != "autofs"}
+    visible = _visible(lines)
     best: dict[str, MountLine] = {}
     for line in visible.values():
         if _is_disk(line) and (line.root == "/" or line.point == "/" or is_folder(line.point)):
@@ -107,6 +107,22 @@ def choose(lines: list[MountLine], is_folder: Callable[[str], bool]) -> list[Mou
     if not shown and "/" in visible:
         shown = {"/"}
     return [Mount(line.point, line.point in shown) for line in visible.values()]
+
+
+def _visible(lines: list[MountLine]) -> dict[str, MountLine]:
+    """Return what is seen at each mount point: the last that was mounted there."""
+    visible: dict[str, MountLine] = {}
+    for line in lines:
+        if line.type == "autofs":
+            continue
+        covered = visible.get(line.point)
+        # A part of the same file system, bound over the whole: systemd's PrivateTmp= does that to
+        # a /tmp on a partition of its own. The space is still that of the whole.
+        if covered and covered.device == line.device:
+            visible[line.point] = line._replace(root=covered.root)
+        else:
+            visible[line.point] = line
+    return visible
 
 
 def _store(line: MountLine) -> str:

@@ -58,6 +58,24 @@ class Topics(NamedTuple):
         """Acknowledgements of the backlog."""
         return f"{self.prefix}/{self.host}/acknowledge"
 
+    @property
+    def probe(self) -> str:
+        """Where `pilot-agent doctor` tries what the broker takes; never anything else."""
+        return f"{self.prefix}/{self.host}/probe"
+
+    @property
+    def heard_by_host(self) -> tuple[str, ...]:
+        """What a host subscribes to, beside Home Assistant's birth message."""
+        return (
+            self.announce,
+            self.availability,
+            self.search,
+            self.acknowledge,
+            self.command("+"),
+            self.pairing("+", "request"),
+            self.pairing("+", "confirm"),
+        )
+
     def signed_state(self, collector: str) -> str:
         """Return the topic that a collector's part of the state is signed for."""
         return f"{self.prefix}/{self.host}/state/{collector}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 import sys
 import threading
 import time
@@ -16,21 +17,27 @@ from companion_agent.buffer.record import Point
 from companion_agent.buffer.store import Store
 from companion_agent.buffer.task import Task
 from companion_agent.cli import doctor, main
+from companion_agent.cli.comparison import compare
+from companion_agent.cli.snapshot import Snapshot
 from companion_agent.clock import Moment
 from companion_agent.config import Broker, Config
 from companion_agent.config.buffer import BacklogConfig
+from companion_agent.ipc.client import LocalClient
 from companion_agent.ipc.server import LocalServer
+from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.protocol.topics import Topics
-from support.agent_host import HOST
-from support.agent_mqtt import FakeHomeAssistant, Mosquitto, free_port
+from companion_agent.worker import Result
+from support.agent_host import HOST, FakeCollector
+from support.agent_mqtt import FakeHomeAssistant, Mosquitto, free_port, password_file
 from support.event_loop import ManualEventLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from companion_agent.cli.doctor import Check
     from companion_agent.ipc.server import Connection
+
+    from .bench import RunningAgent
 
 TOPICS = Topics("pilot/v2", HOST)
 BIRTH = "homeassistant/status"
@@ -76,6 +83,74 @@ def test_a_topic_that_may_not_be_written(
 
     assert checks["publishing"].verdict == "bad"
     assert "access list" in checks["publishing"].hint
+
+
+@pytest.mark.parametrize(
+    ("setting", "where", "text"),
+    [
+        ("max_packet_size 2000", "limits", "packets of at most 2,000 bytes (max_packet_size in Mo"),
+        ("retain_available false", "limits", "retain_available in Mosquitto"),
+        ("max_qos 0", "", "QoS 0 at most"),
+        ("max_keepalive 10", "", "keep-alive 10 s"),
+    ],
+)
+def test_what_a_broker_does_not_take_is_said(
+    make_mosquitto: Callable[..., Mosquitto], setting: str, where: str, text: str
+) -> None:
+    checks = examine(make_mosquitto(f"allow_anonymous true\n{setting}\n"))
+
+    assert text in checks[where].detail
+    assert checks[where].verdict == ("bad" if where else "ok")
+    assert [checks[name].verdict for name in ("listening", "publishing")] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("setting", ["max_packet_size 2000", "retain_available false"])
+def test_mqtt_3_shows_by_trying_what_a_broker_does_not_take(
+    make_mosquitto: Callable[..., Mosquitto], setting: str
+) -> None:
+    mosquitto = make_mosquitto(f"allow_anonymous true\n{setting}\n")
+
+    checks = examine(mosquitto, protocol="3.1.1")
+
+    bad = [check for check in checks.values() if check.verdict == "bad"]
+    assert bad
+    assert setting.split(maxsplit=1)[0] in bad[0].detail
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_the_documented_access_list_is_enough(
+    make_mosquitto: Callable[..., Mosquitto], tmp_path: Path, protocol: str
+) -> None:
+    documented = Path(__file__).parents[2] / "deploy/mosquitto/pilot.acl"
+    acl, passwords = tmp_path / "acl", tmp_path / "passwords"
+    acl.write_bytes(documented.read_bytes())
+    login = password_file(passwords, HOST, "secret")
+    mosquitto = make_mosquitto(f"allow_anonymous false\n{login}acl_file {acl}\n")
+
+    checks = examine(mosquitto, protocol=protocol, username=HOST, password="secret")
+
+    assert {check.verdict for check in checks.values()} == {"ok"}
+
+
+def test_a_host_that_may_speak_but_hears_nothing(
+    make_mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic write pilot/v2/#\n")
+    mosquitto = make_mosquitto(f"allow_anonymous true\nacl_file {acl}\n")
+
+    checks = examine(mosquitto)
+
+    assert checks["publishing"].verdict == "bad"
+    assert "does not arrive" in checks["publishing"].detail
+
+
+def test_the_probe_listens_to_what_the_agent_listens_to(
+    mosquitto: Mosquitto, run_agent: Callable[..., RunningAgent]
+) -> None:
+    agent = run_agent(mosquitto.broker()).agent
+
+    assert set(agent._router.subscriptions) == {*TOPICS.heard_by_host, BIRTH}
 
 
 def test_does_not_push_out_the_running_agent(mosquitto: Mosquitto) -> None:
@@ -252,6 +327,122 @@ def test_what_was_refused_is_asked_of_the_running_agent(tmp_path: Path) -> None:
     assert check.verdict == "ok"
     assert "command.replayed 3" in check.detail
     assert "audit.log" in check.hint
+
+
+# --- What the service sees -------------------------------------------------------------------
+
+
+def seen(**collectors: dict[str, Any]) -> dict[str, Any]:
+    """What a service answers, with readings given as `(value, unit, kind)`."""
+    return {
+        "collectors": {
+            name: {
+                "available": bool(readings),
+                "why": "" if readings else "no such device",
+                "readings": {
+                    f"{name}.{key}": dict(zip(("value", "unit", "kind"), reading, strict=True))
+                    for key, reading in readings.items()
+                },
+            }
+            for name, readings in collectors.items()
+        },
+        "broker": {"name": "h", "unwritable": {}, "unreadable": {}},
+    }
+
+
+def memory(total: int | None, unit: str = "B") -> dict[str, Any]:
+    return {"total": (total, unit, "memory.total"), "percent": (12.5, "%", "memory.percent")}
+
+
+@pytest.mark.parametrize(
+    ("service", "shell", "text", "lost"),
+    [
+        (
+            {"memory": memory(26843545600)},
+            {"memory": memory(536870912)},
+            "memory.total: the service sees 25.0 GiB, this shell 512.0 MiB",
+            True,
+        ),
+        ({"memory": memory(100)}, {"memory": memory(100)}, "", False),
+        (
+            {"disk": {}},
+            {"disk": {"tmp.total": (1, "B", "disk.total")}},
+            "disk: the service says “no such device”, this shell sees 1 readings",
+            True,
+        ),
+        (
+            {"fan": {"a": (1, "rpm", "fan.speed")}},
+            {"fan": {"a": (1, "rpm", "fan.speed"), "b": (2, "rpm", "fan.speed")}},
+            "the service does not see fan.b",
+            True,
+        ),
+        (
+            {"fan": {"a": (1, "rpm", "fan.speed"), "b": (2, "rpm", "fan.speed")}},
+            {"fan": {"a": (3000, "rpm", "fan.speed")}},
+            "this shell does not see fan.b",
+            False,
+        ),
+        ({"memory": memory(None)}, {"memory": memory(5)}, "cannot read memory.total", True),
+        ({"memory": memory(5, "KiB")}, {"memory": memory(5)}, "reads KiB, this shell B", True),
+        ({}, {"memory": memory(5)}, "memory: the service does not read it", True),
+        ({"memory": memory(5)}, {}, "memory: the service reads it", False),
+    ],
+)
+def test_what_the_service_sees_otherwise_is_said(
+    service: dict[str, Any], shell: dict[str, Any], text: str, lost: bool
+) -> None:
+    found = compare(seen(**service)["collectors"], seen(**shell)["collectors"])
+
+    assert [one.lost for one in found] == ([lost] if text else [])
+    assert text in "".join(one.text for one in found)
+
+
+def test_the_running_service_is_compared_with_this_shell(tmp_path: Path) -> None:
+    config = configuration.load(None, {"PILOT_BROKER": "h", "PILOT_STATE_DIR": str(tmp_path)})
+    snapshot = Snapshot([CollectorRunner(FakeCollector("memory", total=536870912), 10)])
+    snapshot.sources[0].take(Result("memory", snapshot.sources[0].job().run()))
+
+    without = list(doctor.check_service(config, snapshot))
+    with Answering(tmp_path, seen(memory={"total": (26843545600, "B", "memory.total")})):
+        [differs] = doctor.check_service(config, snapshot)
+    with Answering(tmp_path, seen(memory={"total": (536870912, "B", "memory.total")})):
+        [same] = doctor.check_service(config, snapshot)
+
+    assert without == []
+    assert (differs.verdict, same.verdict) == ("bad", "ok")
+    assert "the service sees 25.0 GiB, this shell 512.0 MiB" in differs.detail
+    assert "ProtectKernelTunables" in differs.hint
+
+
+def test_topics_that_are_closed_to_the_service_are_named(tmp_path: Path) -> None:
+    config = configuration.load(None, {"PILOT_BROKER": "h", "PILOT_STATE_DIR": str(tmp_path)})
+    answer = seen()
+    answer["broker"]["unreadable"] = {"a/command/+": "not allowed; the broker's access list …"}
+
+    with Answering(tmp_path, answer):
+        _, rights = doctor.check_service(config, Snapshot([]))
+
+    assert rights.verdict == "bad"
+    assert rights.detail.startswith("it does not hear a/command/+ (not allowed")
+
+
+def test_a_running_agent_says_what_it_sees(
+    mosquitto: Mosquitto,
+    house: House,
+    run_agent: Callable[..., RunningAgent],
+    tmp_path: Path,
+) -> None:
+    run_agent(mosquitto.broker(), collectors=[FakeCollector("memory", total=1024.0)])
+    house.wait_for("state/memory")
+
+    client = LocalClient(tmp_path)
+    answer = client.ask({"ask": "seen"})
+    client.close()
+
+    assert answer["collectors"]["memory"]["readings"] == {
+        "memory.total": {"value": 1024.0, "unit": "B", "kind": "memory.total"}
+    }
+    assert answer["broker"]["online"] is True
 
 
 class Answering:

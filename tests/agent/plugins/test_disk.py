@@ -60,6 +60,31 @@ def test_disks_are_what_people_mean_by_it(
     assert mounts(screen(DiskPlugin(machine(name)))) == expected
 
 
+@pytest.mark.parametrize("point", ["/tmp", "/var/tmp"])  # noqa: S108  (mount points)
+def test_a_partition_is_shown_though_the_service_has_a_folder_of_its_own_there(
+    machine: MachineOf, screen: ScreenOf, point: str
+) -> None:
+    host = machine("raspberry-pi")
+    before = (host.root / MOUNTS).read_text()
+    whole = f"23 22 8:5 / {point} rw - ext4 /dev/sda5 rw\n"
+    private = f"40 23 8:5 /systemd-private-x/tmp {point} rw - ext4 /dev/sda5 rw\n"
+    host.write(MOUNTS, before + whole + private)
+    host.answer("space", point, "1000", "500", "500")
+
+    assert point in mounts(screen(DiskPlugin(host)))
+
+
+def test_a_folder_of_another_disk_hides_a_partition(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("raspberry-pi")
+    before = (host.root / MOUNTS).read_text()
+    whole = "23 22 8:5 / /srv rw - ext4 /dev/sda5 rw\n"
+    other = "40 23 8:6 /some/folder /srv rw - ext4 /dev/sda6 rw\n"
+    host.write(MOUNTS, before + whole + other)
+    host.answer("space", "/srv", "1000", "500", "500")
+
+    assert "/srv" not in mounts(screen(DiskPlugin(host)))
+
+
 def test_a_disk_is_plugged_in_and_pulled_out(machine: MachineOf, screen: ScreenOf) -> None:
     host = machine("raspberry-pi")
     shown = screen(DiskPlugin(host))

@@ -38,6 +38,7 @@ class System:
         self.user = False
         self.shown = {"ActiveState": "inactive", "UnitFileState": "disabled"}
         self.failing: set[str] = set()
+        self.answers: dict[str, tuple[int, str]] = {}
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         self.commands.append(list(command))
@@ -49,6 +50,9 @@ class System:
             self.user = False
         if command[:2] == ["systemctl", "show"]:
             return subprocess.CompletedProcess(command, 0, self.shown.get(command[3], ""), "")
+        for word, (code, output) in self.answers.items():
+            if word in command:
+                return subprocess.CompletedProcess(command, code, output, "")
         failed = not self.failing.isdisjoint(command)
         return subprocess.CompletedProcess(command, int(failed), "", "it says no")
 
@@ -203,3 +207,39 @@ def test_a_checkout_is_no_installed_program(
 def test_changes_are_told_once() -> None:
     assert describe([]) == "Nothing had to be changed."
     assert describe(["a", "b", "a"]) == "Changed: a, b."
+
+
+@pytest.mark.parametrize(
+    ("virt", "version", "written"),
+    [
+        (0, "systemd 252 (252.39-1~deb12u1)", True),
+        (0, "systemd 256 (256.7)", True),
+        (0, "systemd 257 (257.8-1)", False),
+        (1, "systemd 252 (252.39-1~deb12u1)", False),
+        (0, "", False),
+    ],
+)
+def test_an_older_systemd_shows_the_service_the_containers_own_proc(
+    service: Service, system: System, tmp_path: Path, virt: int, version: str, written: bool
+) -> None:
+    system.answers = {"systemd-detect-virt": (virt, ""), "--version": (0, version)}
+    drop_in = tmp_path / "etc/systemd/system/pilot-agent.service.d/pilot-container.conf"
+
+    service.install(PROGRAM, Policy(), i2c=True)
+
+    assert drop_in.exists() == written
+    if written:
+        assert "ProtectKernelTunables=no\nProtectControlGroups=no" in drop_in.read_text()
+
+
+def test_the_drop_in_goes_when_systemd_needs_it_no_more(
+    service: Service, system: System, tmp_path: Path
+) -> None:
+    system.answers = {"systemd-detect-virt": (0, ""), "--version": (0, "systemd 252 (x)")}
+    service.install(PROGRAM, Policy(), i2c=True)
+    system.answers["--version"] = (0, "systemd 257 (x)")
+    later = Service(tmp_path, system.run)
+
+    later.install(PROGRAM, Policy(), i2c=True)
+
+    assert later.changes == [f"{linux.CONTAINER_DROP_IN} removed"]
