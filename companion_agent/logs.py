@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -42,6 +43,9 @@ def set_up(
         environment: Tells whether the journal listens.
     """
     stream = stream or sys.stderr
+    if _is_journal(stream, environment) and isinstance(stream, io.TextIOWrapper):
+        # The journal takes UTF-8, whatever the locale says.
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     handler: logging.Handler = logging.StreamHandler(stream)
     handler.setFormatter(_formatter(config, journal=_is_journal(stream, environment)))
     trouble = ""
@@ -66,7 +70,11 @@ def _file(config: LogConfig, path: Path) -> logging.Handler:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(
-        path, maxBytes=config.max_size, backupCount=config.keep, encoding="utf-8"
+        path,
+        maxBytes=config.max_size,
+        backupCount=config.keep,
+        encoding="utf-8",
+        errors="backslashreplace",
     )
     handler.setFormatter(_formatter(config, journal=False))
     return handler

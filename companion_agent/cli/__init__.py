@@ -6,10 +6,12 @@ from importlib import import_module
 import sys
 from typing import TYPE_CHECKING
 
+from companion_agent.cli import output
 from companion_agent.cli.exit_codes import BAD_INPUT, OK
 from companion_agent.cli.parser import parser
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
@@ -19,7 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 something does not work, 2 the input was wrong.
     """
+    output.make_safe()
     parsed = parser().parse_args(arguments)
+    if _is_read_by_programs(parsed):
+        output.use_utf8()
     if parsed.command is None:
         parsed.usage(sys.stderr)
         return BAD_INPUT
@@ -34,3 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return OK
     return code
+
+
+def _is_read_by_programs(parsed: argparse.Namespace) -> bool:
+    """Tell whether a program reads the output, or a file that is a configuration."""
+    if parsed.command == "config":
+        return parsed.action == "schema" or (parsed.action == "show" and not sys.stdout.isatty())
+    return getattr(parsed, "json", False)

@@ -312,6 +312,7 @@ class Updater:
                 [
                     sys.executable,
                     "-I" if sys.flags.isolated else "-P",
+                    *("-X", "utf8"),
                     "-c",
                     _PROGRAM.format(path=sys.path),
                 ],

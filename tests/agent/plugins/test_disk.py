@@ -60,7 +60,7 @@ def test_disks_are_what_people_mean_by_it(
     assert mounts(screen(DiskPlugin(machine(name)))) == expected
 
 
-@pytest.mark.parametrize("point", ["/tmp", "/var/tmp"])  # noqa: S108  (mount points)
+@pytest.mark.parametrize("point", ["/tmp", "/var/tmp"])
 def test_a_partition_is_shown_though_the_service_has_a_folder_of_its_own_there(
     machine: MachineOf, screen: ScreenOf, point: str
 ) -> None:
