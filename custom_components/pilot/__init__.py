@@ -14,7 +14,7 @@ from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, DOMAIN, PLATFORMS
 from .coordinator import PilotCoordinator
 from .data import PilotConfigEntry, PilotRuntimeData
 from .devices import device_is_announced
-from .discovery import async_clear_retained
+from .discovery import async_clear_retained, async_setup_search
 from .exposure import async_categorize, exposed_entities
 from .ignored_hosts import async_get_removed_hosts
 from .pair import async_part
@@ -43,6 +43,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     await async_setup_placements(hass)
     await async_setup_backlog(hass)
     await async_setup_cards(hass)
+    async_setup_search(hass)
     return True
 
 

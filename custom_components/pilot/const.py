@@ -41,3 +41,9 @@ SEARCH_TIME: Final = timedelta(seconds=3)
 """How long a search listens: retained messages come at once, the subscription does not."""
 SEARCH_QUIET: Final = timedelta(seconds=0.75)
 """A search ends early when nothing new came for so long."""
+SEARCH_ANSWERS: Final = timedelta(seconds=2)
+"""Within this time hosts answer a search that a person waits for."""
+SEARCH_INTERVAL: Final = timedelta(minutes=10)
+"""How often hosts are asked what they are: some brokers keep nothing for a wildcard."""
+SEARCH_SPREAD: Final = timedelta(seconds=60)
+"""Within this time they answer then, each at its own moment."""

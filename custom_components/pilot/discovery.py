@@ -1,22 +1,38 @@
-"""Look around on the broker: which hosts announce themselves, and what is kept of one."""
+"""Look around on the broker: which hosts announce themselves, and what is kept of one.
+
+RabbitMQ keeps retained messages from subscriptions with a wildcard, so hosts are also asked live.
+"""
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from homeassistant.components import mqtt
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.event import async_track_time_interval
 
-from .const import LOGGER, SEARCH_QUIET, SEARCH_TIME
+from .const import (
+    CONF_PREFIX,
+    DOMAIN,
+    LOGGER,
+    SEARCH_ANSWERS,
+    SEARCH_INTERVAL,
+    SEARCH_QUIET,
+    SEARCH_SPREAD,
+    SEARCH_TIME,
+)
 from .messages import payload_bytes
 from .protocol.announce import Announce, parse_announce
 from .protocol.errors import ProtocolError
-from .protocol.topics import Topics, split_announce_topic
+from .protocol.messages import search_payload
+from .protocol.topics import DEFAULT_PREFIX, Topics, split_announce_topic
 from .subscriptions import async_subscribe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
 
     from homeassistant.components.mqtt import ReceiveMessage
 
@@ -36,8 +52,41 @@ class Found:
     payloads: dict[str, bytes] = field(default_factory=dict)
 
 
+@callback
+def async_setup_search(hass: HomeAssistant) -> None:
+    """Ask hosts what they are: now, when the broker is connected, and every some minutes."""
+
+    async def ask(_: datetime | None = None) -> None:
+        entries = hass.config_entries.async_entries(DOMAIN, include_ignore=False)
+        prefixes = {entry.data[CONF_PREFIX] for entry in entries}
+        for prefix in sorted(prefixes | {DEFAULT_PREFIX}):
+            await _async_ask(hass, prefix, SEARCH_SPREAD)
+
+    @callback
+    def on_connection(connected: bool) -> None:
+        if connected:
+            hass.async_create_task(ask(), "pilot search")
+
+    mqtt.async_subscribe_connection_status(hass, on_connection)
+    async_track_time_interval(hass, ask, SEARCH_INTERVAL, cancel_on_shutdown=True)
+    hass.async_create_task(ask(), "pilot search")
+
+
+async def _async_ask(hass: HomeAssistant, prefix: str, within: timedelta) -> None:
+    """Ask every host below a prefix to announce itself within some time."""
+    payload = search_payload(within.total_seconds())
+    try:
+        await mqtt.async_publish(hass, Topics(prefix, "").search, payload)
+    except HomeAssistantError as err:
+        # It is asked again once the broker is connected.
+        LOGGER.debug("Hosts below %s are not asked: %s", prefix, err)
+
+
 async def async_search(hass: HomeAssistant, prefix: str, host_id: str = "+") -> Found:
-    """Listen to what hosts have announced: retained, so they need not be there."""
+    """Listen to what hosts have announced: retained, so they need not be there.
+
+    Where nothing is retained those that are there are asked.
+    """
     found = Found()
 
     @callback
@@ -57,7 +106,10 @@ async def async_search(hass: HomeAssistant, prefix: str, host_id: str = "+") -> 
         else:
             found.hosts[announced_id] = announce
 
-    await _async_listen(hass, Topics(prefix, host_id).announce, heard)
+    async def ask() -> None:
+        await _async_ask(hass, prefix, SEARCH_ANSWERS)
+
+    await _async_listen(hass, Topics(prefix, host_id).announce, heard, ask)
     return found
 
 
@@ -79,28 +131,48 @@ async def async_clear_retained(hass: HomeAssistant, prefix: str, host_id: str) -
 
 
 async def _async_listen(
-    hass: HomeAssistant, topic: str, listener: Callable[[ReceiveMessage], None]
+    hass: HomeAssistant,
+    topic: str,
+    listener: Callable[[ReceiveMessage], None],
+    nothing_kept: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Listen until nothing new comes, or for as long as a search may take."""
+    """Listen until nothing new that is retained comes, or for as long as a search may take.
+
+    Args:
+        hass: Home Assistant.
+        topic: A topic or a filter.
+        listener: Takes what comes.
+        nothing_kept: Is called when nothing retained came soon.
+    """
     heard = asyncio.Event()
 
     @callback
     def on_message(message: ReceiveMessage) -> None:
         listener(message)
-        heard.set()
+        if message.retain:
+            heard.set()
 
     stop = await async_subscribe(hass, topic, on_message)
     try:
         async with asyncio.timeout(SEARCH_TIME.total_seconds()):
+            if nothing_kept is not None and not await _async_soon(heard):
+                await nothing_kept()
             await heard.wait()
             while True:
                 heard.clear()
-                try:
-                    async with asyncio.timeout(SEARCH_QUIET.total_seconds()):
-                        await heard.wait()
-                except TimeoutError:
+                if not await _async_soon(heard):
                     return
     except TimeoutError:
         return
     finally:
         stop()
+
+
+async def _async_soon(heard: asyncio.Event) -> bool:
+    """Wait a little for an event; tell whether it came."""
+    try:
+        async with asyncio.timeout(SEARCH_QUIET.total_seconds()):
+            await heard.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -17,7 +17,7 @@ from companion_agent.logs import set_up
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME = "Büro – Łódź 日本 → “x”"
+NAME = "Büro — Łódź 日本 → “x”"
 
 
 @pytest.fixture
@@ -60,14 +60,14 @@ def run(encoding: str, *arguments: str, locale: str = "") -> subprocess.Complete
         ["update", "--check"],
         ["setup", "--check", "--no-service", "--yes"],
         ["run", "--help"],
-        ["migrate", "nowhere – →.yaml", "--dry-run"],
+        ["migrate", "nowhere — →.yaml", "--dry-run"],
         ["completion", "bash"],
-        ["doctor", "--config", "nowhere – →.yaml"],
+        ["doctor", "--config", "nowhere — →.yaml"],
     ],
     ids=" ".join,
 )
 def test_no_command_fails_by_what_it_prints(config: Path, arguments: list[str]) -> None:
-    without = {"--help", "read", "schema", "completion", "nowhere – →.yaml"}
+    without = {"--help", "read", "schema", "completion", "nowhere — →.yaml"}
     more = [] if without & set(arguments) else ["--config", str(config)]
 
     done = run("ascii", *arguments, *more)
@@ -117,6 +117,6 @@ def test_a_name_that_is_no_text_does_not_stop_the_log(tmp_path: Path) -> None:
     file = tmp_path / "agent.log"
     set_up(LogConfig(file=file))
 
-    logging.getLogger("companion_agent.disk").warning("/mnt/%s cannot be read", "\udcff – →")
+    logging.getLogger("companion_agent.disk").warning("/mnt/%s cannot be read", "\udcff — →")
 
-    assert "/mnt/\\udcff – → cannot be read" in file.read_text("utf-8")
+    assert "/mnt/\\udcff — → cannot be read" in file.read_text("utf-8")
