@@ -305,6 +305,48 @@ def test_life_of_an_rpm(
     assert host.run("systemctl", "--failed", "--no-legend").stdout == ""
 
 
+# --- A container with a /proc of its own -------------------------------------------------------
+
+
+def test_the_service_sees_the_memory_of_its_container(
+    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, ear: Ear
+) -> None:
+    host = make_host(binds={DIST: dist})
+    install(host, __version__)
+    # As lxcfs does in a container of LXC.
+    change = "s/^MemTotal:.*/MemTotal: 524288 kB/"
+    host.run("sh", "-c", f"sed '{change}' /proc/meminfo > /root/meminfo")
+    host.run("mount", "--bind", "/root/meminfo", "/proc/meminfo")
+
+    said = host.run("pilot-agent", "setup", "--yes", "--broker", address(broker)).stdout
+    ear.wait()
+    seen = checks_of(host)
+
+    drop_in_file = "/etc/systemd/system/pilot-agent.service.d/pilot-container.conf"
+    assert drop_in_file in said
+    assert seen["service"]["verdict"] == "ok", seen["service"]
+
+    # Without it the difference is named, and the way out.
+    host.run("rm", drop_in_file)
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "restart", "pilot-agent")
+    differs = wait_for(
+        lambda: "memory.total" in (check := checks_of(host)["service"])["detail"] and check,
+        "the difference",
+        timeout=60,
+    )
+    assert "this shell 512.0 MiB" in differs["detail"]
+    assert "sudo pilot-agent setup" in differs["hint"]
+    host.run("pilot-agent", "setup", "--yes")
+    wait_for(lambda: checks_of(host)["service"]["verdict"] == "ok", "the same sight", timeout=60)
+
+
+def checks_of(host: SystemdHost) -> dict[str, dict[str, str]]:
+    """Return what `doctor` finds, by name."""
+    checks = json.loads(host.run("pilot-agent", "doctor", "--json", check=False).stdout)
+    return {"service": {"verdict": "", "detail": ""}} | {check["name"]: check for check in checks}
+
+
 # --- Setup says what is wrong ------------------------------------------------------------------
 
 
