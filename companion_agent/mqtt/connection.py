@@ -249,7 +249,7 @@ class Transport:
         self.listener: Listener | None = None
         self.receiver: Receiver | None = None
         self.trouble = ""
-        self.protocol = brokers[0].protocol
+        self.protocol: str = brokers[0].protocol
         self.limits = Limits()
         self.returned = False
         self.unwritable: dict[str, str] = {}

@@ -64,7 +64,8 @@ class Limits(NamedTuple):
 
     def hearable(self, topics: Iterable[str]) -> tuple[list[str], list[str]]:
         """Part subscriptions into those that the broker takes, and the others."""
-        taken, others = [], []
+        taken: list[str] = []
+        others: list[str] = []
         for topic in topics:
             wild = "+" in topic or "#" in topic
             (others if wild and not self.wildcards else taken).append(topic)

@@ -56,7 +56,7 @@ NUMBERS_PER_CONNECTION = 1_000_000
 # Messages of other clients are answered at most this often, so that none of them can keep the
 # agent and a broker busy with each other.
 ANSWER_GAP = 1.0
-# Everything is a few kilobytes, and asked for by anyone who may write to the broker.
+# Everything is a few kilobytes, and asked for by any client that may write to the broker.
 EVERYTHING_GAP = 5.0
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 from dataclasses import replace
 import getpass
+import hashlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -82,6 +85,15 @@ class Mosquitto:
 
     def broker(self, *, password: str = "", **settings: Any) -> Broker:
         return Broker("127.0.0.1", self.port, password=Secret(password), **settings)
+
+
+def password_file(path: Path, user: str, password: str) -> str:
+    """Write Mosquitto's password file; a plain one is enough for what reads it once."""
+    salt = os.urandom(12)
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+    coded = [base64.b64encode(part).decode() for part in (salt, digest)]
+    path.write_text(f"{user}:$7$101${coded[0]}${coded[1]}\n")
+    return f"password_file {path}\n"
 
 
 class Certificates:

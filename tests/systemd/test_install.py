@@ -309,7 +309,7 @@ def test_life_of_an_rpm(
 
 
 def test_the_service_sees_the_memory_of_its_container(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, ear: Ear
+    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
 ) -> None:
     host = make_host(binds={DIST: dist})
     install(host, __version__)
@@ -319,7 +319,7 @@ def test_the_service_sees_the_memory_of_its_container(
     host.run("mount", "--bind", "/root/meminfo", "/proc/meminfo")
 
     said = host.run("pilot-agent", "setup", "--yes", "--broker", address(broker)).stdout
-    ear.wait()
+    listener.wait()
     seen = checks_of(host)
 
     drop_in_file = "/etc/systemd/system/pilot-agent.service.d/pilot-container.conf"

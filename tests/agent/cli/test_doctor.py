@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
     from companion_agent.cli.doctor import Check
     from companion_agent.ipc.server import Connection
-
-    from .bench import RunningAgent
+    from support.agent_host import RunningAgent
 
 TOPICS = Topics("pilot/v2", HOST)
 BIRTH = "homeassistant/status"
@@ -121,7 +120,7 @@ def test_mqtt_3_shows_by_trying_what_a_broker_does_not_take(
 def test_the_documented_access_list_is_enough(
     make_mosquitto: Callable[..., Mosquitto], tmp_path: Path, protocol: str
 ) -> None:
-    documented = Path(__file__).parents[2] / "deploy/mosquitto/pilot.acl"
+    documented = Path(__file__).parents[3] / "deploy/mosquitto/pilot.acl"
     acl, passwords = tmp_path / "acl", tmp_path / "passwords"
     acl.write_bytes(documented.read_bytes())
     login = password_file(passwords, HOST, "secret")
@@ -428,12 +427,12 @@ def test_topics_that_are_closed_to_the_service_are_named(tmp_path: Path) -> None
 
 def test_a_running_agent_says_what_it_sees(
     mosquitto: Mosquitto,
-    house: House,
+    home_assistant: FakeHomeAssistant,
     run_agent: Callable[..., RunningAgent],
     tmp_path: Path,
 ) -> None:
     run_agent(mosquitto.broker(), collectors=[FakeCollector("memory", total=1024.0)])
-    house.wait_for("state/memory")
+    home_assistant.wait_for("state/memory")
 
     client = LocalClient(tmp_path)
     answer = client.ask({"ask": "seen"})

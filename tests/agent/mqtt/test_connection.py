@@ -19,7 +19,13 @@ from companion_agent.mqtt.connection import (
     Message,
     State,
 )
-from support.agent_mqtt import FakeHomeAssistant, Mosquitto, TransportDriver, free_port
+from support.agent_mqtt import (
+    FakeHomeAssistant,
+    Mosquitto,
+    TransportDriver,
+    free_port,
+    password_file,
+)
 from support.event_loop import PATIENCE
 
 if TYPE_CHECKING:
@@ -72,19 +78,6 @@ def silent() -> Iterator[Callable[..., Broker]]:
     yield make
     for server in servers:
         server.close()
-
-
-def password_file(path: Any, user: str, password: str) -> str:
-    """Write Mosquitto's password file; a plain one is enough for what reads it once."""
-    import base64
-    import hashlib
-    import os
-
-    salt = os.urandom(12)
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
-    coded = [base64.b64encode(part).decode() for part in (salt, digest)]
-    path.write_text(f"{user}:$7$101${coded[0]}${coded[1]}\n")
-    return f"password_file {path}\n"
 
 
 @pytest.fixture

@@ -14,17 +14,20 @@ import pytest
 from companion_agent.config.settings import Broker, Tls
 from companion_agent.mqtt import peer
 from companion_agent.mqtt.connection import SUBACK_LIMIT, Message
-
-from .bench import FakeCollector
+from support.agent_host import FakeCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from support.event_loop import PassingClock
+    from support.agent_host import RunningAgent
+    from support.agent_mqtt import (
+        Certificates,
+        FakeHomeAssistant,
+        Mosquitto,
+        TransportDriver,
+    )
+    from support.clock import PassingClock
 
-    from .bench import Certificates, Driver, House, Mosquitto, RunningAgent
-
-MakeDriver = "Callable[..., Driver]"
 OPEN = "allow_anonymous true\n"
 CONNACK = b"\x20\x03\x00\x00\x00"
 HANG_UP = b""
@@ -117,7 +120,7 @@ def many_readings() -> FakeCollector:
 )
 def test_the_agent_works_with_a_broker_that_does_not_take_everything(
     make_mosquitto: Callable[..., Mosquitto],
-    house_at: Callable[[Mosquitto], House],
+    home_assistant_at: Callable[[Mosquitto], FakeHomeAssistant],
     run_agent: Callable[..., RunningAgent],
     caplog: pytest.LogCaptureFixture,
     setting: str,
@@ -125,19 +128,19 @@ def test_the_agent_works_with_a_broker_that_does_not_take_everything(
 ) -> None:
     caplog.set_level(logging.INFO, "companion_agent")
     mosquitto = make_mosquitto(OPEN + setting)
-    house = house_at(mosquitto)
+    home_assistant = home_assistant_at(mosquitto)
 
     run_agent(mosquitto.broker(), collectors=[many_readings()])
-    house.wait_for("availability", b"online")
-    house.wait_for("announce", b"cpu.core_0")
-    house.wait_for("state/cpu", b"core_59")
+    home_assistant.wait_for("availability", b"online")
+    home_assistant.wait_for("announce", b"cpu.core_0")
+    home_assistant.wait_for("state/cpu", b"core_59")
 
     assert words in caplog.text
     assert "Lost the connection" not in caplog.text
 
 
 def test_what_is_too_large_is_not_sent_and_the_setting_is_named(
-    driver: Callable[..., Driver],
+    driver: Callable[..., TransportDriver],
     make_mosquitto: Callable[..., Mosquitto],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -156,7 +159,7 @@ def test_what_is_too_large_is_not_sent_and_the_setting_is_named(
 
 @pytest.mark.parametrize("setting", ["max_packet_size 2000", "retain_available false"])
 def test_with_mqtt_3_the_reason_is_guessed_from_what_was_said(
-    driver: Callable[..., Driver], make_mosquitto: Callable[..., Mosquitto], setting: str
+    driver: Callable[..., TransportDriver], make_mosquitto: Callable[..., Mosquitto], setting: str
 ) -> None:
     link = driver(make_mosquitto(f"{OPEN}{setting}\n").broker(protocol="3.1.1"))
     link.connect()
@@ -169,7 +172,7 @@ def test_with_mqtt_3_the_reason_is_guessed_from_what_was_said(
 
 
 def test_with_mqtt_3_a_keepalive_that_is_too_long_is_not_blamed_on_the_client_id_alone(
-    driver: Callable[..., Driver], script: Callable[..., Script]
+    driver: Callable[..., TransportDriver], script: Callable[..., Script]
 ) -> None:
     identifier_rejected = b"\x20\x02\x00\x02"
     port = script([identifier_rejected, HANG_UP]).port
@@ -188,7 +191,7 @@ def test_with_mqtt_3_a_keepalive_that_is_too_long_is_not_blamed_on_the_client_id
     ids=["as 3.1.1 does", "as 5 does", "by hanging up"],
 )
 def test_mqtt_3_is_spoken_where_mqtt_5_is_refused(
-    driver: Callable[..., Driver], script: Callable[..., Script], refusal: bytes
+    driver: Callable[..., TransportDriver], script: Callable[..., Script], refusal: bytes
 ) -> None:
     old = script([refusal, HANG_UP], [CONNACK_3])
     link = driver(old.broker)
@@ -204,7 +207,7 @@ def test_mqtt_3_is_spoken_where_mqtt_5_is_refused(
 
 
 def test_no_more_messages_are_under_way_than_the_broker_takes(
-    driver: Callable[..., Driver], script: Callable[..., Script]
+    driver: Callable[..., TransportDriver], script: Callable[..., Script]
 ) -> None:
     small = script([connack(inflight=1), HANG_UP], [connack(inflight=1)])
     link = driver(small.broker)
@@ -216,7 +219,9 @@ def test_no_more_messages_are_under_way_than_the_broker_takes(
 
 
 def test_subscriptions_with_wildcards_are_left_out_where_there_are_none(
-    driver: Callable[..., Driver], script: Callable[..., Script], caplog: pytest.LogCaptureFixture
+    driver: Callable[..., TransportDriver],
+    script: Callable[..., Script],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     plain = script([connack(wildcards=0), b"\x90\x04\x00\x01\x00\x01"])
     link = driver(plain.broker)
@@ -238,7 +243,9 @@ def suback(mid: int, *codes: int) -> bytes:
 
 
 def test_a_right_to_hear_is_none_to_say(
-    driver: Callable[..., Driver], script: Callable[..., Script], caplog: pytest.LogCaptureFixture
+    driver: Callable[..., TransportDriver],
+    script: Callable[..., Script],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "companion_agent")
     puback_not_authorized = b"\x40\x04\x00\x01\x87\x00"
@@ -257,7 +264,7 @@ def test_a_right_to_hear_is_none_to_say(
 
 
 def test_a_subscription_that_is_refused_is_tried_again_until_it_works(
-    driver: Callable[..., Driver],
+    driver: Callable[..., TransportDriver],
     script: Callable[..., Script],
     clock: PassingClock,
     caplog: pytest.LogCaptureFixture,
@@ -282,7 +289,7 @@ def test_a_subscription_that_is_refused_is_tried_again_until_it_works(
 
 
 def test_a_subscription_that_is_never_answered_is_tried_again(
-    driver: Callable[..., Driver], script: Callable[..., Script], clock: PassingClock
+    driver: Callable[..., TransportDriver], script: Callable[..., Script], clock: PassingClock
 ) -> None:
     # A PINGRESP answers nothing.
     cluster = script([CONNACK, b"\xd0\x00", suback(2, 1)])
@@ -299,7 +306,7 @@ def test_a_subscription_that_is_never_answered_is_tried_again(
 
 
 def test_mqtt_3_says_only_that_a_subscription_failed(
-    driver: Callable[..., Driver], script: Callable[..., Script]
+    driver: Callable[..., TransportDriver], script: Callable[..., Script]
 ) -> None:
     old = script([CONNACK_3, b"\x90\x03\x00\x01\x80"])
     link = driver(Broker("127.0.0.1", old.port, protocol="3.1.1"))
@@ -330,7 +337,7 @@ def test_mqtt_3_says_only_that_a_subscription_failed(
 )
 @pytest.mark.parametrize("encrypted", [False, True])
 def test_what_answers_is_called_by_its_name(
-    driver: Callable[..., Driver],
+    driver: Callable[..., TransportDriver],
     script: Callable[..., Script],
     certificates: Certificates,
     words: bytes,
@@ -350,7 +357,7 @@ def test_what_answers_is_called_by_its_name(
 
 
 def test_tls_where_none_is_spoken_is_answered_by_what_to_set(
-    driver: Callable[..., Driver], script: Callable[..., Script]
+    driver: Callable[..., TransportDriver], script: Callable[..., Script]
 ) -> None:
     alert = b"\x15\x03\x03\x00\x02\x02\x46"
 
@@ -360,7 +367,7 @@ def test_tls_where_none_is_spoken_is_answered_by_what_to_set(
 
 
 def test_a_plain_port_that_is_spoken_to_in_tls(
-    driver: Callable[..., Driver], mosquitto: Mosquitto, certificates: Certificates
+    driver: Callable[..., TransportDriver], mosquitto: Mosquitto, certificates: Certificates
 ) -> None:
     trouble = driver(mosquitto.broker(tls=Tls(certificates.ca))).fail()
 
@@ -368,7 +375,7 @@ def test_a_plain_port_that_is_spoken_to_in_tls(
 
 
 def test_home_assistants_own_port_is_known(
-    driver: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
+    driver: Callable[..., TransportDriver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
