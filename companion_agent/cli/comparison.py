@@ -49,8 +49,10 @@ def compare(
 
 
 def _compare(name: str, service: SeenCollector, shell: SeenCollector) -> Iterator[Difference]:
+    if service["available"] is None:
+        return  # It has only just started.
     if service["available"] != shell["available"]:
-        lost = shell["available"]
+        lost = bool(shell["available"])
         count = len((shell if lost else service)["readings"])
         why = (service if lost else shell)["why"] or "nothing is there"
         one, other = ("the service", "this shell") if lost else ("this shell", "the service")
@@ -65,10 +67,12 @@ def _compare(name: str, service: SeenCollector, shell: SeenCollector) -> Iterato
     unread = [
         key for key in both if theirs[key]["value"] is None and ours[key]["value"] is not None
     ]
-    if unread and not service["why"]:
-        yield Difference(f"the service cannot read {_names(unread)}", lost=True)
-    elif unread:
+    if unread and service["why"]:
         yield Difference(f"{name}: the service says “{service['why']}”", lost=True)
+    elif unread:
+        # Others come and go: the time that a battery lasts, an address.
+        lost = any(ours[key]["kind"].endswith("total") for key in unread)
+        yield Difference(f"the service cannot read {_names(unread)}", lost)
     for key in both:
         there, here = theirs[key], ours[key]
         if there["unit"] != here["unit"]:

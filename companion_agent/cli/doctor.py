@@ -41,7 +41,6 @@ from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import Availability, state_payload
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.key_store import StoreError, TrustStore
-from companion_agent.service.linux import CONTAINER_DROP_IN, Service, ServiceError
 from companion_agent.storage.permissions import check_secret
 from companion_agent.timing import Alarm
 
@@ -321,13 +320,21 @@ def check_service(config: Config, snapshot: Snapshot) -> Iterator[Check]:
 
 
 def _way_out() -> str:
-    service = Service(check=True)
-    with suppress(ServiceError):
-        if sys.platform == "linux" and service.has_systemd and service.hides_proc:
-            return (
-                f"sudo pilot-agent setup: it writes {CONTAINER_DROP_IN}, since this systemd gives "
-                "the service a /proc of its own (ProtectKernelTunables=, ProtectControlGroups=)"
-            )
+    if sys.platform == "linux":
+        from companion_agent.service.linux import (
+            CONTAINER_DROP_IN,
+            Service,
+            ServiceError,
+        )
+
+        service = Service(check=True)
+        with suppress(ServiceError):
+            if service.has_systemd and service.hides_proc:
+                return (
+                    f"sudo pilot-agent setup: it writes {CONTAINER_DROP_IN}, since this systemd "
+                    "gives the service a /proc of its own (ProtectKernelTunables=, "
+                    "ProtectControlGroups=)"
+                )
     return (
         "restart the service, if this was changed since its start; else its sandbox hides it: "
         "systemctl cat pilot-agent, systemctl edit pilot-agent (ProtectKernelTunables=no and "

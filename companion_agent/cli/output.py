@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-import unicodedata
 
 _HANDLER = "pilot-plain"
 # What the agent writes beside letters, for terminals and files that have no such characters.
@@ -52,5 +51,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 def _plain(character: str) -> str:
     if character in _PLAIN:
         return _PLAIN[character]
+    import unicodedata  # noqa: PLC0415  (seldom wanted)
+
     letters = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     return letters or "?"

@@ -23,12 +23,12 @@ class SeenCollector(TypedDict):
     """A collector.
 
     Keys:
-        available: Whether this host offers it.
+        available: Whether this host offers it; `None` while that is not known.
         why: Why it does not, or cannot be read now; empty otherwise.
         readings: What it reads, by key.
     """
 
-    available: bool
+    available: bool | None
     why: str
     readings: dict[str, SeenReading]
 
@@ -36,7 +36,7 @@ class SeenCollector(TypedDict):
 def of_collector(source: CollectorRunner) -> SeenCollector:
     """Say what is seen of a collector's domain."""
     return {
-        "available": bool(source.available),
+        "available": source.available,
         "why": source.absent.reason if source.absent else source.trouble,
         "readings": {
             f"{source.name}.{reading.key}": {

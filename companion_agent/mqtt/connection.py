@@ -64,8 +64,9 @@ GOOD_AFTER = 30.0
 SUBACK_LIMIT = 10.0
 RESUBSCRIBE_FIRST = 2.0
 RESUBSCRIBE_MOST = 300.0
-# Messages that wait for their acknowledgement at once, unless the broker takes fewer.
-MOST_INFLIGHT = 20
+# Messages that wait for their acknowledgement at once, unless the broker takes fewer. The agent
+# has few; HiveMQ takes ten.
+MOST_INFLIGHT = 10
 # Attempts that never return (a resolver that hangs) are left behind, but not more than these.
 MOST_ABANDONED = 4
 
