@@ -245,6 +245,10 @@ class Publisher:
         if not states:
             return
         self._states |= {name: self._encode(name, state) for name, state in states.items()}
+        if self._arrived and _Answer.CONTENT in self._owed:
+            # The announce comes before values, and this moment is the host's own too.
+            self._publish_content()
+            return
         if self._arrived:
             self._publish_states()
             return

@@ -373,6 +373,20 @@ def test_after_the_brokers_return_only_being_there_is_said_at_once(online: Scene
     assert online.transport.take() == ["announce", "state cpu disk"]
 
 
+def test_after_the_brokers_return_new_values_bring_the_announce_along(online: Scene) -> None:
+    online.transport.disconnect()
+    online.transport.returned = True
+    online.transport.connect()
+    online.transport.take()
+
+    online.read("cpu")
+    at_once = online.transport.take()
+    online.pass_time(SPREAD)
+
+    assert at_once == ["announce", "state cpu disk"]
+    assert online.transport.take() == []
+
+
 # --- Brokers that do not take everything -----------------------------------------------------
 
 
