@@ -14,6 +14,7 @@ import pytest
 from companion_agent.errors import Unavailable
 from companion_agent.models import Reading
 from companion_agent.platforms.base import HostInfo
+from companion_agent.timing import SPREAD
 from support.agent_host import HOST, PREFIX, FakeCollector, FakePlatform, RunningAgent
 
 if TYPE_CHECKING:
@@ -252,8 +253,11 @@ def test_a_collector_that_raises_says_null(
 def test_answers_home_assistants_birth(
     run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
-    run_agent(mosquitto.broker(), collectors=[FakeCollector("cpu")])
+    agent = run_agent(mosquitto.broker(), collectors=[FakeCollector("cpu")])
     home_assistant.wait_for("state/cpu")
+    # The second read, so that no other is due for an hour.
+    agent.advance(2 * SPREAD)
+    home_assistant.wait_for("state/cpu", count=2)
     # What it hears after its own announce proves that it listens.
     home_assistant.publish(f"{PREFIX}/availability", "lost")
     home_assistant.wait_for("availability", b"online", count=2)

@@ -313,7 +313,7 @@ def test_doctor_names_every_plug_in_that_is_broken_with_its_reason(
 ) -> None:
     install_broken("raise ImportError('libhello.so is missing')")
 
-    checks = {check.name: check for check in doctor._check_collectors(None)}
+    checks = {check.name: check for check in doctor._check_collectors(None, doctor._read(None))}
 
     assert checks["plug-in broken"].verdict == "bad"
     assert checks["plug-in broken"].detail == "ImportError: libhello.so is missing"
@@ -329,7 +329,7 @@ def test_doctor_does_not_read_what_is_switched_off(hello: Path, tmp_path: Path) 
         },
     )
 
-    checks = list(doctor._check_collectors(config))
+    checks = list(doctor._check_collectors(config, doctor._read(config)))
 
     assert [check.name for check in checks if check.verdict == "ok"] == ["collector agent"]
     assert {check.detail for check in checks if check.name == "collector hello"} == {

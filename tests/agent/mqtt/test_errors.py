@@ -26,14 +26,16 @@ CLIENT = Broker("mqtt.local", tls=Tls(client_cert=Path("client.pem")))
         ("Bad user name or password", LOGIN, "username or password is wrong"),
         ("Not authorized", LOGIN, "the user pilot is not allowed, or its password is wrong"),
         ("Not authorized", PLAIN, "a login (username, password) is needed"),
-        ("Unsupported protocol version", PLAIN, 'set protocol: "3.1.1"'),
+        ("Unsupported protocol version", PLAIN, "it speaks neither MQTT 5 nor MQTT 3.1.1"),
         ("Unsupported protocol version", OLD, 'set protocol: "5"'),
         ("Client identifier not valid", PLAIN, "set client_id"),
         ("Server busy", PLAIN, "it refused the connection: Server busy"),
     ],
 )
 def test_refusals(name: str, broker: Broker, words: str) -> None:
-    assert words in errors.refusal(ReasonCode(PacketTypes.CONNACK, name), broker)
+    code = ReasonCode(PacketTypes.CONNACK, name)
+
+    assert words in errors.refusal(code, broker, broker.protocol)
 
 
 @pytest.mark.parametrize(
@@ -41,11 +43,16 @@ def test_refusals(name: str, broker: Broker, words: str) -> None:
     [
         ("Session taken over", "another client connected with the same client id"),
         ("Server shutting down", "the broker shuts down"),
-        ("Packet too large", "the broker ended it: Packet too large"),
+        ("Packet too large", "it does not take packets as large as 3,000 bytes on announce"),
+        ("Retain not supported", "it keeps no retained messages (retain_available in Mosquitto)"),
+        ("QoS not supported", "it does not take QoS 1 (max_qos in Mosquitto)"),
+        ("Quota exceeded", "the broker ended it: Quota exceeded"),
     ],
 )
 def test_disconnections(name: str, words: str) -> None:
-    assert errors.disconnect(ReasonCode(PacketTypes.DISCONNECT, name)) == words
+    said = errors.disconnect(ReasonCode(PacketTypes.DISCONNECT, name), ("announce", 3000))
+
+    assert said.startswith(words)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +73,9 @@ def test_connections_that_do_not_open(error: Exception, broker: Broker, words: s
     ("broker", "words"),
     [
         (PLAIN, "set tls: true"),
-        (PLAIN, 'protocol: "3.1.1"'),
+        (PLAIN, "by MQTT 5 and by MQTT 3.1.1"),
+        (OLD, "retain_available"),
+        (Broker("mqtt.local", 9001), "Mosquitto's MQTT over WebSocket"),
         (SECURE, "tls.client_cert"),
         (CLIENT, "may not accept the client certificate"),
     ],
@@ -74,11 +83,18 @@ def test_connections_that_do_not_open(error: Exception, broker: Broker, words: s
 def test_connections_that_end_during_the_greeting(broker: Broker, words: str) -> None:
     error = "failed to receive on socket: [Errno 104] Connection reset by peer"
 
-    said = errors.closing(broker, error, greeting=True)
+    said = errors.closing(broker, error, "3.1.1")
 
     assert said.startswith("Connection reset by peer without saying why")
     assert words in said
 
 
 def test_a_connection_that_ends_later() -> None:
-    assert errors.closing(PLAIN, "", greeting=False) == "the broker closed the connection"
+    assert errors.lost("", None) == "the broker closed the connection"
+
+
+def test_a_connection_that_ends_with_something_large_under_way() -> None:
+    said = errors.lost("", ("pilot/announce", 9000))
+
+    assert "before it took a message of 9,000 bytes on pilot/announce" in said
+    assert "max_packet_size" in said
