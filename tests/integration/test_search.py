@@ -12,8 +12,7 @@ from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.pilot import discovery
 from custom_components.pilot.const import SEARCH_INTERVAL
-
-from .conftest import HOST_ID, FakeHost
+from support.integration_host import HOST_ID, FakeHost
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant

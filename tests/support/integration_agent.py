@@ -63,6 +63,8 @@ class FakeBroker:
             raise self.broken
         data = payload.encode() if isinstance(payload, str) else payload
         assert not retain
+        if topic.endswith("/search"):
+            return  # Asked of all hosts, now and then: what tests count is said to one.
         self.published.append((topic, data))
         for listener in list(self.listeners):
             listener(topic, data)
