@@ -144,13 +144,18 @@ class ReadingBinarySensor(ReadingEntity, BinarySensorEntity):
 
 
 class ConnectivitySensor(StatusEntity, BinarySensorEntity):
-    """Whether the host is online; where it is not, the attributes say why."""
+    """Whether the host is online; where it is not, the attributes say why.
+
+    It is unknown until the host was heard of: `off` first, and `on` a moment later, would look
+    like a host that came online at every start.
+    """
 
     @override
     def _update_attrs(self) -> None:
         super()._update_attrs()
         status = self.coordinator.status
-        self._attr_is_on = status is Status.ONLINE
+        is_known = status not in (Status.UNKNOWN, Status.NO_BROKER)
+        self._attr_is_on = status is Status.ONLINE if is_known else None
         self._attr_extra_state_attributes[ATTR_STATUS] = status.value
 
 

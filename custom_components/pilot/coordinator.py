@@ -55,7 +55,7 @@ class Status(StrEnum):
     NO_BROKER = "no_broker"
     """Home Assistant cannot reach its broker: nothing is known of the host."""
     UNKNOWN = "unknown"
-    """No availability of the host came since Home Assistant started."""
+    """No availability of the host came since Home Assistant connected to its broker."""
 
 
 class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
@@ -189,6 +189,10 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     @callback
     def _on_connection(self, connected: bool) -> None:
         self._connected = connected
+        if not connected:
+            # The host may change meanwhile. Once connected again the broker repeats what it
+            # keeps: what was heard before must not be shown first.
+            self._availability = None
         self._update_status()
 
     @callback
@@ -322,7 +326,8 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             return
         was, self.status = self.status, status
         self.since = self._host_since if status is self._host_status else dt_util.utcnow()
-        LOGGER.info("%s is %s", self.config_entry.title, status.replace("_", " "))
+        if status is not Status.UNKNOWN:
+            LOGGER.info("%s is %s", self.config_entry.title, status.replace("_", " "))
         if status is Status.ONLINE:
             self.readings.doubt(monotonic())
         self.async_update_listeners()
