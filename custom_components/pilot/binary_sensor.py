@@ -164,6 +164,7 @@ class PairedSensor(PilotEntity, BinarySensorEntity):
 
     @property
     @override
-    def is_on(self) -> bool:
-        """Return whether Home Assistant and the host share a key."""
-        return self.coordinator.auth.paired
+    def is_on(self) -> bool | None:
+        """Return whether Home Assistant and the host share a key; None where that is not known."""
+        auth = self.coordinator.auth
+        return auth.paired if auth.readable else None

@@ -17,7 +17,7 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
 from . import errors, repairs
-from .const import CONF_PREFIX
+from .const import CONF_PREFIX, DOMAIN
 from .messages import payload_bytes
 from .protocol.envelope import open_envelope, seal, verified
 from .protocol.errors import ProtocolError
@@ -250,6 +250,7 @@ class HostCommands:
         self._host_id = entry.unique_id
         self._reauthentication = reauthentication
         self._status = status
+        self._readable = auth.readable
         self._channel: CommandChannel | None = None
         if auth.keys is not None:
             self._channel = CommandChannel(
@@ -291,6 +292,8 @@ class HostCommands:
             HomeAssistantError: The host did not carry it out, and why.
         """
         name, status = self._entry.title, self._status()
+        if not self._readable:
+            raise HomeAssistantError(translation_domain=DOMAIN, translation_key="keys_unreadable")
         if self._channel is None:
             raise errors.not_paired(name, key)
         if not mqtt.is_connected(self._hass):

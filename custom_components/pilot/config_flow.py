@@ -100,7 +100,8 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask whether this host is wanted, and for its code if it can be paired."""
-        can_pair = self._announce.trust is not None and not self._proves_fleet
+        trust = await async_get_trust(self.hass)
+        can_pair = self._announce.trust is not None and not self._proves_fleet and trust.readable
         if user_input is not None:
             if self._proves_fleet:
                 return await self._create_by_fleet()

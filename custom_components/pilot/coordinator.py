@@ -117,7 +117,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         # It need not be connected: where the broker is away, the status says so.
         await mqtt.async_wait_for_mqtt_client(self.hass)
         entry = self.config_entry
-        self._reauthentication.async_start(has_keys=self.auth.paired)
+        self._reauthentication.async_start(has_keys=self.auth.paired, readable=self.auth.readable)
         try:
             await self.commands.async_start()
             for topic, handler in (

@@ -77,9 +77,9 @@ def room_source(coordinator: PilotCoordinator) -> EntitySource:
             key, ROOM, lambda device: RoomSensor(coordinator, key, device, tracker), device_key
         )
 
-    def source(announce: Announce) -> list[AnnouncedEntity]:
+    def source(announce: Announce) -> list[AnnouncedEntity] | None:
         if placements is None:
-            return []
+            return None
         devices = {
             reading.device
             for reading in announce.readings.values()

@@ -21,6 +21,7 @@ from custom_components.pilot import (
     repairs,
     sensor,
     services,
+    storage,
     switch,
     trigger,
     update,
@@ -121,6 +122,7 @@ def test_every_issue_and_error_is_told() -> None:
         repairs.HOST_REMOVED,
         repairs.PERMISSION,
         repairs.UPDATE_FAILED,
+        *storage.FileFault,
     }
     for group in (texts["config"]["abort"], texts["config"]["error"], texts["options"]["error"]):
         for key in set(group) - from_home_assistant:

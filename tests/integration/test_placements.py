@@ -1000,7 +1000,7 @@ async def test_a_storage_of_a_newer_version(
     await unstarted.set_up()
 
     assert kept(hass_storage) == stored
-    assert "Placements are not kept" in caplog.text
+    assert "pilot.placements" in caplog.text
     assert hass.states.get("sensor.office_pc_status").state == "online"
     assert hass.states.get(ROOM) is None
     assert not hass.services.has_service("pilot", "add_placement")

@@ -11,7 +11,7 @@ from homeassistant.core import HomeAssistant
 from ..const import DOMAIN
 from ..protocol.backlog import Chunk, Point
 from ..rooms.rooms import HOUR, Hour, hour_of
-from ..storage import AtomicStore
+from ..storage import PilotStore, number, optional_number, text, texts
 from .hours import Series, combine
 
 if TYPE_CHECKING:
@@ -278,29 +278,47 @@ class Stored(TypedDict):
     hosts: dict[str, _StoredHost]
 
 
-def from_stored(stored: Stored) -> dict[str, HostBacklog]:
-    """Return what was kept."""
+def from_stored(stored: Stored) -> Backlogs:
+    """Return what was kept, or raise one of `storage.ODD`."""
     return {
-        host_id: HostBacklog(
-            chunks=list(host["chunks"]),
-            open_to=host["open_to"],
-            taken_at=host["taken_at"],
+        host_id: replace(
+            host_of(host),
             readings={
-                key: Kept(
-                    unit=kept["unit"],
-                    points=tuple(Point(at, value) for at, value in kept["points"]),
-                    todo_from=kept["todo_from"],
-                    holds=frozenset(kept["holds"]),
-                    gone=tuple((start, end) for start, end in kept["gone"]),
-                    bases={
-                        hour: None if base is None else Hour(*base) for hour, base in kept["bases"]
-                    },
-                )
+                key: reading_of(kept, (point_of(at, value) for at, value in kept["points"]))
                 for key, kept in host["readings"].items()
             },
         )
         for host_id, host in stored["hosts"].items()
     }
+
+
+def host_of(kept: Mapping[str, Any]) -> HostBacklog:
+    """Return a host as it was kept, without readings, or raise one of `storage.ODD`."""
+    return HostBacklog(
+        texts(kept["chunks"]), optional_number(kept["open_to"]), number(kept["taken_at"])
+    )
+
+
+def reading_of(kept: Mapping[str, Any], points: Iterable[Point]) -> Kept:
+    """Return a reading as it was kept, or raise one of `storage.ODD`."""
+    todo_from = optional_number(kept["todo_from"])
+    return Kept(
+        unit=None if kept["unit"] is None else text(kept["unit"]),
+        points=tuple(points),
+        todo_from=None if todo_from is None else int(todo_from),
+        holds=frozenset(map(number, kept["holds"])),
+        gone=tuple((int(number(start)), int(number(end))) for start, end in kept["gone"]),
+        bases={
+            int(number(hour)): None if base is None else Hour(*map(number, base))
+            for hour, base in kept["bases"]
+        },
+        unknown_since=optional_number(kept.get("unknown_since")),
+    )
+
+
+def point_of(at: object, value: object) -> Point:
+    """Return a point as it was kept, or raise one of `storage.ODD`."""
+    return Point(number(at), optional_number(value))
 
 
 def migrate(data: dict[str, Any]) -> dict[str, Any]:
@@ -332,12 +350,12 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class FormerStore(AtomicStore[Stored]):
+class FormerStore(PilotStore[Stored, Backlogs]):
     """The file in which everything was kept, and written anew with each chunk."""
 
     def __init__(self, hass: HomeAssistant) -> None:
-        """Prepare to load it."""
-        super().__init__(hass, KEY, VERSION, MINOR_VERSION, migrate)
+        """Prepare to read it."""
+        super().__init__(hass, KEY, VERSION, MINOR_VERSION, from_stored, migrate=migrate)
 
 
 def joined(hosts: Mapping[str, HostBacklog], former: Mapping[str, HostBacklog]) -> Backlogs:

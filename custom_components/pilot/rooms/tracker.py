@@ -18,7 +18,7 @@ from ..const import DOMAIN, LOGGER
 from .model import Placement, PlacementError, Span, Timeline, affected
 from .quantities import async_sources, quantity_of
 from .rooms import HOUR
-from .store import NOTHING, PlacementStore, Record, Room, State, from_stored, to_stored
+from .store import NOTHING, PlacementStore, Record, Room, State, to_stored
 
 MAX_DEVICES: Final = 300
 """Devices whose placements are kept; those removed longest ago go first."""
@@ -41,9 +41,13 @@ class Tracker:
         self._listeners: list[CALLBACK_TYPE] = []
 
     async def async_start(self) -> None:
-        """Load what is kept, take up what happened meanwhile, and follow what happens next."""
-        if (stored := await self._store.async_load()) is not None:
-            self.state = from_stored(stored)
+        """Load what is kept, take up what happened meanwhile, and follow what happens next.
+
+        Raises:
+            UnreadableFileError: What is kept cannot be read. It is not touched.
+        """
+        if (state := await self._store.async_read()) is not None:
+            self.state = state
         now = dt_util.utcnow().timestamp()
         for area_id in list(self.state.rooms):
             self._follow_room(area_id)

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
 import pytest
 
 from custom_components.pilot.backfill import async_setup_backlog, database as module
@@ -276,6 +277,7 @@ async def test_a_major_version_later(
     recorder_mock: Any,
     hass: HomeAssistant,
     caplog: pytest.LogCaptureFixture,
+    issue_registry: ir.IssueRegistry,
 ) -> None:
     """It is not touched, and hosts keep what they have."""
     hass_storage["pilot.backlog"] = {"version": 2, "minor_version": 1, "key": "", "data": {}}
@@ -284,6 +286,7 @@ async def test_a_major_version_later(
 
     assert BACKLOG not in hass.data
     assert "until its file can be read" in caplog.text
+    assert issue_registry.async_get_issue("pilot", "storage_pilot.backlog") is not None
 
 
 def newer(path: Path) -> None:
@@ -297,7 +300,33 @@ def damaged(path: Path) -> None:
     path.write_bytes(b"This is no database, but long enough to be taken for one." * 100)
 
 
-@pytest.fixture(params=[newer, damaged])
+def without_tables(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 1")
+
+
+def with_odd_rows(path: Path) -> None:
+    BacklogDatabase(path).write({HOST: HostBacklog()})
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE host SET data = '{\"chunks\": 1}'")
+        db.commit()
+
+
+def with_an_odd_point(path: Path) -> None:
+    BacklogDatabase(path).write(
+        {HOST: HostBacklog(readings={KEY: Kept(None, (Point(1.0, 2.0),), 0)})}
+    )
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE point SET value = 'warm'")
+        db.commit()
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
+@pytest.fixture(params=[newer, damaged, without_tables, with_odd_rows, with_an_odd_point, a_folder])
 def unreadable(hass: HomeAssistant, request: pytest.FixtureRequest) -> Path:
     """Return a database that this version cannot read."""
     path = Path(hass.config.path(".storage", "pilot.backlog.db"))
@@ -305,12 +334,16 @@ def unreadable(hass: HomeAssistant, request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def content(path: Path) -> bytes:
-    return path.read_bytes()
+def content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 async def test_a_database_that_cannot_be_read(
-    recorder_mock: Any, hass: HomeAssistant, unreadable: Path, caplog: pytest.LogCaptureFixture
+    recorder_mock: Any,
+    hass: HomeAssistant,
+    unreadable: Path,
+    caplog: pytest.LogCaptureFixture,
+    issue_registry: ir.IssueRegistry,
 ) -> None:
     """It is not touched, hosts keep what they have, and the file is named."""
     before = content(unreadable)
@@ -319,4 +352,5 @@ async def test_a_database_that_cannot_be_read(
 
     assert BACKLOG not in hass.data
     assert "pilot.backlog.db" in caplog.text
+    assert issue_registry.async_get_issue("pilot", "storage_pilot.backlog.db") is not None
     assert content(unreadable) == before
