@@ -154,6 +154,8 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     @callback
     def async_restore(self, status: Status, since: datetime) -> None:
         """Continue with the status of the host from before a restart of Home Assistant."""
+        # It may have been noted by a clock that was ahead.
+        since = min(since, dt_util.utcnow())
         if self._host_status is None:
             self._host_status, self._host_since = status, since
         elif self._host_status is status and since < self._host_since:
@@ -319,13 +321,17 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             host = Status(self._availability)
         if host is Status.ONLINE and self._silent:
             host = Status.LOST
+        now = dt_util.utcnow()
         if host is not None and host is not self._host_status:
-            self._host_status, self._host_since = host, dt_util.utcnow()
+            self._host_status, self._host_since = host, now
+        if self.since > now or self._host_since > now:
+            self._host_since, self.since = min(self._host_since, now), min(self.since, now)
+            self.async_update_listeners()
         status = (host or Status.UNKNOWN) if self._connected else Status.NO_BROKER
         if status is self.status:
             return
         was, self.status = self.status, status
-        self.since = self._host_since if status is self._host_status else dt_util.utcnow()
+        self.since = self._host_since if status is self._host_status else now
         if status is not Status.UNKNOWN:
             LOGGER.info("%s is %s", self.config_entry.title, status.replace("_", " "))
         if status is Status.ONLINE:

@@ -530,6 +530,29 @@ async def test_since_begins_anew_if_the_status_changed_meanwhile(
     assert since(hass) == datetime(2026, 11, 5, 12, tzinfo=UTC)
 
 
+async def test_since_is_not_in_the_future_of_a_clock_that_was_set_right(
+    hass: HomeAssistant,
+    mqtt_mock: MqttMockHAClient,
+    entry: MockConfigEntry,
+    host: FakeHost,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Neither what was stored, nor what was noted since the start."""
+    ahead = "2026-11-07T12:00:00+00:00"
+    mock_restore_cache_with_extra_data(hass, [(State(CONNECTION, "on"), stored("online", ahead))])
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    await host.availability("online", retain=True)
+    assert since(hass) == datetime(2026, 11, 5, 12, tzinfo=UTC)
+
+    freezer.move_to(ahead)
+    await host.availability("asleep")
+    freezer.move_to("2026-11-05T13:00:00+00:00")
+    await host.availability("asleep")
+
+    assert since(hass) == datetime(2026, 11, 5, 13, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     "rubbish",
     [

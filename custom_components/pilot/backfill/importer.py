@@ -64,6 +64,7 @@ class Importer:
         self._task: asyncio.Task[None] | None = None
         self._again = False
         self._full: set[str] = set()
+        self._wrong_clocks: set[str] = set()
 
     async def async_start(self) -> None:
         """Load what waits, and go on once Home Assistant has started.
@@ -105,6 +106,10 @@ class Importer:
             if chunk.id in host.chunks:
                 return True
             now = dt_util.utcnow().timestamp()
+            if host.clocks_differ(chunk, now):
+                self._wait_for_clocks(host_id)
+                return False
+            self._wrong_clocks.discard(host_id)
             taken = host.copy()
             taken.take(chunk, units, now, await self._hopeless(host_id, chunk.values))
             if taken.points > host.points and self._is_full(host_id, host):
@@ -133,6 +138,15 @@ class Importer:
     def _is_wanted(self, host_id: str) -> bool:
         entries = self.hass.config_entries
         return entries.async_entry_for_domain_unique_id(DOMAIN, host_id) is not None
+
+    def _wait_for_clocks(self, host_id: str) -> None:
+        if host_id not in self._wrong_clocks:
+            self._wrong_clocks.add(host_id)
+            LOGGER.warning(
+                "The clocks of the host %s and of Home Assistant differ by more than an hour: what "
+                "it measured during an outage stays there until both are right",
+                host_id,
+            )
 
     def _is_full(self, host_id: str, host: HostBacklog) -> bool:
         """Say whether a host has to wait; one that has little never waits for another."""

@@ -210,8 +210,23 @@ class HostBacklog:
         elif newest is not None:
             self.open_to = newest
 
+    @staticmethod
+    def clocks_differ(chunk: Chunk, now: float) -> bool:
+        """Say whether points would be dropped since one of the two clocks is wrong.
+
+        Then the host keeps them: they are in time once the clock is set.
+        """
+        points = [point.at for points in chunk.values.values() for point in points]
+        if chunk.sent_at is None or not points:
+            return False
+        ahead = chunk.sent_at > now + MAX_AHEAD and max(points) > now + MAX_AHEAD
+        behind = chunk.sent_at < now - MAX_AHEAD and min(points) < now - MAX_AGE
+        return ahead or behind
+
     def complete_to(self, now: float) -> float:
         """Return the moment before which nothing more is expected."""
+        # By a clock that was ahead it would be waited for that much longer.
+        self.taken_at = min(self.taken_at, now)
         if self.open_to is None or now > self.taken_at + PATIENCE:
             return inf
         return self.open_to
@@ -225,7 +240,7 @@ class HostBacklog:
     def wait_for_statistic(self, key: str, reason: str, now: float) -> None:
         """Note that the recorder cannot take a reading yet; give it up after some days."""
         kept = self.readings[key]
-        if kept.unknown_since is None:
+        if kept.unknown_since is None or kept.unknown_since > now:
             self.readings[key] = replace(kept, unknown_since=now)
         elif kept.unknown_since <= now - STATISTIC_PATIENCE:
             self.drop(key, reason)

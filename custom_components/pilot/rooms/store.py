@@ -154,8 +154,9 @@ def from_stored(stored: Stored) -> State:
         for record in state.devices.values()
         for placement in record.timeline.placements
     }
-    if unknown := (stood_in | state.pending.keys()) - state.rooms.keys():
-        raise ValueError(f"it has no room {min(unknown)}")
+    # A version may have kept no names.
+    for area_id in stood_in | state.pending.keys():
+        state.rooms.setdefault(area_id, Room(area_id))
     return state
 
 

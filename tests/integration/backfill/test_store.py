@@ -244,6 +244,42 @@ def test_a_sensor_without_a_statistic_is_given_up() -> None:
     assert (crowded.points, crowded.dropped) == (0, {"no_statistic": 1})
 
 
+@pytest.mark.parametrize(
+    ("at", "sent_at", "differ"),
+    [
+        (NOW, NOW, False),
+        (NOW + 2 * HOUR, NOW, False),
+        (NOW + 2 * HOUR, NOW + 2 * HOUR, True),
+        (NOW - 2 * HOUR, NOW - 2 * HOUR, False),
+        (NOW - 2 * MAX_AGE, NOW, False),
+        (NOW - 2 * MAX_AGE, NOW - 2 * MAX_AGE, True),
+    ],
+)
+def test_clocks_that_differ(at: float, sent_at: float, differ: bool) -> None:
+    """Points are not dropped because a clock is wrong, only where they cannot be at all."""
+    chunk = Chunk("8c1f4e0d2b7a9635", False, {KEY: (Point(at, 1.0),)}, sent_at)
+
+    assert HostBacklog.clocks_differ(chunk, NOW) is differ
+
+
+def test_a_chunk_that_was_taken_by_a_clock_that_was_ahead() -> None:
+    """The next one is waited for no longer than usual."""
+    host = HostBacklog(open_to=NOW - HOUR, taken_at=NOW + 48 * HOUR)
+
+    assert host.complete_to(NOW) == NOW - HOUR
+    assert host.complete_to(NOW + PATIENCE + 1) == inf
+
+
+def test_a_wait_that_was_begun_by_a_clock_that_was_ahead() -> None:
+    """It begins anew, and ends."""
+    host = HostBacklog(readings={KEY: replace(kept((0, 1.0)), unknown_since=NOW + 48 * HOUR)})
+
+    host.wait_for_statistic(KEY, "no_statistic", NOW)
+    host.wait_for_statistic(KEY, "no_statistic", NOW + STATISTIC_PATIENCE)
+
+    assert host.readings == {}
+
+
 def test_what_an_older_version_kept() -> None:
     """What it did not know is nothing."""
     reading = {"unit": None, "points": [[1.0, 2.0]], "todo_from": None}
