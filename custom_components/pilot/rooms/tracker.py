@@ -424,7 +424,8 @@ class Tracker:
     def _put_all_right(self) -> bool:
         """Take away what begins or ends after now; say whether there was anything."""
         now = dt_util.utcnow().timestamp()
-        return any([self._put_right(device_id, now) for device_id in self.state.devices])
+        changed = [self._put_right(device_id, now) for device_id in self.state.devices]
+        return any(changed)
 
     def _put_right(self, device_id: str, now: float) -> bool:
         record, elapsed = self.state.devices[device_id], monotonic()
