@@ -14,6 +14,7 @@ from .coordinator import Status
 from .devices import async_get_device
 from .entity import PilotEntity, ReadingEntity, StatusEntity
 from .factory import async_add_announced_entities, reading_source
+from .problem import problem_source
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -123,6 +124,7 @@ async def async_setup_entry(
         Platform.BINARY_SENSOR,
         async_add_entities,
         reading_source(coordinator, Platform.BINARY_SENSOR, describe, ReadingBinarySensor),
+        problem_source(coordinator),
         permanent=[CONNECTIVITY.key, PAIRED.key],
     )
 

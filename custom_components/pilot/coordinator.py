@@ -171,7 +171,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
 
     @callback
     def async_add_reading_listener(self, reading: Reading, listener: Listener) -> CALLBACK_TYPE:
-        """Call this whenever the value of a reading changes, instead of any listener before."""
+        """Call this whenever the value of a reading changes."""
         self.readings.listen(reading, listener)
         return lambda: self.readings.stop(reading, listener)
 
@@ -299,8 +299,9 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         show = self.status is Status.ONLINE
         for cell, raw, value in changes:
             cell.take(raw, value)
-            if show and collector.fresh and cell.listener is not None:
-                cell.listener.async_show(value)
+            if show and collector.fresh:
+                for listener in cell.listeners:
+                    listener.async_show(value)
         if not collector.fresh and collector.stale_at > now:
             collector.fresh = True
             if show:

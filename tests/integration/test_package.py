@@ -18,6 +18,7 @@ from custom_components.pilot import (
     errors,
     options_flow,
     pairing_flow,
+    problem,
     repairs,
     sensor,
     services,
@@ -64,7 +65,7 @@ def test_every_entity_has_a_name(language: str) -> None:
         platform: {translation_key(key): set() for key in descriptions}
         for platform, descriptions in DESCRIPTIONS.items()
     }
-    expected["binary_sensor"] |= {"connectivity": set(), "paired": set()}
+    expected["binary_sensor"] |= {"connectivity": set(), "paired": set(), "problem": set()}
     expected["sensor"] |= {"room": set(), "status": set()}
     expected["switch"] |= {switch.POWER.key: set()}
     expected["update"] |= {update.DESCRIPTION.translation_key: set()}
@@ -249,6 +250,9 @@ def test_every_action_trigger_and_condition_is_described(language: str) -> None:
         for name, fields in described.items():
             assert set(texts[group][name].get("fields", {})) == fields
     assert set(texts["selector"]["quantity"]["options"]) == set(QUANTITIES)
+    reasons = {one.reason for one in problem.PROBLEMS.values()}
+    assert set(texts["selector"]["problem"]["options"]) == reasons
+    assert set(problem.PROBLEMS) <= set(CATALOGUE)
     mode = texts["selector"]["fleet_mode"]["options"]
     assert set(mode) == {options_flow.FLEET_ADD, options_flow.FLEET_ASK, options_flow.FLEET_FORGET}
 
