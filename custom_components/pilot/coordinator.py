@@ -28,6 +28,7 @@ from .commands import HostCommands
 from .const import CONF_PREFIX, DOMAIN, LOGGER
 from .devices import async_remove_stale_devices, async_update_devices
 from .messages import payload_bytes
+from .pacing import async_get_pacer
 from .protocol.announce import Announce, Reading
 from .protocol.errors import ProtocolError
 from .protocol.messages import Availability, HostEvent, parse_state
@@ -70,6 +71,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         readings: The values of its readings.
         auth: Decides which of its messages are accepted.
         commands: Sends commands to it.
+        pacer: Spreads the work of many hosts.
         status: Whether it is online; where it is not, why.
         since: When the status began.
     """
@@ -97,6 +99,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             status=lambda: self.status,
             refuse=self.async_refuse,
         )
+        self.pacer = async_get_pacer(hass)
         self.status = Status.UNKNOWN
         self.since = dt_util.utcnow()
 
@@ -133,6 +136,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         entry.async_on_unload(
             mqtt.async_subscribe_connection_status(self.hass, self._on_connection)
         )
+        entry.async_on_unload(lambda: self.pacer.give_up_turn(self))
         self._connected = mqtt.is_connected(self.hass)
         self._update_status()
 
@@ -213,6 +217,13 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     @callback
     def _on_announce(self, message: ReceiveMessage) -> None:
         self.received["announce"] += 1
+        if self.data is None:
+            # That makes all its entities, and at a start of Home Assistant every host has one.
+            self.pacer.take_turn(self, lambda: self._take_announce(message))
+        else:
+            self._take_announce(message)
+
+    def _take_announce(self, message: ReceiveMessage) -> None:
         hass, entry = self.hass, self.config_entry
         try:
             announce = self.auth.read_announce(payload_bytes(message.payload))

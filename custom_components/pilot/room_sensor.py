@@ -50,7 +50,7 @@ class RoomSensor(PilotEntity, SensorEntity):
         before = self._attr_native_value, self._attr_extra_state_attributes
         self._update_attrs()
         if before != (self._attr_native_value, self._attr_extra_state_attributes):
-            self.async_write_ha_state()
+            self.async_write_in_turn()
 
     def _update_attrs(self) -> None:
         record = self._tracker.state.devices.get(self._device_id)
