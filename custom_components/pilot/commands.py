@@ -366,9 +366,7 @@ class HostCommands:
 
 def _trouble_with(args: Mapping[str, Any]) -> str | None:
     """Return why no host would read these arguments; None where one may."""
-    if len(args) > MAX_ARGUMENTS or not all(
-        isinstance(name, str) and is_argument_name(name) for name in args
-    ):
+    if len(args) > MAX_ARGUMENTS or not all(is_argument_name(str(name)) for name in args):
         return f"more than {MAX_ARGUMENTS}, or with other names than a-z, 0-9 and _ make"
     try:
         # The body is a text within the envelope.

@@ -1011,7 +1011,7 @@ async def test_a_storage_of_a_newer_version(
 # --- Clocks that are wrong -------------------------------------------------------------------
 
 
-async def test_a_move_by_a_clock_that_was_ahead(house: House) -> None:
+async def test_a_move_by_a_clock_that_was_ahead(house: FakeHouse) -> None:
     """Once the clock is right, every move is dated by it, and none replaces another."""
     await house.carry("dining_room")
     house.freezer.move_to(datetime.fromtimestamp(NOON + 48 * HOUR, UTC))
@@ -1028,7 +1028,7 @@ async def test_a_move_by_a_clock_that_was_ahead(house: House) -> None:
     ]
 
 
-async def test_an_hour_puts_right_what_a_clock_that_was_ahead_has_dated(house: House) -> None:
+async def test_an_hour_puts_right_what_a_clock_that_was_ahead_has_dated(house: FakeHouse) -> None:
     """Of all devices, not only of one that is moved again; by how long ago it was."""
     elapsed = 1000.0
     with patch("custom_components.pilot.rooms.tracker.monotonic", lambda: elapsed):
@@ -1045,7 +1045,7 @@ async def test_an_hour_puts_right_what_a_clock_that_was_ahead_has_dated(house: H
     ]
 
 
-async def test_a_correction_after_the_clock_was_ahead(house: House) -> None:
+async def test_a_correction_after_the_clock_was_ahead(house: FakeHouse) -> None:
     """The user need not wait for what is in the future."""
     await house.carry("dining_room")
     house.freezer.move_to(datetime.fromtimestamp(NOON + 48 * HOUR, UTC))
@@ -1061,7 +1061,7 @@ async def test_a_correction_after_the_clock_was_ahead(house: House) -> None:
 
 
 async def test_a_start_after_the_clock_was_ahead(
-    unstarted: House, hass_storage: dict[str, Any]
+    unstarted: FakeHouse, hass_storage: dict[str, Any]
 ) -> None:
     """Nothing that is kept begins or ends after now, and hours are computed again."""
     device_id, stored = stored_state(unstarted)
@@ -1088,7 +1088,7 @@ async def test_a_start_after_the_clock_was_ahead(
 
 
 async def test_a_clock_that_was_behind_at_the_start(
-    unstarted: House, hass_storage: dict[str, Any]
+    unstarted: FakeHouse, hass_storage: dict[str, Any]
 ) -> None:
     """A machine without a battery for its clock: when that is set nothing is lost."""
     device_id, stored = stored_state(unstarted)
@@ -1109,7 +1109,7 @@ async def test_a_clock_that_was_behind_at_the_start(
     assert unstarted.tracker.state.computed_to == NOON + HOUR
 
 
-async def test_time_that_goes_by_is_no_clock_that_was_behind(house: House) -> None:
+async def test_time_that_goes_by_is_no_clock_that_was_behind(house: FakeHouse) -> None:
     """What a clock that was ahead has dated does not come back when that time is there."""
     await house.carry("dining_room")
     house.freezer.move_to(datetime.fromtimestamp(NOON + 48 * HOUR, UTC))

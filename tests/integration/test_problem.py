@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from homeassistant.helpers import entity_registry as er
     from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-    from .conftest import FakeHost
+    from support.integration_host import FakeHost
 
 pytestmark = pytest.mark.usefixtures("freezer")
 

@@ -19,8 +19,7 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.pilot.rooms.runtime import PLACEMENTS
-
-from .conftest import HOST_ID, FakeHost, make_entry
+from support.integration_host import HOST_ID, make_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
     from pytest_homeassistant_custom_component.common import MockConfigEntry
     from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+    from support.integration_host import FakeHost
 
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick_search", "mqtt_mock")
 

@@ -125,7 +125,7 @@ async def test_a_reading_named_like_the_status_is_no_condition(
 
 
 async def test_a_broker_that_comes_back_triggers_nothing(
-    hass: HomeAssistant, device: str, paired: MockConfigEntry, agent: Agent
+    hass: HomeAssistant, device: str, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
     """The host was online all the time."""
     calls = await automate(

@@ -14,8 +14,9 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
+from support.integration_agent import FakeAgent
+
 from ..texts import PACKAGE  # noqa: TID252
-from .agent import Agent
 from .test_access import call, data_for, house  # noqa: F401  (a fixture)
 from .test_settings import INTERVAL
 
@@ -84,7 +85,7 @@ def fields_of(action: str) -> list[str]:
 async def test_every_field_of_every_action(
     hass: HomeAssistant,
     house: dict[str, Any],  # noqa: F811
-    agent: Agent,
+    agent: FakeAgent,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What cannot be is refused in words, whatever it is; nothing else ever comes of it."""
@@ -152,7 +153,7 @@ async def test_a_setting_that_is_no_number(
     hass: HomeAssistant,
     house: dict[str, Any],  # noqa: F811
     paired: MockConfigEntry,
-    agent: Agent,
+    agent: FakeAgent,
     value: float,
 ) -> None:
     """Nothing is sent."""
@@ -169,7 +170,7 @@ async def test_a_setting_that_is_no_number(
 async def test_arguments_that_cannot_be_sent(
     hass: HomeAssistant,
     house: dict[str, Any],  # noqa: F811
-    agent: Agent,
+    agent: FakeAgent,
     args: dict[str, Any],
 ) -> None:
     """The error says so, instead of waiting for an answer."""

@@ -131,7 +131,7 @@ async def test_a_loaded_entry_goes_on_after_a_reload_of_mqtt(
 
 
 async def test_the_status_follows_the_broker_through_a_reload(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
     """While there is no client nothing is known, nor until the broker repeats what it keeps."""
     await stop_mqtt(hass)
@@ -146,7 +146,7 @@ async def test_the_status_follows_the_broker_through_a_reload(
 
 
 async def test_the_power_switch_is_never_off_while_nothing_is_known(
-    hass: HomeAssistant, paired: MockConfigEntry, agent: Agent
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
     """An automation on the switch does not run because MQTT or the entry was reloaded."""
     states: list[str] = []
