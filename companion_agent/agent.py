@@ -155,6 +155,7 @@ class Agent:
             offered=lambda: self._announcer.look_again(),  # noqa: PLW0108  (made below)
             revoked=self._follow_trust,
             changed=lambda key: self._scheduler.read_soon(key.partition(".")[0]),
+            refresh=self._refresh,
             clock=clock,
         )
         self._updater = updater or Updater(config.update, self._folder, Launched(), clock)
@@ -425,6 +426,13 @@ class Agent:
         self._publisher.sign_anew()
         self._buffer.look_again()
         for name in SIGNED_STATES:
+            self._scheduler.read_soon(name)
+
+    def _refresh(self, collectors: Sequence[str]) -> None:
+        """Read these collectors at once; all of them when none is named."""
+        if not collectors:
+            self._scheduler.refresh()
+        for name in collectors:
             self._scheduler.read_soon(name)
 
     def _come_back(self, _slept: float) -> None:

@@ -26,6 +26,7 @@ from companion_agent.plugins.memory import MemoryPlugin
 from companion_agent.plugins.network import NetworkPlugin
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
+from companion_agent.plugins.readings import ReadingsPlugin
 from companion_agent.plugins.session import SessionPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
@@ -59,6 +60,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         RaspberryPiPlugin,
         AgentPlugin,
         I2cPlugin,
+        ReadingsPlugin,
     )
 }
 """The plug-ins of this package by name, in the order of the catalogue in `docs/protocol.md`."""

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import CommandError, Unavailable
+from companion_agent.plugins.readings import REFRESH
 from companion_agent.security.authorizer import Dispatcher
 from companion_agent.timing import Alarm
 from companion_agent.worker import HungError, Job, Worker
@@ -54,6 +55,7 @@ class CommandService:
         offered: Called when what this host can do may have changed.
         revoked: Called when a controller has revoked its key.
         changed: Called with the key of a reading that a command has set.
+        refresh: Called with the names of collectors that are to be read at once; all without any.
         clock: Monotonic seconds, those of the event loop.
         now: Seconds since 1970.
     """
@@ -73,6 +75,7 @@ class CommandService:
         offered: Callable[[], None] = lambda: None,
         revoked: Callable[[], None] = lambda: None,
         changed: Callable[[str], None] = lambda _: None,
+        refresh: Callable[[Sequence[str]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -81,6 +84,7 @@ class CommandService:
         self._grid = grid
         self._offered = offered
         self._changed = changed
+        self._refresh = refresh
         self._clock = clock
         self._alarm = Alarm()
         self._observers: list[Callable[[], None]] = []
@@ -180,6 +184,8 @@ class CommandService:
         self._dispatcher.finished(job, error)
         if job.state and error is None:
             self._changed(job.state)
+        if job.key == REFRESH and error is None:
+            self._refresh([name for name in job.args["collectors"].split(",") if name])
         self._count(-1)
 
     def _count(self, more: int) -> None:

@@ -20,6 +20,7 @@ from homeassistant.core import (
 )
 from homeassistant.exceptions import Unauthorized, UnknownUser
 from homeassistant.helpers import entity_registry as er
+import probatio
 
 from .const import DOMAIN
 
@@ -123,7 +124,21 @@ def async_register_action(
             caller.require_admin()
         return await action(call, caller)
 
-    hass.services.async_register(DOMAIN, name, handle, schema, supports_response)
+    hass.services.async_register(
+        DOMAIN, name, handle, probatio.Schema(_refusing(schema)), supports_response
+    )
+
+
+def _refusing(schema: VolSchemaType) -> Callable[[Any], Any]:
+    """Return a validator that refuses also what the schema's own validators fail with."""
+
+    def validate(data: Any) -> Any:  # noqa: ANN401  (whatever the caller gives)
+        try:
+            return schema(data)
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as err:
+            raise probatio.Invalid(f"a value cannot be used: {err}") from err
+
+    return validate
 
 
 @callback

@@ -72,10 +72,13 @@ class Reauthentication:
         self._cancel_timer: CALLBACK_TYPE | None = None
 
     @callback
-    def async_start(self, *, has_keys: bool) -> None:
-        """Withdraw the question of a host that has its keys, and ask for lost ones."""
+    def async_start(self, *, has_keys: bool, readable: bool) -> None:
+        """Withdraw the question of a host that has its keys, and ask for lost ones.
+
+        Nothing is asked where the file of keys cannot be read: they are not lost.
+        """
         self._entry.async_on_unload(self._stop)
-        if has_keys:
+        if has_keys or not readable:
             self._abort_flows()
         elif self._entry.data.get(CONF_PAIRED):
             # Not while the entry is being reconfigured, which may be why it is set up just now.
@@ -144,6 +147,7 @@ class HostAuth:
 
     Attributes:
         keys: The keys that Home Assistant and the host share; None while they share none.
+        readable: Whether it is known if they share any: the file of keys can be read.
     """
 
     def __init__(
@@ -167,6 +171,7 @@ class HostAuth:
         self._record = store.record(self._host_id) or HostRecord()
         self._opened: dict[str, tuple[object, Mapping[str, Any]]] = {}
         self.keys = store.keys(self._prefix, self._host_id)
+        self.readable = store.readable
 
     @property
     def paired(self) -> bool:

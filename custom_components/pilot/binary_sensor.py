@@ -14,6 +14,7 @@ from .coordinator import Status
 from .devices import async_get_device
 from .entity import PilotEntity, ReadingEntity, StatusEntity
 from .factory import async_add_announced_entities, reading_source
+from .problem import problem_source
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -123,6 +124,7 @@ async def async_setup_entry(
         Platform.BINARY_SENSOR,
         async_add_entities,
         reading_source(coordinator, Platform.BINARY_SENSOR, describe, ReadingBinarySensor),
+        problem_source(coordinator),
         permanent=[CONNECTIVITY.key, PAIRED.key],
     )
 
@@ -144,13 +146,18 @@ class ReadingBinarySensor(ReadingEntity, BinarySensorEntity):
 
 
 class ConnectivitySensor(StatusEntity, BinarySensorEntity):
-    """Whether the host is online; where it is not, the attributes say why."""
+    """Whether the host is online; where it is not, the attributes say why.
+
+    It is unknown until the host was heard of: `off` first, and `on` a moment later, would look
+    like a host that came online at every start.
+    """
 
     @override
     def _update_attrs(self) -> None:
         super()._update_attrs()
         status = self.coordinator.status
-        self._attr_is_on = status is Status.ONLINE
+        is_known = status not in (Status.UNKNOWN, Status.NO_BROKER)
+        self._attr_is_on = status is Status.ONLINE if is_known else None
         self._attr_extra_state_attributes[ATTR_STATUS] = status.value
 
 
@@ -159,6 +166,7 @@ class PairedSensor(PilotEntity, BinarySensorEntity):
 
     @property
     @override
-    def is_on(self) -> bool:
-        """Return whether Home Assistant and the host share a key."""
-        return self.coordinator.auth.paired
+    def is_on(self) -> bool | None:
+        """Return whether Home Assistant and the host share a key; None where that is not known."""
+        auth = self.coordinator.auth
+        return auth.paired if auth.readable else None

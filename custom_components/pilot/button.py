@@ -8,7 +8,7 @@ from homeassistant.components.button.const import ButtonDeviceClass
 from homeassistant.const import EntityCategory, Platform
 
 from .entity import OnlineEntity, entity_key
-from .factory import AnnouncedEntity, async_add_announced_entities
+from .factory import AnnouncedEntity, async_add_announced_entities, while_paired
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -71,15 +71,15 @@ async def async_setup_entry(
         )
 
     def source(announce: Announce) -> list[AnnouncedEntity]:
-        if not coordinator.auth.paired:
-            return []
         return [
             announced(command, replace(DESCRIPTIONS[command.kind], key=key))
             for key, command in announce.commands.items()
             if command.kind in DESCRIPTIONS and command.device in {None, *announce.devices}
         ]
 
-    async_add_announced_entities(entry, Platform.BUTTON, async_add_entities, source)
+    async_add_announced_entities(
+        entry, Platform.BUTTON, async_add_entities, while_paired(coordinator, source)
+    )
 
 
 class CommandButton(OnlineEntity, ButtonEntity):

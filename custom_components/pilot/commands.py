@@ -17,13 +17,19 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 
 from . import errors, repairs
-from .const import CONF_PREFIX
+from .const import CONF_PREFIX, DOMAIN
 from .messages import payload_bytes
+from .protocol.encoding import dump
 from .protocol.envelope import open_envelope, seal, verified
 from .protocol.errors import ProtocolError
 from .protocol.messages import Request, Result, parse_result
 from .protocol.topics import Topics
-from .protocol.validation import MAX_RESULT
+from .protocol.validation import (
+    MAX_ARGUMENTS,
+    MAX_COMMAND,
+    MAX_RESULT,
+    is_argument_name,
+)
 from .subscriptions import async_subscribe
 
 if TYPE_CHECKING:
@@ -44,6 +50,8 @@ CLOCK_TOLERANCE: Final = 30.0
 """How far the clocks may differ before a host refuses commands, in seconds."""
 
 _TRIES: Final = 3
+_ENVELOPE: Final = 1024
+"""More than what is around the arguments of a request, in bytes."""
 _NO_SESSION: Final = "unknown0"
 """For a host that has not been heard yet: it refuses that, and answers with the right one."""
 
@@ -250,6 +258,7 @@ class HostCommands:
         self._host_id = entry.unique_id
         self._reauthentication = reauthentication
         self._status = status
+        self._readable = auth.readable
         self._channel: CommandChannel | None = None
         if auth.keys is not None:
             self._channel = CommandChannel(
@@ -288,11 +297,16 @@ class HostCommands:
         """Send a command, and return the result; the host may be set to dry runs.
 
         Raises:
+            ServiceValidationError: The arguments cannot be sent.
             HomeAssistantError: The host did not carry it out, and why.
         """
         name, status = self._entry.title, self._status()
+        if not self._readable:
+            raise HomeAssistantError(translation_domain=DOMAIN, translation_key="keys_unreadable")
         if self._channel is None:
             raise errors.not_paired(name, key)
+        if (trouble := _trouble_with(args or {})) is not None:
+            raise errors.bad_arguments(name, key, trouble)
         if not mqtt.is_connected(self._hass):
             raise errors.local_error("no_broker", name, key)
         try:
@@ -348,3 +362,15 @@ class HostCommands:
             repairs.async_report_clock(self._hass, self._entry, difference)
         else:
             self.async_check_clock(result.time)
+
+
+def _trouble_with(args: Mapping[str, Any]) -> str | None:
+    """Return why no host would read these arguments; None where one may."""
+    if len(args) > MAX_ARGUMENTS or not all(is_argument_name(str(name)) for name in args):
+        return f"more than {MAX_ARGUMENTS}, or with other names than a-z, 0-9 and _ make"
+    try:
+        # The body is a text within the envelope.
+        size = len(dump(dump(dict(args))).encode())
+    except ValueError, TypeError, RecursionError:
+        return "not JSON, or with a number that is not finite"
+    return None if size <= MAX_COMMAND - _ENVELOPE else f"longer than {MAX_COMMAND - _ENVELOPE}"

@@ -47,6 +47,11 @@ SECTION_ADVANCED: Final = "advanced"
 
 _LOGGED: HassKey[set[tuple[str, str]]] = HassKey(f"{DOMAIN}_refused_announces")
 _MAX_LOGGED: Final = 1000
+_LONGEST_LOGGED: Final = 200
+
+MAX_OFFERS: Final = 50
+"""Hosts that discovery offers at a time: more than are added in one go."""
+_CROWDED: HassKey[bool] = HassKey(f"{DOMAIN}_crowded")
 
 
 class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
@@ -90,6 +95,8 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         trust = await async_get_trust(self.hass)
         if self._look_for_fleet(trust, payload) and trust.add_fleet:
             return await self._create_by_fleet()
+        if self._is_crowded():
+            return self.async_abort(reason="too_many_offers")
         self.context["title_placeholders"] = {
             "name": announce.host.name,
             "model": self._distinct_model(announce.host),
@@ -100,7 +107,8 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
         """Ask whether this host is wanted, and for its code if it can be paired."""
-        can_pair = self._announce.trust is not None and not self._proves_fleet
+        trust = await async_get_trust(self.hass)
+        can_pair = self._announce.trust is not None and not self._proves_fleet and trust.readable
         if user_input is not None:
             if self._proves_fleet:
                 return await self._create_by_fleet()
@@ -132,12 +140,26 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
             return await super().async_step_paired()
         return self._create(paired=True)
 
+    def _is_crowded(self) -> bool:
+        """Say whether so many hosts are offered that this one is not: a client may invent them."""
+        crowded = len(self._async_in_progress()) >= MAX_OFFERS
+        if crowded and not self.hass.data.get(_CROWDED):
+            LOGGER.warning(
+                "%s computers are offered that are not set up. Further ones are not offered: add "
+                "or ignore some, or find a computer under Settings > Devices & services > "
+                "Add integration > Pilot, which lists all of them",
+                MAX_OFFERS,
+            )
+        self.hass.data[_CROWDED] = crowded
+        return crowded
+
     def _log_once(self, topic: str, err: ProtocolError) -> None:
         """Log a refused announce, once for its topic and what is wrong with it."""
         if topic.split("/")[-2] in self._async_current_ids(include_ignore=False):
             return  # The host is set up, and its coordinator says what there is to say.
         logged = self.hass.data.setdefault(_LOGGED, set())
         # A broker lets any client publish under any number of names; the log has to survive that.
+        topic = topic[:_LONGEST_LOGGED]
         if (topic, err.kind) not in logged and len(logged) < _MAX_LOGGED:
             logged.add((topic, err.kind))
             LOGGER.warning("Refused an announce on %r: %s", topic, err.detail)

@@ -28,6 +28,7 @@ from .commands import HostCommands
 from .const import CONF_PREFIX, DOMAIN, LOGGER
 from .devices import async_remove_stale_devices, async_update_devices
 from .messages import payload_bytes
+from .pacing import async_get_pacer
 from .protocol.announce import Announce, Reading
 from .protocol.errors import ProtocolError
 from .protocol.messages import Availability, HostEvent, parse_state
@@ -55,7 +56,7 @@ class Status(StrEnum):
     NO_BROKER = "no_broker"
     """Home Assistant cannot reach its broker: nothing is known of the host."""
     UNKNOWN = "unknown"
-    """No availability of the host came since Home Assistant started."""
+    """No availability of the host came since Home Assistant connected to its broker."""
 
 
 class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
@@ -70,6 +71,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         readings: The values of its readings.
         auth: Decides which of its messages are accepted.
         commands: Sends commands to it.
+        pacer: Spreads the work of many hosts.
         status: Whether it is online; where it is not, why.
         since: When the status began.
     """
@@ -97,6 +99,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             status=lambda: self.status,
             refuse=self.async_refuse,
         )
+        self.pacer = async_get_pacer(hass)
         self.status = Status.UNKNOWN
         self.since = dt_util.utcnow()
 
@@ -117,7 +120,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         # It need not be connected: where the broker is away, the status says so.
         await mqtt.async_wait_for_mqtt_client(self.hass)
         entry = self.config_entry
-        self._reauthentication.async_start(has_keys=self.auth.paired)
+        self._reauthentication.async_start(has_keys=self.auth.paired, readable=self.auth.readable)
         try:
             await self.commands.async_start()
             for topic, handler in (
@@ -133,6 +136,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         entry.async_on_unload(
             mqtt.async_subscribe_connection_status(self.hass, self._on_connection)
         )
+        entry.async_on_unload(lambda: self.pacer.give_up_turn(self))
         self._connected = mqtt.is_connected(self.hass)
         self._update_status()
 
@@ -154,6 +158,8 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     @callback
     def async_restore(self, status: Status, since: datetime) -> None:
         """Continue with the status of the host from before a restart of Home Assistant."""
+        # It may have been noted by a clock that was ahead.
+        since = min(since, dt_util.utcnow())
         if self._host_status is None:
             self._host_status, self._host_since = status, since
         elif self._host_status is status and since < self._host_since:
@@ -169,7 +175,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
 
     @callback
     def async_add_reading_listener(self, reading: Reading, listener: Listener) -> CALLBACK_TYPE:
-        """Call this whenever the value of a reading changes, instead of any listener before."""
+        """Call this whenever the value of a reading changes."""
         self.readings.listen(reading, listener)
         return lambda: self.readings.stop(reading, listener)
 
@@ -189,6 +195,10 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     @callback
     def _on_connection(self, connected: bool) -> None:
         self._connected = connected
+        if not connected:
+            # The host may change meanwhile. Once connected again the broker repeats what it
+            # keeps: what was heard before must not be shown first.
+            self._availability = None
         self._update_status()
 
     @callback
@@ -207,6 +217,13 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     @callback
     def _on_announce(self, message: ReceiveMessage) -> None:
         self.received["announce"] += 1
+        if self.data is None:
+            # That makes all its entities, and at a start of Home Assistant every host has one.
+            self.pacer.take_turn(self, lambda: self._take_announce(message))
+        else:
+            self._take_announce(message)
+
+    def _take_announce(self, message: ReceiveMessage) -> None:
         hass, entry = self.hass, self.config_entry
         try:
             announce = self.auth.read_announce(payload_bytes(message.payload))
@@ -293,8 +310,9 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         show = self.status is Status.ONLINE
         for cell, raw, value in changes:
             cell.take(raw, value)
-            if show and collector.fresh and cell.listener is not None:
-                cell.listener.async_show(value)
+            if show and collector.fresh:
+                for listener in cell.listeners:
+                    listener.async_show(value)
         if not collector.fresh and collector.stale_at > now:
             collector.fresh = True
             if show:
@@ -315,14 +333,19 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             host = Status(self._availability)
         if host is Status.ONLINE and self._silent:
             host = Status.LOST
+        now = dt_util.utcnow()
         if host is not None and host is not self._host_status:
-            self._host_status, self._host_since = host, dt_util.utcnow()
+            self._host_status, self._host_since = host, now
+        if self.since > now or self._host_since > now:
+            self._host_since, self.since = min(self._host_since, now), min(self.since, now)
+            self.async_update_listeners()
         status = (host or Status.UNKNOWN) if self._connected else Status.NO_BROKER
         if status is self.status:
             return
         was, self.status = self.status, status
-        self.since = self._host_since if status is self._host_status else dt_util.utcnow()
-        LOGGER.info("%s is %s", self.config_entry.title, status.replace("_", " "))
+        self.since = self._host_since if status is self._host_status else now
+        if status is not Status.UNKNOWN:
+            LOGGER.info("%s is %s", self.config_entry.title, status.replace("_", " "))
         if status is Status.ONLINE:
             self.readings.doubt(monotonic())
         self.async_update_listeners()

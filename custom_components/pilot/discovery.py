@@ -6,7 +6,7 @@ RabbitMQ keeps retained messages from subscriptions with a wildcard, so hosts ar
 import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from homeassistant.components import mqtt
 from homeassistant.core import HomeAssistant, callback
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from homeassistant.components.mqtt import ReceiveMessage
+
+
+MAX_FOUND: Final = 1000
+"""Hosts that one search takes in: a client of the broker may announce any number."""
 
 
 @dataclass(slots=True)
@@ -96,15 +100,18 @@ async def async_search(hass: HomeAssistant, prefix: str, host_id: str = "+") -> 
         except ProtocolError:
             return
         try:
-            payload = found.payloads[announced_id] = payload_bytes(message.payload)
+            payload = payload_bytes(message.payload)
             announce = parse_announce(payload, announced_id)
         except ProtocolError as err:
-            found.refused[announced_id] = err
+            if len(found.refused) < MAX_FOUND:
+                found.refused[announced_id] = err
             return
         if announce is None:
             found.hosts.pop(announced_id, None)
-        else:
+            found.payloads.pop(announced_id, None)
+        elif announced_id in found.hosts or len(found.hosts) < MAX_FOUND:
             found.hosts[announced_id] = announce
+            found.payloads[announced_id] = payload
 
     async def ask() -> None:
         await _async_ask(hass, prefix, SEARCH_ANSWERS)

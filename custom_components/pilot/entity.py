@@ -75,7 +75,12 @@ class PilotEntity(CoordinatorEntity[PilotCoordinator]):
     @callback
     def _handle_coordinator_update(self) -> None:
         self._update_attrs()
-        self.async_write_ha_state()
+        self.async_write_in_turn()
+
+    @callback
+    def async_write_in_turn(self) -> None:
+        """Write the state, at once unless those of very many hosts are to be written."""
+        self.coordinator.pacer.write(self)
 
     def _update_attrs(self) -> None:
         """Update the attributes that follow from announce and status."""
@@ -120,7 +125,7 @@ class ReadingEntity(PilotEntity):
     def async_show(self, value: NativeValue | None) -> None:
         """Show a value; None makes the entity unavailable."""
         self._set_value(value)
-        self.async_write_ha_state()
+        self.async_write_in_turn()
 
     def _set_value(self, value: NativeValue | None) -> None:
         """Update the attributes that follow from the value."""

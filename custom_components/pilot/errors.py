@@ -83,6 +83,15 @@ def command_error(name: str, key: str, result: Result) -> HomeAssistantError:
     )
 
 
+def bad_arguments(name: str, key: str, detail: str) -> ServiceValidationError:
+    """Return the error for arguments that cannot be sent."""
+    return ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key=BY_REASON["bad_arguments"],
+        translation_placeholders={"name": name, "command": command_name(key), "detail": detail},
+    )
+
+
 def local_error(translation_key: str, name: str, key: str) -> HomeAssistantError:
     """Return an error that does not come from an answer of the host."""
     return HomeAssistantError(

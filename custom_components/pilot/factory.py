@@ -43,7 +43,11 @@ class AnnouncedEntity:
     device: str | None = None
 
 
-type EntitySource = Callable[[Announce], Iterable[AnnouncedEntity]]
+type EntitySource = Callable[[Announce], Iterable[AnnouncedEntity] | None]
+"""Returns the entities of an announce.
+
+None where that is not known, since a file cannot be read: nothing of the platform is removed then.
+"""
 
 
 def reading_source[DescriptionT: EntityDescription](
@@ -96,9 +100,7 @@ def setting_source[DescriptionT: EntityDescription](
             reading.device,
         )
 
-    def source(announce: Announce) -> Iterable[AnnouncedEntity]:
-        if not coordinator.auth.paired:
-            return
+    def settings(announce: Announce) -> Iterable[AnnouncedEntity]:
         for command in announce.commands.values():
             reading = announce.readings.get(command.state or "")
             if reading is None or reading.kind != command.kind or reading.kind not in descriptions:
@@ -106,7 +108,18 @@ def setting_source[DescriptionT: EntityDescription](
             if ARGUMENT in command.args and accepts(setting := Setting(reading, command)):
                 yield announced(setting)
 
-    return source
+    return while_paired(coordinator, settings)
+
+
+def while_paired(coordinator: PilotCoordinator, source: EntitySource) -> EntitySource:
+    """Return a source whose entities need a host that is paired."""
+
+    def paired(announce: Announce) -> Iterable[AnnouncedEntity] | None:
+        if not coordinator.auth.readable:
+            return None
+        return source(announce) if coordinator.auth.paired else ()
+
+    return paired
 
 
 class _EntityFactory:
@@ -139,12 +152,14 @@ class _EntityFactory:
         is_first = self._announce is None
         self._announce = announce
         before = self._announced
-        self._announced = {
-            entity.key: entity for source in self._sources for entity in source(announce)
-        }
+        sourced = [source(announce) for source in self._sources]
+        self._announced = {entity.key: entity for entities in sourced for entity in entities or ()}
         if is_first or self._announced.keys() != before.keys():
-            keys = self._permanent | self._announced.keys()
-            async_remove_stale_entities(self._coordinator.hass, self._entry, self._platform, keys)
+            if None not in sourced:
+                keys = self._permanent | self._announced.keys()
+                async_remove_stale_entities(
+                    self._coordinator.hass, self._entry, self._platform, keys
+                )
             for key in before.keys() - self._announced.keys():
                 del self._entities[key]
         changed = [entity for key, entity in self._announced.items() if before.get(key) != entity]

@@ -1,13 +1,14 @@
 """The hosts that the user removed, and that discovery must not offer again."""
 
+from contextlib import suppress
 from typing import TypedDict
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.singleton import singleton
-from homeassistant.helpers.storage import Store
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
+from .storage import PilotStore, UnreadableFileError, texts
 
 _SAVE_DELAY = 1
 
@@ -25,13 +26,15 @@ class RemovedHosts:
 
     def __init__(self, hass: HomeAssistant) -> None:
         """Prepare to load them."""
-        self._store = Store[_Stored](hass, 1, f"{DOMAIN}.removed_hosts")
+        self._store = PilotStore[_Stored, set[str]](
+            hass, f"{DOMAIN}.removed_hosts", 1, 1, lambda stored: set(texts(stored["hosts"]))
+        )
         self._hosts: set[str] = set()
 
     async def async_load(self) -> None:
-        """Load them."""
-        if (stored := await self._store.async_load()) is not None:
-            self._hosts = set(stored["hosts"])
+        """Load them; where they cannot be read removed hosts are offered again."""
+        with suppress(UnreadableFileError):
+            self._hosts = await self._store.async_read() or set()
 
     def __contains__(self, host_id: object) -> bool:
         return host_id in self._hosts

@@ -84,6 +84,8 @@ class PilotOptionsFlow(MarkdownFlow, OptionsFlow):
     ) -> ConfigFlowResult:
         """Ask for the fleet key, which is one for all hosts."""
         trust = await async_get_trust(self.hass)
+        if not trust.readable:
+            return self.async_abort(reason="keys_unreadable")
         errors: dict[str, str] = {}
         mode = FLEET_ADD if trust.add_fleet else FLEET_ASK
         if user_input is not None:

@@ -140,6 +140,8 @@ class PairingFlow(HostFlow):
 
     async def _async_ask(self, step_id: str, user_input: dict[str, Any] | None) -> ConfigFlowResult:
         """Ask for the code of a host that is set up."""
+        if not (await async_get_trust(self.hass)).readable:
+            return self.async_abort(reason="keys_unreadable")
         entry = self._entry()
         assert entry.unique_id is not None
         self._prefix = entry.data[CONF_PREFIX]

@@ -66,14 +66,14 @@ _CONVERT: Final[Mapping[ReadingType, Callable[[Reading, Value], NativeValue | No
 
 
 class Cell:
-    """One reading: the value that came last, and its entity if it has one."""
+    """One reading: the value that came last, and the entities that it is shown by."""
 
-    __slots__ = ("_convert", "_raw", "listener", "reading", "value")
+    __slots__ = ("_convert", "_raw", "listeners", "reading", "value")
 
-    def __init__(self, reading: Reading, listener: Listener | None) -> None:
+    def __init__(self, reading: Reading, listeners: tuple[Listener, ...] = ()) -> None:
         """Start without a value."""
         self.reading = reading
-        self.listener = listener
+        self.listeners = listeners
         self.value: NativeValue | None = None
         self._raw: Value = None
         self._convert = _CONVERT[reading.type]
@@ -151,8 +151,8 @@ class Collector:
     def shown(self) -> Iterator[tuple[Cell, Listener]]:
         """Return the readings that have a listener."""
         for cell in self.cells.values():
-            if cell.listener is not None:
-                yield cell, cell.listener
+            for listener in cell.listeners:
+                yield cell, listener
 
 
 class Readings:
@@ -161,7 +161,7 @@ class Readings:
     def __init__(self) -> None:
         """Start without any."""
         self.collectors: dict[str, Collector] = {}
-        self._listeners: dict[str, Listener] = {}
+        self._listeners: dict[str, tuple[Listener, ...]] = {}
 
     def arrange(self, announce: Announce, now: float) -> None:
         """Take over the announced readings, and keep the values of those that stay."""
@@ -175,25 +175,29 @@ class Readings:
         for reading in announce.readings.values():
             cell = before[reading.collector].get(reading.value_name)
             if cell is None:
-                cell = Cell(reading, self._listeners.get(reading.key))
+                cell = Cell(reading, self._listeners.get(reading.key, ()))
             elif cell.reading != reading:
                 # Its entity is about to be replaced, and must not be shown other values.
-                cell = Cell(reading, None)
+                cell = Cell(reading)
             collectors[reading.collector].cells[reading.value_name] = cell
         self.collectors = collectors
 
     def listen(self, reading: Reading, listener: Listener) -> None:
-        """Set the listener of a reading."""
-        self._listeners[reading.key] = listener
-        if (cell := self.cell(reading.key)) is not None:
-            cell.listener = listener
+        """Add a listener to a reading."""
+        self._set_listeners(reading, (*self._listeners.get(reading.key, ()), listener))
 
     def stop(self, reading: Reading, listener: Listener) -> None:
-        """Remove a listener, unless its successor is set already."""
-        if self._listeners.get(reading.key) is listener:
-            del self._listeners[reading.key]
-            if (cell := self.cell(reading.key)) is not None:
-                cell.listener = None
+        """Remove a listener of a reading."""
+        listeners = self._listeners.get(reading.key, ())
+        self._set_listeners(reading, tuple(one for one in listeners if one is not listener))
+
+    def _set_listeners(self, reading: Reading, listeners: tuple[Listener, ...]) -> None:
+        if listeners:
+            self._listeners[reading.key] = listeners
+        else:
+            self._listeners.pop(reading.key, None)
+        if (cell := self.cell(reading.key)) is not None:
+            cell.listeners = listeners
 
     def cell(self, key: str) -> Cell | None:
         """Return the reading of this name, if it is announced."""

@@ -1,11 +1,16 @@
-"""Repairs of Pilot: every issue is created and deleted here, and fixed by the flows below."""
+"""Repairs of Pilot: every issue of a host is created and deleted here, and all are fixed here.
+
+Those of files that cannot be read are created by what reads them (`storage.py`).
+"""
 
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, override
 
 from homeassistant.components.repairs import ConfirmRepairFlow, RepairsFlow, RepairsFlowResult
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers.storage import STORAGE_DIR
 
 from .const import DOCUMENTATION_URL, DOMAIN
 from .exposure import async_withhold, exposed_entities
@@ -14,6 +19,7 @@ from .markdown import Markdown, code_block, code_span, escape_markdown, markdown
 from .protocol.announce import Announce, Missing
 from .protocol.errors import ProtocolError
 from .protocol.validation import PROTOCOL
+from .storage import is_issue_of_file, set_aside
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -299,11 +305,35 @@ class ExposedRepairFlow(ConfirmRepairFlow):
         return self.async_create_entry(data={})
 
 
+class DamagedFileRepairFlow(ConfirmRepairFlow):
+    """Set a file aside that cannot be read, so that the next start begins with a new one."""
+
+    def __init__(self, file: str) -> None:
+        """Keep the name of the file."""
+        self._file = file
+
+    @override
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Set the file aside once the user confirms."""
+        if user_input is None:
+            return await super().async_step_confirm(user_input)
+        path = Path(self.hass.config.path(STORAGE_DIR, self._file))
+        try:
+            await self.hass.async_add_executor_job(set_aside, path)
+        except OSError:
+            return self.async_abort(reason="cannot_rename")
+        return self.async_create_entry(data={})
+
+
 async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, str | int | float | None] | None
 ) -> RepairsFlow:
     """Return the flow that fixes an issue."""
     assert data is not None
+    if is_issue_of_file(issue_id):
+        return DamagedFileRepairFlow(str(data["file"]))
     if issue_id.startswith(f"{EXPOSED}_"):
         return ExposedRepairFlow(str(data["entry_id"]))
     return HostRemovedRepairFlow(str(data["entry_id"]), str(data["host_id"]))

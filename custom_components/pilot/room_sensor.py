@@ -50,7 +50,7 @@ class RoomSensor(PilotEntity, SensorEntity):
         before = self._attr_native_value, self._attr_extra_state_attributes
         self._update_attrs()
         if before != (self._attr_native_value, self._attr_extra_state_attributes):
-            self.async_write_ha_state()
+            self.async_write_in_turn()
 
     def _update_attrs(self) -> None:
         record = self._tracker.state.devices.get(self._device_id)
@@ -77,9 +77,9 @@ def room_source(coordinator: PilotCoordinator) -> EntitySource:
             key, ROOM, lambda device: RoomSensor(coordinator, key, device, tracker), device_key
         )
 
-    def source(announce: Announce) -> list[AnnouncedEntity]:
+    def source(announce: Announce) -> list[AnnouncedEntity] | None:
         if placements is None:
-            return []
+            return None
         devices = {
             reading.device
             for reading in announce.readings.values()

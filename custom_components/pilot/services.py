@@ -25,15 +25,16 @@ import probatio
 from . import button, switch
 from .access import Caller, async_register_action
 from .const import DOMAIN
-from .devices import host_identifier, unique_id
+from .devices import child_identifier, host_identifier, unique_id
 from .entity import entity_key
 from .protocol.validation import is_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import timedelta
 
     from .data import PilotConfigEntry
+    from .protocol.announce import Announce
 
 ATTR_ARGS: Final = "args"
 ATTR_COMMAND: Final = "command"
@@ -41,8 +42,11 @@ ATTR_DELAY: Final = "delay"
 
 SERVICE_CANCEL_SHUTDOWN: Final = "cancel_shutdown"
 SERVICE_REBOOT: Final = "reboot"
+SERVICE_REFRESH: Final = "refresh"
 SERVICE_SEND_COMMAND: Final = "send_command"
 SERVICE_SHUTDOWN: Final = "shutdown"
+
+REFRESH: Final = "readings.refresh"
 
 _COMMANDS: Final[Mapping[str, str]] = {
     SERVICE_CANCEL_SHUTDOWN: "power.cancel",
@@ -55,7 +59,7 @@ _ENTITIES: Final[Mapping[str, tuple[Platform, str]]] = {
     "power.shutdown": (Platform.SWITCH, entity_key(switch.POWER)),
 }
 """The entity that does the same as an action, by its command: platform and key."""
-SERVICES: Final = (*_COMMANDS, SERVICE_SEND_COMMAND)
+SERVICES: Final = (*_COMMANDS, SERVICE_REFRESH, SERVICE_SEND_COMMAND)
 _DELAYED: Final = (SERVICE_REBOOT, SERVICE_SHUTDOWN)
 
 
@@ -81,6 +85,7 @@ def async_setup_services(hass: HomeAssistant) -> None:
             {probatio.Optional(ATTR_DELAY): cv.positive_time_period} if service in _DELAYED else {}
         )
         async_register_action(hass, service, _async_power, cv.make_entity_service_schema(delay))
+    async_register_action(hass, SERVICE_REFRESH, _async_refresh, cv.make_entity_service_schema({}))
     async_register_action(
         hass,
         SERVICE_SEND_COMMAND,
@@ -107,6 +112,70 @@ async def _async_power(call: ServiceCall, caller: Caller) -> None:
     await _async_each(targets, key, args, really=True)
 
 
+async def _async_refresh(call: ServiceCall, caller: Caller) -> None:
+    """Have hosts read now what is targeted: all of a host, or what a device or entity shows."""
+    hass = call.hass
+    devices, entities = dr.async_get(hass), er.async_get(hass)
+    selected = async_extract_referenced_entity_ids(hass, TargetSelection(call.data))
+    wanted: dict[str, set[str]] = {}
+    """What is to be read, by config entry; an empty name stands for everything."""
+    for device_id in selected.referenced_devices:
+        device = devices.async_get(device_id)
+        entry = None if device is None else _entry_of(hass, device.config_entry_id)
+        if device is not None and entry is not None:
+            caller.require_devices([device_id], POLICY_CONTROL)
+            wanted.setdefault(entry.entry_id, set()).update(_collectors_of(entry, device))
+    for entity_id in selected.referenced:
+        entity = entities.async_get(entity_id)
+        entry = None if entity is None else _entry_of(hass, entity.config_entry_id)
+        if entity is not None and entry is not None:
+            caller.require_entities([entity_id], POLICY_CONTROL)
+            wanted.setdefault(entry.entry_id, set()).add(_collector_of(entry, entity.unique_id))
+    if not wanted:
+        raise ServiceValidationError(translation_domain=DOMAIN, translation_key="no_host_targeted")
+    targets = [
+        (entry, "" if "" in names else ",".join(sorted(names)))
+        for entry_id, names in wanted.items()
+        if (entry := _entry_of(hass, entry_id)) is not None
+    ]
+    await _async_ask_all(
+        [(entry, REFRESH, {"collectors": collectors}) for entry, collectors in targets],
+        really=True,
+    )
+
+
+def _entry_of(hass: HomeAssistant, entry_id: str | None) -> PilotConfigEntry | None:
+    """Return a config entry if it is one of Pilot's."""
+    entry = None if entry_id is None else hass.config_entries.async_get_entry(entry_id)
+    return entry if entry is not None and entry.domain == DOMAIN else None
+
+
+def _announced(entry: PilotConfigEntry) -> Announce | None:
+    loaded = entry.state is ConfigEntryState.LOADED
+    return entry.runtime_data.coordinator.data if loaded else None
+
+
+def _collectors_of(entry: PilotConfigEntry, device: dr.AnyDeviceEntry) -> set[str]:
+    """Return the collectors of what a device below a host shows; all for the host itself."""
+    announce = _announced(entry)
+    if announce is None:
+        return {""}
+    below = {child_identifier(announce.host.id, key): key for key in announce.devices}
+    keys = {below[one] for one in device.identifiers if one in below}
+    found = {one.collector for one in announce.readings.values() if one.device in keys}
+    return found or {""}
+
+
+def _collector_of(entry: PilotConfigEntry, entity: str) -> str:
+    """Return the collector of the reading that an entity shows; empty where it shows none."""
+    announce = _announced(entry)
+    assert entry.unique_id is not None
+    for reading in () if announce is None else announce.readings.values():
+        if unique_id(entry.unique_id, reading.key) == entity:
+            return reading.collector
+    return ""
+
+
 async def _async_send_command(call: ServiceCall, caller: Caller) -> ServiceResponse:
     """Have hosts do anything that they can; only administrators come here."""
     wants_response = call.return_response
@@ -119,10 +188,16 @@ async def _async_send_command(call: ServiceCall, caller: Caller) -> ServiceRespo
 async def _async_each(
     targets: Iterable[_Target], key: str, args: Mapping[str, Any], *, really: bool
 ) -> ServiceResponse:
-    """Ask all targeted hosts at once, and return what each answered."""
-    entries = [target.entry for target in targets]
+    """Ask all targeted hosts the same at once, and return what each answered."""
+    return await _async_ask_all([(target.entry, key, args) for target in targets], really=really)
 
-    async def ask(entry: PilotConfigEntry) -> dict[str, Any]:
+
+async def _async_ask_all(
+    requests: Sequence[tuple[PilotConfigEntry, str, Mapping[str, Any]]], *, really: bool
+) -> ServiceResponse:
+    """Send a command with its arguments to each host, and return what each answered."""
+
+    async def ask(entry: PilotConfigEntry, key: str, args: Mapping[str, Any]) -> dict[str, Any]:
         if entry.state is not ConfigEntryState.LOADED:
             raise HomeAssistantError(
                 translation_domain=DOMAIN,
@@ -136,7 +211,7 @@ async def _async_each(
         result = await commands.async_command(key, args)
         return {"status": result.status, "detail": result.detail, "dry_run": result.dry_run}
 
-    answers = await asyncio.gather(*(ask(entry) for entry in entries), return_exceptions=True)
+    answers = await asyncio.gather(*(ask(*request) for request in requests), return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
     if len(failures) == 1:
         raise failures[0]
@@ -148,7 +223,7 @@ async def _async_each(
         )
     return {
         entry.title: answer
-        for entry, answer in zip(entries, answers, strict=True)
+        for (entry, _, _), answer in zip(requests, answers, strict=True)
         if not isinstance(answer, BaseException)
     }
 

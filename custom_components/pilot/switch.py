@@ -7,7 +7,7 @@ from homeassistant.const import EntityCategory, Platform
 
 from .coordinator import Status
 from .entity import PilotEntity, entity_key
-from .factory import AnnouncedEntity, async_add_announced_entities
+from .factory import AnnouncedEntity, async_add_announced_entities, while_paired
 from .wake_on_lan import async_wake, wakeable
 
 if TYPE_CHECKING:
@@ -50,9 +50,11 @@ async def async_setup_entry(
     )
 
     def source(announce: Announce) -> list[AnnouncedEntity]:
-        return [switch] if coordinator.auth.paired and SHUTDOWN in announce.commands else []
+        return [switch] if SHUTDOWN in announce.commands else []
 
-    async_add_announced_entities(entry, Platform.SWITCH, async_add_entities, source)
+    async_add_announced_entities(
+        entry, Platform.SWITCH, async_add_entities, while_paired(coordinator, source)
+    )
 
 
 class PowerSwitch(PilotEntity, SwitchEntity):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE
 from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.singleton import singleton
-from homeassistant.helpers.storage import Store
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
@@ -17,11 +17,13 @@ from .protocol.envelope import open_envelope, verified_body
 from .protocol.errors import ProtocolError
 from .protocol.signing import Keys, derive
 from .protocol.validation import FLEET, MAX_ANNOUNCE, Order, is_controller
+from .storage import PilotStore, UnreadableFileError, boolean, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _VERSION: Final = 1
+_MINOR_VERSION: Final = 1
 _SAVE_DELAY: Final = 1
 NO_ORDER: Final[Order] = (0, 0)
 """Below every sequence: none was accepted yet."""
@@ -52,6 +54,8 @@ class TrustStore:
     """This Home Assistant's id and secrets, kept in a file for its owner only.
 
     Attributes:
+        readable: Whether the file could be read. Otherwise no host is paired as far as is known,
+            and none can be.
         controller: The id that hosts know this Home Assistant by.
         fleet: The secret that many hosts share.
         add_fleet: Whether hosts that prove the fleet key are added without a question.
@@ -60,9 +64,10 @@ class TrustStore:
     def __init__(self, hass: HomeAssistant) -> None:
         """Create an empty store; `async_load` fills it."""
         self._hass = hass
-        self._store = Store[dict[str, Any]](
-            hass, _VERSION, f"{DOMAIN}.trust", private=True, atomic_writes=True
+        self._store = PilotStore[dict[str, Any], _Kept](
+            hass, f"{DOMAIN}.trust", _VERSION, _MINOR_VERSION, _parse, private=True
         )
+        self.readable = True
         self.controller = ""
         self.fleet: bytes | None = None
         self.add_fleet = True
@@ -71,14 +76,21 @@ class TrustStore:
 
     async def async_load(self) -> None:
         """Load what is stored, and draw an id if there is none."""
-        stored = await self._store.async_load() or {}
-        self.controller = stored.get("controller", "")
-        self.fleet = _secret(stored.get("fleet"))
-        self.add_fleet = stored.get("add_fleet", True)
-        self._hosts = {host: _record(kept) for host, kept in stored.get("hosts", {}).items()}
-        if not is_controller(self.controller):
+        try:
+            kept = await self._store.async_read()
+        except UnreadableFileError:
+            # Hosts are shown all the same; the id is for this run alone.
+            self.readable = False
+            self.controller = secrets.token_hex(8)
+            return
+        if kept is None:
             self.controller = secrets.token_hex(8)
             await self._store.async_save(self._data())
+        else:
+            self.controller = kept.controller
+            self.fleet = kept.fleet
+            self.add_fleet = kept.add_fleet
+            self._hosts = kept.hosts
         self._hass.bus.async_listen_once(EVENT_HOMEASSISTANT_FINAL_WRITE, self._save_at_the_end)
 
     # --- Keys --------------------------------------------------------------------------------
@@ -110,7 +122,12 @@ class TrustStore:
         return True
 
     async def async_pair(self, host_id: str, secret: bytes | None) -> None:
-        """Keep what is shared with a host from now on; None means the fleet key."""
+        """Keep what is shared with a host from now on; None means the fleet key.
+
+        Raises:
+            HomeAssistantError: The file cannot be read, and is not written to.
+        """
+        self._require_readable()
         # Nothing that was signed with an earlier secret verifies now, so the sequence may
         # begin anew.
         self._hosts[host_id] = HostRecord(secret)
@@ -122,7 +139,12 @@ class TrustStore:
             await self._store.async_save(self._data())
 
     async def async_set_fleet(self, secret: bytes | None, *, add: bool) -> None:
-        """Change the fleet key; hosts that have only an earlier one are not paired any more."""
+        """Change the fleet key; hosts that have only an earlier one are not paired any more.
+
+        Raises:
+            HomeAssistantError: The file cannot be read, and is not written to.
+        """
+        self._require_readable()
         if secret != self.fleet:
             self._hosts = {
                 host: record for host, record in self._hosts.items() if record.secret is not None
@@ -151,6 +173,10 @@ class TrustStore:
         # The sequences of values change every minute: too often to be written each time.
         await self._store.async_save(self._data())
 
+    def _require_readable(self) -> None:
+        if not self.readable:
+            raise HomeAssistantError(translation_domain=DOMAIN, translation_key="keys_unreadable")
+
     def _data(self) -> dict[str, Any]:
         return {
             "controller": self.controller,
@@ -174,12 +200,36 @@ def _text(secret: bytes | None) -> str | None:
     return None if secret is None else base64.b64encode(secret).decode()
 
 
-def _secret(text: str | None) -> bytes | None:
-    return None if text is None else base64.b64decode(text)
+def _secret(kept: object) -> bytes | None:
+    return None if kept is None else base64.b64decode(text(kept), validate=True)
 
 
-def _order(kept: Sequence[int]) -> Order:
-    return kept[0], kept[1]
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the file has."""
+
+    controller: str
+    fleet: bytes | None
+    add_fleet: bool
+    hosts: dict[str, HostRecord]
+
+
+def _parse(stored: dict[str, Any]) -> _Kept:
+    controller = text(stored["controller"])
+    if not is_controller(controller):
+        # Another id would not be the one that hosts are paired with.
+        raise ValueError("it has no id of this Home Assistant")
+    return _Kept(
+        controller,
+        _secret(stored.get("fleet")),
+        boolean(stored.get("add_fleet", True)),
+        {host: _record(kept) for host, kept in stored.get("hosts", {}).items()},
+    )
+
+
+def _order(kept: Sequence[object]) -> Order:
+    start, count = kept
+    return int(number(start)), int(number(count))
 
 
 def _record(kept: dict[str, Any]) -> HostRecord:
@@ -189,7 +239,7 @@ def _record(kept: dict[str, Any]) -> HostRecord:
         event=_order(kept["event"]),
         availability=_order(kept.get("said", NO_ORDER)),
         states={name: _order(order) for name, order in kept.get("states", {}).items()},
-        session=kept["session"],
+        session=text(kept["session"]),
     )
 
 

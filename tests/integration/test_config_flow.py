@@ -10,8 +10,9 @@ from homeassistant.config_entries import SOURCE_IGNORE, SOURCE_USER
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
+from pytest_homeassistant_custom_component.common import async_fire_mqtt_message
 
-from custom_components.pilot import discovery
+from custom_components.pilot import config_flow, discovery
 from custom_components.pilot.trust import async_get_trust
 from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
@@ -286,6 +287,65 @@ async def test_removed_hosts_are_remembered_over_restarts(
     await host.announce()
 
     assert await discovered(hass) == []
+
+
+# --- Strangers -------------------------------------------------------------------------------
+
+
+def strange(number: int) -> dict[str, Any]:
+    """Return the announce of one of many hosts that do not exist."""
+    return another(f"{number:016x}", name=f"stranger-{number}")
+
+
+async def test_strangers_beyond_number(
+    hass: HomeAssistant, retained: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As many are offered as can be handled, one line says so, and the search lists the rest."""
+    for number in range(1_000):
+        announce = strange(number)
+        async_fire_mqtt_message(
+            hass, f"pilot/v2/{announce['host']['id']}/announce", json.dumps(announce)
+        )
+    flows = await discovered(hass)
+    assert len(flows) == config_flow.MAX_OFFERS
+    assert caplog.text.count("are not offered") == 1
+
+    keep(retained, strange(0), strange(999))
+    found = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+    result = await hass.config_entries.flow.async_configure(
+        found["flow_id"], {"host_id": f"{999:016x}", **ANYWHERE}
+    )
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_others_are_offered_once_there_is_room(
+    hass: HomeAssistant, host: FakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the log tells of the next crowd."""
+    with patch("custom_components.pilot.config_flow.MAX_OFFERS", 1):
+        await FakeHost(hass, strange(1)).announce()
+        await host.announce()
+        [flow] = await discovered(hass)
+        hass.config_entries.flow.async_abort(flow["flow_id"])
+        await host.announce(session="0123456789abcdef")
+        [flow] = await discovered(hass)
+        assert flow["context"]["unique_id"] == HOST_ID
+        await FakeHost(hass, strange(2)).announce()
+        await discovered(hass)
+
+    assert caplog.text.count("are not offered") == 2
+
+
+async def test_a_search_takes_in_so_many(
+    hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
+) -> None:
+    """The rest of a flood is let pass."""
+    keep(retained, *(strange(number) for number in range(30)))
+    retained |= {f"pilot/v2/{number:016x}/announce": b"{" for number in range(100, 130)}
+    with patch("custom_components.pilot.discovery.MAX_FOUND", 10):
+        found = await discovery.async_search(hass, "pilot/v2")
+
+    assert len(found.hosts) == len(found.payloads) == len(found.refused) == 10
 
 
 # --- Search ----------------------------------------------------------------------------------

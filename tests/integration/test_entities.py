@@ -58,10 +58,10 @@ async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHo
     """Nothing of the catalogue is announced in vain."""
     states = hass.states.async_all(("sensor", "binary_sensor"))
 
-    # Connection, status, whether it is paired, and the room: that is not told yet. What can
+    # Connection, status, problem, whether it is paired, and the room, not told yet. What can
     # be set is drawn by other platforms, on hosts that are paired.
     shown = [one for one in all_kinds()["readings"] if one["kind"] not in SETTINGS]
-    assert len(states) == len(shown) + 4
+    assert len(states) == len(shown) + 5
     assert [state.entity_id for state in states if state.state in ("unavailable", "unknown")] == [
         "sensor.aht20_room"
     ]

@@ -18,9 +18,11 @@ from custom_components.pilot import (
     errors,
     options_flow,
     pairing_flow,
+    problem,
     repairs,
     sensor,
     services,
+    storage,
     switch,
     trigger,
     update,
@@ -63,7 +65,7 @@ def test_every_entity_has_a_name(language: str) -> None:
         platform: {translation_key(key): set() for key in descriptions}
         for platform, descriptions in DESCRIPTIONS.items()
     }
-    expected["binary_sensor"] |= {"connectivity": set(), "paired": set()}
+    expected["binary_sensor"] |= {"connectivity": set(), "paired": set(), "problem": set()}
     expected["sensor"] |= {"room": set(), "status": set()}
     expected["switch"] |= {switch.POWER.key: set()}
     expected["update"] |= {update.DESCRIPTION.translation_key: set()}
@@ -121,6 +123,7 @@ def test_every_issue_and_error_is_told() -> None:
         repairs.HOST_REMOVED,
         repairs.PERMISSION,
         repairs.UPDATE_FAILED,
+        *storage.FileFault,
     }
     for group in (texts["config"]["abort"], texts["config"]["error"], texts["options"]["error"]):
         for key in set(group) - from_home_assistant:
@@ -247,6 +250,9 @@ def test_every_action_trigger_and_condition_is_described(language: str) -> None:
         for name, fields in described.items():
             assert set(texts[group][name].get("fields", {})) == fields
     assert set(texts["selector"]["quantity"]["options"]) == set(QUANTITIES)
+    reasons = {one.reason for one in problem.PROBLEMS.values()}
+    assert set(texts["selector"]["problem"]["options"]) == reasons
+    assert set(problem.PROBLEMS) <= set(CATALOGUE)
     mode = texts["selector"]["fleet_mode"]["options"]
     assert set(mode) == {options_flow.FLEET_ADD, options_flow.FLEET_ASK, options_flow.FLEET_FORGET}
 

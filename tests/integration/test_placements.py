@@ -826,7 +826,9 @@ async def test_moves_are_written_at_once(house: FakeHouse, hass_storage: dict[st
 async def test_what_is_pending_survives(hass: HomeAssistant) -> None:
     """Whole rooms, open ends, and rooms that only have another name."""
     state = store.State(
-        pending={"a": Span(1, 2), "b": Span(0, float("inf")), "c": store.NOTHING}, computed_to=5
+        rooms={area_id: store.Room(area_id) for area_id in "abc"},
+        pending={"a": Span(1, 2), "b": Span(0, float("inf")), "c": store.NOTHING},
+        computed_to=5,
     )
 
     assert store.from_stored(store.to_stored(state)) == state
@@ -1000,10 +1002,125 @@ async def test_a_storage_of_a_newer_version(
     await unstarted.set_up()
 
     assert kept(hass_storage) == stored
-    assert "Placements are not kept" in caplog.text
+    assert "pilot.placements" in caplog.text
     assert hass.states.get("sensor.office_pc_status").state == "online"
     assert hass.states.get(ROOM) is None
     assert not hass.services.has_service("pilot", "add_placement")
+
+
+# --- Clocks that are wrong -------------------------------------------------------------------
+
+
+async def test_a_move_by_a_clock_that_was_ahead(house: FakeHouse) -> None:
+    """Once the clock is right, every move is dated by it, and none replaces another."""
+    await house.carry("dining_room")
+    house.freezer.move_to(datetime.fromtimestamp(NOON + 48 * HOUR, UTC))
+    await house.carry("attic")
+    house.freezer.move_to(datetime.fromtimestamp(NOON + HOUR, UTC))
+    await house.carry("kitchen")
+    house.freezer.move_to(datetime.fromtimestamp(NOON + 2 * HOUR, UTC))
+    await house.carry("attic")
+
+    assert await house.placements(device_id=house.device()) == [
+        ("AHT20", "dining_room", 0, 1),
+        ("AHT20", "kitchen", 1, 2),
+        ("AHT20", "attic", 2, None),
+    ]
+
+
+async def test_an_hour_puts_right_what_a_clock_that_was_ahead_has_dated(house: FakeHouse) -> None:
+    """Of all devices, not only of one that is moved again; by how long ago it was."""
+    elapsed = 1000.0
+    with patch("custom_components.pilot.rooms.tracker.monotonic", lambda: elapsed):
+        await house.carry("dining_room")
+        house.freezer.move_to(datetime.fromtimestamp(NOON + 48 * HOUR, UTC))
+        elapsed += HOUR
+        await house.carry("attic")
+        elapsed += HOUR
+        await house.at(2)
+
+    assert await house.placements(device_id=house.device()) == [
+        ("AHT20", "dining_room", 0, 1),
+        ("AHT20", "attic", 1, None),
+    ]
+
+
+async def test_a_correction_after_the_clock_was_ahead(house: FakeHouse) -> None:
+    """The user need not wait for what is in the future."""
+    await house.carry("dining_room")
+    house.freezer.move_to(datetime.fromtimestamp(NOON + 48 * HOUR, UTC))
+    await house.carry("attic")
+    house.freezer.move_to(datetime.fromtimestamp(NOON + HOUR, UTC))
+
+    await house.do("move_placement", device_id=house.device(), at=0.5, start=0.25)
+
+    assert await house.placements(device_id=house.device()) == [
+        ("AHT20", "dining_room", 0.25, 1),
+        ("AHT20", "attic", 1, None),
+    ]
+
+
+async def test_a_start_after_the_clock_was_ahead(
+    unstarted: FakeHouse, hass_storage: dict[str, Any]
+) -> None:
+    """Nothing that is kept begins or ends after now, and hours are computed again."""
+    device_id, stored = stored_state(unstarted)
+    stored["data"]["devices"][device_id]["placements"] = [
+        ["dining_room", NOON - 2 * HOUR, NOON + 24 * HOUR],
+        ["attic", NOON + 24 * HOUR, NOON + 48 * HOUR],
+        ["cellar", NOON + 48 * HOUR, None],
+    ]
+    stored["data"]["devices"]["removed"]["placements"] = [
+        ["attic", NOON - 2 * HOUR, NOON + 24 * HOUR]
+    ]
+    stored["data"]["computed_to"] = NOON + 48 * HOUR
+    stored["data"]["rooms"]["dining_room"]["settled_to"] = NOON + 48 * HOUR
+    hass_storage["pilot.placements"] = stored
+    unstarted.devices.async_update_device(device_id, area_id="kitchen")
+    await unstarted.set_up()
+
+    assert await unstarted.placements() == [
+        ("AHT20", "dining_room", -2, 0),
+        ("Removed", "attic", -2, 0),
+        ("AHT20", "kitchen", 0, None),
+    ]
+    assert unstarted.tracker.state.computed_to == NOON
+
+
+async def test_a_clock_that_was_behind_at_the_start(
+    unstarted: FakeHouse, hass_storage: dict[str, Any]
+) -> None:
+    """A machine without a battery for its clock: when that is set nothing is lost."""
+    device_id, stored = stored_state(unstarted)
+    hass_storage["pilot.placements"] = stored
+    unstarted.devices.async_update_device(device_id, area_id="dining_room")
+    elapsed = 1000.0
+    with patch("custom_components.pilot.rooms.tracker.monotonic", lambda: elapsed):
+        unstarted.freezer.move_to(datetime.fromtimestamp(NOON - 2000 * HOUR, UTC))
+        await unstarted.set_up()
+        await unstarted.carry("attic")
+        elapsed += HOUR
+        await unstarted.at(1)
+
+    assert await unstarted.placements(device_id=device_id) == [
+        ("AHT20", "dining_room", -2, 0),
+        ("AHT20", "attic", 0, None),
+    ]
+    assert unstarted.tracker.state.computed_to == NOON + HOUR
+
+
+async def test_time_that_goes_by_is_no_clock_that_was_behind(house: FakeHouse) -> None:
+    """What a clock that was ahead has dated does not come back when that time is there."""
+    await house.carry("dining_room")
+    house.freezer.move_to(datetime.fromtimestamp(NOON + 48 * HOUR, UTC))
+    await house.carry("attic")
+    await house.at(1)
+    await house.at(50)
+
+    assert await house.placements(device_id=house.device()) == [
+        ("AHT20", "dining_room", 0, 1),
+        ("AHT20", "attic", 1, None),
+    ]
 
 
 # --- The recorder ----------------------------------------------------------------------------

@@ -1,10 +1,18 @@
 """Whether a host is there: the two entities that always have a state."""
 
 from datetime import UTC, datetime, timedelta
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from homeassistant.components.mqtt.const import MQTT_CONNECTION_STATE
-from homeassistant.core import HomeAssistant, State
+from homeassistant.const import EVENT_STATE_CHANGED
+from homeassistant.core import (
+    Event,
+    EventStateChangedData,
+    HomeAssistant,
+    State,
+    callback,
+)
 from homeassistant.helpers.dispatcher import async_dispatcher_send
 import pytest
 from pytest_homeassistant_custom_component.common import (
@@ -54,7 +62,7 @@ async def test_unknown_before_the_first_word(
     hass: HomeAssistant, configured: MockConfigEntry
 ) -> None:
     """A host that has not been heard of has a state all the same."""
-    assert shown(hass) == ("off", "unknown", "unknown")
+    assert shown(hass) == ("unknown", "unknown", "unknown")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,7 @@ async def test_says_that_the_broker_cannot_be_reached(
     """That is not the host's fault, and the user sees it."""
     await set_broker(hass, mqtt_mock, up=False)
 
-    assert shown(hass) == ("off", "no_broker", "no_broker")
+    assert shown(hass) == ("unknown", "no_broker", "no_broker")
     assert hass.states.get(PROCESSOR).state == "unavailable"
 
 
@@ -179,12 +187,13 @@ async def test_the_host_is_as_before_when_the_broker_is_back(
     mqtt_mock: MqttMockHAClient,
     freezer: FrozenDateTimeFactory,
 ) -> None:
-    """It has been online all the while, for all we know: `since` says so."""
+    """It has been online all the while, as far as is known: `since` says so."""
     online_since = since(hass)
     freezer.tick(5)
     await set_broker(hass, mqtt_mock, up=False)
     freezer.tick(5)
     await set_broker(hass, mqtt_mock, up=True)
+    await online.availability("online", retain=True)
 
     assert shown(hass) == ("on", "online", "online")
     assert since(hass) == online_since
@@ -200,7 +209,114 @@ async def test_starts_without_a_broker(
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
 
-    assert shown(hass) == ("off", "no_broker", "no_broker")
+    assert shown(hass) == ("unknown", "no_broker", "no_broker")
+
+
+# --- Only what was true --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(hass: HomeAssistant) -> dict[str, list[str]]:
+    """Return the states that entities are given from now on, in order, by their ids."""
+    states: dict[str, list[str]] = {}
+
+    @callback
+    def note(event: Event[EventStateChangedData]) -> None:
+        if (state := event.data["new_state"]) is not None:
+            states.setdefault(state.entity_id, []).append(state.state)
+
+    hass.bus.async_listen(EVENT_STATE_CHANGED, note)
+    return states
+
+
+async def test_a_start_shows_no_host_as_off(
+    hass: HomeAssistant,
+    written: dict[str, list[str]],
+    mqtt_mock: MqttMockHAClient,
+    entry: MockConfigEntry,
+    host: FakeHost,
+) -> None:
+    """A host that was online all the while does not turn from off to on."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    await host.announce(retain=True)
+    await host.availability("online", retain=True)
+
+    assert written[CONNECTION] == ["unknown", "on"]
+    assert written[STATUS] == ["unknown", "online"]
+
+
+async def test_a_start_before_the_broker_shows_no_host_as_off(
+    hass: HomeAssistant,
+    written: dict[str, list[str]],
+    mqtt_mock: MqttMockHAClient,
+    entry: MockConfigEntry,
+    host: FakeHost,
+) -> None:
+    """After a power cut Home Assistant is often up first."""
+    mqtt_mock.connected = False
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    await set_broker(hass, mqtt_mock, up=True)
+    await host.availability("online", retain=True)
+
+    assert set(written[CONNECTION]) == {"unknown", "on"}
+    assert written[STATUS] == ["no_broker", "unknown", "online"]
+
+
+async def test_a_reload_of_the_entry_shows_no_host_as_off(
+    hass: HomeAssistant,
+    online: FakeHost,
+    written: dict[str, list[str]],
+    configured: MockConfigEntry,
+) -> None:
+    """Another option of an entry, or pairing, reloads it."""
+    await hass.config_entries.async_reload(configured.entry_id)
+    await hass.async_block_till_done()
+    await online.announce(retain=True)
+    await online.availability("online", retain=True)
+
+    assert written[CONNECTION] == ["unavailable", "unknown", "on"]
+    assert written[STATUS] == ["unavailable", "unknown", "online"]
+
+
+@pytest.mark.parametrize(("word", "connection"), [("online", "on"), ("off", "off")])
+async def test_a_lost_broker_shows_what_it_repeats_and_nothing_before(
+    hass: HomeAssistant,
+    online: FakeHost,
+    written: dict[str, list[str]],
+    mqtt_mock: MqttMockHAClient,
+    word: str,
+    connection: str,
+) -> None:
+    """A host that went while the broker was away is not shown as online for a moment."""
+    await set_broker(hass, mqtt_mock, up=False)
+    await set_broker(hass, mqtt_mock, up=True)
+    await online.availability(word, retain=True)
+
+    assert set(written[CONNECTION][:-1]) == {"unknown"}
+    assert written[CONNECTION][-1] == connection
+    assert written[STATUS] == ["no_broker", "unknown", word]
+    assert written[PROCESSOR][0] == "unavailable"
+
+
+async def test_values_that_the_broker_kept_are_shown_once_the_host_is_known_to_be_online(
+    hass: HomeAssistant,
+    written: dict[str, list[str]],
+    mqtt_mock: MqttMockHAClient,
+    entry: MockConfigEntry,
+    host: FakeHost,
+) -> None:
+    """The messages of a start come in any order; an old value is none of the states."""
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    await host.announce(retain=True)
+    await host.state("cpu", ts=time() - 10, percent=7, load_1m=1, retain=True)
+    await host.state("disk", ts=time() - 200, root__used_percent=61, retain=True)
+    await host.availability("online", retain=True)
+
+    assert written[PROCESSOR] == ["unavailable", "7"]
+    assert set(written["sensor.office_pc_disk_use"]) == {"unavailable"}
 
 
 # --- Silence -----------------------------------------------------------------------------------
@@ -387,7 +503,7 @@ async def test_since_survives_a_restart(
     mock_restore_cache_with_extra_data(hass, [(State(keeper, "online"), stored("online", before))])
     await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
-    assert shown(hass) == ("off", "unknown", "unknown")
+    assert shown(hass) == ("unknown", "unknown", "unknown")
 
     await host.availability("online", retain=True)
 
@@ -412,6 +528,29 @@ async def test_since_begins_anew_if_the_status_changed_meanwhile(
     await host.availability("off", retain=True)
 
     assert since(hass) == datetime(2026, 11, 5, 12, tzinfo=UTC)
+
+
+async def test_since_is_not_in_the_future_of_a_clock_that_was_set_right(
+    hass: HomeAssistant,
+    mqtt_mock: MqttMockHAClient,
+    entry: MockConfigEntry,
+    host: FakeHost,
+    freezer: FrozenDateTimeFactory,
+) -> None:
+    """Neither what was stored, nor what was noted since the start."""
+    ahead = "2026-11-07T12:00:00+00:00"
+    mock_restore_cache_with_extra_data(hass, [(State(CONNECTION, "on"), stored("online", ahead))])
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    await host.availability("online", retain=True)
+    assert since(hass) == datetime(2026, 11, 5, 12, tzinfo=UTC)
+
+    freezer.move_to(ahead)
+    await host.availability("asleep")
+    freezer.move_to("2026-11-05T13:00:00+00:00")
+    await host.availability("asleep")
+
+    assert since(hass) == datetime(2026, 11, 5, 13, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -466,6 +605,7 @@ async def test_the_memory_may_come_while_the_broker_is_away(
     assert since(hass) != earlier
 
     await set_broker(hass, mqtt_mock, up=True)
+    await online.availability("online", retain=True)
     assert since(hass) == earlier
 
 

@@ -15,8 +15,7 @@ from homeassistant.helpers.json import json_dumps
 from homeassistant.util.json import json_loads_object
 
 from ..protocol.backlog import Point
-from ..rooms.rooms import Hour
-from .store import HostBacklog, Kept
+from .store import HostBacklog, Kept, host_of, point_of, reading_of
 
 VERSION: Final = 1
 """What a reader of another one cannot read. Fields of `data` may be added without a new one."""
@@ -46,10 +45,12 @@ class BacklogDatabase:
 
         Raises:
             UnsupportedStorageVersionError: A newer version of Pilot wrote it.
-            sqlite3.Error: The file cannot be read.
+            sqlite3.Error: The file cannot be read, or one of `storage.ODD`.
         """
         hosts: dict[str, HostBacklog] = {}
         if self.path.exists():
+            if not self.path.is_file():
+                raise ValueError("it is no plain file")
             with closing(sqlite3.connect(self.path)) as db:
                 version = _version(db)
                 if version > VERSION:
@@ -124,22 +125,13 @@ def _version(db: sqlite3.Connection) -> int:
 def _read(db: sqlite3.Connection) -> dict[str, HostBacklog]:
     hosts: dict[str, HostBacklog] = {}
     for host_id, text in db.execute("SELECT id, data FROM host"):
-        data: dict[str, Any] = json_loads_object(text)
-        hosts[host_id] = HostBacklog(data["chunks"], data["open_to"], data["taken_at"])
+        hosts[host_id] = host_of(json_loads_object(text))
     points: dict[tuple[str, str], list[Point]] = {}
     for host_id, key, at, value in db.execute("SELECT * FROM point ORDER BY host, key, at"):
-        points.setdefault((host_id, key), []).append(Point(at, value))
+        points.setdefault((host_id, key), []).append(point_of(at, value))
     for host_id, key, text in db.execute("SELECT host, key, data FROM reading"):
         fields: dict[str, Any] = json_loads_object(text)
-        hosts[host_id].readings[key] = Kept(
-            unit=fields["unit"],
-            points=tuple(points.get((host_id, key), ())),
-            todo_from=fields["todo_from"],
-            holds=frozenset(fields["holds"]),
-            gone=tuple((start, end) for start, end in fields["gone"]),
-            bases={hour: base and Hour(*base) for hour, base in fields["bases"]},
-            unknown_since=fields["unknown_since"],
-        )
+        hosts[host_id].readings[key] = reading_of(fields, points.get((host_id, key), ()))
     return hosts
 
 

@@ -18,7 +18,7 @@ from homeassistant.components.recorder.tasks import SynchronizeTask
 from homeassistant.components.sensor import ATTR_STATE_CLASS, DOMAIN as SENSOR
 from homeassistant.const import EVENT_RECORDER_5MIN_STATISTICS_GENERATED
 from homeassistant.core import Event, HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import HomeAssistantError, UnsupportedStorageVersionError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.recorder import get_instance
 from homeassistant.helpers.start import async_at_started
@@ -30,6 +30,7 @@ from ..const import DOMAIN, LOGGER
 from ..devices import unique_id
 from ..rooms.rooms import HOUR, hour_of
 from ..rooms.runtime import PLACEMENTS
+from ..storage import ODD, FileFault, async_forget_unreadable, async_unreadable
 from .compute import Job, Unknown, Work, compiled_to, compute, is_written, known_statistics
 from .database import BacklogDatabase
 from .store import (
@@ -40,7 +41,6 @@ from .store import (
     FormerStore,
     HostBacklog,
     Kept,
-    from_stored,
     joined,
 )
 
@@ -64,20 +64,26 @@ class Importer:
         self._task: asyncio.Task[None] | None = None
         self._again = False
         self._full: set[str] = set()
+        self._wrong_clocks: set[str] = set()
 
     async def async_start(self) -> None:
         """Load what waits, and go on once Home Assistant has started.
 
         Raises:
-            HomeAssistantError: It cannot be read; nothing of it is touched.
+            UnreadableFileError: It cannot be read; nothing of it is touched.
+            HomeAssistantError: It cannot be written.
         """
         former_store = FormerStore(self.hass)
+        path = self._database.path
         try:
             self.hosts = await self.hass.async_add_executor_job(self._database.load)
-        except (OSError, sqlite3.Error, KeyError, ValueError) as err:
-            raise HomeAssistantError(f"{self._database.path} cannot be read: {err!r}") from err
-        if (stored := await former_store.async_load()) is not None:
-            self.hosts = joined(self.hosts, from_stored(stored))
+        except UnsupportedStorageVersionError as err:
+            raise async_unreadable(self.hass, path, FileFault.NEWER, err) from err
+        except (OSError, sqlite3.Error, *ODD) as err:
+            raise async_unreadable(self.hass, path, FileFault.DAMAGED, err) from err
+        async_forget_unreadable(self.hass, path)
+        if (former := await former_store.async_read()) is not None:
+            self.hosts = joined(self.hosts, former)
             await self._save()
             await former_store.async_remove()
         self.hass.bus.async_listen(EVENT_RECORDER_5MIN_STATISTICS_GENERATED, self._on_compiled)
@@ -100,6 +106,10 @@ class Importer:
             if chunk.id in host.chunks:
                 return True
             now = dt_util.utcnow().timestamp()
+            if host.clocks_differ(chunk, now):
+                self._wait_for_clocks(host_id)
+                return False
+            self._wrong_clocks.discard(host_id)
             taken = host.copy()
             taken.take(chunk, units, now, await self._hopeless(host_id, chunk.values))
             if taken.points > host.points and self._is_full(host_id, host):
@@ -128,6 +138,15 @@ class Importer:
     def _is_wanted(self, host_id: str) -> bool:
         entries = self.hass.config_entries
         return entries.async_entry_for_domain_unique_id(DOMAIN, host_id) is not None
+
+    def _wait_for_clocks(self, host_id: str) -> None:
+        if host_id not in self._wrong_clocks:
+            self._wrong_clocks.add(host_id)
+            LOGGER.warning(
+                "The clocks of the host %s and of Home Assistant differ by more than an hour: what "
+                "it measured during an outage stays there until both are right",
+                host_id,
+            )
 
     def _is_full(self, host_id: str, host: HostBacklog) -> bool:
         """Say whether a host has to wait; one that has little never waits for another."""

@@ -73,6 +73,9 @@ class BacklogReceiver:
         """
         if (announce := self._coordinator.data) is None:
             return  # Only the announce has the units of the values.
+        auth = self._coordinator.auth
+        if not auth.readable and announce.trust is not None and announce.trust.controllers:
+            return  # The host would not believe what is not signed, and keeps it.
         importer = self._hass.data.get(BACKLOG)
         if importer is None:
             if not self._told:

@@ -11,7 +11,7 @@ from homeassistant.core import HomeAssistant
 from ..const import DOMAIN
 from ..protocol.backlog import Chunk, Point
 from ..rooms.rooms import HOUR, Hour, hour_of
-from ..storage import AtomicStore
+from ..storage import PilotStore, number, optional_number, text, texts
 from .hours import Series, combine
 
 if TYPE_CHECKING:
@@ -210,8 +210,23 @@ class HostBacklog:
         elif newest is not None:
             self.open_to = newest
 
+    @staticmethod
+    def clocks_differ(chunk: Chunk, now: float) -> bool:
+        """Say whether points would be dropped since one of the two clocks is wrong.
+
+        Then the host keeps them: they are in time once the clock is set.
+        """
+        points = [point.at for points in chunk.values.values() for point in points]
+        if chunk.sent_at is None or not points:
+            return False
+        ahead = chunk.sent_at > now + MAX_AHEAD and max(points) > now + MAX_AHEAD
+        behind = chunk.sent_at < now - MAX_AHEAD and min(points) < now - MAX_AGE
+        return ahead or behind
+
     def complete_to(self, now: float) -> float:
         """Return the moment before which nothing more is expected."""
+        # By a clock that was ahead it would be waited for that much longer.
+        self.taken_at = min(self.taken_at, now)
         if self.open_to is None or now > self.taken_at + PATIENCE:
             return inf
         return self.open_to
@@ -225,7 +240,7 @@ class HostBacklog:
     def wait_for_statistic(self, key: str, reason: str, now: float) -> None:
         """Note that the recorder cannot take a reading yet; give it up after some days."""
         kept = self.readings[key]
-        if kept.unknown_since is None:
+        if kept.unknown_since is None or kept.unknown_since > now:
             self.readings[key] = replace(kept, unknown_since=now)
         elif kept.unknown_since <= now - STATISTIC_PATIENCE:
             self.drop(key, reason)
@@ -278,29 +293,47 @@ class Stored(TypedDict):
     hosts: dict[str, _StoredHost]
 
 
-def from_stored(stored: Stored) -> dict[str, HostBacklog]:
-    """Return what was kept."""
+def from_stored(stored: Stored) -> Backlogs:
+    """Return what was kept, or raise one of `storage.ODD`."""
     return {
-        host_id: HostBacklog(
-            chunks=list(host["chunks"]),
-            open_to=host["open_to"],
-            taken_at=host["taken_at"],
+        host_id: replace(
+            host_of(host),
             readings={
-                key: Kept(
-                    unit=kept["unit"],
-                    points=tuple(Point(at, value) for at, value in kept["points"]),
-                    todo_from=kept["todo_from"],
-                    holds=frozenset(kept["holds"]),
-                    gone=tuple((start, end) for start, end in kept["gone"]),
-                    bases={
-                        hour: None if base is None else Hour(*base) for hour, base in kept["bases"]
-                    },
-                )
+                key: reading_of(kept, (point_of(at, value) for at, value in kept["points"]))
                 for key, kept in host["readings"].items()
             },
         )
         for host_id, host in stored["hosts"].items()
     }
+
+
+def host_of(kept: Mapping[str, Any]) -> HostBacklog:
+    """Return a host as it was kept, without readings, or raise one of `storage.ODD`."""
+    return HostBacklog(
+        texts(kept["chunks"]), optional_number(kept["open_to"]), number(kept["taken_at"])
+    )
+
+
+def reading_of(kept: Mapping[str, Any], points: Iterable[Point]) -> Kept:
+    """Return a reading as it was kept, or raise one of `storage.ODD`."""
+    todo_from = optional_number(kept["todo_from"])
+    return Kept(
+        unit=None if kept["unit"] is None else text(kept["unit"]),
+        points=tuple(points),
+        todo_from=None if todo_from is None else int(todo_from),
+        holds=frozenset(map(number, kept["holds"])),
+        gone=tuple((int(number(start)), int(number(end))) for start, end in kept["gone"]),
+        bases={
+            int(number(hour)): None if base is None else Hour(*map(number, base))
+            for hour, base in kept["bases"]
+        },
+        unknown_since=optional_number(kept.get("unknown_since")),
+    )
+
+
+def point_of(at: object, value: object) -> Point:
+    """Return a point as it was kept, or raise one of `storage.ODD`."""
+    return Point(number(at), optional_number(value))
 
 
 def migrate(data: dict[str, Any]) -> dict[str, Any]:
@@ -332,12 +365,12 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class FormerStore(AtomicStore[Stored]):
+class FormerStore(PilotStore[Stored, Backlogs]):
     """The file in which everything was kept, and written anew with each chunk."""
 
     def __init__(self, hass: HomeAssistant) -> None:
-        """Prepare to load it."""
-        super().__init__(hass, KEY, VERSION, MINOR_VERSION, migrate)
+        """Prepare to read it."""
+        super().__init__(hass, KEY, VERSION, MINOR_VERSION, from_stored, migrate=migrate)
 
 
 def joined(hosts: Mapping[str, HostBacklog], former: Mapping[str, HostBacklog]) -> Backlogs:

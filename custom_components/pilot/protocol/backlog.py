@@ -41,11 +41,13 @@ class Chunk(NamedTuple):
         id: Drawn once for a chunk; a repeat has the same.
         more: Whether further chunks wait behind it.
         values: The points of each reading, in order of time.
+        sent_at: When it was sent by the host's clock, in seconds since 1970 UTC.
     """
 
     id: str
     more: bool
     values: Mapping[str, tuple[Point, ...]]
+    sent_at: float | None = None
 
     @property
     def newest(self) -> float | None:
@@ -92,7 +94,7 @@ def parse_chunk(body: bytes) -> Chunk:
     if not is_hex_id(chunk_id):
         raise ProtocolError("chunk", "chunk is not 16 hexadecimal digits")
     get_session(data)
-    get_number(data, "time")
+    sent_at = get_number(data, "time")
     if not isinstance(more, bool):
         raise ProtocolError("more", "more is neither true nor false")
     if not isinstance(values, dict) or len(values) > MAX_CHUNK_READINGS:
@@ -101,7 +103,7 @@ def parse_chunk(body: bytes) -> Chunk:
     points = {key: _points(key, listed) for key, listed in values.items()}
     if sum(map(len, points.values())) > MAX_CHUNK_POINTS:
         raise ProtocolError("values", f"more than {MAX_CHUNK_POINTS} points")
-    return Chunk(chunk_id, more, MappingProxyType(points))
+    return Chunk(chunk_id, more, MappingProxyType(points), sent_at)
 
 
 def _points(key: str, listed: object) -> tuple[Point, ...]:

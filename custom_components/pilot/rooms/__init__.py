@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from homeassistant.exceptions import UnsupportedStorageVersionError
 from homeassistant.helpers.recorder import DATA_INSTANCE
 
-from ..const import LOGGER
+from ..storage import UnreadableFileError
 from .runtime import PLACEMENTS, Placements
 from .services import async_setup_services
 from .statistics import RoomStatistics
@@ -21,10 +20,8 @@ async def async_setup_placements(hass: HomeAssistant) -> None:
     tracker = Tracker(hass)
     try:
         await tracker.async_start()
-    except UnsupportedStorageVersionError as err:
-        # The rest of Pilot does not depend on it; what is stored is not touched.
-        LOGGER.error("Placements are not kept until Pilot is updated: %s", err)
-        return
+    except UnreadableFileError:
+        return  # The rest of Pilot does not depend on it.
     statistics = RoomStatistics(hass, tracker) if DATA_INSTANCE in hass.data else None
     kept = hass.data[PLACEMENTS] = Placements(tracker, statistics)
     if statistics is not None:

@@ -130,6 +130,26 @@ class Timeline:
                 placements.append(Placement(area, at))
         return Timeline(tuple(placements[-LIMIT:]))
 
+    def put_right(self, now: float, moved_at: float | None = None) -> Timeline:
+        """Return it without anything after now, which a clock that was ahead has dated.
+
+        Args:
+            now: What time it is.
+            moved_at: When the device came to where it stands; now where that is not known.
+        """
+        if self.changed_at <= now:
+            return self
+        current = self.current
+        at = now if moved_at is None else min(moved_at, now)
+        past = Timeline(
+            tuple(
+                placement if placement.until <= at else replace(placement, end=at)
+                for placement in self.placements
+                if placement.start < at
+            )
+        )
+        return past if current is None else past.stand(current.area, at)
+
     # --- Corrections -------------------------------------------------------------------------
 
     def add(self, area: str, start: float, end: float | None, now: float) -> Timeline:

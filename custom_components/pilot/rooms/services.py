@@ -28,7 +28,6 @@ from .statistics import RoomStatistics, statistic_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from homeassistant.util.json import JsonObjectType, JsonValueType
 
@@ -70,11 +69,12 @@ MAX_DAYS: Final = 366
 
 type _Fields = dict[probatio.Marker, Any]
 
-_DEVICE: Final[_Fields] = {probatio.Required(ATTR_DEVICE_ID): cv.string}
-_AT: Final[_Fields] = {probatio.Required(ATTR_AT): cv.datetime}
+_ID: Final = probatio.All(cv.string, probatio.Length(min=1, max=255))
+_DEVICE: Final[_Fields] = {probatio.Required(ATTR_DEVICE_ID): _ID}
+_AT: Final[_Fields] = {probatio.Required(ATTR_AT): view.valid_moment}
 _PERIOD: Final[_Fields] = {
-    probatio.Optional(ATTR_START): cv.datetime,
-    probatio.Optional(ATTR_END): cv.datetime,
+    probatio.Optional(ATTR_START): view.valid_moment,
+    probatio.Optional(ATTR_END): view.valid_moment,
 }
 
 
@@ -85,9 +85,9 @@ def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
     corrections: Mapping[str, tuple[_Fields, Callable[[Mapping[str, Any]], Change]]] = {
         SERVICE_ADD: (
             {
-                probatio.Required(ATTR_AREA_ID): cv.string,
-                probatio.Required(ATTR_START): cv.datetime,
-                probatio.Optional(ATTR_END): cv.datetime,
+                probatio.Required(ATTR_AREA_ID): _ID,
+                probatio.Required(ATTR_START): view.valid_moment,
+                probatio.Optional(ATTR_END): view.valid_moment,
             },
             _add,
         ),
@@ -95,15 +95,15 @@ def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
             {
                 **_AT,
                 **_PERIOD,
-                probatio.Optional(ATTR_AREA_ID): cv.string,
+                probatio.Optional(ATTR_AREA_ID): _ID,
             },
             _move,
         ),
         SERVICE_SPLIT: (
             {
                 **_AT,
-                probatio.Optional(ATTR_BEFORE): cv.string,
-                probatio.Optional(ATTR_AFTER): cv.string,
+                probatio.Optional(ATTR_BEFORE): _ID,
+                probatio.Optional(ATTR_AFTER): _ID,
             },
             _split,
         ),
@@ -131,13 +131,11 @@ def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
         hass,
         SERVICE_MERGE,
         partial(_async_merge, tracker),
-        probatio.Schema(
-            {probatio.Required(ATTR_AREA_ID): cv.string, probatio.Required(ATTR_INTO): cv.string}
-        ),
+        probatio.Schema({probatio.Required(ATTR_AREA_ID): _ID, probatio.Required(ATTR_INTO): _ID}),
         SupportsResponse.OPTIONAL,
         admin=True,
     )
-    ids = probatio.All(cv.ensure_list, [cv.string])
+    ids = probatio.All(cv.ensure_list, [_ID])
     async_register_action(
         hass,
         SERVICE_GET,
@@ -157,9 +155,9 @@ def async_setup_services(hass: HomeAssistant, kept: Placements) -> None:
         partial(_async_history, tracker, statistics),
         probatio.Schema(
             {
-                probatio.Required(ATTR_AREA_ID): cv.string,
-                probatio.Required(ATTR_START): cv.datetime,
-                probatio.Optional(ATTR_END): cv.datetime,
+                probatio.Required(ATTR_AREA_ID): _ID,
+                probatio.Required(ATTR_START): view.valid_moment,
+                probatio.Optional(ATTR_END): view.valid_moment,
                 probatio.Optional(ATTR_QUANTITY, default=list(QUANTITIES)): probatio.All(
                     cv.ensure_list, [probatio.In(QUANTITIES)]
                 ),
@@ -198,13 +196,13 @@ async def _async_merge(tracker: Tracker, call: ServiceCall, _: Caller) -> Servic
 
 def _add(data: Mapping[str, Any]) -> Change:
     return lambda timeline, now: timeline.add(
-        data[ATTR_AREA_ID], _seconds(data[ATTR_START]), _optional(data, ATTR_END), now
+        data[ATTR_AREA_ID], view.seconds_of(data[ATTR_START]), _optional(data, ATTR_END), now
     )
 
 
 def _move(data: Mapping[str, Any]) -> Change:
     return lambda timeline, now: timeline.move(
-        _seconds(data[ATTR_AT]),
+        view.seconds_of(data[ATTR_AT]),
         now,
         start=_optional(data, ATTR_START),
         end=_optional(data, ATTR_END),
@@ -214,12 +212,12 @@ def _move(data: Mapping[str, Any]) -> Change:
 
 def _split(data: Mapping[str, Any]) -> Change:
     return lambda timeline, _: timeline.split(
-        _seconds(data[ATTR_AT]), before=data.get(ATTR_BEFORE), after=data.get(ATTR_AFTER)
+        view.seconds_of(data[ATTR_AT]), before=data.get(ATTR_BEFORE), after=data.get(ATTR_AFTER)
     )
 
 
 def _delete(data: Mapping[str, Any]) -> Change:
-    return lambda timeline, _: timeline.delete(_seconds(data[ATTR_AT]))
+    return lambda timeline, _: timeline.delete(view.seconds_of(data[ATTR_AT]))
 
 
 async def _async_track(tracker: Tracker, call: ServiceCall, _: Caller) -> ServiceResponse:
@@ -268,7 +266,7 @@ async def _async_history(
     now = dt_util.utcnow().timestamp()
     end = _optional(call.data, ATTR_END)
     end = now if end is None else min(end, now)
-    start = _seconds(call.data[ATTR_START])
+    start = view.seconds_of(call.data[ATTR_START])
     if start >= end or end - start > MAX_DAYS * 86400:
         raise ServiceValidationError(
             translation_domain=DOMAIN,
@@ -327,10 +325,5 @@ def _check_area(tracker: Tracker, area_id: str) -> None:
         )
 
 
-def _seconds(moment: datetime) -> float:
-    """Return a moment as seconds; without a time zone it is in that of the house."""
-    return dt_util.as_utc(moment).timestamp()
-
-
 def _optional(data: Mapping[str, Any], attribute: str) -> float | None:
-    return None if (moment := data.get(attribute)) is None else _seconds(moment)
+    return None if (moment := data.get(attribute)) is None else view.seconds_of(moment)

@@ -228,7 +228,9 @@ class RoomStatistics:
         # What a correction takes away lies before all that is left.
         now = dt_util.utcnow().timestamp()
         start = hour_of(span.start if span.start > 0 else min(first, now))
-        start = max(start, hour_after(self._tracker.state.rooms[area_id].settled_to))
+        # A clock that was ahead may have settled hours that are yet to come.
+        settled_to = min(self._tracker.state.rooms[area_id].settled_to, now)
+        start = max(start, hour_after(settled_to))
         end = min(hour_of(now), hour_after(min(span.end, now)))
         for chunk in range(start, end, CHUNK):
             yield Span(chunk, min(chunk + CHUNK, end))

@@ -10,8 +10,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from ..const import DOMAIN
-from ..storage import AtomicStore
-from .model import Placement, Span, Timeline
+from ..storage import PilotStore, boolean, number, optional_number, text
+from .model import Placement, PlacementError, Span, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,33 +139,54 @@ def to_stored(state: State) -> Stored:
 
 
 def from_stored(stored: Stored) -> State:
-    """Return the state as it was kept."""
-    return State(
-        devices={
-            device_id: Record(
-                name=device["name"],
-                timeline=Timeline(
-                    tuple(Placement(area, start, end) for area, start, end in device["placements"])
-                ),
-                sources={
-                    registry_id: Source(source["statistic_id"], source["quantity"])
-                    for registry_id, source in device["sources"].items()
-                },
-                picked=device["picked"],
-                removed_at=device["removed_at"],
-            )
-            for device_id, device in stored["devices"].items()
-        },
+    """Return the state as it was kept, or raise one of `storage.ODD`."""
+    state = State(
+        devices={device_id: _record(device) for device_id, device in stored["devices"].items()},
         rooms={
-            area_id: Room(room["name"], room["removed"], room["settled_to"])
+            area_id: Room(text(room["name"]), boolean(room["removed"]), number(room["settled_to"]))
             for area_id, room in stored["rooms"].items()
         },
-        pending={
-            area_id: NOTHING if span is None else Span(span[0], inf if span[1] is None else span[1])
-            for area_id, span in stored["pending"].items()
-        },
-        computed_to=stored["computed_to"],
+        pending={area_id: _span(span) for area_id, span in stored["pending"].items()},
+        computed_to=optional_number(stored["computed_to"]),
     )
+    stood_in = {
+        placement.area
+        for record in state.devices.values()
+        for placement in record.timeline.placements
+    }
+    # A version may have kept no names.
+    for area_id in stood_in | state.pending.keys():
+        state.rooms.setdefault(area_id, Room(area_id))
+    return state
+
+
+def _record(device: _StoredDevice) -> Record:
+    try:
+        timeline = Timeline(
+            tuple(
+                Placement(text(area), number(start), optional_number(end))
+                for area, start, end in device["placements"]
+            )
+        )
+    except PlacementError as err:
+        raise ValueError(f"the placements of {device['name']} cannot be: {err}") from err
+    return Record(
+        name=text(device["name"]),
+        timeline=timeline,
+        sources={
+            registry_id: Source(text(source["statistic_id"]), text(source["quantity"]))
+            for registry_id, source in device["sources"].items()
+        },
+        picked=boolean(device["picked"]),
+        removed_at=optional_number(device["removed_at"]),
+    )
+
+
+def _span(span: tuple[float, float | None] | None) -> Span:
+    if span is None:
+        return NOTHING
+    start, end = span
+    return Span(number(start), inf if end is None else number(end))
 
 
 def migrate(data: dict[str, Any]) -> dict[str, Any]:
@@ -198,9 +219,17 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class PlacementStore(AtomicStore[Stored]):
+class PlacementStore(PilotStore[Stored, State]):
     """The file of placements."""
 
     def __init__(self, hass: HomeAssistant) -> None:
-        """Prepare to load them."""
-        super().__init__(hass, KEY, VERSION, MINOR_VERSION, migrate)
+        """Prepare to read them."""
+        super().__init__(
+            hass,
+            KEY,
+            VERSION,
+            MINOR_VERSION,
+            from_stored,
+            migrate=migrate,
+            serialize_in_event_loop=False,
+        )

@@ -1,8 +1,9 @@
 """Follows where devices stand, and takes the user's corrections."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import inf
+from time import monotonic
 from typing import Final
 
 from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
@@ -18,13 +19,35 @@ from ..const import DOMAIN, LOGGER
 from .model import Placement, PlacementError, Span, Timeline, affected
 from .quantities import async_sources, quantity_of
 from .rooms import HOUR
-from .store import NOTHING, PlacementStore, Record, Room, State, from_stored, to_stored
+from .store import NOTHING, PlacementStore, Record, Room, State, to_stored
+
+CLOCK_STEP: Final = 60.0
+"""By how much more than time itself a clock has to go on to have been set, in seconds."""
 
 MAX_DEVICES: Final = 300
 """Devices whose placements are kept; those removed longest ago go first."""
 
 type Change = Callable[[Timeline, float], Timeline]
 """A correction of a timeline, given what time it is now."""
+
+
+@dataclass(slots=True)
+class _Cut:
+    """A timeline with something after now in it, before that was taken away.
+
+    Either the clock was ahead, or it is behind: that shows when it is set forward.
+
+    Attributes:
+        timeline: As it was.
+        at: When it was cut.
+        elapsed: The same, in monotonic seconds.
+        moves: Where the device stood since, and from when on in monotonic seconds.
+    """
+
+    timeline: Timeline
+    at: float
+    elapsed: float
+    moves: list[tuple[str | None, float]] = field(default_factory=list)
 
 
 class Tracker:
@@ -39,17 +62,28 @@ class Tracker:
         self._entities = er.async_get(hass)
         self._store = PlacementStore(hass)
         self._listeners: list[CALLBACK_TYPE] = []
+        # When devices were moved since the start, in monotonic seconds: what a clock that was
+        # ahead has dated is known nevertheless.
+        self._moved_at: dict[str, float] = {}
+        self._cut: dict[str, _Cut] = {}
+        self._reached: float | None = None
+        """What statistics were computed up to by a clock that was further on."""
 
     async def async_start(self) -> None:
-        """Load what is kept, take up what happened meanwhile, and follow what happens next."""
-        if (stored := await self._store.async_load()) is not None:
-            self.state = from_stored(stored)
+        """Load what is kept, take up what happened meanwhile, and follow what happens next.
+
+        Raises:
+            UnreadableFileError: What is kept cannot be read. It is not touched.
+        """
+        if (state := await self._store.async_read()) is not None:
+            self.state = state
         now = dt_util.utcnow().timestamp()
         for area_id in list(self.state.rooms):
             self._follow_room(area_id)
         for device_id in list(self.state.devices):
             self._follow_sources(device_id)
-            self._restore_move(device_id)
+            if not self._put_right(device_id, now):
+                self._restore_move(device_id)
             self._follow_device(device_id, self._modified_at(device_id, now))
         for entity in list(self._entities.entities.values()):
             if (sensor_id := self._room_sensor(entity)) is not None:
@@ -130,8 +164,10 @@ class Tracker:
 
     async def async_correct(self, device_id: str, change: Change) -> Record:
         """Correct the placements of a device, and have computed anew what depends on them."""
+        self._put_all_right()
         record = self.record(device_id)
         self._correct(device_id, record, _changed(record, change))
+        self._cut.pop(device_id, None)
         await self._changed()
         return self.record(device_id)
 
@@ -143,6 +179,7 @@ class Tracker:
                 translation_key="same_area",
                 translation_placeholders={"area": self.area_name(area_id)},
             )
+        self._put_all_right()
         merged = {
             device_id: _changed(record, lambda timeline, _: timeline.merge(area_id, into))
             for device_id, record in self.state.devices.items()
@@ -150,6 +187,7 @@ class Tracker:
         }
         for device_id, timeline in merged.items():
             self._correct(device_id, self.state.devices[device_id], timeline)
+            self._cut.pop(device_id, None)
         await self._changed()
 
     # --- What the statistics need ------------------------------------------------------------
@@ -168,12 +206,19 @@ class Tracker:
 
         The last hour is always computed: at the start it may not have been complete yet.
         """
+        self._put_all_right()
         computed_to = self.state.computed_to
+        if computed_to is not None and computed_to > hour:
+            # The clock was ahead, or is behind. Only in the second case all of it was computed.
+            self._reached = max(computed_to, self._reached or 0)
+            computed_to = None
+        elif self._reached is not None and hour >= self._reached:
+            computed_to, self._reached = self._reached, None
         start = hour - HOUR if computed_to is None else min(computed_to, hour - HOUR)
         for record in self.state.devices.values():
             for placement in record.timeline.within(start, hour):
                 self._recompute(placement.area, Span(start, hour))
-        self.state.computed_to = max(hour, computed_to or 0)
+        self.state.computed_to = hour
         # It is written once it is so: after a crash in between it is simply done again.
         self._tell()
 
@@ -196,7 +241,7 @@ class Tracker:
     @callback
     def _on_device(self, event: Event[dr.EventDeviceRegistryUpdatedData]) -> None:
         now = dt_util.utcnow().timestamp()
-        changed = False
+        changed = self._put_all_right()
         for device_id in self._with_children(event.data["device_id"]):
             changed |= self._follow_device(device_id, now)
         if changed:
@@ -275,6 +320,8 @@ class Tracker:
 
     def _forget(self, device_id: str) -> None:
         record = self.state.devices.pop(device_id)
+        self._moved_at.pop(device_id, None)
+        self._cut.pop(device_id, None)
         for area_id, span in affected(record.timeline, Timeline()).items():
             self._recompute(area_id, span)
 
@@ -287,6 +334,10 @@ class Tracker:
         if area_id is not None and not self._know_room(area_id):
             area_id = None
         timeline = record.timeline.stand(area_id, at)
+        if timeline is not record.timeline:
+            self._moved_at[device_id] = monotonic()
+            if (cut := self._cut.get(device_id)) is not None:
+                cut.moves.append((area_id, monotonic()))
         if timeline.placements:
             oldest = timeline.placements[0].start
             self._settle(p for p in record.timeline.placements if p.start < oldest)
@@ -369,6 +420,49 @@ class Tracker:
             # A new name, or nothing at all any more: no hour has to be computed for it.
             self._recompute(area_id, NOTHING)
         return True
+
+    def _put_all_right(self) -> bool:
+        """Take away what begins or ends after now; say whether there was anything."""
+        now = dt_util.utcnow().timestamp()
+        changed = [self._put_right(device_id, now) for device_id in self.state.devices]
+        return any(changed)
+
+    def _put_right(self, device_id: str, now: float) -> bool:
+        record, elapsed = self.state.devices[device_id], monotonic()
+        timeline = self._before_the_clock_was_behind(device_id, now, elapsed) or record.timeline
+        moved_at = self._moved_at.get(device_id)
+        right = timeline.put_right(now, None if moved_at is None else now - (elapsed - moved_at))
+        if right is not timeline:
+            self._cut.setdefault(device_id, _Cut(timeline, now, elapsed))
+            LOGGER.warning(
+                "%s was moved in the future, as if the clock was ahead: it is as if moved now",
+                record.name,
+            )
+        if right is record.timeline:
+            return False
+        self._correct(device_id, record, right)
+        return True
+
+    def _before_the_clock_was_behind(
+        self, device_id: str, now: float, elapsed: float
+    ) -> Timeline | None:
+        """Return what was taken from a timeline, once the clock was set forward beyond it."""
+        cut = self._cut.get(device_id)
+        if (
+            cut is None
+            or cut.timeline.changed_at > now
+            or now - cut.at < elapsed - cut.elapsed + CLOCK_STEP
+        ):
+            return None
+        del self._cut[device_id]
+        timeline = cut.timeline
+        for area_id, moved_at in cut.moves:
+            timeline = timeline.stand(area_id, now - (elapsed - moved_at))
+        LOGGER.warning(
+            "The clock was behind: where %s stood before is known again",
+            self.state.devices[device_id].name,
+        )
+        return timeline
 
     def _correct(self, device_id: str, record: Record, timeline: Timeline) -> None:
         for placement in timeline.placements:

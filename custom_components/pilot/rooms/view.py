@@ -1,19 +1,56 @@
 """Placements as actions, cards and scripts get them."""
 
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from homeassistant.auth.permissions.const import POLICY_READ
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers import config_validation as cv
 from homeassistant.util import dt as dt_util
+import probatio
+
+from ..const import DOMAIN
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from homeassistant.util.json import JsonObjectType, JsonValueType
 
     from ..access import Caller
     from .rooms import Stay
     from .tracker import Tracker
+
+
+_LATEST: Final = 253_370_764_800
+"""The year 9999: later moments have no equivalent in some time zones."""
+
+
+def valid_moment(value: Any) -> datetime:  # noqa: ANN401  (whatever the caller gives)
+    """Return what was given as a moment, or raise `probatio.Invalid`."""
+    # The parser reads beyond the end of what cannot be encoded.
+    if isinstance(value, str) and not value.isascii():
+        raise probatio.Invalid(f"{value!r} is no moment")
+    return cv.datetime(value)
+
+
+def seconds_of(moment: datetime) -> float:
+    """Return a moment as seconds since 1970, UTC; without a time zone it is in that of the house.
+
+    Raises:
+        ServiceValidationError: It is before 1970, or so late that there is no time zone for it.
+    """
+    try:
+        seconds = dt_util.as_utc(moment).timestamp()
+    except OverflowError, ValueError:
+        seconds = -inf
+    if not 0 <= seconds < _LATEST:
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="moment_out_of_range",
+            translation_placeholders={"moment": str(moment)},
+        )
+    return seconds
 
 
 def moment(seconds: float) -> str:

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 from homeassistant.components import websocket_api
 from homeassistant.components.websocket_api.decorators import websocket_command
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import config_validation as cv
-from homeassistant.util import dt as dt_util
 import probatio
 
 from ..access import websocket_caller
@@ -30,8 +28,8 @@ def async_setup_websocket(hass: HomeAssistant) -> None:
         probatio.Required("type"): "pilot/placements/list",
         probatio.Optional("device_ids"): [str],
         probatio.Optional("area_ids"): [str],
-        probatio.Optional("start"): cv.datetime,
-        probatio.Optional("end"): cv.datetime,
+        probatio.Optional("start"): view.valid_moment,
+        probatio.Optional("end"): view.valid_moment,
     }
 )
 @callback
@@ -43,8 +41,8 @@ def _list(hass: HomeAssistant, connection: ActiveConnection, msg: dict[str, Any]
         tracker,
         devices=view.devices(tracker, caller, msg.get("device_ids")),
         areas=msg.get("area_ids"),
-        start=-inf if start is None else dt_util.as_utc(start).timestamp(),
-        end=inf if end is None else dt_util.as_utc(end).timestamp(),
+        start=-inf if start is None else view.seconds_of(start),
+        end=inf if end is None else view.seconds_of(end),
     )
     connection.send_result(msg["id"], {"placements": found})
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from companion_agent import platforms
 from companion_agent.config.policy import Policy
+from companion_agent.plugins.readings import REFRESH, ReadingsPlugin
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.command_service import COMMAND_LIMIT, CommandService
@@ -23,6 +25,8 @@ from support.event_loop import ManualEventLoop
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from companion_agent.plugins.base import CommandProvider
 
 
 class Slow(FakePower):
@@ -42,16 +46,17 @@ class Slow(FakePower):
 class Scene:
     """The command service of a host that is paired with one Home Assistant."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *others: CommandProvider) -> None:
         self.clock = ManualClock()
         self.now = ManualClock(NOW)
         self.group = Slow()
         self.home = FakeController()
         self.said: list[tuple[str, str]] = []
         self.changed: list[str] = []
+        self.refreshed: list[list[str]] = []
         TrustStore(folder).save([Known(self.home.id, "Home", self.home.secret, 0)])
         self.service = CommandService(
-            [self.group],
+            [self.group, *others],
             ring=KeyRing(TrustStore(folder), PREFIX, HOST, clock=self.now),
             topics=Topics(PREFIX, HOST),
             session=SESSION,
@@ -61,6 +66,7 @@ class Scene:
             refusals=Refusals(),
             grid=Grid(self.clock.now),
             changed=self.changed.append,
+            refresh=lambda names: self.refreshed.append(list(names)),
             clock=self.clock,
             now=self.now,
         )
@@ -68,8 +74,8 @@ class Scene:
         self.loop.spawn(self.service.run())
         self.loop.until(lambda: self.service.settled)
 
-    def send(self, key: str) -> None:
-        payload = self.home.command(key)
+    def send(self, key: str, args: Mapping[str, Any] | None = None) -> None:
+        payload = self.home.command(key, args)
         self.loop.call(self.service.received, f"{BASE}/command/{key}", payload, retained=False)
 
     def pass_time(self, seconds: float) -> None:
@@ -131,3 +137,22 @@ def test_what_the_system_permits_is_asked_every_minute(
     assert len(scene.service.announced()) == 4
     scene.pass_time(1)
     scene.loop.until(lambda: scene.service.announced() == {})
+
+
+@pytest.mark.parametrize(
+    ("args", "collectors"),
+    [({}, []), ({"collectors": "cpu"}, ["cpu"]), ({"collectors": "cpu,,disk"}, ["cpu", "disk"])],
+)
+def test_collectors_are_read_once_that_is_allowed(
+    tmp_path: Path, args: dict[str, Any], collectors: list[str]
+) -> None:
+    scene = Scene(tmp_path, ReadingsPlugin(platforms.current()))
+    scene.send(REFRESH, args)
+    scene.loop.until(lambda: scene.said)
+    assert [result["status"] for result in scene.results()] == ["done"]
+    assert scene.refreshed == [collectors]
+    scene.send(REFRESH, {"collectors": "cpu disk"})
+    scene.loop.until(lambda: len(scene.said) == 2)
+    assert scene.results()[1]["reason"] == "bad_arguments"
+    assert scene.refreshed == [collectors]
+    scene.loop.end()

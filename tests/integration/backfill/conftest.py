@@ -56,13 +56,17 @@ def announce(host_id: str, name: str) -> dict[str, Any]:
 
 
 def a_chunk(
-    values: Mapping[str, Any], *, more: bool = False, chunk: str = "00000000000000ff"
+    values: Mapping[str, Any],
+    *,
+    more: bool = False,
+    chunk: str = "00000000000000ff",
+    time: float = NOON,
 ) -> dict[str, Any]:
     """Return a chunk as an agent sends it."""
     return {
         "chunk": chunk,
         "session": "5f1c0a9be3d24c77",
-        "time": NOON,
+        "time": time,
         "more": more,
         "values": values,
     }

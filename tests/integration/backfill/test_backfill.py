@@ -290,6 +290,23 @@ async def test_the_host_is_removed(night: Night) -> None:
     assert night.importer.hosts == {}
 
 
+@pytest.mark.parametrize("ahead", [2 * HOUR, -61 * 24 * HOUR])
+async def test_a_wrong_clock_loses_nothing(
+    night: Night, ahead: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The host keeps its points until both clocks are right; one line says so."""
+    values = {TEMPERATURE: [[NOON + ahead, 1.0]]}
+    for _ in range(2):
+        await night.far.send("backlog", a_chunk(values, time=NOON + ahead))
+    await night.settle()
+    assert night.acknowledged() == []
+    assert caplog.text.count("differ by more than an hour") == 1
+
+    await night.far.send("backlog", a_chunk({TEMPERATURE: [[NOON - 5, 1.0]]}, time=NOON))
+    await night.settle()
+    assert night.acknowledged() == ["00000000000000ff"]
+
+
 async def test_other_readings_are_not_taken(night: Night) -> None:
     """They are counted; what else is in the chunk is taken."""
     await night.far.send(

@@ -9,6 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
 import pytest
 
 from custom_components.pilot.backfill import async_setup_backlog, database as module
@@ -243,6 +244,42 @@ def test_a_sensor_without_a_statistic_is_given_up() -> None:
     assert (crowded.points, crowded.dropped) == (0, {"no_statistic": 1})
 
 
+@pytest.mark.parametrize(
+    ("at", "sent_at", "differ"),
+    [
+        (NOW, NOW, False),
+        (NOW + 2 * HOUR, NOW, False),
+        (NOW + 2 * HOUR, NOW + 2 * HOUR, True),
+        (NOW - 2 * HOUR, NOW - 2 * HOUR, False),
+        (NOW - 2 * MAX_AGE, NOW, False),
+        (NOW - 2 * MAX_AGE, NOW - 2 * MAX_AGE, True),
+    ],
+)
+def test_clocks_that_differ(at: float, sent_at: float, differ: bool) -> None:
+    """Points are not dropped because a clock is wrong, only where they cannot be at all."""
+    chunk = Chunk("8c1f4e0d2b7a9635", False, {KEY: (Point(at, 1.0),)}, sent_at)
+
+    assert HostBacklog.clocks_differ(chunk, NOW) is differ
+
+
+def test_a_chunk_that_was_taken_by_a_clock_that_was_ahead() -> None:
+    """The next one is waited for no longer than usual."""
+    host = HostBacklog(open_to=NOW - HOUR, taken_at=NOW + 48 * HOUR)
+
+    assert host.complete_to(NOW) == NOW - HOUR
+    assert host.complete_to(NOW + PATIENCE + 1) == inf
+
+
+def test_a_wait_that_was_begun_by_a_clock_that_was_ahead() -> None:
+    """It begins anew, and ends."""
+    host = HostBacklog(readings={KEY: replace(kept((0, 1.0)), unknown_since=NOW + 48 * HOUR)})
+
+    host.wait_for_statistic(KEY, "no_statistic", NOW)
+    host.wait_for_statistic(KEY, "no_statistic", NOW + STATISTIC_PATIENCE)
+
+    assert host.readings == {}
+
+
 def test_what_an_older_version_kept() -> None:
     """What it did not know is nothing."""
     reading = {"unit": None, "points": [[1.0, 2.0]], "todo_from": None}
@@ -276,6 +313,7 @@ async def test_a_major_version_later(
     recorder_mock: Any,
     hass: HomeAssistant,
     caplog: pytest.LogCaptureFixture,
+    issue_registry: ir.IssueRegistry,
 ) -> None:
     """It is not touched, and hosts keep what they have."""
     hass_storage["pilot.backlog"] = {"version": 2, "minor_version": 1, "key": "", "data": {}}
@@ -284,6 +322,7 @@ async def test_a_major_version_later(
 
     assert BACKLOG not in hass.data
     assert "until its file can be read" in caplog.text
+    assert issue_registry.async_get_issue("pilot", "storage_pilot.backlog") is not None
 
 
 def newer(path: Path) -> None:
@@ -297,7 +336,33 @@ def damaged(path: Path) -> None:
     path.write_bytes(b"This is no database, but long enough to be taken for one." * 100)
 
 
-@pytest.fixture(params=[newer, damaged])
+def without_tables(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 1")
+
+
+def with_odd_rows(path: Path) -> None:
+    BacklogDatabase(path).write({HOST: HostBacklog()})
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE host SET data = '{\"chunks\": 1}'")
+        db.commit()
+
+
+def with_an_odd_point(path: Path) -> None:
+    BacklogDatabase(path).write(
+        {HOST: HostBacklog(readings={KEY: Kept(None, (Point(1.0, 2.0),), 0)})}
+    )
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE point SET value = 'warm'")
+        db.commit()
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
+@pytest.fixture(params=[newer, damaged, without_tables, with_odd_rows, with_an_odd_point, a_folder])
 def unreadable(hass: HomeAssistant, request: pytest.FixtureRequest) -> Path:
     """Return a database that this version cannot read."""
     path = Path(hass.config.path(".storage", "pilot.backlog.db"))
@@ -305,12 +370,16 @@ def unreadable(hass: HomeAssistant, request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def content(path: Path) -> bytes:
-    return path.read_bytes()
+def content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 async def test_a_database_that_cannot_be_read(
-    recorder_mock: Any, hass: HomeAssistant, unreadable: Path, caplog: pytest.LogCaptureFixture
+    recorder_mock: Any,
+    hass: HomeAssistant,
+    unreadable: Path,
+    caplog: pytest.LogCaptureFixture,
+    issue_registry: ir.IssueRegistry,
 ) -> None:
     """It is not touched, hosts keep what they have, and the file is named."""
     before = content(unreadable)
@@ -319,4 +388,5 @@ async def test_a_database_that_cannot_be_read(
 
     assert BACKLOG not in hass.data
     assert "pilot.backlog.db" in caplog.text
+    assert issue_registry.async_get_issue("pilot", "storage_pilot.backlog.db") is not None
     assert content(unreadable) == before

@@ -120,6 +120,7 @@ def data_for(house: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "pilot.shutdown": host,
         "pilot.reboot": host,
         "pilot.cancel_shutdown": host,
+        "pilot.refresh": host,
         "pilot.send_command": {**host, "command": "audio.beep"},
         "pilot.get_placements": {},
         "pilot.get_room_history": {"area_id": house["area"], "start": now},

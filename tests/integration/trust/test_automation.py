@@ -125,7 +125,7 @@ async def test_a_reading_named_like_the_status_is_no_condition(
 
 
 async def test_a_broker_that_comes_back_triggers_nothing(
-    hass: HomeAssistant, device: str, paired: MockConfigEntry
+    hass: HomeAssistant, device: str, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
     """The host was online all the time."""
     calls = await automate(
@@ -134,6 +134,8 @@ async def test_a_broker_that_comes_back_triggers_nothing(
     for connected in (False, True):
         paired.runtime_data.coordinator._on_connection(connected)
         await hass.async_block_till_done()
+    agent.say_that_it_is("online", retain=True)
+    await hass.async_block_till_done()
     assert len(calls) == 0
 
 

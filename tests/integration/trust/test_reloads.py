@@ -9,6 +9,7 @@ from homeassistant.components import mqtt
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.dispatcher import async_dispatcher_send
+from homeassistant.helpers.event import async_track_state_change_event
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -22,6 +23,7 @@ from support.integration_host import HOST_ID, FakeHost, make_entry
 from .conftest import SECRET
 
 SESSION = "event.office_pc_session_event"
+SWITCH = "switch.office_pc_power"
 PROCESSOR = "sensor.office_pc_processor_use"
 CHUNK = "00112233445566aa"
 
@@ -112,6 +114,7 @@ async def test_a_loaded_entry_goes_on_after_a_reload_of_mqtt(
 ) -> None:
     """Every subscription is taken up by the new client."""
     await reload_mqtt(hass)
+    agent.say_that_it_is("online", retain=True)
 
     agent.bus.fire(f"{BASE}/state", '{"collectors":{"cpu":{"ts":1,"values":{"percent":7}}}}')
     agent.happens("session", "locked")
@@ -128,15 +131,39 @@ async def test_a_loaded_entry_goes_on_after_a_reload_of_mqtt(
 
 
 async def test_the_status_follows_the_broker_through_a_reload(
-    hass: HomeAssistant, paired: MockConfigEntry
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
-    """While there is no client nothing is known; then it is what it was."""
+    """While there is no client nothing is known, nor until the broker repeats what it keeps."""
     await stop_mqtt(hass)
     assert hass.states.get("sensor.office_pc_status").state == "no_broker"
 
     await start_mqtt(hass)
+    assert hass.states.get("sensor.office_pc_status").state == "unknown"
+    agent.say_that_it_is("online", retain=True)
+    await hass.async_block_till_done()
 
     assert hass.states.get("sensor.office_pc_status").state == "online"
+
+
+async def test_the_power_switch_is_never_off_while_nothing_is_known(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
+) -> None:
+    """An automation on the switch does not run because MQTT or the entry was reloaded."""
+    states: list[str] = []
+    async_track_state_change_event(
+        hass, [SWITCH], lambda event: states.append(getattr(event.data["new_state"], "state", ""))
+    )
+    await reload_mqtt(hass)
+    agent.say_that_it_is("online", retain=True)
+    await hass.async_block_till_done()
+    await hass.config_entries.async_reload(paired.entry_id)
+    agent.announce(retain=True)
+    await hass.async_block_till_done()
+    agent.say_that_it_is("online", retain=True)
+    await hass.async_block_till_done()
+
+    assert states[-1] == "on"
+    assert set(states) <= {"on", "unknown", "unavailable"}
 
 
 # --- Unloaded --------------------------------------------------------------------------------

@@ -1,0 +1,140 @@
+"""Very many hosts at once: Home Assistant goes on with other things in between."""
+
+from typing import TYPE_CHECKING
+from unittest.mock import Mock
+
+import pytest
+
+from custom_components.pilot import pacing
+from custom_components.pilot.pacing import AT_ONCE, PAUSE, PER_SECOND, Pacer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from homeassistant.core import HomeAssistant
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+    from support.integration_host import FakeHost
+
+
+class Loop:
+    """An event loop whose time is turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.later: list[tuple[float, Callable[[], None]]] = []
+        self.soon: list[Callable[[], None]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, delay: float, work: Callable[[], None]) -> Mock:
+        self.later.append((self.now + delay, work))
+        return Mock()
+
+    def call_soon(self, work: Callable[[], None]) -> None:
+        self.soon.append(work)
+
+    def turn(self, seconds: float = 0.0) -> None:
+        """Let time go by, and call what is due."""
+        self.now += seconds
+        due = [work for at, work in self.later if at <= self.now]
+        self.later = [(at, work) for at, work in self.later if at > self.now]
+        soon, self.soon = self.soon, []
+        for work in (*soon, *due):
+            work()
+
+
+@pytest.fixture
+def loop() -> Loop:
+    return Loop()
+
+
+@pytest.fixture
+def pacer(loop: Loop) -> Pacer:
+    return Pacer(Mock(loop=loop))
+
+
+def entities(count: int, log: list[int]) -> list[Mock]:
+    """Return entities that note when they are written."""
+    return [
+        Mock(async_write_ha_state=lambda number=number: log.append(number))
+        for number in range(count)
+    ]
+
+
+def test_few_states_are_written_at_once(loop: Loop, pacer: Pacer) -> None:
+    """One host feels nothing of it, however many readings it has and however often."""
+    written: list[int] = []
+    for _ in range(20):
+        for entity in entities(200, written):
+            pacer.write(entity)
+        loop.turn(1.0)
+
+    assert len(written) == 4000
+    assert loop.later == []
+
+
+def test_a_thousand_in_a_quarter_of_a_second(loop: Loop, pacer: Pacer) -> None:
+    """Of forty thousand that change in one event: some at once, the rest in order."""
+    written: list[int] = []
+    for entity in entities(40_000, written):
+        pacer.write(entity)
+    assert len(written) == AT_ONCE
+
+    counts = [len(written)]
+    while loop.later:
+        loop.turn(PAUSE)
+        counts.append(len(written))
+
+    assert written == list(range(40_000))
+    window = round(0.25 / PAUSE)
+    most = max(later - before for before, later in zip(counts, counts[window:], strict=False))
+    assert most <= AT_ONCE + 0.25 * PER_SECOND <= 1000
+    assert len(counts) * PAUSE == pytest.approx(40_000 / PER_SECOND, rel=0.05)
+
+
+def test_a_state_that_waits_is_written_once(loop: Loop, pacer: Pacer) -> None:
+    """With what it is by then."""
+    written: list[int] = []
+    many = entities(AT_ONCE + 1, written)
+    for _ in range(3):
+        for entity in many:
+            pacer.write(entity)
+    while loop.later:
+        loop.turn(PAUSE)
+
+    assert written.count(AT_ONCE) == 1
+
+
+def test_turns(loop: Loop, pacer: Pacer) -> None:
+    """The first at once, then one in each turn; what comes later of one replaces it."""
+    done: list[str] = []
+    pacer.take_turn("a", lambda: done.append("a"))
+    pacer.take_turn("b", lambda: done.append("b, outdated"))
+    pacer.take_turn("c", lambda: done.append("c"))
+    pacer.take_turn("d", lambda: done.append("d"))
+    pacer.take_turn("b", lambda: done.append("b"))
+    pacer.give_up_turn("c")
+    assert done == ["a"]
+
+    loop.turn()
+    assert done == ["a", "b"]
+    loop.turn()
+    assert done == ["a", "b", "d"]
+    loop.turn()
+    pacer.take_turn("e", lambda: done.append("e"))
+    assert done == ["a", "b", "d", "e"]
+
+
+async def test_an_entry_that_is_unloaded_takes_no_turn(
+    hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
+) -> None:
+    """Its announce came before, and waits."""
+    pacer = pacing.async_get_pacer(hass)
+    coordinator = configured.runtime_data.coordinator
+    pacer.take_turn(object(), lambda: None)
+    pacer.take_turn(coordinator, lambda: pytest.fail("it is unloaded"))
+
+    await hass.config_entries.async_unload(configured.entry_id)
+    await hass.async_block_till_done()
