@@ -29,6 +29,9 @@ const NARROW = 560;
 // A bar's name is left out where the bar is narrower than this, in pixels.
 const NAMED = 36;
 
+// The colours are explained where a bar is narrower than this, in pixels: its name is cut off.
+const EXPLAINED = 96;
+
 // A grip is but a line where its bar is narrower than this, in pixels: others are near.
 const ROOMY = 28;
 
@@ -57,7 +60,9 @@ export class Chart {
       this.bubble,
     );
     this.axis = make("div", { class: "axis", "aria-hidden": "true" });
-    this.element = make("div", { class: "chart" }, this.lanes, this.plot, this.axis);
+    // Bars say their names themselves to who hears them.
+    this.legend = make("div", { class: "legend", "aria-hidden": "true", hidden: true });
+    this.element = make("div", { class: "chart" }, this.lanes, this.plot, this.axis, this.legend);
   }
 
   /** How wide the time axis is, in pixels. */
@@ -78,6 +83,7 @@ export class Chart {
     this.#time(view, width);
     this.#ways(drawn.ways, colors, drawn.height, width);
     this.#bars(drawn.bars, colors, view);
+    this.#legend(drawn.bars, colors, view);
     this.#handles(drawn.bars, colors, view, width);
     this.#moving(view, width);
   }
@@ -145,7 +151,7 @@ export class Chart {
           d: `M${from.x},${from.y} C${from.x + bend},${from.y} ${to.x - bend},${to.y} ${to.x},${to.y}`,
           class: direct ? "direct" : "detour",
         });
-        element.style.stroke = colors.get(device);
+        element.style.setProperty("--bar", colors.get(device) ?? null);
       },
     );
   }
@@ -189,6 +195,26 @@ export class Chart {
           title: label,
         });
         button.firstChild.textContent = width < NAMED ? "" : device;
+      },
+    );
+  }
+
+  /**
+   * @param {Bar[]} bars
+   * @param {Map<string, string>} colors
+   * @param {View} view
+   */
+  #legend(bars, colors, { house }) {
+    const drawn = new Set(bars.map(({ placement }) => placement.device));
+    this.legend.hidden = !bars.some(({ width }) => width < EXPLAINED);
+    keep(
+      this.legend,
+      house.devices.filter(({ id }) => drawn.has(id)),
+      ({ id }) => id,
+      () => make("span"),
+      (element, { id, name }) => {
+        element.style.setProperty("--bar", colors.get(id) ?? null);
+        element.textContent = name;
       },
     );
   }

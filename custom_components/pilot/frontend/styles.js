@@ -100,9 +100,13 @@ h2 {
   position: relative;
   direction: ltr; /* Time goes from left to right. */
   display: grid;
-  grid-template: auto 26px / minmax(96px, 18%) 1fr;
+  grid-template: auto 26px auto / minmax(96px, 18%) 1fr;
 }
 .chart.stacked { grid-template-columns: 0 1fr; }
+/* Some of a theme's colours, yellow above all, do not stand out from its background by 3 to 1. */
+.bar, .handle, .ways path, .legend span::before {
+  --edge: color-mix(in srgb, var(--bar) 50%, var(--primary-text-color));
+}
 .lanes { grid-area: 1 / 1 / 2 / 3; position: relative; }
 .lane {
   position: absolute;
@@ -152,7 +156,7 @@ h2 {
   opacity: 0.6;
 }
 .ways { position: absolute; inset: 0; overflow: visible; pointer-events: none; }
-.ways path { fill: none; stroke-width: 2; opacity: 0.7; }
+.ways path { fill: none; stroke: var(--edge); stroke-width: 2; opacity: 0.7; }
 .ways path.detour { stroke-dasharray: 3 4; }
 .now {
   position: absolute;
@@ -177,7 +181,7 @@ h2 {
   box-sizing: border-box;
   height: 30px;
   padding: 0 8px;
-  border: 2px solid var(--bar);
+  border: 2px solid var(--edge);
   border-inline-width: 0;
   background: color-mix(in srgb, var(--bar) 24%, var(--card-background-color, white));
   color: var(--primary-text-color);
@@ -213,7 +217,7 @@ h2 {
   width: 6px;
   height: 18px;
   border-radius: 4px;
-  background: var(--bar);
+  background: var(--edge);
   border: 2px solid var(--card-background-color, white);
   box-sizing: content-box;
   transition: height 120ms ease;
@@ -233,6 +237,27 @@ h2 {
   border-left: 1px dashed var(--primary-text-color);
   pointer-events: none;
   z-index: 2;
+}
+.legend {
+  grid-area: 3 / 1 / 4 / 3;
+  display: flex;
+  flex-wrap: wrap;
+  gap: 4px 16px;
+  padding-top: 6px;
+  color: var(--secondary-text-color);
+  font-size: var(--ha-font-size-s, 12px);
+}
+.legend span::before {
+  content: "";
+  display: inline-block;
+  box-sizing: border-box;
+  width: 12px;
+  height: 12px;
+  margin-inline-end: 6px;
+  vertical-align: -1px;
+  border: 2px solid var(--edge);
+  border-radius: 3px;
+  background: color-mix(in srgb, var(--bar) 24%, var(--card-background-color, white));
 }
 .bubble {
   position: absolute;
