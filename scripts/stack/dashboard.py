@@ -41,7 +41,7 @@ def dashboard(host: Host) -> dict[str, Any]:
 
 
 def _badges(host: Host) -> list[Card]:
-    entities = [_connectivity(host), *_entities(host, "system.started", "wifi.ssid")]
+    entities = [host.entity_id("status"), *_entities(host, "system.started", "wifi.ssid")]
     return [
         {
             "type": "entity",
@@ -53,16 +53,6 @@ def _badges(host: Host) -> list[Card]:
         for entity in entities
         if entity
     ]
-
-
-def _connectivity(host: Host) -> str | None:
-    """Return the sensor that tells whether the host is there: it is no reading."""
-    for key, entity in host.entities.items():
-        entity_id: str = entity["entity_id"]
-        attributes = host.states.get(entity_id, {}).get("attributes", {})
-        if attributes.get("device_class") == "connectivity" and not host.announces(key):
-            return entity_id
-    return None
 
 
 def _glance(host: Host) -> list[Card]:
@@ -194,10 +184,10 @@ def _tile(host: Host, entity: str, columns: int | str, feature: Card | None = No
     }
     if feature is not None:
         tile["features"] = [feature]
-    if connectivity := _connectivity(host):
+    if status := host.entity_id("status"):
         # A disk that was unplugged shall leave no hole. What is unavailable because
         # the whole host is away stays.
         there = {"condition": "state", "entity": entity, "state_not": "unavailable"}
-        away = {"condition": "state", "entity": connectivity, "state_not": "on"}
+        away = {"condition": "state", "entity": status, "state_not": "online"}
         tile["visibility"] = [{"condition": "or", "conditions": [there, away]}]
     return tile

@@ -27,7 +27,7 @@ class Host:
         announce: Its agent's announce.
         values: Its agent's readings by key, as they lie on the broker.
         entities: Home Assistant's entity registry entries by key. What is not a
-            reading (the connectivity sensor) is here under its own name.
+            reading (the status) is here under its own name.
         states: States by entity id.
 
     """
