@@ -20,6 +20,7 @@ from companion_agent import (
 )
 from companion_agent.announcement import compose, describe_host
 from companion_agent.cli.comparison import compare
+from companion_agent.cli.read import kind_of
 from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
 from companion_agent.config.buffer import FILE, MIB
@@ -37,6 +38,7 @@ from companion_agent.plugins.i2c.overrides import (
     peek,
 )
 from companion_agent.protocol.announce import write_announce
+from companion_agent.protocol.catalogue import CATALOGUE
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import Availability, state_payload
 from companion_agent.protocol.topics import Topics
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.config import Broker, Config
+    from companion_agent.models import Reading
     from companion_agent.plugins.runner import CollectorRunner
 
 Verdict = Literal["ok", "absent", "bad"]
@@ -175,7 +178,11 @@ def _overrides(config: Config) -> Overrides | None:
 
 
 def _count(source: CollectorRunner) -> str:
-    silent = [reading.key for reading in source.readings if source.values.get(reading.key) is None]
+    silent = [
+        reading.key
+        for reading in source.readings
+        if source.values.get(reading.key) is None and not _nullable(source, reading)
+    ]
     total = len(source.readings)
     text = f"{total} reading{'' if total == 1 else 's'}"
     if silent:
@@ -184,6 +191,11 @@ def _count(source: CollectorRunner) -> str:
     if left_out:
         text += f"; left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}"
     return text
+
+
+def _nullable(source: CollectorRunner, reading: Reading) -> bool:
+    kind = CATALOGUE.get(kind_of(source, reading))
+    return kind is not None and kind.nullable
 
 
 def _check_pairing(config: Config) -> Check:
@@ -199,7 +211,7 @@ def _check_pairing(config: Config) -> Check:
     if config.fleet:
         names.append("every Home Assistant that has the fleet key")
     if not names:
-        detail = "not paired: this host reports and accepts no commands"
+        detail = "not paired: this computer reports and accepts no commands"
         return Check("pairing", "absent", detail, "sudo pilot-agent pair")
     dry_run = "; commands.dry_run is on: nothing is carried out" if config.commands.dry_run else ""
     return Check("pairing", "ok", f"paired with {', '.join(names)}{dry_run}")
@@ -563,7 +575,8 @@ def _print_table(checks: Sequence[Check]) -> None:
     table.add_column("What", no_wrap=True)
     table.add_column("")
     table.add_column("Found")
-    for check in checks:
+    # What is bad comes first: on a computer with everything the table is longer than a screen.
+    for check in sorted(checks, key=lambda check: check.verdict != "bad"):
         detail = check.detail + (f"\n→ {check.hint}" if check.hint else "")
         table.add_row(
             Text(check.name), Text(check.verdict, style=styles[check.verdict]), Text(detail)

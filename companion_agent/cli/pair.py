@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 import io
+import math
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ def pair(folder: Path, *, qr: bool) -> int:
         return _fail(error)
     code = draw_code()
     terminal = Terminal(client, code, str(begun["host"]))
-    _introduce(code, qr=qr)
+    _introduce(code, terminal.remaining, qr=qr)
     if not begun.get("online"):
         print("The agent is not connected to its broker now; pairing works once it is.\n")
     try:
@@ -99,7 +100,7 @@ def show(folder: Path) -> int:
     if fleet:
         print("and every Home Assistant that has the fleet key")
     elif not controllers:
-        print("Not paired: this host reports and accepts no commands.")
+        print("Not paired: this computer reports and accepts no commands.")
     return 0
 
 
@@ -118,7 +119,7 @@ def revoke(folder: Path, wanted: Iterable[str], *, all_controllers: bool) -> int
     except (ChannelError, StoreError, LookupError) as error:
         return _fail(error)
     for known in chosen:
-        print(f'Home Assistant "{known.name}" ({known.id}) commands this host no longer.')
+        print(f'Home Assistant "{known.name}" ({known.id}) commands this computer no longer.')
     return 0
 
 
@@ -173,9 +174,21 @@ def _forget(folder: Path, ids: list[str]) -> None:
 # --- Drawing ---------------------------------------------------------------------------------
 
 
-def _introduce(code: str, *, qr: bool) -> None:
-    print("Home Assistant asks for this code when you add this host there:\n")
-    print(f"    {code[:4]} {code[4:]}\n", flush=True)
+def _introduce(code: str, remaining: float, *, qr: bool) -> None:
+    """Show the code, and where it is to be typed.
+
+    Args:
+        code: Its digits.
+        remaining: Seconds until it expires.
+        qr: Whether to draw it for cameras too.
+    """
+    print(
+        "Type this code in Home Assistant: into the dialog that adds this computer, or for one\n"
+        "that is added already under Settings > Repairs, or Reconfigure > Pairing.\n"
+    )
+    print(f"    {code[:4]} {code[4:]}\n")
+    print(f"It is valid for {math.ceil(remaining / 60)} minutes, and for one Home Assistant.\n")
+    sys.stdout.flush()
     if qr and (drawn := _draw(_LINK.format(code=code))):
         print("Or scan this with the phone that has the Home Assistant app:\n")
         print(drawn, flush=True)
