@@ -9,6 +9,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.announcement import describe_agent
 from companion_agent.announcer import Announcer
 from companion_agent.buffer.buffer import Buffer
 from companion_agent.clock import Clocks
@@ -77,6 +78,7 @@ class Agent:
         notifier: Tells the service manager how the agent is.
         clocks: The host's clocks; the real ones when `None`.
         updater: Fetches new versions.
+        pair_command: What to type here to pair this host; `None` where it is not known.
     """
 
     def __init__(
@@ -94,7 +96,9 @@ class Agent:
         notifier: Notifier | None = None,
         clocks: Clocks | None = None,
         updater: Updater | None = None,
+        pair_command: str | None = None,
     ) -> None:
+        self._described = describe_agent(pair_command)
         self._folder = config.state_dir
         self._counts = counts
         self._clock = clock
@@ -409,6 +413,7 @@ class Agent:
     def _offer(self) -> dict[str, Any]:
         """Say what is announced beside the readings."""
         offer: dict[str, Any] = {
+            "agent": self._described,
             "trust": Trust(tuple(self._ring.ids), self._handlers.pairing),
             "commands": self._commands.announced(),
         }

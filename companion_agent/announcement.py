@@ -45,7 +45,8 @@ def describe_host(host_id: str, name: str, info: HostInfo) -> Host:
     Args:
         host_id: The host's id.
         name: What it is shown as.
-        info: What the operating system says of it.
+        info: What the operating system says of it. A machine whose firmware names no model is
+            called by its system.
     """
     return Host(
         id=host_id,
@@ -53,9 +54,14 @@ def describe_host(host_id: str, name: str, info: HostInfo) -> Host:
         os=info.os,
         arch=info.arch,
         manufacturer=info.manufacturer,
-        model=info.model,
+        model=info.model or info.os.partition(" (")[0],
         macs=info.macs,
     )
+
+
+def describe_agent(pair_command: str | None = None) -> Agent:
+    """Describe this program; `pair_command` is what to type here to pair it."""
+    return Agent(__version__, python_platform.python_version(), pair_command)
 
 
 def describe_reading(collector: str, reading: models.Reading) -> Reading:
@@ -116,7 +122,8 @@ def compose(
         host: This machine.
         reports: What every collector at work reports, by the collector's name.
         conflict: Another agent that was heard under this host's id.
-        more: Other fields of the announce, by name: of trust, commands, events and updates.
+        more: Other fields of the announce, by name: of the agent, trust, commands, events and
+            updates.
 
     Raises:
         ProtocolError: A reading cannot be announced.
@@ -124,10 +131,10 @@ def compose(
     named = [(name, reading) for name, report in reports.items() for reading in report.readings]
     devices = [reading.device for _, reading in named if reading.device]
     readings = [describe_reading(name, reading) for name, reading in named]
+    fields: dict[str, Any] = {"agent": describe_agent(), **more}
     return Announce(
         session=session,
         host=host,
-        agent=Agent(__version__, python_platform.python_version()),
         collectors={name: report.interval for name, report in reports.items()},
         devices={
             device.id: Device(device.name or device.id, device.manufacturer, device.model)
@@ -135,5 +142,5 @@ def compose(
         },
         readings={reading.key: reading for reading in readings},
         conflict=conflict,
-        **more,
+        **fields,
     )

@@ -16,6 +16,7 @@ from companion_agent.plugins.base import Collector, CommandProvider, PluginConte
 from companion_agent.plugins.i2c.overrides import Overrides
 from companion_agent.plugins.i2c.settings import I2cConfig
 from companion_agent.plugins.runner import CollectorRunner
+from companion_agent.service.pair_command import pair_command
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates.updater import Updater
 
@@ -63,6 +64,7 @@ def run(config: Config, launched: Launched) -> bool:
             network=platform.network_watch(),
             notifier=Notifier(),
             updater=updater,
+            pair_command=pair_command(launched.command, config.path),
         )
         # What importing has left behind: a quarter of a megabyte.
         gc.collect()

@@ -259,6 +259,13 @@ class Platform(ABC):
         """Tell whether this machine has to be unlocked or logged in to before it can be used."""
         not_offered("whether it is locked")
 
+    def planned_shutdown(self) -> float | None:
+        """Return when it is to be shut down or rebooted, in seconds since 1970.
+
+        `None` while nothing is planned.
+        """
+        not_offered("what is planned of it")
+
     def network_watch(self) -> NetworkWatch | None:
         """Return what hears that the network has changed; `None` where nothing tells."""
         return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from companion_agent.models import Argument, Command
+from companion_agent.models import Argument, Command, Reading, Value
 from companion_agent.platforms.control import DELAYED, PowerAction
-from companion_agent.plugins.base import CommandProvider
+from companion_agent.plugins.base import Collector, CommandProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,11 +17,26 @@ DAY = 86_400
 _DELAY = {"delay": Argument(unit="seconds", minimum=0, maximum=DAY, default=0)}
 
 
-class PowerPlugin(CommandProvider):
-    """Ends or pauses this machine's work, as far as the machine can."""
+class PowerPlugin(Collector, CommandProvider):
+    """Ends or pauses this machine's work, and reads what is planned of it.
+
+    The agent reads it anew after each of its commands.
+    """
 
     name: ClassVar[str] = "power"
+    interval: ClassVar[float] = 60
     events: ClassVar[tuple[str, ...]] = ("going_to_sleep", "woke", "shutting_down")
+
+    def collect(self) -> Mapping[str, Value]:
+        """Read when it is to be shut down or rebooted.
+
+        Raises:
+            Unavailable: The system does not say what is planned.
+        """
+        planned = self.platform.planned_shutdown()
+        self.describe("planned_shutdown", lambda: [Reading("planned_shutdown")])
+        when = None if planned is None else datetime.fromtimestamp(round(planned), UTC)
+        return {"planned_shutdown": when.isoformat() if when else None}
 
     def commands(self) -> Sequence[Command]:
         """Ask the platform what this machine can do."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .catalogue import CATALOGUE, ReadingType
 from .encoding import dump, load_object
@@ -51,6 +52,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+PAIR_COMMAND: Final = re.compile(
+    r"(?:sudo )?"
+    r"(?:(?:(?:/[A-Za-z0-9._+@-]+)+/)?pilot-agent"
+    r"|(?:/[A-Za-z0-9._+@-]+)+/python[0-9.]* -m companion_agent)"
+    r" pair(?: --config (?:/[A-Za-z0-9._+@-]+)+)?"
+)
+"""What an announce may say is to be typed: whoever writes to the broker can write announces, and
+people type what a dialog tells them."""
+
+
 class Host(NamedTuple):
     """The machine that is announced."""
 
@@ -64,10 +75,17 @@ class Host(NamedTuple):
 
 
 class Agent(NamedTuple):
-    """The agent's version, and that of its Python."""
+    """The agent.
+
+    Attributes:
+        version: Its version.
+        python: That of its Python.
+        pair: What to type on the host to pair it.
+    """
 
     version: str
     python: str | None = None
+    pair: str | None = None
 
 
 class Device(NamedTuple):
@@ -233,7 +251,7 @@ def write_announce(announce: Announce) -> bytes:
         "protocol": PROTOCOL,
         "session": announce.session,
         "host": _write_host(announce.host),
-        "agent": _texts(version=announce.agent.version, python=announce.agent.python),
+        "agent": _write_agent(announce.agent),
         "collectors": {
             name: {"interval": _short(interval)} for name, interval in announce.collectors.items()
         },
@@ -281,6 +299,10 @@ def check_reading(reading: Reading) -> None:
     enum = reading.type is ReadingType.ENUM and reading.kind not in CATALOGUE
     if enum and not any(clean_text(option) for option in reading.options):
         raise ProtocolError("options", f"{reading.key} is an enum and has no options")
+
+
+def _write_agent(agent: Agent) -> dict[str, str]:
+    return _texts(version=agent.version, python=agent.python, pair=agent.pair)
 
 
 def _write_host(host: Host) -> dict[str, Any]:
@@ -383,13 +405,12 @@ def parse_announce(payload: bytes, host_id: str) -> Announce | None:
     host = _host(get_object(data, "host"))
     if host.id != host_id:
         raise ProtocolError("host_id", "the host's id is not the one in the topic")
-    agent = get_object(data, "agent")
     collectors = _collectors(get_object(data, "collectors"))
     devices = _devices(get_object(data, "devices") if "devices" in data else {})
     return Announce(
         session=get_session(data),
         host=host,
-        agent=Agent(get_text(agent, "version"), get_optional_text(agent, "python")),
+        agent=_agent(get_object(data, "agent")),
         collectors=MappingProxyType(collectors),
         devices=MappingProxyType(devices),
         readings=MappingProxyType(_readings(data.get("readings"), collectors, devices)),
@@ -419,6 +440,15 @@ def _host(data: Mapping[str, Any]) -> Host:
         manufacturer=get_optional_text(data, "manufacturer"),
         model=get_optional_text(data, "model"),
         macs=tuple(macs),
+    )
+
+
+def _agent(data: Mapping[str, Any]) -> Agent:
+    pair = get_optional_text(data, "pair")
+    return Agent(
+        get_text(data, "version"),
+        get_optional_text(data, "python"),
+        pair if pair and PAIR_COMMAND.fullmatch(pair) else None,
     )
 
 

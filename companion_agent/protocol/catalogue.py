@@ -47,6 +47,7 @@ class Kind(NamedTuple):
             one or several; empty where there is one.
         options: The values of an enum.
         setting: Whether it is how something is set, and a command of the same kind sets it.
+        nullable: Whether `null` is a value of it (nothing is planned), and no reading that failed.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Kind(NamedTuple):
     of: str = ""
     options: tuple[str, ...] = ()
     setting: bool = False
+    nullable: bool = False
 
     @property
     def several(self) -> Several:
@@ -121,27 +123,33 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 of="chip and label",
             ),
             Kind("fan.speed", "a fan's speed", unit="rpm", of="chip and label"),
-            Kind("battery.level", "charge", unit="%", of="battery"),
+            Kind("battery.level", "charge", unit="%", of=OPTIONAL),
             Kind(
                 "battery.state",
                 "what it does now",
                 type=ReadingType.ENUM,
-                of="battery",
+                of=OPTIONAL,
                 options=("charging", "discharging", "full", "not_charging", "unknown"),
             ),
             Kind(
                 "battery.time_left",
                 "until empty, or until full while charging",
                 unit="s",
-                of="battery",
+                of=OPTIONAL,
             ),
             Kind(
                 "battery.power",
                 "flowing out of the battery (positive) or into it (negative)",
                 unit="W",
-                of="battery",
+                of=OPTIONAL,
             ),
             Kind("battery.plugged", "external power is connected", type=ReadingType.BOOLEAN),
+            Kind(
+                "power.planned_shutdown",
+                "when it is to be shut down or restarted; null while nothing is planned",
+                type=ReadingType.TIMESTAMP,
+                nullable=True,
+            ),
             Kind("system.started", "when the system started", type=ReadingType.TIMESTAMP),
             Kind("system.users", "users logged in"),
             Kind("system.processes", "processes"),

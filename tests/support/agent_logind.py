@@ -114,6 +114,17 @@ class FakeLogind:
     def signal(self, name: str, signature: str, *values: tuple[str, Any]) -> None:
         self.mock(MANAGER_PATH, "EmitSignal", "sssav", MANAGER, name, signature, list(values))
 
+    def plan(self, what: str, when: int) -> None:
+        """Say what is planned, and when: in microseconds since 1970."""
+        planned = ("(st)", (what, when))
+        properties = "org.freedesktop.DBus.Properties"
+        (known,) = self.bus.call(LOGIND, MANAGER_PATH, properties, "GetAll", "s", MANAGER)
+        if "ScheduledShutdown" in known:
+            change = (MANAGER, "ScheduledShutdown", planned)
+            self.bus.call(LOGIND, MANAGER_PATH, properties, "Set", "ssv", *change)
+        else:
+            self.mock(MANAGER_PATH, "AddProperty", "ssv", MANAGER, "ScheduledShutdown", planned)
+
     def prepare(self, what: str, begins: bool) -> None:
         self.signal(f"PrepareFor{what}", "b", ("b", begins))
 

@@ -132,6 +132,10 @@ class LinuxPlatform(Platform):
         locked = self._watch.locked if self._watch else None
         return self.control().locked() if locked is None else locked
 
+    def planned_shutdown(self) -> float | None:
+        """Ask logind."""
+        return self.control().planned_shutdown()
+
     def network_watch(self) -> NetworkWatch | None:
         """Return what hears that the network has changed."""
         with suppress(OSError):

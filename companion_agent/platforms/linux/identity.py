@@ -9,18 +9,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from companion_agent.platforms.firmware import filled_in
+
 if TYPE_CHECKING:
     from companion_agent.platforms.linux.files import Files
 
-# What makers leave in the firmware when they do not fill in the form.
-_PLACEHOLDER = re.compile(
-    r"(|0+|none|null|n/?a|x\.x|empty|unknown|undefined|invalid|default( string)?|oem|o\.?e\.?m\.?|"
-    r"(to be )?filled by .*|to be filled.*|not (applicable|specified|available|present|provided)|"
-    r"all series|standard|system (product|manufacturer|version|name|serial).*|product name|"
-    r"(base ?board|board|sku|type\d).*|.*to be filled by o\.?e\.?m\.?.*|0?1234567890?|"
-    r"[.\-_ ?*#]+)",
-    re.IGNORECASE,
-)
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -64,8 +57,7 @@ def maker_and_model(files: Files) -> tuple[str, str]:
 
 
 def _dmi(files: Files, name: str) -> str:
-    value = " ".join((files.text(f"sys/class/dmi/id/{name}") or "").split())[:255]
-    return "" if _PLACEHOLDER.fullmatch(value) else value
+    return filled_in(files.text(f"sys/class/dmi/id/{name}") or "")
 
 
 def machine_id(files: Files) -> str | None:

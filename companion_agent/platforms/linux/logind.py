@@ -233,6 +233,21 @@ class LogindControl(HostControl):
             raise Unavailable("there is no desktop on this machine")
         return not any(session.open for session in sessions)
 
+    def planned_shutdown(self) -> float | None:
+        """Return when this machine is to be shut down or rebooted, in seconds since 1970.
+
+        `None` while nothing is planned.
+
+        Raises:
+            Unavailable: logind cannot be asked, or does not say it.
+        """
+        with _connected() as bus:
+            kind, when = bus.properties(MANAGER).get("ScheduledShutdown", (None, 0))
+        if kind is None:
+            raise Unavailable("logind does not say what is planned")
+        # What is only rehearsed (`dry-poweroff`) ends nothing.
+        return None if not kind or kind.startswith("dry-") else when / 1_000_000
+
     def _find_powers(self, bus: Bus) -> tuple[PowerAction, ...]:
         found = [action for action in _ASKED if _can(bus, _VERBS[action].method)]
         if any(action in DELAYED for action in found):

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.platforms.base import DiskUsage, HostInfo, Mount, everything
+from companion_agent.platforms.firmware import filled_in
 from companion_agent.platforms.portable import PortablePlatform
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class WindowsPlatform(PortablePlatform):
             name=generic.name,
             os=_os_name(),
             arch=generic.arch,
-            manufacturer=_registry_text(_FIRMWARE, "SystemManufacturer"),
-            model=_registry_text(_FIRMWARE, "SystemProductName"),
+            manufacturer=filled_in(_registry_text(_FIRMWARE, "SystemManufacturer")),
+            model=filled_in(_registry_text(_FIRMWARE, "SystemProductName")),
             macs=generic.macs,
         )
 

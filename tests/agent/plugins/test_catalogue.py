@@ -56,8 +56,9 @@ def test_psutil_keeps_to_the_catalogue() -> None:
 def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
     found = set().union(*(check_platform(build(name, tmp_path / name)) for name in MACHINES))
 
-    # Whether one is locked is asked of logind, and tested with it.
-    assert found == set(CATALOGUE) - ROOM_SENSORS - {"session.locked"}
+    # What is asked of logind is tested with it.
+    of_logind = {"power.planned_shutdown", "session.locked"}
+    assert found == set(CATALOGUE) - ROOM_SENSORS - of_logind
 
 
 def test_collectors_stand_in_the_order_of_the_catalogue() -> None:

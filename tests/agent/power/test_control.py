@@ -60,6 +60,43 @@ def test_a_machine_that_cannot_shut_down_has_nothing_to_call_off(
     assert set(root.power_actions()) == {"suspend", "hibernate", "hybrid_sleep"}
 
 
+@pytest.mark.parametrize(
+    ("scheduled", "planned"),
+    [
+        pytest.param(("poweroff", 1_793_952_000_250_000), 1_793_952_000.25, id="shutdown"),
+        pytest.param(("reboot", 1_793_952_000_000_000), 1_793_952_000, id="reboot"),
+        pytest.param(("", 2**64 - 1), None, id="nothing"),
+        pytest.param(("dry-poweroff", 1_793_952_000_000_000), None, id="rehearsal"),
+    ],
+)
+def test_planned_shutdown_is_told(
+    logind: Logind, root: LogindControl, scheduled: tuple[str, int], planned: float | None
+) -> None:
+    logind.plan(*scheduled)
+
+    assert root.planned_shutdown() == planned
+
+
+def test_planned_shutdown_is_absent_where_logind_does_not_tell(
+    logind: Logind, root: LogindControl
+) -> None:
+    with pytest.raises(Unavailable, match="does not say what is planned"):
+        root.planned_shutdown()
+
+
+def test_reading_of_a_planned_shutdown_is_null_while_nothing_is_planned(
+    logind: Logind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = PowerPlugin(LinuxPlatform())
+    logind.plan("poweroff", 1_793_952_000_250_000)
+    assert plugin.collect() == {"planned_shutdown": "2026-11-06T08:00:00+00:00"}
+
+    logind.plan("", 0)
+
+    assert plugin.collect() == {"planned_shutdown": None}
+    assert [reading.key for reading in plugin.readings()] == ["planned_shutdown"]
+
+
 def test_missing_permission_is_offered_with_the_rule(
     logind: FakeLogind, polkit: FakePolkit, control: LogindControl
 ) -> None:
