@@ -47,6 +47,7 @@ DESCRIPTIONS = {
             key="battery.plugged",
             translation_key="battery_plugged",
             device_class=BinarySensorDeviceClass.PLUG,
+            entity_category=EntityCategory.DIAGNOSTIC,
         ),
         PilotBinarySensorDescription(
             key="network.connected",
@@ -81,6 +82,7 @@ DESCRIPTIONS = {
         PilotBinarySensorDescription(
             key="session.locked",
             translation_key="session_locked",
+            entity_category=EntityCategory.DIAGNOSTIC,
             on=False,
         ),
         PilotBinarySensorDescription(
@@ -96,6 +98,8 @@ CONNECTIVITY = BinarySensorEntityDescription(
     translation_key="connectivity",
     device_class=BinarySensorDeviceClass.CONNECTIVITY,
     entity_category=EntityCategory.DIAGNOSTIC,
+    # The status says the same, and more.
+    entity_registry_enabled_default=False,
 )
 
 PAIRED = BinarySensorEntityDescription(

@@ -42,11 +42,23 @@ DESCRIPTIONS: Final = {
             device_class=ButtonDeviceClass.RESTART,
         ),
         PilotButtonDescription(key="power.suspend", translation_key="power_suspend"),
-        PilotButtonDescription(key="power.hibernate", translation_key="power_hibernate"),
-        PilotButtonDescription(key="power.hybrid_sleep", translation_key="power_hybrid_sleep"),
+        PilotButtonDescription(
+            key="power.hibernate",
+            translation_key="power_hibernate",
+            entity_registry_enabled_default=False,
+        ),
+        PilotButtonDescription(
+            key="power.hybrid_sleep",
+            translation_key="power_hybrid_sleep",
+            entity_registry_enabled_default=False,
+        ),
         PilotButtonDescription(key="power.cancel", translation_key="power_cancel"),
         PilotButtonDescription(key="session.lock", translation_key="session_lock"),
-        PilotButtonDescription(key="session.log_out", translation_key="session_log_out"),
+        PilotButtonDescription(
+            key="session.log_out",
+            translation_key="session_log_out",
+            entity_registry_enabled_default=False,
+        ),
         PilotButtonDescription(key="i2c.reset_tuning", translation_key="i2c_reset_tuning"),
     )
 }

@@ -21,7 +21,6 @@ class StatusCondition(EntityStateConditionBase):
     """A host has a status."""
 
     _domain_specs: Mapping[str, DomainSpec] = {SENSOR_DOMAIN: DomainSpec()}
-    _primary_entities_only = False
 
     @override
     def entity_filter(self, entities: set[str]) -> set[str]:
@@ -33,6 +32,8 @@ class LockedCondition(EntityStateConditionBase):
     """The screen of a host is locked: a user has to log in or unlock it first."""
 
     _domain_specs: Mapping[str, DomainSpec] = {BINARY_SENSOR_DOMAIN: DomainSpec()}
+    # The sensor is a diagnostic one.
+    _primary_entities_only = False
     # The sensor is on while the screen is unlocked. It had the device class of locks once, and
     # automations rely on its states.
     _states = {STATE_OFF}  # noqa: RUF012  (as the base class has it)

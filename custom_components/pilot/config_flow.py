@@ -24,6 +24,7 @@ from .flow_base import (
     async_mqtt_problem,
     host_field,
     machine,
+    pair_command,
     refusal,
     topic_prefix,
 )
@@ -115,6 +116,7 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
             if not (code := user_input.get(CONF_CODE, "").strip()):
                 return self._create()
             host = self._announce.host
+            self._command = pair_command(self._announce)
             return await self._async_pair("confirm", host.id, host.name, code)
         host, agent = self._announce.host, self._announce.agent
         return self.async_show_form(
@@ -125,8 +127,9 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
             errors=self._errors,
             description_placeholders={
                 **self._tries_left,
+                "command": pair_command(self._announce),
                 "name": host.name,
-                "model": machine(host) or host.arch or NOT_KNOWN,
+                "model": machine(host) or NOT_KNOWN,
                 "os": host.os or NOT_KNOWN,
                 "version": agent.version,
                 "host_id": host.id,

@@ -238,6 +238,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         self.commands.async_set_session(announce.session)
         repairs.async_follow_announce(hass, entry, announce)
         repairs.async_follow_update(hass, entry, announce)
+        repairs.async_follow_pairing(hass, entry, announce, paired=self.auth.paired)
         if self.auth.paired:
             repairs.async_follow_permissions(hass, entry, announce)
         previous = self.data

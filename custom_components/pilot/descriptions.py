@@ -1,9 +1,21 @@
 """How readings are drawn: by which platform, and under which name."""
 
+from typing import Final
+
 from homeassistant.const import Platform
 
 from .protocol.announce import Reading
 from .protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
+
+SYSTEM_DISKS: Final = frozenset({"/", "C:"})
+"""What hosts call the file system that their operating system is on."""
+
+_FILE_SYSTEMS: Final = frozenset({"disk.used_percent", "disk.used", "disk.free", "disk.total"})
+
+
+def is_of_system_disk(reading: Reading) -> bool:
+    """Return whether a reading is about the file system that the operating system is on."""
+    return reading.kind in _FILE_SYSTEMS and reading.of in SYSTEM_DISKS
 
 
 def platform_of(reading: Reading) -> Platform | None:
@@ -18,10 +30,16 @@ def platform_of(reading: Reading) -> Platform | None:
     return Platform.SENSOR
 
 
-def translation_key(kind: str, *, of: bool = False) -> str:
-    """Return where the translations have the name of a kind."""
+def translation_key(kind: str, variant: str = "") -> str:
+    """Return where the translations have the name of a kind.
+
+    Args:
+        kind: The kind.
+        variant: `of` for one of several where there may be a single one, `system` for the system
+            disk.
+    """
     key = kind.replace(".", "_")
-    return f"{key}_of" if of else key
+    return f"{key}_{variant}" if variant else key
 
 
 def native_unit(kind: str) -> str | None:

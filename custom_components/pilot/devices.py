@@ -34,8 +34,8 @@ def unique_id(host_id: str, key: str) -> str:
 
 
 def model_of(host: Host) -> str | None:
-    """Return the model of a host, or else its operating system or architecture."""
-    return host.model or (host.os and host.os.partition(" (")[0]) or host.arch
+    """Return the model of a host; agents before 0.2 leave it out where there is only a system."""
+    return host.model or (host.os and host.os.partition(" (")[0])
 
 
 def host_title(hass: HomeAssistant, host: Host) -> str:
@@ -92,9 +92,11 @@ def async_update_devices(
     registry.async_update_device(
         device.id,
         manufacturer=host.manufacturer,
-        model=host.model,
-        sw_version=agent.version,
-        hw_version=host.arch,
+        model=model_of(host),
+        # Home Assistant calls it the firmware.
+        sw_version=f"pilot-agent {agent.version}",
+        # Earlier versions showed the architecture there.
+        hw_version=None,
         new_connections=connections,
     )
     for key, child in announce.devices.items():

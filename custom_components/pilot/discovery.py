@@ -49,11 +49,13 @@ class Found:
         hosts: The announces that were understood, by the host's id.
         refused: Why the others were not, by the host's id.
         payloads: What was announced, as it came.
+        answered: Whether the broker confirmed that it listens for us.
     """
 
     hosts: dict[str, Announce] = field(default_factory=dict)
     refused: dict[str, ProtocolError] = field(default_factory=dict)
     payloads: dict[str, bytes] = field(default_factory=dict)
+    answered: bool = True
 
 
 @callback
@@ -116,7 +118,7 @@ async def async_search(hass: HomeAssistant, prefix: str, host_id: str = "+") -> 
     async def ask() -> None:
         await _async_ask(hass, prefix, SEARCH_ANSWERS)
 
-    await _async_listen(hass, Topics(prefix, host_id).announce, heard, ask)
+    found.answered = await _async_listen(hass, Topics(prefix, host_id).announce, heard, ask)
     return found
 
 
@@ -142,7 +144,7 @@ async def _async_listen(
     topic: str,
     listener: Callable[[ReceiveMessage], None],
     nothing_kept: Callable[[], Awaitable[None]] | None = None,
-) -> None:
+) -> bool:
     """Listen until nothing new that is retained comes, or for as long as a search may take.
 
     Args:
@@ -150,16 +152,23 @@ async def _async_listen(
         topic: A topic or a filter.
         listener: Takes what comes.
         nothing_kept: Is called when nothing retained came soon.
+
+    Returns:
+        Whether the broker has confirmed the subscription, or sent something. One that hangs stays
+        connected until the keep-alive of Home Assistant's client has run out.
     """
     heard = asyncio.Event()
+    answered = asyncio.Event()
 
     @callback
     def on_message(message: ReceiveMessage) -> None:
         listener(message)
+        answered.set()
         if message.retain:
             heard.set()
 
     stop = await async_subscribe(hass, topic, on_message)
+    stop_waiting = mqtt.async_on_subscribe_done(hass, topic, 0, answered.set)
     try:
         async with asyncio.timeout(SEARCH_TIME.total_seconds()):
             if nothing_kept is not None and not await _async_soon(heard):
@@ -168,10 +177,11 @@ async def _async_listen(
             while True:
                 heard.clear()
                 if not await _async_soon(heard):
-                    return
+                    return True
     except TimeoutError:
-        return
+        return answered.is_set()
     finally:
+        stop_waiting()
         stop()
 
 

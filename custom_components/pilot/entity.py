@@ -9,7 +9,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 from homeassistant.util import dt as dt_util
 
 from .coordinator import PilotCoordinator, Status
-from .descriptions import announced_name, translation_key
+from .descriptions import announced_name, is_of_system_disk, translation_key
 from .devices import unique_id
 from .protocol.catalogue import CATALOGUE, Several
 
@@ -109,10 +109,12 @@ class ReadingEntity(PilotEntity):
         self.reading = reading
         if (kind := CATALOGUE.get(reading.kind)) is None:
             self._attr_name = announced_name(reading)
+        elif is_of_system_disk(reading):
+            self._attr_translation_key = translation_key(reading.kind, "system")
         elif kind.several is Several.YES or (kind.several is Several.OPTIONAL and reading.of):
             self._attr_translation_placeholders = {"of": reading.of or reading.value_name}
             if kind.several is Several.OPTIONAL:
-                self._attr_translation_key = translation_key(reading.kind, of=True)
+                self._attr_translation_key = translation_key(reading.kind, "of")
 
     @override
     async def async_added_to_hass(self) -> None:

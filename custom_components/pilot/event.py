@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.event import EventEntity, EventEntityDescription
-from homeassistant.const import Platform
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import HomeAssistant, callback
 
 from .entity import PilotEntity
@@ -27,11 +27,13 @@ DESCRIPTIONS: Final = {
         EventEntityDescription(
             key="power",
             translation_key="power",
+            entity_category=EntityCategory.DIAGNOSTIC,
             event_types=["going_to_sleep", "woke", "shutting_down"],
         ),
         EventEntityDescription(
             key="session",
             translation_key="session",
+            entity_category=EntityCategory.DIAGNOSTIC,
             event_types=["locked", "unlocked", "logged_in", "logged_out"],
         ),
     )

@@ -3,7 +3,12 @@
 from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.components import mqtt
-from homeassistant.config_entries import ConfigEntryBaseFlow, ConfigFlow, ConfigFlowResult
+from homeassistant.config_entries import (
+    ConfigEntryBaseFlow,
+    ConfigEntryState,
+    ConfigFlow,
+    ConfigFlowResult,
+)
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.selector import (
     SelectOptionDict,
@@ -14,8 +19,9 @@ from homeassistant.helpers.selector import (
 import probatio
 
 from .const import DOMAIN
+from .devices import model_of
 from .discovery import Found, async_search
-from .markdown import markdown_placeholders
+from .markdown import Markdown, markdown_placeholders
 from .protocol.announce import Announce, Host
 from .protocol.errors import ProtocolError
 from .protocol.topics import DEFAULT_PREFIX
@@ -23,6 +29,8 @@ from .protocol.topics import DEFAULT_PREFIX
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Container, Mapping
+
+    from .data import PilotConfigEntry
 
 CONF_HOST_ID: Final = "host_id"
 
@@ -114,12 +122,13 @@ class HostFlow(MarkdownFlow, ConfigFlow):
             {a.host.id: a for a in hosts if a.host.id not in configured},
             found.refused,
             found.payloads,
+            found.answered,
         )
         if found.hosts:
             return {}
         for err in found.refused.values():
             return {"base": refusal(err, "not_understood")}
-        return {"base": "no_hosts"}
+        return {"base": "no_hosts" if found.answered else "broker_silent"}
 
 
 @callback
@@ -166,7 +175,19 @@ def host_field(found: Found, *, suggest: bool) -> dict[probatio.Marker, Any]:
 
 def machine(host: Host) -> str:
     """Return what kind of machine a host is."""
-    return " ".join(filter(None, (host.manufacturer, host.model)))
+    return " ".join(filter(None, (host.manufacturer, model_of(host))))
+
+
+def announce_of(entry: PilotConfigEntry) -> Announce | None:
+    """Return the last announce of a host that is set up, as far as it has been heard."""
+    if entry.state is not ConfigEntryState.LOADED:
+        return None
+    return entry.runtime_data.coordinator.data
+
+
+def pair_command(announce: Announce | None) -> Markdown:
+    """Return what to type on a host to pair it; agents before 0.2 do not say it."""
+    return Markdown((announce and announce.agent.pair) or "sudo pilot-agent pair")
 
 
 def topic_prefix(text: str) -> str | None:

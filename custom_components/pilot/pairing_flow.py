@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigFlowResult
 from homeassistant.helpers.selector import TextSelector
 import probatio
 
 from .const import CONF_PAIRED, CONF_PREFIX, DOMAIN
 from .devices import model_of
-from .flow_base import HostFlow
+from .flow_base import HostFlow, announce_of, pair_command
 from .pair import async_pair
 from .protocol.pairing import PairingError, read_code
 from .trust import async_get_trust
@@ -63,6 +63,7 @@ class PairingFlow(HostFlow):
         self._pairing: asyncio.Task[None]
         self._asking: str
         self._name: str
+        self._command = pair_command(None)
 
     async def _async_pair(
         self, asking: str, host_id: str, name: str, code: str
@@ -95,7 +96,7 @@ class PairingFlow(HostFlow):
         return self.async_show_progress(
             step_id="pairing",
             progress_action="pairing",
-            description_placeholders={"name": self._name},
+            description_placeholders={"name": self._name, "command": self._command},
             progress_task=self._pairing,
         )
 
@@ -124,8 +125,7 @@ class PairingFlow(HostFlow):
         lost = str(entry_data.get("reason", "host_forgot"))
         self._errors = {"base": lost} if lost in LOST_KEYS else {}
         entry = self._entry()
-        loaded = entry.state is ConfigEntryState.LOADED
-        announce = entry.runtime_data.coordinator.data if loaded else None
+        announce = announce_of(entry)
         self.context["title_placeholders"] = {
             "name": entry.title,
             "model": (announce and model_of(announce.host)) or entry.unique_id or "-",
@@ -145,6 +145,7 @@ class PairingFlow(HostFlow):
         entry = self._entry()
         assert entry.unique_id is not None
         self._prefix = entry.data[CONF_PREFIX]
+        self._command = pair_command(announce_of(entry))
         if user_input is not None:
             return await self._async_pair(
                 step_id, entry.unique_id, entry.title, user_input[CONF_CODE]
@@ -153,7 +154,11 @@ class PairingFlow(HostFlow):
             step_id=step_id,
             data_schema=probatio.Schema({probatio.Required(CONF_CODE): TextSelector()}),
             errors=self._errors,
-            description_placeholders={"name": entry.title, **self._tries_left},
+            description_placeholders={
+                "name": entry.title,
+                "command": self._command,
+                **self._tries_left,
+            },
         )
 
     def _entry(self) -> PilotConfigEntry:

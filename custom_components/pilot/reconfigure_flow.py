@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.helpers.selector import TextSelector
 import probatio
 
@@ -11,6 +11,7 @@ from .discovery import async_search
 from .flow_base import (
     CONF_HOST_ID,
     HostFlow,
+    announce_of,
     async_dismiss_offer,
     async_mqtt_problem,
     host_field,
@@ -61,7 +62,7 @@ class ReconfigureFlow(HostFlow):
                     return self.async_update_reload_and_abort(
                         entry, data_updates={CONF_PREFIX: prefix}
                     )
-                errors[CONF_PREFIX] = "host_not_found"
+                errors[CONF_PREFIX] = "host_not_found" if found.answered else "broker_silent"
         return self.async_show_form(
             step_id="topic_prefix",
             data_schema=probatio.Schema(
@@ -105,7 +106,5 @@ class ReconfigureFlow(HostFlow):
 
 def _can_pair(entry: PilotConfigEntry) -> bool:
     """Say whether a host's agent knows of pairing, as far as it has been heard."""
-    if entry.state is not ConfigEntryState.LOADED:
-        return True
-    announce = entry.runtime_data.coordinator.data
+    announce = announce_of(entry)
     return announce is None or announce.trust is not None

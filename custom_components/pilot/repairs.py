@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, override
 
 from homeassistant.components.repairs import ConfirmRepairFlow, RepairsFlow, RepairsFlowResult
+from homeassistant.components.repairs.const import FlowType
+from homeassistant.config_entries import SOURCE_RECONFIGURE
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.storage import STORAGE_DIR
 
-from .const import DOCUMENTATION_URL, DOMAIN
+from .const import CONF_PAIRED, DOCUMENTATION_URL, DOMAIN
 from .exposure import async_withhold, exposed_entities
 from .ignored_hosts import async_get_removed_hosts
 from .markdown import Markdown, code_block, code_span, escape_markdown, markdown_placeholders
@@ -35,7 +37,11 @@ AGENT_OLDER = "agent_older"
 CONFLICT = "conflict"
 EXPOSED = "exposed"
 HOST_REMOVED = "host_removed"
+UNPAIRED = "unpaired"
 UPDATE_FAILED = "update_failed"
+
+_TRUST = "trust."
+"""The beginning of the commands that are about pairing itself."""
 
 _BY_ERROR = {"protocol_newer": AGENT_NEWER, "protocol_older": AGENT_OLDER}
 
@@ -186,6 +192,27 @@ def async_follow_update(hass: HomeAssistant, entry: ConfigEntry, announce: Annou
 
 
 @callback
+def async_follow_pairing(
+    hass: HomeAssistant, entry: ConfigEntry, announce: Announce, *, paired: bool
+) -> None:
+    """Offer to pair a host that could be commanded then, until it is paired.
+
+    A host that was paired, and has lost its key, has a flow of its own.
+    """
+    offers = any(not key.startswith(_TRUST) for key in announce.commands)
+    if paired or entry.data.get(CONF_PAIRED) or announce.trust is None or not offers:
+        ir.async_delete_issue(hass, DOMAIN, issue_id(UNPAIRED, announce.host.id))
+        return
+    _async_create(
+        hass,
+        entry,
+        UNPAIRED,
+        severity=ir.IssueSeverity.WARNING,
+        flow_data={"entry_id": entry.entry_id},
+    )
+
+
+@callback
 def async_follow_permissions(hass: HomeAssistant, entry: ConfigEntry, announce: Announce) -> None:
     """Report permissions that commands of the host lack, one issue for each fix."""
     by_fix: dict[Missing, list[str]] = {}
@@ -257,7 +284,15 @@ def _duration(seconds: float) -> str:
 @callback
 def async_forget_issues(hass: HomeAssistant, host_id: str) -> None:
     """Delete all issues of a host whose config entry is removed or moved to another host."""
-    for issue in (AGENT_NEWER, AGENT_OLDER, CLOCK, CONFLICT, HOST_REMOVED, UPDATE_FAILED):
+    for issue in (
+        AGENT_NEWER,
+        AGENT_OLDER,
+        CLOCK,
+        CONFLICT,
+        HOST_REMOVED,
+        UNPAIRED,
+        UPDATE_FAILED,
+    ):
         ir.async_delete_issue(hass, DOMAIN, issue_id(issue, host_id))
     _forget_permissions(hass, host_id)
 
@@ -287,20 +322,40 @@ class HostRemovedRepairFlow(ConfirmRepairFlow):
         return self.async_create_entry(data={})
 
 
-class ExposedRepairFlow(ConfirmRepairFlow):
-    """Withdraw entities that can end work on a host from voice assistants."""
+class _ChoiceRepairFlow(RepairsFlow):
+    """Let the user choose between a fix and leaving everything as it is, for good.
+
+    Home Assistant's front end lets users ignore only issues that have no fix.
+    """
 
     def __init__(self, entry_id: str) -> None:
         """Keep the id of the config entry."""
         self._entry_id = entry_id
 
-    @override
+    async def async_step_init(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+        """Ask what to do."""
+        issue = ir.async_get(self.hass).async_get_issue(DOMAIN, self.issue_id)
+        return self.async_show_menu(
+            step_id="init",
+            menu_options=["confirm", "ignore"],
+            description_placeholders=issue and issue.translation_placeholders,
+        )
+
+    async def async_step_ignore(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Ask no more."""
+        ir.async_ignore_issue(self.hass, DOMAIN, self.issue_id, ignore=True)
+        return self.async_abort(reason="issue_ignored")
+
+
+class ExposedRepairFlow(_ChoiceRepairFlow):
+    """Withdraw entities that can end work on a host from voice assistants."""
+
     async def async_step_confirm(
         self, user_input: dict[str, str] | None = None
     ) -> RepairsFlowResult:
-        """Withdraw the entities once the user confirms."""
-        if user_input is None:
-            return await super().async_step_confirm(user_input)
+        """Withdraw the entities."""
         async_withhold(self.hass, self._entry_id)
         return self.async_create_entry(data={})
 
@@ -327,6 +382,23 @@ class DamagedFileRepairFlow(ConfirmRepairFlow):
         return self.async_create_entry(data={})
 
 
+class UnpairedRepairFlow(_ChoiceRepairFlow):
+    """Lead to the dialog that pairs a host; the repair stays until it is paired."""
+
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Open the dialog."""
+        flows = self.hass.config_entries.flow
+        menu = await flows.async_init(
+            DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": self._entry_id}
+        )
+        await flows.async_configure(menu["flow_id"], {"next_step_id": "pair"})
+        return self.async_abort(
+            reason="pairing_opened", next_flow=(FlowType.CONFIG_FLOW, menu["flow_id"])
+        )
+
+
 async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, data: dict[str, str | int | float | None] | None
 ) -> RepairsFlow:
@@ -336,4 +408,6 @@ async def async_create_fix_flow(
         return DamagedFileRepairFlow(str(data["file"]))
     if issue_id.startswith(f"{EXPOSED}_"):
         return ExposedRepairFlow(str(data["entry_id"]))
+    if issue_id.startswith(f"{UNPAIRED}_"):
+        return UnpairedRepairFlow(str(data["entry_id"]))
     return HostRemovedRepairFlow(str(data["entry_id"]), str(data["host_id"]))

@@ -1,5 +1,6 @@
 """Sensors of Pilot: the readings of hosts, and their status."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.sensor import (
@@ -25,7 +26,7 @@ from homeassistant.const import (
 )
 
 from .coordinator import Status
-from .descriptions import native_unit, translation_key
+from .descriptions import is_of_system_disk, native_unit, translation_key
 from .devices import async_get_device
 from .entity import ReadingEntity, StatusEntity
 from .factory import async_add_announced_entities, reading_source
@@ -68,6 +69,9 @@ def _describe(
     )
 
 
+# Home Assistant draws what has no category on area pages and in dashboards by itself. Of a computer
+# that is its status, processor, memory, system disk, processor temperature and battery; the rest is
+# diagnostic. Sensors of rooms and meters, which are devices of their own, have none either.
 DESCRIPTIONS: Final = {
     description.key: description
     for description in (
@@ -134,6 +138,7 @@ DESCRIPTIONS: Final = {
         _describe(
             "memory.used",
             device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
@@ -141,6 +146,7 @@ DESCRIPTIONS: Final = {
         _describe(
             "memory.available",
             device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
@@ -156,12 +162,14 @@ DESCRIPTIONS: Final = {
         ),
         _describe(
             "memory.swap_percent",
+            entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
         _describe(
             "memory.swap_used",
             device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
@@ -184,6 +192,7 @@ DESCRIPTIONS: Final = {
         _describe(
             "disk.used",
             device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
@@ -192,6 +201,7 @@ DESCRIPTIONS: Final = {
         _describe(
             "disk.free",
             device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
             suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
@@ -207,6 +217,7 @@ DESCRIPTIONS: Final = {
         _describe(
             "disk_io.read_rate",
             device_class=SensorDeviceClass.DATA_RATE,
+            entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfDataRate.MEGABYTES_PER_SECOND,
@@ -214,6 +225,7 @@ DESCRIPTIONS: Final = {
         _describe(
             "disk_io.write_rate",
             device_class=SensorDeviceClass.DATA_RATE,
+            entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfDataRate.MEGABYTES_PER_SECOND,
@@ -222,6 +234,7 @@ DESCRIPTIONS: Final = {
         _describe(
             "network.download_rate",
             device_class=SensorDeviceClass.DATA_RATE,
+            entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfDataRate.MEGABITS_PER_SECOND,
@@ -229,6 +242,7 @@ DESCRIPTIONS: Final = {
         _describe(
             "network.upload_rate",
             device_class=SensorDeviceClass.DATA_RATE,
+            entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfDataRate.MEGABITS_PER_SECOND,
@@ -295,10 +309,12 @@ DESCRIPTIONS: Final = {
         _describe(
             "battery.state",
             device_class=SensorDeviceClass.ENUM,
+            entity_category=EntityCategory.DIAGNOSTIC,
         ),
         _describe(
             "battery.time_left",
             device_class=SensorDeviceClass.DURATION,
+            entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
             suggested_unit_of_measurement=UnitOfTime.MINUTES,
@@ -306,10 +322,16 @@ DESCRIPTIONS: Final = {
         _describe(
             "battery.power",
             device_class=SensorDeviceClass.POWER,
+            entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
         ),
         # The system
+        _describe(
+            "power.planned_shutdown",
+            device_class=SensorDeviceClass.TIMESTAMP,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
         _describe(
             "system.started",
             device_class=SensorDeviceClass.UPTIME,
@@ -433,7 +455,6 @@ STATUS: Final = SensorEntityDescription(
     key="status",
     translation_key="status",
     device_class=SensorDeviceClass.ENUM,
-    entity_category=EntityCategory.DIAGNOSTIC,
     options=[status.value for status in Status],
 )
 
@@ -464,6 +485,8 @@ DEVICE_CLASS_BY_UNIT: Final = (
 def describe(reading: Reading) -> SensorEntityDescription:
     """Return how a reading is drawn: as the catalogue says, or else as its host does."""
     if (description := DESCRIPTIONS.get(reading.kind)) is not None:
+        if reading.kind == "disk.used_percent" and not is_of_system_disk(reading):
+            return replace(description, entity_category=EntityCategory.DIAGNOSTIC)
         return description
     match reading.type:
         case ReadingType.NUMBER:
@@ -521,7 +544,10 @@ class ReadingSensor(ReadingEntity, SensorEntity):
 
     @override
     def _set_value(self, value: NativeValue | None) -> None:
-        self._attr_available = value is not None
+        kind = CATALOGUE.get(self.reading.kind)
+        self._attr_available = value is not None or (
+            kind is not None and kind.nullable and self.coordinator.status is Status.ONLINE
+        )
         self._attr_native_value = value
 
 

@@ -27,8 +27,6 @@ class StatusTrigger(EntityTargetStateTriggerBase):
     """A host has another status."""
 
     _domain_specs: Mapping[str, DomainSpec] = {SENSOR_DOMAIN: DomainSpec()}
-    # The sensor that shows it is a diagnostic one.
-    _primary_entities_only = False
 
     @override
     def entity_filter(self, entities: set[str]) -> set[str]:
@@ -47,6 +45,8 @@ class SessionTrigger(StatelessEntityTriggerBase):
     """Something happened in a session."""
 
     _domain_specs: Mapping[str, DomainSpec] = {EVENT_DOMAIN: DomainSpec()}
+    # The events are diagnostic entities, and an action on an area is meant all the same.
+    _primary_entities_only = False
     _event_type: ClassVar[str]
 
     @override

@@ -13,6 +13,7 @@ from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.network import NoURLAvailableError
+from homeassistant.helpers.translation import async_get_cached_translations
 
 from .bundled_release import SHIPPED
 from .const import DOMAIN
@@ -36,6 +37,8 @@ PARALLEL_UPDATES = 0
 
 COMMAND: Final = "agent.update"
 EVENT: Final = "update"
+FROM_HOME_ASSISTANT: Final = "homeassistant"
+"""The source of hosts that take the release which came with the integration."""
 SILENCE: Final = 60.0
 """How long a host may be silent during an update, in seconds, unless it announces longer."""
 MAX_SILENCE: Final = 4000.0
@@ -56,7 +59,18 @@ async def async_setup_entry(
     agent = AnnouncedEntity(
         key, DESCRIPTION, lambda device: AgentUpdate(coordinator, DESCRIPTION, key, device)
     )
-    async_add_announced_entities(entry, Platform.UPDATE, async_add_entities, lambda _: [agent])
+
+    def source(announce: Announce) -> list[AnnouncedEntity]:
+        offer = announce.update
+        # An entity that can know of no release would call every version the newest.
+        can_know = (
+            offer is not None
+            and not offer.cannot
+            and (offer.source != FROM_HOME_ASSISTANT or hass.data[SHIPPED] is not None)
+        )
+        return [agent] if can_know else []
+
+    async_add_announced_entities(entry, Platform.UPDATE, async_add_entities, source)
 
 
 class AgentUpdate(PilotEntity, UpdateEntity):
@@ -101,7 +115,7 @@ class AgentUpdate(PilotEntity, UpdateEntity):
     def _newest(self) -> tuple[str, str] | None:
         """Version and notes of the newest release that this host can have."""
         offer = self._offer
-        if offer is None or offer.source == "homeassistant":
+        if offer is None or offer.source == FROM_HOME_ASSISTANT:
             shipped = self.hass.data[SHIPPED]
             return None if shipped is None else (shipped.version, shipped.notes)
         if offer.newest is None:
@@ -119,11 +133,22 @@ class AgentUpdate(PilotEntity, UpdateEntity):
             features |= UpdateEntityFeature.RELEASE_NOTES
         self._attr_supported_features = features
         self._attr_installed_version = installed
-        self._attr_latest_version = self._later(newest[0] if newest else None, installed)
-        why = offer and (offer.cannot or offer.trouble)
-        self._attr_release_summary = (
-            escape_markdown(f"{why[0].upper()}{why[1:]}.") if isinstance(why, str) else None
+        trouble = offer and offer.trouble
+        # Without knowing what there is, no version is the newest.
+        self._attr_latest_version = (
+            None
+            if trouble and newest is None
+            else self._later(newest[0] if newest else None, installed)
         )
+        self._attr_release_summary = trouble and escape_markdown(self._sentence(trouble))
+
+    def _sentence(self, trouble: str) -> str:
+        """Say in the language of the house that the host does not know what its source has."""
+        texts = async_get_cached_translations(
+            self.hass, self.hass.config.language, "exceptions", DOMAIN
+        )
+        told = texts.get(f"component.{DOMAIN}.exceptions.update_trouble.message", "{reason}")
+        return told.format(name=self.coordinator.config_entry.title, reason=trouble)
 
     def _later(self, newest: str | None, installed: str) -> str:
         try:
@@ -149,7 +174,9 @@ class AgentUpdate(PilotEntity, UpdateEntity):
         assert target is not None
         args = {"version": target}
         shipped = self.hass.data[SHIPPED]
-        if shipped is not None and (self._offer is None or self._offer.source == "homeassistant"):
+        if shipped is not None and (
+            self._offer is None or self._offer.source == FROM_HOME_ASSISTANT
+        ):
             try:
                 args["url"] = shipped.address(self.hass)
             except NoURLAvailableError as err:

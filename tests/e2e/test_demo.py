@@ -25,5 +25,5 @@ def test_demo_shows_this_host(tmp_path: Path) -> None:
 
     said = f"{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, said
-    assert re.search(r"Memory use\W+\d+\s?%", done.stdout), said
+    assert re.search(r"Memory\W+\d+\s?%", done.stdout), said
     assert re.search(r" 0 missing", done.stdout), said

@@ -35,11 +35,15 @@ def all_kinds() -> dict[str, Any]:
     for kind, says in CATALOGUE.items():
         key = key_of(kind)
         reading = {"key": key, "kind": kind}
+        family = kind.partition(".")[0]
         if says.several is Several.OPTIONAL:
-            readings.append({"key": f"{key}-2", "kind": kind, "of": "shelf"})
-            reading["device"] = "aht20-1-38"
+            readings.append({"key": f"{key}-2", "kind": kind, "of": _OF.get(family, "shelf")})
+            if family == kind:
+                reading["device"] = "aht20-1-38"
         elif says.several is Several.YES:
-            reading["of"] = _OF.get(kind.partition(".")[0], "coretemp Package id 0")
+            reading["of"] = _OF.get(family, "coretemp Package id 0")
+        if family == "disk":
+            readings.append({"key": f"{key}-root", "kind": kind, "of": "/"})
         readings.append(reading)
     announce["readings"] = readings
     announce["collectors"] = {

@@ -14,7 +14,7 @@ from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
 
-DISK = "sensor.office_pc_disk_use"
+DISK = "sensor.office_pc_system_disk"
 ROOM = "sensor.aht20_temperature"
 WITHOUT_DISK = [r for r in ANNOUNCE["readings"] if not r["key"].startswith("disk.")]
 WITHOUT_ROOM = [r for r in ANNOUNCE["readings"] if not r["key"].startswith("i2c.")]
@@ -47,7 +47,7 @@ async def test_others_keep_their_values_meanwhile(hass: HomeAssistant, online: F
     """A new announce is no reason to forget what was read."""
     await online.announce(readings=WITHOUT_DISK)
 
-    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+    assert hass.states.get("sensor.office_pc_processor").state == "12.5"
 
 
 async def test_an_unplugged_disk_vanishes(
@@ -266,7 +266,7 @@ async def test_an_interval_changes(hass: HomeAssistant, online: FakeHost) -> Non
 
     readings = hass.config_entries.async_get_entry("01JPILOT").runtime_data.coordinator.readings
     assert readings.collectors["cpu"].interval == 600
-    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+    assert hass.states.get("sensor.office_pc_processor").state == "12.5"
 
 
 async def test_the_same_announce_again_changes_nothing(
@@ -301,7 +301,7 @@ async def test_a_renamed_host_is_renamed_here(
     assert (
         device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})[0].name == "studio-pc"
     )
-    assert hass.states.get("sensor.office_pc_processor_use").name == "studio-pc Processor use"
+    assert hass.states.get("sensor.office_pc_processor").name == "studio-pc Processor use"
 
 
 async def test_names_given_by_the_user_stay(
@@ -363,5 +363,5 @@ async def test_a_reinstalled_agent_is_the_same_host(
     await online.announce(session="0123456789abcdef")
     await online.state("cpu", percent=8, load_1m=1)
 
-    assert hass.states.get("sensor.office_pc_processor_use").state == "8"
+    assert hass.states.get("sensor.office_pc_processor").state == "8"
     assert len(hass.config_entries.async_entries("pilot")) == 1

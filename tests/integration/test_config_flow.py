@@ -58,7 +58,16 @@ def retained(hass: HomeAssistant) -> Generator[dict[str, Any]]:
                 on_message(ReceiveMessage(kept, data, 1, True, topic, 0))
         return unsubscribe
 
-    with patch.object(discovery.mqtt, "async_subscribe", subscribe_and_hear):
+    def confirm(
+        hass: HomeAssistant, topic: str, qos: int, done: Callable[[], None]
+    ) -> Callable[[], None]:
+        hass.loop.call_soon(done)
+        return lambda: None
+
+    with (
+        patch.object(discovery.mqtt, "async_subscribe", subscribe_and_hear),
+        patch.object(discovery.mqtt, "async_on_subscribe_done", confirm),
+    ):
         yield topics
 
 
@@ -80,6 +89,7 @@ async def test_a_discovered_host_is_added(hass: HomeAssistant, host: FakeHost) -
     form = await hass.config_entries.flow.async_configure(flow["flow_id"])
     assert form["step_id"] == "confirm"
     assert form["description_placeholders"] == {
+        "command": "sudo pilot-agent pair",
         "name": "office-pc",
         "model": "LENOVO ThinkPad X1",
         "os": "Debian GNU/Linux 12 (bookworm)",
@@ -417,6 +427,18 @@ async def test_a_search_that_finds_nothing_says_why_and_can_be_repeated(
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
 
+async def test_a_broker_that_hangs_is_not_the_fault_of_the_computer(
+    hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
+) -> None:
+    """Home Assistant is still connected to it, and nothing comes back."""
+    with patch("custom_components.pilot.discovery.mqtt.async_on_subscribe_done") as wait:
+        wait.return_value = lambda: None
+
+        form = await hass.config_entries.flow.async_init("pilot", context={"source": SOURCE_USER})
+
+    assert form["errors"] == {"base": "broker_silent"}
+
+
 async def test_a_search_that_finds_only_what_is_set_up_is_no_error(
     hass: HomeAssistant, host: FakeHost, retained: dict[str, Any]
 ) -> None:
@@ -604,7 +626,7 @@ async def test_follows_a_host_to_another_prefix(
     online.prefix = "attic/pilot"
     await online.connect()
     await online.state("cpu", percent=3, load_1m=1)
-    assert hass.states.get("sensor.office_pc_processor_use").state == "3"
+    assert hass.states.get("sensor.office_pc_processor").state == "3"
 
 
 async def test_a_reinstalled_computer_keeps_its_entities(
@@ -617,7 +639,7 @@ async def test_a_reinstalled_computer_keeps_its_entities(
 ) -> None:
     """With their names, rooms and history, under the new id; the card of the new one goes."""
     entity_registry.async_update_entity(
-        "sensor.office_pc_processor_use", new_entity_id="sensor.busy", name="Busy"
+        "sensor.office_pc_processor", new_entity_id="sensor.busy", name="Busy"
     )
     [device] = device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})
     device_registry.async_update_device(device.id, area_id="office")

@@ -7,7 +7,7 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 
 from custom_components.pilot import sensor
-from custom_components.pilot.protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
+from custom_components.pilot.protocol.catalogue import CATALOGUE, SETTINGS, ReadingType, Several
 from support.integration_host import HOST_ID, FakeHost
 
 from .kinds import all_kinds, all_values
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
     from pytest_homeassistant_custom_component.common import MockConfigEntry
     from syrupy.assertion import SnapshotAssertion
+
+PLANNED = "sensor.office_pc_planned_shutdown"
 
 pytestmark = pytest.mark.usefixtures("freezer")
 
@@ -72,6 +74,50 @@ async def test_names_are_unlike(hass: HomeAssistant, everything: FakeHost) -> No
     names = [state.attributes["friendly_name"] for state in hass.states.async_all()]
 
     assert sorted(names) == sorted(set(names))
+
+
+async def test_an_area_shows_what_matters_of_a_computer(
+    hass: HomeAssistant,
+    configured: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """Six entities at most carry no category, of all kinds that there are."""
+    host = FakeHost(hass, all_kinds())
+    host.announced["readings"] = [
+        reading
+        for reading in host.announced["readings"]
+        # One battery, and room sensors on a device of their own.
+        if "of" not in reading or CATALOGUE[reading["kind"]].several is Several.YES
+    ]
+    await host.connect()
+    device = device_registry.async_get_device_by_identifier(("pilot", HOST_ID), configured.entry_id)
+
+    shown = {
+        entity.original_name
+        for entity in er.async_entries_for_device(entity_registry, device.id)
+        if entity.entity_category is None and entity.disabled_by is None
+    }
+
+    assert shown == {"Status", "Processor", "Memory", "System disk", "Temperature", "Battery"}
+
+
+async def test_a_planned_shutdown_that_there_is_not_is_unknown(
+    hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
+) -> None:
+    """While the host is online; nothing is known of one that is off."""
+    await host.availability()
+    await host.announce(
+        collectors={"power": {"interval": 60}}, readings=[{"key": "power.planned_shutdown"}]
+    )
+    await host.state("power", planned_shutdown="2026-11-05T18:00:00+00:00")
+    assert hass.states.get(PLANNED).state == "2026-11-05T18:00:00+00:00"
+
+    await host.state("power", planned_shutdown=None)
+    assert hass.states.get(PLANNED).state == "unknown"
+
+    await host.availability("off")
+    assert hass.states.get(PLANNED).state == "unavailable"
 
 
 async def test_devices(
@@ -215,5 +261,5 @@ async def test_one_of_many_without_a_name_is_called_by_its_key(
     """An agent that forgets to say which disk does not make a nameless one."""
     await host.announce(readings=[{"key": "disk.data.free", "kind": "disk.free"}])
 
-    state = hass.states.get("sensor.office_pc_disk_space_free_data_free")
-    assert state.attributes["friendly_name"] == "office-pc Disk space free data.free"
+    state = hass.states.get("sensor.office_pc_free_data_free")
+    assert state.attributes["friendly_name"] == "office-pc Free data.free"

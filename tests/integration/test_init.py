@@ -32,7 +32,7 @@ async def test_sets_up_and_unloads(
     await online.state("cpu", percent=99, load_1m=1)
 
     assert configured.state is ConfigEntryState.NOT_LOADED
-    assert hass.states.get("sensor.office_pc_processor_use").state == "unavailable"
+    assert hass.states.get("sensor.office_pc_processor").state == "unavailable"
 
 
 async def test_reloads(hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry) -> None:
@@ -42,7 +42,7 @@ async def test_reloads(hass: HomeAssistant, online: FakeHost, configured: MockCo
     await online.connect()
     await online.state("cpu", percent=4, load_1m=1)
 
-    assert hass.states.get("sensor.office_pc_processor_use").state == "4"
+    assert hass.states.get("sensor.office_pc_processor").state == "4"
 
 
 async def test_entities_wait_for_the_announce_after_a_restart(
@@ -55,8 +55,8 @@ async def test_entities_wait_for_the_announce_after_a_restart(
     await hass.config_entries.async_reload(configured.entry_id)
     await hass.async_block_till_done()
 
-    assert entity_registry.async_get("sensor.office_pc_disk_use") is not None
-    assert hass.states.get("sensor.office_pc_disk_use").state == "unavailable"
+    assert entity_registry.async_get("sensor.office_pc_system_disk") is not None
+    assert hass.states.get("sensor.office_pc_system_disk").state == "unavailable"
 
 
 async def test_forgets_what_was_unplugged_while_home_assistant_was_off(
@@ -73,8 +73,8 @@ async def test_forgets_what_was_unplugged_while_home_assistant_was_off(
         readings=[r for r in ANNOUNCE["readings"] if not r["key"].startswith("disk")]
     )
 
-    assert entity_registry.async_get("sensor.office_pc_disk_use") is None
-    assert hass.states.get("sensor.office_pc_disk_use") is None
+    assert entity_registry.async_get("sensor.office_pc_system_disk") is None
+    assert hass.states.get("sensor.office_pc_system_disk") is None
 
 
 async def test_retries_without_mqtt(hass: HomeAssistant, entry: MockConfigEntry) -> None:
@@ -229,5 +229,5 @@ async def test_two_hosts_stand_side_by_side(
     await second.connect()
     await second.state("cpu", percent=77)
 
-    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
-    assert hass.states.get("sensor.studio_pc_processor_use").state == "77"
+    assert hass.states.get("sensor.office_pc_processor").state == "12.5"
+    assert hass.states.get("sensor.studio_pc_processor").state == "77"

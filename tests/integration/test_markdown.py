@@ -272,7 +272,8 @@ async def test_every_repair(
     repairs.async_follow_permissions(hass, entry, announce)
     for issue in list(issue_registry.issues.values()):
         key = issue.translation_key or ""
-        fix_flow = ("fix_flow", "step", "confirm") if issue.is_fixable else ()
+        told = TRANSLATIONS["en"]["issues"][key]
+        fix_flow = ("fix_flow", "step", *told["fix_flow"]["step"]) if issue.is_fixable else ()
         for language in LANGUAGES:
             used = map(placeholders, flat(TRANSLATIONS[language]["issues"][key]).values())
             assert set(issue.translation_placeholders or {}) == set.union(*used), key

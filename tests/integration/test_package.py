@@ -7,6 +7,7 @@ from pathlib import Path
 import re
 
 import homeassistant.components
+from homeassistant.const import Platform
 from homeassistant.util import yaml as yaml_util
 import pytest
 
@@ -74,12 +75,56 @@ def test_every_entity_has_a_name(language: str) -> None:
         if several is Several.YES:
             expected[platform][translation_key(kind)] = {"of"}
         if several is Several.OPTIONAL:
-            expected[platform][translation_key(kind, of=True)] = {"of"}
+            expected[platform][translation_key(kind, "of")] = {"of"}
+        if kind.startswith("disk."):
+            expected[platform][translation_key(kind, "system")] = set()
 
     assert {
         platform: {key: placeholders(name) for key, name in texts.items()}
         for platform, texts in names.items()
     } == expected
+
+
+TILE = 12
+"""How many characters of a name a narrow tile of a dashboard shows."""
+OF = {
+    "cpu.core_percent": ("0", "15"),
+    "disk.": ("/srv", "/home"),
+    "disk_io.": ("vda", "nvme0n1"),
+    "network.": ("eth0", "enp0s31f6"),
+    "wifi.": ("wlan0",),
+    "temperature.": ("acpitz", "NVMe"),
+    "fan.": ("fan1", "fan2"),
+    "battery.": ("BAT0", "BAT1"),
+}
+"""What tells several readings of a computer apart, by the beginning of their kinds."""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_names_are_told_apart_in_a_narrow_tile(language: str) -> None:
+    """All that a computer can have: the distinguishing word comes first."""
+    entity = load(f"translations/{language}.json")["entity"]
+    names = [
+        entity[platform][key]["name"]
+        for platform, keys in {
+            "binary_sensor": ("connectivity", "paired"),
+            "button": [translation_key(kind) for kind in DESCRIPTIONS[Platform.BUTTON]],
+            "event": DESCRIPTIONS[Platform.EVENT],
+            "sensor": ("status",),
+            "switch": (switch.POWER.key,),
+            "update": (update.DESCRIPTION.key,),
+        }.items()
+        for key in keys
+    ]
+    for kind, platform in KINDS:
+        if "." not in kind or platform is Platform.NUMBER:
+            continue  # Of a room sensor, which is a device of its own.
+        several = [of for start, ofs in OF.items() if kind.startswith(start) for of in ofs]
+        for variant in ("", "of", "system"):
+            name = entity[platform].get(translation_key(kind, variant), {"name": ""})["name"]
+            names += [name.format(of=of) for of in several] if "{of}" in name else [name]
+    shown = [name[:TILE] for name in names if name]
+    assert [name for name in shown if shown.count(name) > 1] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -122,6 +167,7 @@ def test_every_issue_and_error_is_told() -> None:
         repairs.EXPOSED,
         repairs.HOST_REMOVED,
         repairs.PERMISSION,
+        repairs.UNPAIRED,
         repairs.UPDATE_FAILED,
         *storage.FileFault,
     }
@@ -129,7 +175,8 @@ def test_every_issue_and_error_is_told() -> None:
         for key in set(group) - from_home_assistant:
             assert f'"{key}"' in source, key
     for key in texts["exceptions"]:
-        assert f'translation_key="{key}"' in source or f'"{key}"' in "".join(
+        used = f'translation_key="{key}"', f"exceptions.{key}.message"
+        assert any(one in source for one in used) or f'"{key}"' in "".join(
             inspect.getsource(module) for module in (errors, commands, placement, update)
         )
     assert {fault.value for fault in placement.Fault} <= set(texts["exceptions"])
@@ -149,6 +196,16 @@ def test_titles_of_menus_have_no_placeholders(language: str, category: str, step
 
     assert [name for name, told in steps.items() if "menu_options" in told] == [step]
     assert placeholders(steps[step]["title"]) == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_titles_of_menus_and_ends_of_repairs_have_no_placeholders(language: str) -> None:
+    """As in other flows; those of the rest are compared where the issues are created."""
+    for issue, texts in TRANSLATIONS[language]["issues"].items():
+        fix_flow = texts.get("fix_flow", {})
+        for step in fix_flow.get("step", {}).values():
+            assert "menu_options" not in step or not placeholders(step["title"]), issue
+        assert not any(map(placeholders, fix_flow.get("abort", {}).values())), issue
 
 
 def exceptions_of_calls() -> dict[str, set[str]]:
@@ -180,6 +237,7 @@ def test_exceptions_have_the_placeholders_that_are_given() -> None:
         "update_failed": {"name", "version", "reason"},
         "update_no_address": {"name"},
         "update_silent": {"name"},
+        "update_trouble": {"name", "reason"},
     }
     answered = {*errors.BY_REASON.values(), errors.OTHERWISE} - {"command_not_paired"}
 

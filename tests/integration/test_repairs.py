@@ -54,7 +54,7 @@ async def test_sides_of_different_age(
         "agent_protocol": str(protocol),
         "protocol": "2",
     }
-    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+    assert hass.states.get("sensor.office_pc_processor").state == "12.5"
 
     await online.announce(protocol=2)
     assert issue_registry.issues == {}
@@ -130,7 +130,7 @@ async def test_a_host_that_comes_back_needs_no_repair(
     await online.announce()
 
     assert issue_registry.issues == {}
-    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+    assert hass.states.get("sensor.office_pc_processor").state == "12.5"
 
 
 async def test_issues_go_with_the_host(

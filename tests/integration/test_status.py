@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
     from support.integration_host import FakeHost
 
-pytestmark = pytest.mark.usefixtures("freezer")
+# The connection is disabled by default.
+pytestmark = pytest.mark.usefixtures("freezer", "all_enabled")
 
 CONNECTION = "binary_sensor.office_pc_connection"
 STATUS = "sensor.office_pc_status"
-PROCESSOR = "sensor.office_pc_processor_use"
+PROCESSOR = "sensor.office_pc_processor"
 
 
 def shown(hass: HomeAssistant) -> tuple[str, str, Any]:
@@ -335,7 +336,7 @@ async def test_readings_of_a_silent_collector_become_unavailable(
     async_fire_time_changed(hass)
     await hass.async_block_till_done()
     assert hass.states.get(PROCESSOR).state == "unavailable"
-    assert hass.states.get("sensor.office_pc_disk_use").state == "61"
+    assert hass.states.get("sensor.office_pc_system_disk").state == "61"
     assert shown(hass) == ("on", "online", "online")
 
 
@@ -440,7 +441,7 @@ async def test_retained_values_are_as_old_as_the_host_says(
     await host.state("disk", ts=1793952000 - 200, root__used_percent=61, retain=True)
 
     assert hass.states.get(PROCESSOR).state == "7"
-    assert hass.states.get("sensor.office_pc_disk_use").state == "unavailable"
+    assert hass.states.get("sensor.office_pc_system_disk").state == "unavailable"
 
     freezer.tick(11)
     async_fire_time_changed(hass)

@@ -14,7 +14,7 @@ from support.integration_host import ANNOUNCE, HOST_ID, FakeHost
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-PROCESSOR = "sensor.office_pc_processor_use"
+PROCESSOR = "sensor.office_pc_processor"
 LOAD = "sensor.office_pc_load_1_min"
 
 
@@ -128,7 +128,7 @@ async def test_an_option_that_is_not_known_is_unavailable(
     )
     await host.state("cpu", bat0__state="exploding", percent=4)
 
-    assert hass.states.get("sensor.office_pc_battery_state_bat0").state == "unavailable"
+    assert hass.states.get("sensor.office_pc_battery_state").state == "unavailable"
     assert hass.states.get(PROCESSOR).state == "4"
 
 

@@ -257,6 +257,19 @@ def test_the_whole_host(
     ]
 
 
+def test_what_is_bad_stands_first(capsys: Any) -> None:
+    checks = [
+        doctor.Check("clock", "ok", "right"),
+        doctor.Check("session", "absent", "no desktop"),
+        doctor.Check("broker", "bad", "nothing listens"),
+    ]
+
+    doctor._print_table(checks)
+
+    printed = capsys.readouterr().out
+    assert printed.index("broker") < printed.index("clock") < printed.index("session")
+
+
 def test_without_a_configuration_it_still_looks_at_the_host(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:

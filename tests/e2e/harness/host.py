@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 State: TypeAlias = dict[str, Any]
 
-STATUS = "connectivity"
+STATUS = "status"
 """The key of the entity that tells whether the host is there."""
-OF_THE_HOST = {STATUS, "status", "paired", "power_event", "session_event", "agent"}
+OF_THE_HOST = {STATUS, "connectivity", "paired", "power_event", "session_event"}
 """The keys of entities that show no reading."""
 
 NO_VALUE = {"unavailable", "unknown"}
@@ -161,8 +161,8 @@ class Shown:
     @property
     def status(self) -> tuple[str, datetime]:
         """What Home Assistant says of its being there, and since when."""
-        attributes = self.state(STATUS)["attributes"]
-        return attributes["status"], datetime.fromisoformat(str(attributes["since"]))
+        state = self.state(STATUS)
+        return state["state"], datetime.fromisoformat(str(state["attributes"]["since"]))
 
     def enable_all_entities(self) -> None:
         """Enable what is disabled unless the user wants it."""
@@ -179,9 +179,7 @@ class Shown:
     def wait_for_status(self, status: str, timeout: float = 20) -> datetime:
         """Wait until its status is this one, and return since when it is."""
         entity_id = self.wait_for_entity(STATUS)["entity_id"]
-        state = self.ha.wait_for_state(
-            entity_id, lambda state: state["attributes"].get("status") == status, timeout=timeout
-        )
+        state = self.ha.wait_for_state(entity_id, status, timeout=timeout)
         return datetime.fromisoformat(str(state["attributes"]["since"]))
 
     def wait_for_entity(self, key: str, timeout: float = 20) -> dict[str, Any]:

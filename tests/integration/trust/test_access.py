@@ -283,7 +283,7 @@ async def test_who_may_control_another_entity_may_not(
     hass: HomeAssistant, house: dict[str, Any], agent: FakeAgent
 ) -> None:
     """The entity that is named, and the one that does the same, both count."""
-    status = "sensor.office_pc_processor_use"
+    status = "sensor.office_pc_processor"
     may = (limited(hass, **by_entity("control", entity)) for entity in (status, SWITCH))
     for user in may:
         with pytest.raises(Unauthorized):

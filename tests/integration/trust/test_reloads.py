@@ -24,7 +24,7 @@ from .conftest import SECRET
 
 SESSION = "event.office_pc_session_event"
 SWITCH = "switch.office_pc_power"
-PROCESSOR = "sensor.office_pc_processor_use"
+PROCESSOR = "sensor.office_pc_processor"
 CHUNK = "00112233445566aa"
 
 
@@ -264,7 +264,7 @@ async def test_another_entry_goes_on(
     await other.state("cpu", percent=3)
 
     assert acknowledged(bus) == []
-    assert hass.states.get("sensor.attic_pc_processor_use").state == "3"
+    assert hass.states.get("sensor.attic_pc_processor").state == "3"
 
 
 async def test_a_chunk_that_is_being_kept_while_its_host_is_removed(

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from custom_components.pilot.trust import TrustStore
 
 SENSOR = "aht20-1-38"
-INTERVAL = "number.aht20_interval"
+INTERVAL = "number.aht20_measurement_interval"
 OFFSET = "number.aht20_temperature_offset"
-RESET = "button.aht20_reset_settings"
+RESET = "button.aht20_reset_sensor_settings"
 
 
 class Tuning(CommandProvider):

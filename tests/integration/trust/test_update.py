@@ -126,12 +126,33 @@ def features(hass: HomeAssistant) -> int:
 # --- What is shown ---------------------------------------------------------------------------
 
 
-async def test_without_a_release_only_the_version_is_shown(
-    hass: HomeAssistant, online: FakeHost
+@pytest.mark.parametrize(
+    "update",
+    [
+        pytest.param({}, id="an agent that knows nothing of updates"),
+        pytest.param({"update": {"source": "homeassistant"}}, id="no release came along"),
+        pytest.param(
+            {"update": {"source": "folder", "cannot": "it trusts no key"}}, id="it cannot"
+        ),
+    ],
+)
+async def test_a_host_of_which_no_release_can_be_known_has_no_entity(
+    hass: HomeAssistant, online: FakeHost, update: dict[str, Any]
 ) -> None:
-    """Also of an agent that knows nothing of updates, and of one that is not paired."""
-    assert shown(hass) == ("off", "0.1.0", "0.1.0")
-    assert features(hass) == 4  # progress
+    """It would say that the agent is up to date."""
+    await online.announce(**update)
+
+    assert hass.states.get(ENTITY) is None
+
+
+async def test_a_host_that_is_not_paired_shows_what_there_is(
+    hass: HomeAssistant, shipping: Path, online: FakeHost
+) -> None:
+    """It cannot be told to install it."""
+    await online.announce(update={"source": "homeassistant"})
+
+    assert shown(hass) == ("on", "0.1.0", NEWER)
+    assert features(hass) == 4 + 16  # progress, release notes
 
 
 async def test_a_release_that_came_with_the_integration(
@@ -169,15 +190,19 @@ async def test_a_host_with_a_source_of_its_own(
     assert shown(hass) == ("on", "0.1.0", "0.9.0")
 
 
-@pytest.mark.parametrize("why", ["cannot", "trouble"])
-async def test_a_host_that_cannot_says_why(
-    hass: HomeAssistant, shipping: Path, paired: MockConfigEntry, agent: FakeAgent, why: str
+async def test_a_host_that_does_not_know_what_there_is_says_why(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
-    """Where the summary of a release stands."""
-    await say(hass, agent, **{why: "it trusts no key"})
+    """Where the summary of a release stands; no version is called the newest."""
+    await say(hass, agent, **FOLDER, trouble="the folder /srv/agent is not there")
+
     state = hass.states.get(ENTITY)
     assert state is not None
-    assert state.attributes["release_summary"] == "It trusts no key."
+    assert state.state == "unknown"
+    assert state.attributes["release_summary"] == (
+        "The agent on office-pc cannot find out whether there is a new version: "
+        "the folder /srv/agent is not there."
+    )
     assert not features(hass) & 1
 
 

@@ -1,0 +1,194 @@
+"""What a newcomer sees of a computer: its area, its page, and the way to pair it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import json
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import expect
+import pytest
+
+from stack.browser import screenshot
+from stack.paths import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+    from security.commanded import Commanded
+    from security.conftest import MakeCommanded
+
+    from stack.browser import Browser
+    from stack.homeassistant import HomeAssistant
+
+pytestmark = pytest.mark.browser
+
+LANGUAGES = ("en", "fr")
+PHONE = 412
+"""The width of a common phone, in CSS pixels."""
+
+
+class Rooms:
+    """The pages on which Home Assistant shows an area by itself, and pictures of them."""
+
+    def __init__(self, browser: Browser, ha: HomeAssistant, artifacts: Path) -> None:
+        self._browser = browser
+        self._ha = ha
+        self._artifacts = artifacts
+        self._area: dict[str, Any] = ha.ws("config/area_registry/create", name="Office")
+
+    def put(self, host: Commanded) -> None:
+        """Put a computer into the area."""
+        self._ha.ws(
+            "config/device_registry/update",
+            device_id=host.device["id"],
+            area_id=self._area["area_id"],
+        )
+
+    @contextmanager
+    def page(self, language: str, *, width: int = 1280) -> Iterator[Page]:
+        """Open the page of the area."""
+        with self._browser.page(
+            self._ha,
+            f"/home/areas-{self._area['area_id']}",
+            language=language,
+            width=width,
+            touch=width == PHONE,
+        ) as page:
+            page.locator("hui-tile-card").first.wait_for()
+            yield page
+
+    def photograph(self, name: str, host: Commanded) -> None:
+        """Take pictures in both languages, which are those of the house then, and on a phone."""
+        status, _ = host.status
+        for language in reversed(LANGUAGES):
+            self._ha.ws("config/core/update", language=language)
+            self._ha.reload_entry(host.entry["entry_id"])
+            host.wait_for_status(status)
+            for width, suffix in ((1280, ""), (PHONE, "-phone")):
+                with self.page(language, width=width) as page:
+                    screenshot(page, self._artifacts / f"{name}-{language}{suffix}.png")
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self._ha.ws("config/area_registry/delete", area_id=self._area["area_id"])
+
+
+def _texts(language: str) -> dict[str, str]:
+    """Return what the repair of an unpaired computer lets users choose from."""
+    path = ROOT / "custom_components" / "pilot" / "translations" / f"{language}.json"
+    texts = json.loads(path.read_text(encoding="utf-8"))
+    options: dict[str, str] = texts["issues"]["unpaired"]["fix_flow"]["step"]["init"][
+        "menu_options"
+    ]
+    return options
+
+
+@pytest.fixture
+def rooms(browser: Browser, ha: HomeAssistant, artifacts: Path) -> Iterator[Rooms]:
+    """Return the page of an area."""
+    rooms = Rooms(browser, ha, artifacts)
+    yield rooms
+    rooms.remove()
+
+
+def test_area_shows_six_tiles_at_most(commanded: Commanded, rooms: Rooms) -> None:
+    commanded.wait_for_entity("cpu.percent")
+    rooms.put(commanded)
+
+    with rooms.page("en") as page:
+        tiles = page.locator("hui-tile-card")
+
+        expect(tiles.get_by_text("Status", exact=True)).to_have_count(1)
+        assert 4 <= tiles.count() <= 6, [tile.inner_text() for tile in tiles.all()]
+    rooms.photograph("area-on", commanded)
+
+
+def test_area_says_that_a_computer_is_off(
+    commanded: Commanded, rooms: Rooms, browser: Browser, ha: HomeAssistant, artifacts: Path
+) -> None:
+    rooms.put(commanded)
+    commanded.agent.stop()
+    commanded.wait_for_status("off")
+
+    with rooms.page("en") as page:
+        expect(page.locator("hui-tile-card", has_text="Status").get_by_text("Off")).to_be_visible()
+    rooms.photograph("area-off", commanded)
+    with browser.page(ha, f"/config/devices/device/{commanded.device['id']}", height=1700) as page:
+        page.get_by_text("Suspend", exact=True).first.wait_for()
+        screenshot(page, artifacts / "device-paired-off.png")
+
+
+def test_repair_of_an_unpaired_computer_leads_to_the_code(
+    make_commanded: MakeCommanded,
+    rooms: Rooms,
+    browser: Browser,
+    ha: HomeAssistant,
+    artifacts: Path,
+) -> None:
+    host = make_commanded().start()
+    host.add()
+    host.wait_for_entity("cpu.percent")
+    rooms.put(host)
+    rooms.photograph("area-unpaired", host)
+
+    for language in LANGUAGES:
+        with browser.page(ha, "/config/repairs", language=language) as page:
+            page.get_by_text("office-pc").first.click()
+            choice = page.get_by_text(_texts(language)["confirm"])
+            choice.wait_for()
+            page.get_by_text("terminal").wait_for()
+            screenshot(page, artifacts / f"unpaired-{language}.png")
+
+            choice.click()
+            page.locator("dialog-data-entry-flow input").first.wait_for()
+            expect(page.get_by_text("pilot-agent pair").first).to_be_visible()
+            screenshot(page, artifacts / f"unpaired-code-{language}.png")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_dialogs_say_everything_in_words(
+    commanded: Commanded, browser: Browser, ha: HomeAssistant, artifacts: Path, language: str
+) -> None:
+
+    with browser.page(
+        ha, "/config/integrations/integration/pilot", language=language, height=1000
+    ) as page:
+        page.locator("ha-config-entry-row").get_by_role("button", name="Menu").first.click()
+        page.get_by_text("Reconfigure" if language == "en" else "Reconfigurer").first.click()
+        page.locator("dialog-data-entry-flow").get_by_text("office-pc").first.wait_for()
+        screenshot(page, artifacts / f"reconfigure-{language}.png")
+        assert page.get_by_text("formatjs").count() == 0
+
+    with browser.page(
+        ha, f"/config/devices/device/{commanded.device['id']}", language=language, height=1700
+    ) as page:
+        screenshot(page, artifacts / f"device-{language}.png")
+
+
+@pytest.mark.parametrize(
+    ("language", "add", "word", "found"),
+    [
+        ("en", "Add trigger", "computer", "Computer came online"),
+        ("fr", "Ajouter un déclencheur", "ordinateur", "L’ordinateur est de nouveau en ligne"),  # noqa: RUF001
+    ],
+)
+def test_triggers_are_found_by_what_users_call_a_computer(
+    commanded: Commanded,
+    browser: Browser,
+    ha: HomeAssistant,
+    artifacts: Path,
+    language: str,
+    add: str,
+    word: str,
+    found: str,
+) -> None:
+    with browser.page(ha, "/config/automation/edit/new", language=language) as page:
+        page.get_by_role("button", name=add).first.click()
+        search = page.locator("add-automation-element-dialog input").first
+        search.fill(word)
+
+        page.get_by_text(found).first.wait_for()
+        screenshot(page, artifacts / f"triggers-{language}.png")
