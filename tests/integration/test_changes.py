@@ -140,7 +140,7 @@ async def test_a_device_below_comes_and_goes(
             "disk.root.used_percent",
             {"of": "/srv"},
             DISK,
-            {"friendly_name": "office-pc Disk use /srv"},
+            {"friendly_name": "office-pc Disk /srv"},
             id="renamed",
         ),
         pytest.param(
@@ -181,7 +181,7 @@ async def test_a_reading_changes_twice_in_one_breath(
     await online.state("disk", root__used_percent=70)
 
     assert hass.states.get(DISK).state == "70"
-    assert hass.states.get(DISK).attributes["friendly_name"] == "office-pc Disk use /data"
+    assert hass.states.get(DISK).attributes["friendly_name"] == "office-pc Disk /data"
     assert "ERROR" not in caplog.text
 
 
@@ -257,7 +257,7 @@ async def test_a_disabled_reading_changes(
     await online.announce(readings=changed("disk.root.used_percent", of="/srv"))
 
     assert hass.states.get(DISK) is None
-    assert entity_registry.async_get(DISK).original_name == "Disk use /srv"
+    assert entity_registry.async_get(DISK).original_name == "Disk /srv"
 
 
 async def test_an_interval_changes(hass: HomeAssistant, online: FakeHost) -> None:
@@ -301,7 +301,7 @@ async def test_a_renamed_host_is_renamed_here(
     assert (
         device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})[0].name == "studio-pc"
     )
-    assert hass.states.get("sensor.office_pc_processor").name == "studio-pc Processor use"
+    assert hass.states.get("sensor.office_pc_processor").name == "studio-pc Processor"
 
 
 async def test_names_given_by_the_user_stay(
@@ -342,7 +342,7 @@ async def test_follows_new_versions_and_network_cards(
     )
 
     device = device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})[0]
-    assert device.sw_version == "0.2.0"
+    assert device.sw_version == "pilot-agent 0.2.0"
     assert device.connections == {("mac", "00:00:5e:00:53:02")}
 
 

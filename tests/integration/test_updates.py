@@ -128,7 +128,7 @@ async def test_an_option_that_is_not_known_is_unavailable(
     )
     await host.state("cpu", bat0__state="exploding", percent=4)
 
-    assert hass.states.get("sensor.office_pc_battery_state").state == "unavailable"
+    assert hass.states.get("sensor.office_pc_bat0_state").state == "unavailable"
     assert hass.states.get(PROCESSOR).state == "4"
 
 

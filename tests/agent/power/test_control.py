@@ -70,7 +70,7 @@ def test_a_machine_that_cannot_shut_down_has_nothing_to_call_off(
     ],
 )
 def test_planned_shutdown_is_told(
-    logind: Logind, root: LogindControl, scheduled: tuple[str, int], planned: float | None
+    logind: FakeLogind, root: LogindControl, scheduled: tuple[str, int], planned: float | None
 ) -> None:
     logind.plan(*scheduled)
 
@@ -78,14 +78,14 @@ def test_planned_shutdown_is_told(
 
 
 def test_planned_shutdown_is_absent_where_logind_does_not_tell(
-    logind: Logind, root: LogindControl
+    logind: FakeLogind, root: LogindControl
 ) -> None:
     with pytest.raises(Unavailable, match="does not say what is planned"):
         root.planned_shutdown()
 
 
 def test_reading_of_a_planned_shutdown_is_null_while_nothing_is_planned(
-    logind: Logind, monkeypatch: pytest.MonkeyPatch
+    logind: FakeLogind,
 ) -> None:
     plugin = PowerPlugin(LinuxPlatform())
     logind.plan("poweroff", 1_793_952_000_250_000)
