@@ -43,18 +43,19 @@ def pair_command(
     """
     if sys.platform == "win32":
         return f"{_NAME} pair"
-    of_a_person = (os.geteuid() if uid is None else uid) >= _FIRST_PERSON
-    # Root's shell in a container has none, and needs none.
-    sudo = not of_a_person and shutil.which("sudo", path=_SYSTEM_PATH) is not None
-    path = environment.get("PATH", _SYSTEM_PATH) if of_a_person else _SYSTEM_PATH
-    program = _program(started, path)
-    if program is None:
-        return None
-    told = f"{'sudo ' if sudo else ''}{program} pair"
-    if config is not None and config.absolute() not in search_path({}):
-        told += f" --config {config.absolute()}"
-    # A path that a shell would take apart is not worth the risk of what it makes of it.
-    return told if PAIR_COMMAND.fullmatch(told) else None
+    else:  # noqa: RET505  (mypy leaves out only what is inside)
+        of_a_person = (os.geteuid() if uid is None else uid) >= _FIRST_PERSON
+        # Root's shell in a container has none, and needs none.
+        sudo = not of_a_person and shutil.which("sudo", path=_SYSTEM_PATH) is not None
+        path = environment.get("PATH", _SYSTEM_PATH) if of_a_person else _SYSTEM_PATH
+        program = _program(started, path)
+        if program is None:
+            return None
+        told = f"{'sudo ' if sudo else ''}{program} pair"
+        if config is not None and config.absolute() not in search_path({}):
+            told += f" --config {config.absolute()}"
+        # A path that a shell would take apart is not worth the risk of what it makes of it.
+        return told if PAIR_COMMAND.fullmatch(told) else None
 
 
 def _program(started: Sequence[str], path: str) -> str | None:

@@ -338,7 +338,7 @@ class _ChoiceRepairFlow(RepairsFlow):
         return self.async_show_menu(
             step_id="init",
             menu_options=["confirm", "ignore"],
-            description_placeholders=issue and issue.translation_placeholders,
+            description_placeholders=None if issue is None else issue.translation_placeholders,
         )
 
     async def async_step_ignore(
