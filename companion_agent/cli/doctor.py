@@ -20,7 +20,6 @@ from companion_agent import (
 )
 from companion_agent.announcement import compose, describe_host
 from companion_agent.cli.comparison import compare
-from companion_agent.cli.read import kind_of
 from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
 from companion_agent.config.buffer import FILE, MIB
@@ -37,6 +36,7 @@ from companion_agent.plugins.i2c.overrides import (
     is_aside,
     peek,
 )
+from companion_agent.plugins.runner import kind_of
 from companion_agent.protocol.announce import write_announce
 from companion_agent.protocol.catalogue import CATALOGUE
 from companion_agent.protocol.errors import ProtocolError
