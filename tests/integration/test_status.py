@@ -317,7 +317,7 @@ async def test_values_that_the_broker_kept_are_shown_once_the_host_is_known_to_b
     await host.availability("online", retain=True)
 
     assert written[PROCESSOR] == ["unavailable", "7"]
-    assert set(written["sensor.office_pc_disk_use"]) == {"unavailable"}
+    assert set(written["sensor.office_pc_system_disk"]) == {"unavailable"}
 
 
 # --- Silence -----------------------------------------------------------------------------------

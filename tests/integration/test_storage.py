@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick_search
 
 TRUST, PLACED, REMOVED = "pilot.trust", "pilot.placements", "pilot.removed_hosts"
 FILES = (TRUST, PLACED, REMOVED)
-PROCESSOR = "sensor.office_pc_processor_use"
+PROCESSOR = "sensor.office_pc_processor"
 BUTTON = f"{HOST_ID}_session_lock"
 CONTROLLER = "4f1d2c3b5a697887"
 

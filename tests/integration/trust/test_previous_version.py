@@ -118,7 +118,7 @@ async def test_what_users_changed_of_entities_stays(
     """A name, and an entity id with its entity behind it."""
     assert entity_registry.async_get("button.office_pc_suspend").name == "Good night"
     assert hass.states.get("sensor.under_the_roof") is not None
-    assert hass.states.get("sensor.office_pc_processor_use").state == "12.5"
+    assert hass.states.get("sensor.office_pc_processor").state == "12.5"
 
 
 async def test_the_sensor_still_stands_in_its_room(
@@ -224,7 +224,7 @@ async def test_the_previous_agent_is_shown(
     shown = {state.entity_id: state.state for state in hass.states.async_all()}
 
     assert shown["sensor.office_pc_status"] == "online"
-    assert shown["sensor.office_pc_processor_use"] == "13.5"
+    assert shown["sensor.office_pc_processor"] == "13.5"
     assert shown["binary_sensor.office_pc_screen_lock"] == "off"
     assert {"button.office_pc_suspend", "switch.office_pc_power"} <= set(shown)
 

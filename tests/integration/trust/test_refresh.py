@@ -16,7 +16,7 @@ from support.integration_host import HOST_ID
 
 from .test_access import by_entity, call, limited
 
-PROCESSOR = "sensor.office_pc_processor_use"
+PROCESSOR = "sensor.office_pc_processor"
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def device_of(registry: dr.DeviceRegistry, entry: MockConfigEntry, below: str = 
         ("sensor", "i2c"),
         ("area", "i2c"),
         (PROCESSOR, "cpu"),
-        ([PROCESSOR, "sensor.office_pc_disk_use"], "cpu,disk"),
+        ([PROCESSOR, "sensor.office_pc_system_disk"], "cpu,disk"),
         ([PROCESSOR, "sensor.office_pc_status"], ""),
     ],
 )
