@@ -14,10 +14,11 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.storage import STORAGE_DIR
 
-from .const import CONF_PAIRED, DOCUMENTATION_URL, DOMAIN
+from .const import CONF_PAIRED, DOMAIN
 from .exposure import async_withhold, exposed_entities
 from .ignored_hosts import async_get_removed_hosts
-from .markdown import Markdown, code_block, code_span, escape_markdown, markdown_placeholders
+from .issues import async_create_issue
+from .markdown import Markdown, code_block, code_span, escape_markdown
 from .protocol.announce import Announce, Missing
 from .protocol.errors import ProtocolError
 from .protocol.validation import PROTOCOL
@@ -77,17 +78,14 @@ def _async_create(
         placeholders: Further placeholders; all but instances of `Markdown` are escaped.
     """
     assert entry.unique_id is not None
-    ir.async_create_issue(
+    async_create_issue(
         hass,
-        DOMAIN,
         known_by or issue_id(issue, entry.unique_id),
-        data=None if flow_data is None else dict(flow_data),
-        is_fixable=flow_data is not None,
-        is_persistent=is_persistent,
+        issue,
+        {"name": entry.title, **placeholders},
         severity=severity,
-        learn_more_url=DOCUMENTATION_URL if flow_data is None else None,
-        translation_key=issue,
-        translation_placeholders=markdown_placeholders({"name": entry.title, **placeholders}),
+        flow_data=flow_data,
+        is_persistent=is_persistent,
     )
 
 

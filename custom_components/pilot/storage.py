@@ -18,8 +18,9 @@ from homeassistant.helpers.storage import STORAGE_DIR, Store
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import json_loads
 
-from .const import DOCUMENTATION_URL, DOMAIN, LOGGER
-from .markdown import code_span, markdown_placeholders
+from .const import DOMAIN, LOGGER
+from .issues import async_create_issue
+from .markdown import code_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,19 +142,13 @@ def async_unreadable(
     """Create the repair of a file that cannot be read, and return the error to raise."""
     error = UnreadableFileError(path, fault, repr(detail))
     LOGGER.error("Pilot's file cannot be read, and what needs it is off: %s", error)
-    damaged = fault is FileFault.DAMAGED
-    ir.async_create_issue(
+    async_create_issue(
         hass,
-        DOMAIN,
         _issue_id(path),
-        data={"file": path.name} if damaged else None,
-        is_fixable=damaged,
+        fault.value,
+        {"name": path.name, "file": code_span(f"{STORAGE_DIR}/{path.name}")},
         severity=ir.IssueSeverity.ERROR,
-        learn_more_url=None if damaged else DOCUMENTATION_URL,
-        translation_key=fault.value,
-        translation_placeholders=markdown_placeholders(
-            {"name": path.name, "file": code_span(f"{STORAGE_DIR}/{path.name}")}
-        ),
+        flow_data={"file": path.name} if fault is FileFault.DAMAGED else None,
     )
     return error
 

@@ -315,10 +315,10 @@ def test_new_texts_take_the_same_way() -> None:
     sources = {path.name: path.read_text() for path in PACKAGE.rglob("*.py")}
 
     assert {
-        name: text.count("async_create_issue(")
+        name: text.count("ir.async_create_issue(")
         for name, text in sources.items()
-        if "async_create_issue(" in text
-    } == {"repairs.py": 1}
+        if "ir.async_create_issue(" in text
+    } == {"issues.py": 1}
     assert not [name for name, text in sources.items() if "persistent_notification" in text]
     for language in TRANSLATIONS.values():
         descriptions = [json.dumps(language[part]) for part in ("config", "options", "issues")]
