@@ -245,7 +245,7 @@ async def test_without_keys_no_host_is_paired_and_none_is_to_be_paired_again(
     write(TRUST, b"")
     await start(hass, wanted, host)
 
-    assert hass.states.get("binary_sensor.office_pc_paired").state == "unknown"
+    assert hass.states.get("binary_sensor.office_pc_pairing").state == "unknown"
     assert entity_registry.async_get_entity_id("button", "pilot", BUTTON) is not None
     assert hass.config_entries.flow.async_progress() == []
     with pytest.raises(HomeAssistantError) as refused:
