@@ -22,7 +22,7 @@ def main(parsed: argparse.Namespace) -> int:
     if not parsed.undo and not parsed.file and not parsed.old_service:
         print("pilot-agent: name v1's file, --old-service or --undo; see --help", file=sys.stderr)
         return BAD_INPUT
-    wishes = run.Wishes(
+    options = run.SetupOptions(
         old=parsed.file,
         output=parsed.output,
         device=parsed.device,
@@ -31,4 +31,4 @@ def main(parsed: argparse.Namespace) -> int:
         yes=parsed.yes,
     )
     asker = prompts.Asker(interactive=not parsed.yes and prompts.is_interactive())
-    return run.undo(wishes, asker) if parsed.undo else run.migrate(wishes, asker)
+    return run.undo(options, asker) if parsed.undo else run.migrate(options, asker)

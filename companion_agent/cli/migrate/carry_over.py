@@ -8,10 +8,10 @@ import voluptuous as vol
 
 from companion_agent.cli.migrate import table
 from companion_agent.cli.migrate.mapping import (
-    Fate,
     Found,
-    Left,
-    Taker,
+    Mapper,
+    Outcome,
+    Unmapped,
     normal,
     seconds_of,
 )
@@ -35,41 +35,41 @@ def carry_over(entries: Sequence[Entry], base: Path, device: str = "") -> Found:
     Raises:
         ConfigError: Values are not what is expected; all of them are named, with their lines.
     """
-    taker = Taker(base, device)
+    mapper = Mapper(base, device)
     mistakes: list[Mistake] = []
-    fates: dict[int, Fate] = {}
+    outcomes: dict[int, Outcome] = {}
     order = sorted(range(len(entries)), key=lambda place: _turn(entries[place]))
     for place in order:
         entry = entries[place]
         try:
-            fates[place] = _carry(taker, entry)
+            outcomes[place] = _carry(mapper, entry)
         except vol.Invalid as error:
             mistakes.append(Mistake(entry.where, entry.key, error.error_message))
-    found = taker.found
-    found.fates = [fates[place] for place in sorted(fates)]
+    found = mapper.found
+    found.outcomes = [outcomes[place] for place in sorted(outcomes)]
     mistakes += _together(found)
     if mistakes:
         raise ConfigError(mistakes)
     if found.encrypted is False and found.tls:
-        found.fates = [_not_encrypted(fate) for fate in found.fates]
+        found.outcomes = [_not_encrypted(outcome) for outcome in found.outcomes]
     found.name = found.name or found.device
     return found
 
 
-def _carry(taker: Taker, entry: Entry) -> Fate:
+def _carry(mapper: Mapper, entry: Entry) -> Outcome:
     if entry.again:
-        return Fate(entry, "", f"line {entry.again} sets it again, and the last one counted")
+        return Outcome(entry, "", f"line {entry.again} sets it again, and the last one counted")
     found = table.find(normal(entry.key))
     # An empty list of commands says that there are none.
-    if entry.value == "" and not (found and found[0].take is Taker.allow):
-        return Fate(entry, "", "is empty")
+    if entry.value == "" and not (found and found[0].map is Mapper.allow):
+        return Outcome(entry, "", "is empty")
     if found is None:
-        return Fate(entry, "", "is not known; what it meant has to be set by hand")
+        return Outcome(entry, "", "is not known; what it meant has to be set by hand")
     rule, match = found
     try:
-        return Fate(entry, rule.take(taker, entry, match), entry.note)
-    except Left as left:
-        return Fate(entry, "", str(left))
+        return Outcome(entry, rule.map(mapper, entry, match), entry.note)
+    except Unmapped as reason:
+        return Outcome(entry, "", str(reason))
 
 
 def _turn(entry: Entry) -> tuple[bool, float]:
@@ -82,7 +82,7 @@ def _turn(entry: Entry) -> tuple[bool, float]:
     if table.is_about_all(name):
         return True, 0
     found = table.find(name)
-    if found is None or found[0].take is not Taker.interval:
+    if found is None or found[0].map is not Mapper.interval:
         return False, 0
     try:
         return False, seconds_of(entry.value, 0)
@@ -92,14 +92,18 @@ def _turn(entry: Entry) -> tuple[bool, float]:
 
 def _together(found: Found) -> Iterable[Mistake]:
     if "password" in found.broker and "username" not in found.broker:
-        entry = next(fate.entry for fate in found.fates if fate.to.startswith("broker.password"))
+        entry = next(
+            outcome.entry for outcome in found.outcomes if outcome.to.startswith("broker.password")
+        )
         yield Mistake(entry.where, entry.key, "has no user name to it; add a line MQTT_USERNAME=…")
     if "client_key" in found.tls and "client_cert" not in found.tls:
-        entry = next(fate.entry for fate in found.fates if fate.to == "broker.tls.client_key")
+        entry = next(
+            outcome.entry for outcome in found.outcomes if outcome.to == "broker.tls.client_key"
+        )
         yield Mistake(entry.where, entry.key, "has no certificate to it; add a line CLIENT_CERT=…")
 
 
-def _not_encrypted(fate: Fate) -> Fate:
-    if fate.to.startswith("broker.tls."):
-        return Fate(fate.entry, "", "the connection was not encrypted")
-    return fate
+def _not_encrypted(outcome: Outcome) -> Outcome:
+    if outcome.to.startswith("broker.tls."):
+        return Outcome(outcome.entry, "", "the connection was not encrypted")
+    return outcome

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Fate(NamedTuple):
+class Outcome(NamedTuple):
     """What became of a key.
 
     Attributes:
@@ -62,7 +62,7 @@ class Found:
         device: What it was called in topics.
         mirror: What else is known of those topics.
         blocks: Other keys at the top, with what is below them.
-        fates: What became of every key.
+        outcomes: What became of every key.
     """
 
     broker: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -72,7 +72,7 @@ class Found:
     device: str = ""
     mirror: dict[str, Any] = field(default_factory=dict)
     blocks: dict[str, Any] = field(default_factory=dict)
-    fates: list[Fate] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     @property
     def security(self) -> Tls | None:
@@ -81,7 +81,7 @@ class Found:
         return Tls(**self.tls) if wanted else None
 
 
-class Left(Exception):  # noqa: N818 - a finding, not a mistake
+class Unmapped(Exception):  # noqa: N818 - a finding, not a mistake
     """A value has no counterpart; the text says why."""
 
 
@@ -134,7 +134,7 @@ _LEVELS = {"warn": "warning", "critical": "error", "fatal": "error", "trace": "d
 # --- How values are carried over --------------------------------------------------------------
 
 
-class Taker:
+class Mapper:
     """Takes the values of one file's keys.
 
     Args:
@@ -162,7 +162,7 @@ class Taker:
             )
         return value
 
-    # --- Takers: each takes an entry and returns where its value went --------------------
+    # --- Each takes an entry and returns where its value went --------------------
 
     def address(self, entry: Entry, _: re.Match[str]) -> str:
         """Take a broker's name, address or URL."""
@@ -225,7 +225,7 @@ class Taker:
     def device(self, entry: Entry, _: re.Match[str]) -> str:
         """Take what the host was called in topics."""
         if self._named:
-            raise Left(f"--device says {self.found.device}")
+            raise Unmapped(f"--device says {self.found.device}")
         self.found.device = self.set("mirror.v1.device", Topic()(entry.value), entry)
         return "mirror.v1.device"
 
@@ -243,7 +243,7 @@ class Taker:
         """Take where the host said whether it was there."""
         to = "mirror.v1.availability_topic"
         if isinstance(entry.value, str) and entry.value.lower() in {"true", "yes", "on", "1"}:
-            raise Left("is so anyway")
+            raise Unmapped("is so anyway")
         off = isinstance(entry.value, str) and entry.value.lower() in {"false", "no", "off", "0"}
         topic = "" if off else Topic()(entry.value)
         self.found.mirror["availability_topic"] = self.set(to, topic, entry)
@@ -267,7 +267,7 @@ class Taker:
         """Take how long a command is refused after the last one."""
         name = match["before"] or match["after"] or ""
         if name and name not in COMMANDS:
-            raise Left(f"this version has no command {name}")
+            raise Unmapped(f"this version has no command {name}")
         patterns = COMMANDS[name] if name else ("*",)
         seconds = _number(seconds_of(entry.value, 0))
         for pattern in patterns:
@@ -289,7 +289,7 @@ class Taker:
         """Take the time between two readings."""
         sensor = match["before"] or match["after"] or ""
         if sensor and sensor not in SENSORS:
-            raise Left(f"this version reads no {sensor}")
+            raise Unmapped(f"this version reads no {sensor}")
         seconds = _number(seconds_of(entry.value, 1))
         names = [SENSORS[sensor]] if sensor else _ALL_SENSORS
         taken = []
@@ -299,19 +299,19 @@ class Taker:
                 taken.append(f"collectors.{name}.interval")
         if not taken:
             what = f"{names[0]} is read as a whole" if sensor else "each has its own"
-            raise Left(f"another interval counts, {what}")
+            raise Unmapped(f"another interval counts, {what}")
         return ", ".join(taken)
 
     def enabled(self, entry: Entry, match: re.Match[str]) -> str:
         """Take whether something is read."""
         sensor = match["before"] or match["after"]
         if sensor not in SENSORS:
-            raise Left(f"this version reads no {sensor}")
+            raise Unmapped(f"this version reads no {sensor}")
         if _switch(entry.value):
-            raise Left("is so anyway")
+            raise Unmapped("is so anyway")
         name = SENSORS[sensor]
         if sensor in {"cpu_temp", "cpu_temperature", "cpu_frequency"}:
-            raise Left(f"cannot be switched off alone; the collector {name} reads it")
+            raise Unmapped(f"cannot be switched off alone; the collector {name} reads it")
         self.set(f"collectors.{name}.enabled", value=False, entry=entry)
         self._block("collectors").setdefault(name, {})["enabled"] = False
         return f"collectors.{name}.enabled"
@@ -326,7 +326,7 @@ class Taker:
     def debug(self, entry: Entry, _: re.Match[str]) -> str:
         """Take a switch that makes the log talkative."""
         if not _switch(entry.value):
-            raise Left("is so anyway")
+            raise Unmapped("is so anyway")
         self._block("log")["level"] = self.set("log.level", "debug", entry)
         return "log.level"
 

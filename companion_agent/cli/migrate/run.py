@@ -40,7 +40,7 @@ from companion_agent.values import Topic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from companion_agent.cli.migrate.mapping import Fate, Found
+    from companion_agent.cli.migrate.mapping import Found, Outcome
     from companion_agent.config import Config
 
 OK = 0
@@ -62,7 +62,7 @@ _LOGINS = re.compile(r"(://)[^@/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class SetupOptions:
     """What the command line says.
 
     Attributes:
@@ -82,22 +82,22 @@ class Wishes:
     yes: bool = False
 
 
-def migrate(wishes: Wishes, asker: Asker, service: Service | None = None) -> int:
+def migrate(options: SetupOptions, asker: Asker, service: Service | None = None) -> int:
     """Write a configuration from the first version's file.
 
     Returns:
         The exit code.
     """
-    return _guarded(lambda: _Migration(wishes, asker, service or Service()).run())
+    return _guarded(lambda: _Migration(options, asker, service or Service()).run())
 
 
-def undo(wishes: Wishes, asker: Asker, service: Service | None = None) -> int:
+def undo(options: SetupOptions, asker: Asker, service: Service | None = None) -> int:
     """Put back what was there before.
 
     Returns:
         The exit code.
     """
-    return _guarded(lambda: _Migration(wishes, asker, service or Service()).undo())
+    return _guarded(lambda: _Migration(options, asker, service or Service()).undo())
 
 
 def _guarded(act: Callable[[], int]) -> int:
@@ -117,17 +117,17 @@ def _guarded(act: Callable[[], int]) -> int:
 
 
 class _Migration:
-    def __init__(self, wishes: Wishes, asker: Asker, service: Service) -> None:
-        self._wishes = wishes
+    def __init__(self, options: SetupOptions, asker: Asker, service: Service) -> None:
+        self._options = options
         self._asker = asker
         self._service = service
-        self._place = _place(wishes.output, service)
+        self._place = _place(options.output, service)
         self._archive = Archive(self._place.folder, service)
 
     def run(self) -> int:
-        wishes = self._wishes
-        service = self._archive.find(wishes.old_service) if wishes.old_service else None
-        code = self._write(wishes.old) if wishes.old else OK
+        options = self._options
+        service = self._archive.find(options.old_service) if options.old_service else None
+        code = self._write(options.old) if options.old else OK
         if code != OK or service is None:
             return code
         if not self._service.active:
@@ -137,7 +137,7 @@ class _Migration:
                 f"`sudo pilot-agent migrate --old-service {service.name}`."
             )
             return NOT_WELL
-        if wishes.dry_run:
+        if options.dry_run:
             print(f"{service.name} would be switched off.")
             return OK
         count = len(self._service.changes)
@@ -153,7 +153,7 @@ class _Migration:
             print(f"Is deleted: {self._place.folder / name}")
         if record.service:
             print(f"Is switched on: {record.service.name}")
-        if self._wishes.dry_run:
+        if self._options.dry_run:
             print("Nothing was changed.")
             return OK
         if not self._may("Go back?"):
@@ -167,7 +167,7 @@ class _Migration:
         return OK
 
     def _may(self, question: str) -> bool:
-        return self._wishes.yes or self._asker.yes(question, default=True, flag="--yes")
+        return self._options.yes or self._asker.yes(question, default=True, flag="--yes")
 
     # --- Writing -------------------------------------------------------------------------
 
@@ -177,16 +177,16 @@ class _Migration:
         if _is_new(path):
             problem = "is a configuration of this version already; there is nothing to migrate"
             raise ConfigError([Mistake(str(path), "", problem)])
-        found = carry_over.carry_over(entries, path.absolute().parent, self._wishes.device)
+        found = carry_over.carry_over(entries, path.absolute().parent, self._options.device)
         device = found.device or self._ask_device(found)
         drafted = self._draft(found, device, before)
-        _tell(path, found.fates)
+        _tell(path, found.outcomes)
         changed = drafted.new != drafted.old or any(self._differs(file) for file in drafted.files)
         if not changed:
             print("Nothing had to be changed.")
             return OK
         self._show(drafted)
-        if self._wishes.dry_run:
+        if self._options.dry_run:
             print("Nothing was written.")
             return OK
         if not self._may(f"Write {self._place.path}?"):
@@ -238,7 +238,7 @@ class _Migration:
         if "host" not in said:
             if kept is None:
                 problem = "names no broker; add a line such as MQTT_HOST=mqtt.local"
-                raise ConfigError([Mistake(str(self._wishes.old), "", problem)])
+                raise ConfigError([Mistake(str(self._options.old), "", problem)])
             return replace(kept, **said)
         tls = found.security
         said.setdefault("port", 8883 if tls else 1883)
@@ -325,14 +325,14 @@ def _is_topic(name: str) -> bool:
     return True
 
 
-def _tell(path: Path, fates: list[Fate]) -> None:
+def _tell(path: Path, outcomes: list[Outcome]) -> None:
     print(f"{path}:")
-    width = max((len(fate.entry.key) for fate in fates), default=0)
-    for fate in fates:
-        line = fate.entry.where.rpartition(":")[2]
-        became = f"→ {fate.to}" if fate.to else "✗ not taken"
-        why = f" ({fate.why})" if fate.why else ""
-        print(f"  {line:>4}  {fate.entry.key:{width}}  {became}{why}")
+    width = max((len(outcome.entry.key) for outcome in outcomes), default=0)
+    for outcome in outcomes:
+        line = outcome.entry.where.rpartition(":")[2]
+        became = f"→ {outcome.to}" if outcome.to else "✗ not taken"
+        why = f" ({outcome.why})" if outcome.why else ""
+        print(f"  {line:>4}  {outcome.entry.key:{width}}  {became}{why}")
 
 
 def _merge(lying: object, new: object) -> object:

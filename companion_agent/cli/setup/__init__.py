@@ -22,7 +22,7 @@ def main(parsed: argparse.Namespace) -> int:
     asker = prompts.Asker(interactive=not quiet and prompts.is_interactive())
     if parsed.remove:
         return run.remove(asker, purge=parsed.purge, check=parsed.check)
-    wishes = run.Wishes(
+    options = run.SetupOptions(
         config=parsed.config,
         broker=parsed.broker or "",
         username=parsed.username or "",
@@ -39,4 +39,4 @@ def main(parsed: argparse.Namespace) -> int:
         service=not parsed.no_service,
         pair=parsed.pair,
     )
-    return run.setup(wishes, asker)
+    return run.setup(options, asker)

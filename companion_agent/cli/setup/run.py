@@ -53,7 +53,7 @@ _KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class SetupOptions:
     """What the command line says; what it leaves out is asked for or stays as it is.
 
     Attributes:
@@ -91,11 +91,11 @@ class Wishes:
     pair: bool | None = None
 
 
-def setup(wishes: Wishes, asker: Asker, service: Service | None = None) -> int:
+def setup(options: SetupOptions, asker: Asker, service: Service | None = None) -> int:
     """Set this host up, as far as it is not.
 
     Args:
-        wishes: What the command line says.
+        options: What the command line says.
         asker: Asks for the rest.
         service: The system's service.
 
@@ -103,20 +103,20 @@ def setup(wishes: Wishes, asker: Asker, service: Service | None = None) -> int:
         The exit code.
     """
     try:
-        return _Setup(wishes, asker, service or Service(check=wishes.check)).run()
+        return _Setup(options, asker, service or Service(check=options.check)).run()
     except (NotInteractiveError, WriteError, ServiceError) as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, NotInteractiveError) else NOT_WELL
 
 
 class _Setup:
-    def __init__(self, wishes: Wishes, asker: Asker, service: Service) -> None:
-        self._wishes = wishes
+    def __init__(self, options: SetupOptions, asker: Asker, service: Service) -> None:
+        self._options = options
         self._asker = asker
         self._service = service
 
     def run(self) -> int:
-        program = self._look_first() if self._wishes.service else None
+        program = self._look_first() if self._options.service else None
         place = self._place()
         try:
             before = load(place.path, {}) if place.path.exists() else None
@@ -127,20 +127,20 @@ class _Setup:
             return BAD_INPUT
         try:
             broker = self._wanted(before)
-            settings = read_settings(self._wishes.settings, self._wishes.fleet_key_file)
+            settings = read_settings(self._options.settings, self._options.fleet_key_file)
         except ValueError as error:
             print(f"pilot-agent: {error}", file=sys.stderr)
             return BAD_INPUT
         tried, keep = self._try(broker, before)
-        keep = keep or self._wishes.untested or self._wishes.check or _is(before, tried.broker)
+        keep = keep or self._options.untested or self._options.check or _is(before, tried.broker)
         if tried.problems and not keep:
             print("Nothing was changed. --untested writes it all the same.", file=sys.stderr)
             return NOT_WELL
         if program:
             self._service.add_user(packaged=self._service.packaged(program))
         count = len(self._service.changes)
-        written = write(self._service, place, before, tried.broker, self._wishes.name, settings)
-        if self._wishes.check:
+        written = write(self._service, place, before, tried.broker, self._options.name, settings)
+        if self._options.check:
             known = before or Config((tried.broker,), Path())
             return self._foresee(program, foresee(known, settings), count)
         print(f"Configuration: {place.path}" + ("" if written else " (as it was)"))
@@ -173,41 +173,41 @@ class _Setup:
         return program
 
     def _place(self) -> Place:
-        if self._wishes.service:
-            path = self._wishes.config or Path(unit.CONFIG_FOLDER, "config.yaml")
+        if self._options.service:
+            path = self._options.config or Path(unit.CONFIG_FOLDER, "config.yaml")
             if path.parent != Path(unit.CONFIG_FOLDER) or path.name != "config.yaml":
                 raise WriteError("the service reads /etc/pilot-agent/config.yaml and no other file")
             return Place(path, "root", unit.USER)
         found = search_path()
-        return Place((self._wishes.config or found[0 if is_administrator() else -1]).absolute())
+        return Place((self._options.config or found[0 if is_administrator() else -1]).absolute())
 
     # --- The broker ----------------------------------------------------------------------
 
     def _wanted(self, before: Config | None) -> Broker:
-        wishes = self._wishes
+        options = self._options
         broker = before.brokers[0] if before else None
-        if wishes.broker:
-            named = parse(wishes.broker)
+        if options.broker:
+            named = parse(options.broker)
             if broker is None or (named.host, named.port) != (broker.host, broker.port):
                 broker = named
         if broker is None:
             broker = parse(self._ask_address())
-        if wishes.username:
-            broker = replace(broker, username=wishes.username)
+        if options.username:
+            broker = replace(broker, username=options.username)
         if password := self._password():
             broker = replace(broker, password=password)
-        if wishes.tls or wishes.ca_cert or wishes.client_cert:
+        if options.tls or options.ca_cert or options.client_cert:
             port = 8883 if broker.tls is None and broker.port == 1883 else broker.port
             broker = replace(broker, port=port, tls=self._tls(broker.tls or Tls()))
         return broker
 
     def _tls(self, tls: Tls) -> Tls:
         """Say which files are meant; those that were copied before are not new."""
-        wishes = self._wishes
+        options = self._options
         given = {
-            "ca_cert": wishes.ca_cert,
-            "client_cert": wishes.client_cert,
-            "client_key": wishes.client_key,
+            "ca_cert": options.ca_cert,
+            "client_cert": options.client_cert,
+            "client_key": options.client_key,
         }
         changed: dict[str, Any] = {}
         for key, path in given.items():
@@ -223,7 +223,7 @@ class _Setup:
         return replace(tls, **changed)
 
     def _password(self) -> Secret[str]:
-        given = self._wishes.password_file
+        given = self._options.password_file
         if given == "-":
             return Secret(sys.stdin.readline().rstrip("\r\n"))
         if given:
@@ -300,7 +300,7 @@ class _Setup:
         while not (status := service.status()).startswith("Connected"):
             if time.monotonic() > until or not service.active:
                 print(f"The service runs. {status}." if service.active else service.last_words())
-                return OK if self._wishes.untested and service.active else NOT_WELL
+                return OK if self._options.untested and service.active else NOT_WELL
             time.sleep(0.2)
         print(f"The service runs. {status}.")
         return OK
@@ -311,7 +311,7 @@ class _Setup:
         except StoreError as error:
             print(f"pilot-agent: {error}", file=sys.stderr)
             return NOT_WELL
-        wanted = self._wishes.pair
+        wanted = self._options.pair
         if wanted is None:
             wanted = self._asker.interactive and not paired
         if not wanted:

@@ -13,8 +13,8 @@ from companion_agent.cli.migrate.carry_over import carry_over
 from companion_agent.cli.migrate.mapping import (
     COMMANDS,
     SENSORS,
-    Fate,
     Found,
+    Outcome,
     normal,
 )
 from companion_agent.config import ConfigError, Mistake
@@ -87,9 +87,9 @@ def mistakes(read: Callable[..., Found], tmp_path: Path) -> Callable[..., list[s
 def test_is_taken(line: str, to: str, read: Callable[..., Found], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    (fate,) = read(line).fates
+    (outcome,) = read(line).outcomes
 
-    assert (fate.to, fate.why) == (to, "")
+    assert (outcome.to, outcome.why) == (to, "")
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_is_taken(line: str, to: str, read: Callable[..., Found], tmp_path: Path
     ],
 )
 def test_is_not_taken_and_why(line: str, why: str, read: Callable[..., Found]) -> None:
-    (fate,) = read(line).fates
+    (outcome,) = read(line).outcomes
 
-    assert not fate.to
-    assert why in fate.why
+    assert not outcome.to
+    assert why in outcome.why
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_yaml(read: Callable[..., Found]) -> None:
         "commands": {"allow": ["power.*"], "cooldown": {"power.reboot": 60}},
         "collectors": {"cpu": {"interval": 5}, "battery": {"enabled": False}},
     }
-    left = {fate.entry.key for fate in found.fates if not fate.to}
+    left = {outcome.entry.key for outcome in found.outcomes if not outcome.to}
     assert left == {"device.topicPrefix", "commands.cooldown.default"}
 
 
@@ -188,7 +188,7 @@ def test_the_shortest_interval_of_a_collector_counts(read: Callable[..., Found])
 
     intervals = {name: below["interval"] for name, below in found.blocks["collectors"].items()}
     assert intervals == {"cpu": 5, "memory": 30, "network": 30, "battery": 30}
-    assert [bool(fate.to) for fate in found.fates] == [True, False, True]
+    assert [bool(outcome.to) for outcome in found.outcomes] == [True, False, True]
 
 
 def test_an_empty_allowlist_allows_nothing(read: Callable[..., Found]) -> None:
@@ -200,7 +200,7 @@ def test_of_a_variable_that_is_set_twice_the_last_one_counts(read: Callable[...,
     found = read("MQTT_HOST=a\nMQTT_HOST=b\n")
 
     assert found.broker == {"host": "b"}
-    assert found.fates[0].why == "line 2 sets it again, and the last one counted"
+    assert found.outcomes[0].why == "line 2 sets it again, and the last one counted"
 
 
 def test_certificates_without_encryption_are_not_taken(
@@ -211,14 +211,14 @@ def test_certificates_without_encryption_are_not_taken(
     found = read("MQTT_TLS=no\nCA_CERT=ca.pem\n")
 
     assert found.security is None
-    assert found.fates[1].why == "the connection was not encrypted"
+    assert found.outcomes[1].why == "the connection was not encrypted"
 
 
 def test_a_device_can_be_named_on_the_command_line(read: Callable[..., Found]) -> None:
     found = read("DEVICE='My PC'\n", device="my-pc")
 
     assert found.device == "my-pc"
-    assert "my-pc" in found.fates[0].why
+    assert "my-pc" in found.outcomes[0].why
 
 
 def test_a_unit_is_told_from_an_environment_file(mistakes: Callable[..., list[str]]) -> None:
@@ -257,13 +257,13 @@ def test_every_key_has_a_fate_or_a_mistake(pairs: list[tuple[list[str], str]]) -
         v1_config.Entry("_".join(words).upper(), value, f"v1.env:{line}")
         for line, (words, value) in enumerate(pairs, 1)
     ]
-    fates: list[Fate] = []
+    outcomes: list[Outcome] = []
     mistakes: list[Mistake] = []
     try:
-        fates = carry_over(entries, Path("/nowhere")).fates
+        outcomes = carry_over(entries, Path("/nowhere")).outcomes
     except ConfigError as error:
         mistakes = list(error.mistakes)
 
-    assert [fate.entry for fate in fates] == entries or mistakes
-    assert all(fate.to or fate.why for fate in fates)
+    assert [outcome.entry for outcome in outcomes] == entries or mistakes
+    assert all(outcome.to or outcome.why for outcome in outcomes)
     assert {mistake.where for mistake in mistakes} <= {entry.where for entry in entries}

@@ -360,8 +360,8 @@ def systemd() -> Systemd:
 
 
 def ask(host: Host, systemd: Systemd, act: Callable[..., int] = run.migrate, **more: Any) -> int:
-    wishes = run.Wishes(output=host.config, yes=True, **more)
-    return act(wishes, Asker(interactive=False), Service(run=systemd))
+    options = run.SetupOptions(output=host.config, yes=True, **more)
+    return act(options, Asker(interactive=False), Service(run=systemd))
 
 
 def test_the_old_service_stays_until_the_new_one_runs(
