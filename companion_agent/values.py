@@ -43,6 +43,8 @@ _HOST = {"type": "string", "minLength": 1, "maxLength": _LONGEST_NAME}
 # YAML 1.2 reads yes, no, on and off as texts.
 _SWITCH = {"enum": [True, False, *sorted(_YES | _NO)]}
 _NOTHING: dict[str, object] = {"not": {}}
+# Visible ASCII without what would begin a query or a fragment.
+_WEBSOCKET_PATH = r"^/[!-\"$->@-~]*$"
 
 
 class Leaf(Generic[T]):
@@ -291,6 +293,22 @@ class HostName(Leaf[str]):
 
     def _quote(self, text: str) -> str:
         return shown(without_port(without_login(text)))
+
+
+class WebSocketPath(Leaf[str]):
+    """The path of a WebSocket on its server."""
+
+    expected = "a path that begins with /"
+    schema = {"type": "string", "pattern": _WEBSOCKET_PATH}  # noqa: RUF012
+
+    def _read(self, text: str) -> str:
+        if not re.fullmatch(_WEBSOCKET_PATH, text):
+            raise ValueError(
+                "what is no ASCII, and spaces, ? and #, are written in percent-encoding"
+                if text.startswith("/")
+                else ""
+            )
+        return text
 
 
 class Topic(Leaf[str]):

@@ -495,6 +495,8 @@ def _describe(broker: Broker, transport: Transport) -> str:
     parts = ["connected", f"MQTT {transport.protocol}"]
     if transport.protocol != broker.protocol:
         parts[-1] += f" (it does not speak {broker.protocol})"
+    if broker.transport == "websockets":
+        parts.append("by WebSocket")
     parts.append("TLS, certificate verified" if broker.tls else "not encrypted")
     parts.append(f"logged in as {broker.username}" if broker.username else "without a login")
     limits = transport.limits.words

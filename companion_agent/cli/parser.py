@@ -78,7 +78,9 @@ def _add_setup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     setup = _add(commands, "setup", "find the broker, write the configuration, start the service")
     _add_config(setup)
     broker = setup.add_argument_group("broker", "what is left out is looked for, or asked")
-    broker.add_argument("--broker", metavar="ADDRESS", help="HOST, HOST:PORT or mqtts://HOST")
+    broker.add_argument(
+        "--broker", metavar="ADDRESS", help="HOST, HOST:PORT, mqtts://HOST or wss://HOST/PATH"
+    )
     broker.add_argument("--username", metavar="NAME", help="the login")
     broker.add_argument("--password-file", metavar="FILE", help="its password; - reads the input")
     broker.add_argument("--tls", action="store_true", help="encrypt")

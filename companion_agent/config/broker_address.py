@@ -1,4 +1,4 @@
-"""A broker as one text: `host`, `host:port`, `mqtt://user:password@host:port`."""
+"""A broker as one text: `host`, `host:port`, `mqtt://user:password@host:port`, `wss://host/path`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from urllib.parse import SplitResult, unquote, urlsplit
 if TYPE_CHECKING:
     from companion_agent.values import Raw
 
+BROKER_FORM = "a host, host:port, mqtt(s)://… or ws(s)://…"
+"""What a broker's text is, as it follows "expected"."""
+
+_SCHEMES: dict[str, dict[str, Raw]] = {
+    "mqtt": {},
+    "mqtts": {"tls": "true"},
+    "ws": {"transport": "websockets"},
+    "wss": {"transport": "websockets", "tls": "true"},
+}
 _PORT = "has a port that is not a number from 1 to 65535"
 _ENCODE = "write what is special in the login in percent-encoding, a slash as %2F"
 
@@ -23,7 +32,9 @@ def expand_broker(broker: Raw) -> Raw:
 
 
 def parse_broker(text: str) -> dict[str, Raw]:
-    """Read `host`, `host:port`, `mqtt://user:password@host:port` or the same with `mqtts`.
+    """Read `host`, `host:port` or `mqtt://user:password@host:port`, also with `mqtts`.
+
+    With `ws` and `wss` a path may follow.
 
     Raises:
         ValueError: It is none of these; the message says why, and shows nothing of the text.
@@ -35,15 +46,11 @@ def parse_broker(text: str) -> dict[str, Raw]:
         # urlsplit() leaves line feeds and tabs out, of passwords too.
         raise ValueError(f"holds a line feed, a tab or the like; {_ENCODE}")
     url = _split(text if "://" in text else f"mqtt://{text}")
-    if url.scheme not in {"mqtt", "mqtts"}:
-        raise ValueError(f"{_begins(text)}, but mqtt:// or mqtts:// is expected")
-    if url.path.strip("/") or url.query or url.fragment:
-        more = f"; {_ENCODE}" if "@" in f"{url.path}{url.query}{url.fragment}" else ""
-        raise ValueError(f"goes on after the host and port{more}")
+    broker = {"host": "", **_carried_by(url, text)}
     if not url.hostname:
         raise ValueError("names no host")
     # A zone's % is %25 in an address: RFC 6874.
-    broker: dict[str, Raw] = {"host": url.hostname.replace("%25", "%", 1)}
+    broker["host"] = url.hostname.replace("%25", "%", 1)
     try:
         port = url.port
     except ValueError:
@@ -57,9 +64,22 @@ def parse_broker(text: str) -> dict[str, Raw]:
             broker["password"] = unquote(url.password, errors="strict")
     except UnicodeDecodeError:
         raise ValueError("has a login whose percent-encoding is not UTF-8") from None
-    if url.scheme == "mqtts":
-        broker["tls"] = "true"
     return broker
+
+
+def _carried_by(url: SplitResult, text: str) -> dict[str, Raw]:
+    """Return the keys that the scheme and the path stand for."""
+    if url.scheme not in _SCHEMES:
+        raise ValueError(f"{_begins(text)}, but mqtt://, mqtts://, ws:// or wss:// is expected")
+    keys = dict(_SCHEMES[url.scheme])
+    by_websocket = "transport" in keys
+    if "@" in f"{url.path}{url.query}{url.fragment}":
+        raise ValueError(f"goes on after the host and port; {_ENCODE}")
+    if url.query or url.fragment or (url.path.strip("/") and not by_websocket):
+        raise ValueError(f"goes on after the {'path' if by_websocket else 'host and port'}")
+    if by_websocket and url.path:
+        keys["websocket_path"] = url.path
+    return keys
 
 
 def _split(text: str) -> SplitResult:

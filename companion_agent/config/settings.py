@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from companion_agent.config.broker_address import parse_broker
+import voluptuous as vol
+
+from companion_agent.config.broker_address import BROKER_FORM, parse_broker
 from companion_agent.config.buffer import BacklogConfig
 from companion_agent.config.policy import Policy
 from companion_agent.config.updates import UpdateConfig, check_update
@@ -39,6 +41,7 @@ from companion_agent.values import (
     Switch,
     Text,
     Topic,
+    WebSocketPath,
     read_secret,
 )
 
@@ -46,10 +49,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from companion_agent.values import Raw
+
 Protocol = Literal["5", "3.1.1"]
 LogFormat = Literal["text", "json"]
+Carrier = Literal["tcp", "websockets"]
 
-MQTT_PORT, MQTTS_PORT = 1883, 8883
+_TCP_PORTS = (1883, 8883)
+_WEBSOCKET_PORTS = (80, 443)
 LEVELS = ("debug", "info", "warning", "error")
 PARTS = (
     "agent",
@@ -145,12 +152,17 @@ class Broker:
         protocol: The version of MQTT to speak.
         keepalive: Seconds of silence after which a connection is probed.
         client_id: The MQTT client id; one per start of the agent when empty.
+        transport: What carries MQTT.
+        websocket_path: The path that a WebSocket is opened at.
         tls: How to encrypt; `None` for plain TCP.
     """
 
     host: str = setting(HostName(), "Its name or address.", required=True)
     port: int = setting(
-        Integer(1, 65535), "Its TCP port.", MQTT_PORT, shown=f"{MQTT_PORT}, with TLS {MQTTS_PORT}"
+        Integer(1, 65535),
+        "Its TCP port.",
+        _TCP_PORTS[0],
+        shown="{}, with TLS {}; by WebSocket {} and {}".format(*_TCP_PORTS, *_WEBSOCKET_PORTS),
     )
     username: str = setting(Text(), "The login.", "")
     password: Secret[str] = setting(
@@ -161,6 +173,15 @@ class Broker:
         Integer(5, 3600, "seconds"), "Silence after which the connection is tested.", 30
     )
     client_id: str = setting(Text(128), "The MQTT client id.", "", shown="new at every start")
+    transport: Carrier = setting(
+        Choice("tcp", "websockets"),
+        "What carries MQTT: TCP, or a WebSocket (RFC 6455).",
+        "tcp",
+        quiet=True,
+    )
+    websocket_path: str = setting(
+        WebSocketPath(), "Of a WebSocket: its path on the server.", "/mqtt", quiet=True
+    )
     tls: Tls | None = setting(
         Section(Tls, switch=True),
         "Encrypt, and verify the broker's certificate; `true` trusts the authorities that the "
@@ -169,15 +190,33 @@ class Broker:
         shown="false",
     )
 
-    def __str__(self) -> str:
+    @property
+    def authority(self) -> str:
+        """Host and port as in an address (RFC 3986)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    def __str__(self) -> str:
+        if self.transport == "tcp":
+            return self.authority
+        return f"{'wss' if self.tls else 'ws'}://{self.authority}{self.websocket_path}"
+
+
+def usual_port(transport: str, *, encrypted: bool) -> int:
+    """Return the port that a broker has where none is named."""
+    return (_WEBSOCKET_PORTS if transport == "websockets" else _TCP_PORTS)[encrypted]
+
 
 def make_broker(values: dict[str, Any]) -> Broker:
-    """Make a broker of its keys' values; the usual port depends on encryption."""
-    port = MQTTS_PORT if values.get("tls") else MQTT_PORT
+    """Make a broker of its keys' values; the usual port depends on the others."""
+    port = usual_port(values.get("transport", "tcp"), encrypted=bool(values.get("tls")))
     return construct(Broker, {"port": port, **values})
+
+
+def check_broker(given: Mapping[str, Raw]) -> Iterator[vol.Invalid]:
+    """Find what does not go together among the keys as they were written."""
+    if "websocket_path" in given and str(given.get("transport")).lower() != "websockets":
+        yield vol.Invalid("only with transport: websockets", ["websocket_path"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +324,10 @@ class Config:
         Section(
             Broker,
             make_broker,
+            check_broker,
             several=True,
             text=parse_broker,
-            text_form="a host, host:port or mqtt(s)://…",
+            text_form=BROKER_FORM,
         ),
         "The broker: a text, keys, or a list of either in order of preference.",
         key="broker",

@@ -19,13 +19,13 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
-from paho.mqtt.client import MQTT_LOG_ERR, Client, MQTTMessage
+from paho.mqtt.client import MQTT_LOG_ERR, Client, MQTTMessage, WebsocketConnectionError
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from companion_agent.mqtt import errors, peer, tls
+from companion_agent.mqtt import errors, peer, tls, websocket
 from companion_agent.mqtt.limits import Limits
 from companion_agent.timing import Alarm
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-# One address gets this long to accept the connection, and as long for its half of TLS.
+# One address gets this long to accept the connection, and as long for its half of TLS and of HTTP.
 TCP_LIMIT = 5.0
 # Name, all addresses and TLS together. A resolver that has lost its servers takes up to 10 s.
 OPEN_LIMIT = 15.0
@@ -153,7 +153,9 @@ class _Terms:
 
 
 class _Attempt:
-    """One attempt to connect, up to the sent CONNECT: the name, TCP and TLS, which block.
+    """One attempt to connect, up to the sent CONNECT: what blocks.
+
+    That is the name, TCP, TLS and the WebSocket's handshake.
 
     Attributes:
         client: Connects, and belongs to the event loop when the attempt is done.
@@ -189,12 +191,18 @@ class _Attempt:
 
     def _run(self) -> None:
         try:
-            self.client.connect(self.broker.host, self.broker.port, self.broker.keepalive)
+            self._connect()
         except Exception as error:  # noqa: BLE001  (whatever it is, `errors.opening` explains it)
             self.error = error
         self.done = True
         self._close_late()
         self._ended()
+
+    def _connect(self) -> None:
+        try:
+            self.client.connect(self.broker.host, self.broker.port, self.broker.keepalive)
+        except WebsocketConnectionError:
+            raise websocket.HandshakeError(websocket.explain(self.broker)) from None
 
     def _close_late(self) -> None:
         if self.given_up and self.done and (sock := self.client.socket()):
@@ -203,8 +211,10 @@ class _Attempt:
     def _opened(self, _client: Client, _data: object, sock: SocketLike) -> None:
         if self.given_up:
             raise ConnectionAbortedError("too late")
-        # Small messages do not wait for the acknowledgement of earlier ones.
-        cast("socket.socket", sock).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Small messages do not wait for the acknowledgement of earlier ones. By another descriptor
+        # of the same connection: paho's WebSocket hides the socket in it.
+        with socket.fromfd(sock.fileno(), socket.AF_INET, socket.SOCK_STREAM) as same:
+            same.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Transport:
@@ -267,8 +277,8 @@ class Transport:
         self._observers: list[Callable[[], None]] = []
         self._shown: tuple[object, ...] = ()
         self._client: Client | None = None
-        self._peer: socket.socket | None = None  # of the latest connection
-        self._watched: socket.socket | None = None  # what the event loop waits for
+        self._peer: SocketLike | None = None  # of the latest connection
+        self._watched: SocketLike | None = None  # what the event loop waits for
         self._watched_for_writing = False
         self._attempt: _Attempt | None = None
         self._abandoned: list[_Attempt] = []
@@ -462,8 +472,8 @@ class Transport:
     # --- In the event loop ---------------------------------------------------------------
 
     @property
-    def _socket(self) -> socket.socket | None:
-        return cast("socket.socket | None", self._client.socket()) if self._client else None
+    def _socket(self) -> SocketLike | None:
+        return self._client.socket() if self._client else None
 
     def _look_around(self) -> None:
         """Wait for the socket that there is now, and tell observers what has changed."""
@@ -510,7 +520,7 @@ class Transport:
             return
         self._run(client.loop_read)
         # What TLS has already decrypted would not wake the event loop again.
-        while self._socket is sock and isinstance(sock, ssl.SSLSocket) and sock.pending():
+        while self._socket is sock and _decrypted(sock):
             self._run(client.loop_read)
         if self._greeted_by_another(sock):
             return
@@ -518,7 +528,7 @@ class Transport:
             # Not merely the end of the connection.
             self.last_heard = self._heard
 
-    def _greeted_by_another(self, sock: socket.socket) -> bool:
+    def _greeted_by_another(self, sock: SocketLike) -> bool:
         """Tell whether something answers that is no broker, and give it up then."""
         if self.state is not State.GREETING or not (foreign := self._foreign_words(sock)):
             return False
@@ -527,8 +537,10 @@ class Transport:
         return True
 
     @staticmethod
-    def _foreign_words(sock: socket.socket) -> bytes:
+    def _foreign_words(sock: SocketLike) -> bytes:
         """Return what the other end said first when no broker says that."""
+        if not isinstance(sock, socket.socket):
+            return b""  # A WebSocket for MQTT: it has agreed to that.
         if isinstance(sock, ssl.SSLSocket):
             first = sock.first if isinstance(sock, tls.Socket) else b""
         else:
@@ -719,9 +731,12 @@ class Transport:
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id or self._client_id,
             protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
+            transport=broker.transport,
             reconnect_on_failure=False,
         )
         client.connect_timeout = TCP_LIMIT
+        # paho's own Host header has no brackets around IPv6 addresses, which proxies refuse.
+        client.ws_set_options(broker.websocket_path, {"Host": broker.authority})
         if broker.username:
             client.username_pw_set(broker.username, broker.password.reveal() or None)
         if broker.tls:
@@ -891,6 +906,12 @@ class Transport:
         connecting = self._attempt.client if self._attempt else None
         if level == MQTT_LOG_ERR and client in {self._client, connecting}:
             self._paho_error = text
+
+
+def _decrypted(sock: SocketLike) -> int:
+    """Return how many bytes TLS has decrypted that nothing has read."""
+    pending: Callable[[], int] | None = getattr(sock, "pending", None)
+    return pending() if pending else 0
 
 
 def _silence(client: Client) -> None:

@@ -32,7 +32,7 @@ def is_vague(reason: str) -> bool:
 
 def silence(broker: Broker, limit: float) -> str:
     """Say that something accepted the connection and did not answer within some seconds."""
-    what = peer.usual(broker.port) or "is it an MQTT broker?"
+    what = peer.usual(broker) or "is it an MQTT broker?"
     return f"it accepts connections but did not answer within {limit:.0f} s; {what}"
 
 
@@ -47,13 +47,15 @@ def closing(broker: Broker, paho_error: str, protocol: str) -> str:
     if meaning := tls.explain_alert(paho_error):
         return meaning
     reason = _system_error(paho_error) or "the broker closed the connection"
-    hints = [usual] if (usual := peer.usual(broker.port)) else []
+    hints = [usual] if (usual := peer.usual(broker)) else []
+    if broker.transport == "websockets":
+        hints.append(f"{broker.websocket_path} may be something else's (websocket_path)")
     if broker.tls and broker.tls.client_cert:
         hints.append("it may not accept the client certificate")
     elif broker.tls:
         # With TLS 1.3 its alert comes after the handshake, and not always before the end.
         hints.append("it may want a client certificate (tls.client_cert)")
-    else:
+    elif broker.transport == "tcp":
         hints.append("set tls: true if this port wants it")
     if broker.protocol == "5":
         spoken = "by MQTT 5 and by MQTT 3.1.1"

@@ -37,7 +37,7 @@ _USUAL = {
 
 # The start of what is sent, and what sends it. Most specific first.
 _SIGNS = (
-    (rb"HTTP/\d", "a web server ({line}), perhaps with MQTT over WebSocket"),
+    (rb"HTTP/\d", "a web server ({line}), perhaps with MQTT over WebSocket (ws://…/path)"),
     (rb"SSH-", "an SSH server ({line})"),
     (rb"AMQP", "AMQP, which RabbitMQ speaks besides MQTT"),
     (rb"[\x14-\x17]\x03[\x00-\x04]", "TLS"),
@@ -71,16 +71,22 @@ def explain(first: bytes, broker: Broker) -> str:
     """Say what answers at a broker's port, and what to do."""
     what = name(first)
     if what == "TLS":
-        return f"port {broker.port} speaks TLS; set tls: true (mqtts://…)"
+        return wants_tls(broker)
     where = f"port {broker.port} does not speak MQTT: what answers there is {what}"
-    return f"{where}; {usual(broker.port) or _BROKER_PORTS}"
+    return f"{where}; {usual(broker) or _BROKER_PORTS}"
 
 
-def usual(port: int) -> str:
-    """Say what a port is usually for, where that is not MQTT; else nothing."""
-    if port not in _USUAL:
+def wants_tls(broker: Broker) -> str:
+    """Say that a port speaks TLS, and what to set."""
+    scheme = "wss" if broker.transport == "websockets" else "mqtts"
+    return f"port {broker.port} speaks TLS; set tls: true ({scheme}://…)"
+
+
+def usual(broker: Broker) -> str:
+    """Say what a broker's port is usually for, where that is something else; else nothing."""
+    if broker.transport == "websockets" or broker.port not in _USUAL:
         return ""
-    return f"port {port} is usually that of {_USUAL[port]}; {_BROKER_PORTS}"
+    return f"port {broker.port} is usually that of {_USUAL[broker.port]}; {_BROKER_PORTS}"
 
 
 def look(broker: Broker) -> str:
@@ -89,9 +95,10 @@ def look(broker: Broker) -> str:
     Returns:
         What answers there and what to do; empty when that could not be found out.
     """
-    with contextlib.suppress(OSError, ValueError):
-        if broker.tls is None and _speaks_tls(broker):
-            return f"port {broker.port} speaks TLS; set tls: true (mqtts://…)"
+    if broker.tls is None and speaks_tls(broker):
+        return wants_tls(broker)
+    if broker.transport == "websockets":
+        return ""  # HTTP is what is expected there, and it has answered.
     for question in (b"", b"GET / HTTP/1.0\r\n\r\n"):
         with contextlib.suppress(OSError, ValueError):
             first = _ask(broker, question)
@@ -104,17 +111,20 @@ def _connect(broker: Broker) -> socket.socket:
     return socket.create_connection((broker.host, broker.port), timeout=_PATIENCE)
 
 
-def _speaks_tls(broker: Broker) -> bool:
+def speaks_tls(broker: Broker) -> bool:
+    """Tell whether a port speaks TLS; blocks for some seconds."""
     # Nothing is sent over this connection: who is at the other end does not matter.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with _connect(broker) as plain:
-        try:
+    try:
+        with _connect(broker) as plain:
             context.wrap_socket(plain, server_hostname=broker.host).close()
-        except ssl.SSLError as error:
-            # It speaks TLS, and wants a certificate or another version.
-            return "ALERT" in (error.reason or "")
+    except ssl.SSLError as error:
+        # It speaks TLS, and wants a certificate or another version.
+        return "ALERT" in (error.reason or "")
+    except (OSError, ValueError):
+        return False
     return True
 
 

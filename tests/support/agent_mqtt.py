@@ -40,6 +40,18 @@ def free_port() -> int:
         return port
 
 
+def wait_for_port(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server that was just started accepts connections."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection((address, port)):
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.01)
+            break
+    pytest.fail(f"{process.args} does not start: {log.read_text('utf-8')}")
+
+
 class Mosquitto:
     """A private Mosquitto on a port of its own."""
 
@@ -60,14 +72,12 @@ class Mosquitto:
             self._process = subprocess.Popen(
                 [self._program, "-c", str(self._config)], stdout=log, stderr=log
             )
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-                return
-            if self._process.poll() is not None:
-                break
-            self._process.poll()
-        pytest.fail(f"mosquitto does not start: {self._log.read_text('utf-8')}")
+        self.wait_for(self.port)
+
+    def wait_for(self, port: int) -> None:
+        """Wait until it listens on one of its ports."""
+        assert self._process
+        wait_for_port("127.0.0.1", port, self._process, self._log)
 
     def stop(self) -> None:
         if self._process:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import voluptuous as vol
 
-from companion_agent.config.broker_address import parse_broker
+from companion_agent.config.broker_address import BROKER_FORM, parse_broker
 from companion_agent.config.settings import LEVELS, Tls
 from companion_agent.protocol.validation import MAX_INTERVAL
 from companion_agent.values import (
@@ -174,9 +174,7 @@ class Mapper:
             parts = parse_broker(text)
         except ValueError as error:
             # The text itself may hold a password.
-            raise vol.Invalid(
-                f"expected a host, host:port or mqtt(s)://…, but it {error}"
-            ) from None
+            raise vol.Invalid(f"expected {BROKER_FORM}, but it {error}") from None
         encrypted = parts.pop("tls", None)
         for key, value in parts.items():
             leaf: Leaf[Any] = Integer(1, 65535) if key == "port" else _BROKER.get(key, Text())

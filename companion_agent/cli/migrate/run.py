@@ -33,6 +33,7 @@ from companion_agent.config import (
 )
 from companion_agent.config.document import read_file
 from companion_agent.config.errors import Mistake
+from companion_agent.config.settings import usual_port
 from companion_agent.service import unit
 from companion_agent.service.linux import Service, ServiceError, describe
 from companion_agent.values import Topic
@@ -241,7 +242,8 @@ class _Migration:
                 raise ConfigError([Mistake(str(self._options.old), "", problem)])
             return replace(kept, **said)
         tls = found.security
-        said.setdefault("port", 8883 if tls else 1883)
+        transport = said.get("transport", "tcp")
+        said.setdefault("port", usual_port(transport, encrypted=bool(tls)))
         if kept and (kept.host, kept.port) == (said["host"], said["port"]):
             return replace(kept, **said, tls=self._same_files(tls, kept) or kept.tls)
         return Broker(**said, tls=tls)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from companion_agent import identity, platforms
 from companion_agent.cli import doctor
 from companion_agent.config import Tls, default_state_dir
-from companion_agent.config.settings import MQTTS_PORT
+from companion_agent.config.settings import usual_port
 from companion_agent.protocol.topics import DEFAULT_PREFIX, Topics
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def attempt(broker: Broker, config: Config | None, *, may_encrypt: bool) -> Tria
     birth = config.birth_topic if config else _BIRTH
     trial = Trial(broker, tuple(doctor.check_broker(broker, topics, birth)))
     if may_encrypt and broker.tls is None and trial.cure == "address":
-        port = broker.port if "speaks TLS" in trial.problems[0].detail else MQTTS_PORT
+        spoken_here = "speaks TLS" in trial.problems[0].detail
+        port = broker.port if spoken_here else usual_port(broker.transport, encrypted=True)
         encrypted = replace(broker, port=port, tls=Tls())
         other = Trial(encrypted, tuple(doctor.check_broker(encrypted, topics, birth)))
         # A broker that shows a certificate is there, even where it is not trusted yet.

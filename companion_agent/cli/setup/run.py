@@ -27,6 +27,7 @@ from companion_agent.config import (
     search_path,
 )
 from companion_agent.config.broker_address import parse_broker
+from companion_agent.config.settings import make_broker, usual_port
 from companion_agent.secret import Secret, without_login, without_port
 from companion_agent.security.key_store import StoreError, TrustStore
 from companion_agent.service import unit
@@ -188,7 +189,7 @@ class _Setup:
         broker = before.brokers[0] if before else None
         if options.broker:
             named = parse(options.broker)
-            if broker is None or (named.host, named.port) != (broker.host, broker.port):
+            if broker is None or str(named) != str(broker):
                 broker = named
         if broker is None:
             broker = parse(self._ask_address())
@@ -197,7 +198,9 @@ class _Setup:
         if password := self._password():
             broker = replace(broker, password=password)
         if options.tls or options.ca_cert or options.client_cert:
-            port = 8883 if broker.tls is None and broker.port == 1883 else broker.port
+            port = broker.port
+            if broker.tls is None and port == usual_port(broker.transport, encrypted=False):
+                port = usual_port(broker.transport, encrypted=True)
             broker = replace(broker, port=port, tls=self._tls(broker.tls or Tls()))
         return broker
 
@@ -380,12 +383,13 @@ def parse(address: str) -> Broker:
     except ValueError as error:
         raise ValueError(f"there is no host “{tree['host']}”: {error}") from None
     tls = Tls() if "tls" in tree else None
-    return Broker(
-        host=str(tree["host"]),
-        port=int(str(tree.get("port", 8883 if tls else 1883))),
-        username=str(tree.get("username", "")),
-        password=Secret(str(tree.get("password", ""))),
-        tls=tls,
+    return make_broker(
+        {
+            **tree,
+            **({"port": int(str(tree["port"]))} if "port" in tree else {}),
+            "password": Secret(str(tree.get("password", ""))),
+            "tls": tls,
+        }
     )
 
 

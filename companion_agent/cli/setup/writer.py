@@ -17,7 +17,7 @@ from companion_agent.config import (
     load,
 )
 from companion_agent.config.document import syntax_mistake
-from companion_agent.config.settings import MQTT_PORT, MQTTS_PORT, Config
+from companion_agent.config.settings import Config, usual_port
 from companion_agent.config.show import as_tree
 from companion_agent.fields import declared
 from companion_agent.protocol.signing import fleet_secret
@@ -301,7 +301,8 @@ def _keep_files(place: Place, broker: Broker, kept: Broker | None, files: list[F
 
 def _tree(place: Place, broker: Broker, files: list[File]) -> dict[str, Any]:
     """Return the keys of a broker that differ from their defaults; secrets become files."""
-    tree = _changed(broker, Broker(broker.host, MQTTS_PORT if broker.tls else MQTT_PORT))
+    port = usual_port(broker.transport, encrypted=bool(broker.tls))
+    tree = _changed(broker, Broker(broker.host, port))
     if broker.password:
         tree["password_file"] = _secret(_PASSWORD, broker.password.reveal(), files)
     if broker.tls:

@@ -95,6 +95,24 @@ def test_a_file_that_only_names_the_broker_is_complete(load_text: Load, file: Pa
         ("mqtt://mqtt.local", Broker("mqtt.local")),
         ("mqtts://mqtt.local", Broker("mqtt.local", 8883, tls=Tls())),
         ("mqtts://a:p%40ss@mqtt.local:1", Broker("mqtt.local", 1, "a", Secret("p@ss"), tls=Tls())),
+        ("ws://mqtt.local", Broker("mqtt.local", 80, transport="websockets")),
+        ("ws://mqtt.local/", Broker("mqtt.local", 80, transport="websockets", websocket_path="/")),
+        (
+            "wss://a:b@mqtt.local/broker/mqtt",
+            Broker(
+                "mqtt.local",
+                443,
+                "a",
+                Secret("b"),
+                transport="websockets",
+                websocket_path="/broker/mqtt",
+                tls=Tls(),
+            ),
+        ),
+        (
+            "{host: mqtt.local, transport: websockets, tls: true}",
+            Broker("mqtt.local", 443, transport="websockets", tls=Tls()),
+        ),
     ],
 )
 def test_a_broker_can_be_one_text(load_text: Load, text: str, broker: Broker) -> None:
@@ -164,7 +182,7 @@ collectors:
                 "3.1.1",
                 60,
                 "upstairs",
-                Tls(
+                tls=Tls(
                     tmp_path / "ca.pem",
                     tmp_path / "client.pem",
                     tmp_path / "client.key",
@@ -386,9 +404,14 @@ name: b
         ("broker: &a [*a]", "line 1: broker[1]: contains itself"),
         ("broker: [a, ]\nname: !!python/object:os.system x", ""),
         ("? [a]\n: b\nbroker: a", "line 1: has a key that is not a text"),
-        ("broker: http://a", 'line 1: broker: expected a host, host:port or mqtt(s)://…, but "http://a" begins with http://, but mqtt:// or mqtts:// is expected'),
-        ("broker: mqtt://a/b", 'line 1: broker: expected a host, host:port or mqtt(s)://…, but "mqtt://a/b" goes on after the host and port'),
-        ("broker: a:99999", 'line 1: broker: expected a host, host:port or mqtt(s)://…, but "a:99999" has a port that is not a number from 1 to 65535'),
+        ("broker: http://a", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "http://a" begins with http://, but mqtt://, mqtts://, ws:// or wss:// is expected'),
+        ("broker: mqtt://a/b", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "mqtt://a/b" goes on after the host and port'),
+        ("broker: ws://a/b?c", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "ws://a/b?c" goes on after the path'),
+        ("broker: {host: a, websocket_path: /b}", "line 1: broker.websocket_path: only with transport: websockets"),
+        ("broker: {host: a, transport: websocket}", 'line 1: broker.transport: expected tcp or websockets, not "websocket" (did you mean websockets?)'),
+        ("broker: {host: a, transport: websockets, websocket_path: b}", 'line 1: broker.websocket_path: expected a path that begins with /, not "b"'),
+        ("broker: {host: a, transport: websockets, websocket_path: /é}", 'line 1: broker.websocket_path: expected a path that begins with /, not "/é" (what is no ASCII, and spaces, ? and #, are written in percent-encoding)'),
+        ("broker: a:99999", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "a:99999" has a port that is not a number from 1 to 65535'),
         ("broker: a\nbroker.port: 1", "line 2: broker.port: is not known here; did you mean broker?"),
         ("broker: {host: a, tls: maybe}", 'line 1: broker.tls: expected true or false, not "maybe"'),
         ("broker: {host: a, tls: {client_key: config.yaml}}", "line 1: broker.tls.client_cert: is missing: there is a client_key"),

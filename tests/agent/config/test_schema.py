@@ -37,6 +37,7 @@ WORDS: dict[str, type | tuple[type, ...]] = {
     "maximum": (int, float),
     "minLength": int,
     "maxLength": int,
+    "pattern": str,
     "writeOnly": bool,
     "deprecated": bool,
 }

@@ -108,7 +108,10 @@ def test_no_secret_is_in_a_configuration_that_is_printed(read: Callable[..., Con
     [
         (f"mqtt://pilot:{SECRET}@mqtt.local:99999", 'but "mqtt://***@mqtt.local:99999" has a port'),
         (f"mqtt://pilot:{SECRET}@mqtt.local:many", "has a port that is not a number"),
-        (f"http://pilot:{SECRET}@mqtt.local", "begins with http://, but mqtt:// or mqtts://"),
+        (
+            f"http://pilot:{SECRET}@mqtt.local",
+            "begins with http://, but mqtt://, mqtts://, ws:// or wss://",
+        ),
         (f"HTTP://pilot:{SECRET}@mqtt.local", "begins with HTTP://"),
         (f"mqtt:/pilot:{SECRET}@mqtt.local", "***@mqtt.local"),
         (f"mqtt://pilot:{SECRET}@", "names no host"),

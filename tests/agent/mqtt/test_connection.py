@@ -111,8 +111,9 @@ def test_sets_tcp_nodelay(driver: MakeDriver, mosquitto: Mosquitto) -> None:
 
     link.connect()
 
-    assert link.transport._socket
-    assert link.transport._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    sock = link.transport._socket
+    assert isinstance(sock, socket.socket)
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_does_not_hear_its_own_messages_in_mqtt_5(driver: MakeDriver, mosquitto: Mosquitto) -> None:

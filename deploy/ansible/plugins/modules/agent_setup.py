@@ -28,7 +28,8 @@ options:
     description: The agent; where the package or the script puts it when left out.
     type: path
   broker:
-    description: The broker's address, such as V(mqtts://mqtt.example) or V(mqtt.local:1884).
+    description: The broker's address, such as V(mqtts://mqtt.example), V(mqtt.local:1884)
+      or V(wss://proxy.example/mqtt).
     type: str
   username:
     description: The login.

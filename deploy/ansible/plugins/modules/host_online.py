@@ -22,7 +22,8 @@ attributes:
     support: none
 options:
   broker:
-    description: The broker's address, such as V(mqtts://mqtt.example) or V(mqtt.local:1884).
+    description: The broker's address, such as V(mqtts://mqtt.example), V(mqtt.local:1884)
+      or V(wss://proxy.example/mqtt).
     type: str
     required: true
   ca_cert:
@@ -89,6 +90,9 @@ except ImportError:
     PAHO_ERROR: str | None = traceback.format_exc()
 else:
     PAHO_ERROR = None
+
+# Whether a scheme encrypts, and its usual port.
+_SCHEMES = {"mqtt": (False, 1883), "mqtts": (True, 8883), "ws": (False, 80), "wss": (True, 443)}
 
 
 class Host:
@@ -187,14 +191,16 @@ def look(host: Host, wanted: dict[str, Any], until: float) -> bool:
     """
     address = wanted["broker"] if "://" in wanted["broker"] else f"mqtt://{wanted['broker']}"
     parts = urlsplit(address)
-    encrypted = parts.scheme == "mqtts"
-    client = Client(CallbackAPIVersion.VERSION2)
+    encrypted, port = _SCHEMES.get(parts.scheme, _SCHEMES["mqtt"])
+    transport = "websockets" if parts.scheme in {"ws", "wss"} else "tcp"
+    client = Client(CallbackAPIVersion.VERSION2, transport=transport)
+    client.ws_set_options(parts.path or "/mqtt")
     client.on_connect, client.on_message = host.on_connect, host.on_message
     if wanted["username"]:
         client.username_pw_set(wanted["username"], wanted["password"])
     if encrypted:
         client.tls_set(ca_certs=wanted["ca_cert"])
-    connect(client, str(parts.hostname), parts.port or (8883 if encrypted else 1883), until)
+    connect(client, str(parts.hostname), parts.port or port, until)
     client.loop_start()
     try:
         return host.wait(wanted["version"], max(0.0, until - time.monotonic()))
