@@ -51,6 +51,7 @@ _ALIKE_ON_EVERY_PYTHON = (
     "tests/agent/buffer/test_properties.py",
     "tests/agent/cli/migrate",
     "tests/agent/plugins",
+    "tests/agent/test_brokers.py",
     "tests/agent/test_worked_examples.py",
 )
 
@@ -205,6 +206,7 @@ def _agent(version: str, *, coverage: bool) -> Callable[[Options], Outcome]:
         # Elsewhere the tests that need these say so and skip.
         if system.can_apt_install():
             system.require("mosquitto", "dbus-daemon", "dbusmock")
+            system.require("nats-server", "nginx", "rabbitmq")
         flags = ["--timeout=300", *_ANY_WORKER]
         if options.everything and coverage:
             flags += _coverage("companion_agent", _AGENT_FLOOR)

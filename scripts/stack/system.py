@@ -38,6 +38,9 @@ class Program:
 
 PROGRAMS: Mapping[str, Program] = {
     "mosquitto": Program(("mosquitto",), ("mosquitto",), "mosquitto", "mosquitto"),
+    "nats-server": Program(("nats-server",), ("nats-server",), brew="nats-server"),
+    "nginx": Program(("nginx",), ("nginx-light",), "nginx", "nginx"),
+    "rabbitmq": Program(("rabbitmq-server",), ("rabbitmq-server",), "rabbitmq-server", "rabbitmq"),
     "chromium": Program(
         ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
         ("chromium", "fonts-dejavu-core"),

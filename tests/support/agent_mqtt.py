@@ -40,9 +40,15 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(address: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_port(
+    address: str,
+    port: int,
+    process: subprocess.Popen[bytes],
+    log: Path,
+    patience: float = PATIENCE,
+) -> None:
     """Wait until a server that was just started accepts connections."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + patience
     while time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection((address, port)):
             return
@@ -154,8 +160,8 @@ class FakeHomeAssistant(RecordingClient):
     A state is taken apart: what a collector read anew is heard as `state/<collector>`.
     """
 
-    def __init__(self, port: int) -> None:
-        super().__init__("127.0.0.1", port)
+    def __init__(self, port: int, **options: Any) -> None:
+        super().__init__("127.0.0.1", port, **options)
         self._states: dict[str, bytes] = {}
         self.connect()
 

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from .event_loop import PATIENCE
 
@@ -57,6 +57,7 @@ class RecordingClient:
         listen: What to subscribe to.
         username: The login, where the broker wants one.
         password: The password of the login.
+        protocol: The version of MQTT that it speaks.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class RecordingClient:
         *,
         username: str | None = None,
         password: str | None = None,
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
     ) -> None:
         self._address = (host, port)
         self._messages: list[Message] = []
         self._changed = threading.Condition()
         self._listening = threading.Event()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
         if username:
             self._client.username_pw_set(username, password)
         self._client.reconnect_delay_set(1, 1)

@@ -9,19 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.agent import Agent
 from companion_agent.cli import pair
 from companion_agent.config.policy import Policy
 from companion_agent.config.settings import Config
 from companion_agent.ipc.client import LocalClient
-from companion_agent.models import Counters
-from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.protocol.envelope import seal
 from companion_agent.security.key_store import Controller as Known, TrustStore
-from support.agent_commands import FakePower
-from support.agent_host import HOST, AgentThread, FakeCollector, FakePlatform
 from support.agent_security import BASE, FakeController, FakePairingController
 from support.event_loop import wait_until
+from support.paired_agent import SESSION, PairedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,85 +25,22 @@ if TYPE_CHECKING:
 
     from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
-SESSION = "5e551017bbbbbbbb"
 CODE = "01234567"
-
-
-class Running:
-    """An agent in a thread, and a Home Assistant that it may be paired with."""
-
-    def __init__(
-        self, folder: Path, home_assistant: FakeHomeAssistant, config: Config, session: str
-    ) -> None:
-        self.folder = folder
-        self.home_assistant = home_assistant
-        self.home = FakeController(counter=int(time.time() * 1000))
-        self.power = FakePower()
-        self.session = session
-        self.counts = Counters()
-        self.agent = Agent(
-            config,
-            FakePlatform(),  # type: ignore[arg-type]
-            [
-                CollectorRunner(FakeCollector(), 3600),
-                CollectorRunner(FakeCollector("session", locked=True), 3600),
-            ],
-            HOST,
-            session,
-            self.counts,
-            groups=[self.power],
-        )
-        self.thread = AgentThread(self.agent, time.monotonic)
-
-    def stop(self) -> None:
-        self.thread.stop()
-
-    def command(self, key: str, args: dict[str, Any] | None = None, **fields: Any) -> bytes:
-        now = {"time": time.time(), "session": self.session}
-        return self.home.command(key, args, **(now | fields))
-
-    def call(self, key: str, args: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-        """Send a command and return its result."""
-        payload = self.command(key, args, **fields)
-        self.home_assistant.publish(f"{BASE}/command/{key}", payload)
-        return self.result(key, json.loads(json.loads(payload)["body"])["id"])
-
-    def result(self, key: str, request: str) -> dict[str, Any]:
-        heard = self.home_assistant.wait_for(f"result/{key}", request.encode())
-        return self.home.read(f"{BASE}/result/{key}", heard.decode())
-
-    def wait_until_it_listens(self) -> None:
-        """Wait until it has connected anew after its keys changed."""
-        publisher, transport = self.agent._publisher, self.agent._transport
-        wait_until(lambda: not publisher._will_outdated and publisher.arrived and transport.settled)
-
-    def availability(self, word: bytes = b"online", count: int = 1) -> dict[str, Any]:
-        """Return what is said about being there, verified."""
-        told = self.home_assistant.wait_for("availability", b'\\"' + word + b'\\"', count)
-        return self.home.read(f"{BASE}/availability", told.decode())
-
-    def announce(self, has: bytes, count: int = 1) -> dict[str, Any]:
-        """Return the announce, verified if it is signed."""
-        payload = self.home_assistant.wait_for("announce", has, count)
-        content: dict[str, Any] = json.loads(payload)
-        if "signatures" in content:
-            return self.home.read(f"{BASE}/announce", payload.decode())
-        return content
 
 
 @pytest.fixture
 def start(
     tmp_path: Path, home_assistant: FakeHomeAssistant, mosquitto: Mosquitto
-) -> Iterator[Callable[..., Running]]:
-    agents: list[Running] = []
+) -> Iterator[Callable[..., PairedAgent]]:
+    agents: list[PairedAgent] = []
 
-    def make(*, paired: bool = True, session: str = SESSION, **settings: Any) -> Running:
+    def make(*, paired: bool = True, session: str = SESSION, **settings: Any) -> PairedAgent:
         folder = tmp_path / "state"
         if paired:
             home = FakeController()
             TrustStore(folder).save([Known(home.id, home.name, home.secret, 0)])
         config = Config((mosquitto.broker(),), folder, **settings)
-        agents.append(Running(folder, home_assistant, config, session))
+        agents.append(PairedAgent(folder, home_assistant, config, session))
         home_assistant.wait_for("availability", b"online")
         home_assistant.wait_for("state/fake")
         agents[-1].wait_until_it_listens()
@@ -119,7 +52,7 @@ def start(
 
 
 def test_pair_command_and_revoke(
-    start: Callable[..., Running],
+    start: Callable[..., PairedAgent],
     home_assistant: FakeHomeAssistant,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -164,7 +97,7 @@ def test_pair_command_and_revoke(
 
 
 def test_a_terminal_revokes_while_the_agent_runs(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:
     running = start()
     assert running.call("power.lock")["status"] == "done"
@@ -178,7 +111,7 @@ def test_a_terminal_revokes_while_the_agent_runs(
 
 
 def test_announces_are_numbered_across_starts(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:
     first = start()
     before = first.announce(b"signatures")["sequence"]
@@ -190,7 +123,7 @@ def test_announces_are_numbered_across_starts(
 
 
 def test_a_retained_command_does_not_run_at_a_start(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:
     home = FakeController(counter=int(time.time() * 1000))
     recorded = home.command("power.shutdown", time=time.time(), session=SESSION)
@@ -201,7 +134,7 @@ def test_a_retained_command_does_not_run_at_a_start(
 
 
 def test_repeats_are_answered_alike(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:
     running = start()
     payload = running.command("power.lock")
@@ -215,7 +148,7 @@ def test_repeats_are_answered_alike(
 
 
 def test_a_spoofed_announce_cannot_send_a_paired_host_away(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:
     running = start()
     announce = running.announce(b"signatures")
@@ -231,7 +164,7 @@ def test_a_spoofed_announce_cannot_send_a_paired_host_away(
 
 
 def test_a_clone_with_the_keys_is_believed(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:
     running = start()
     announce = running.announce(b"signatures")
@@ -246,7 +179,7 @@ def test_a_clone_with_the_keys_is_believed(
     wait_until(lambda: not running.agent._publisher.arrived)
 
 
-def test_the_policy_of_the_configuration_holds(start: Callable[..., Running]) -> None:
+def test_the_policy_of_the_configuration_holds(start: Callable[..., PairedAgent]) -> None:
     running = start(commands=Policy(deny=["*.shutdown"], dry_run=True))
     assert [c["key"] for c in running.announce(b"signatures")["commands"]] == [
         "power.lock",
@@ -259,7 +192,7 @@ def test_the_policy_of_the_configuration_holds(start: Callable[..., Running]) ->
 
 
 def test_a_permission_that_is_given_later_is_noticed(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., PairedAgent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = start()
     assert running.call("power.reboot")["reason"] == "not_permitted"
@@ -276,7 +209,7 @@ def test_a_permission_that_is_given_later_is_noticed(
 
 
 def test_the_will_is_signed_and_the_newest_word_of_its_connection(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant, mosquitto: Mosquitto
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant, mosquitto: Mosquitto
 ) -> None:
     running = start()
     online = running.availability()
@@ -289,7 +222,7 @@ def test_the_will_is_signed_and_the_newest_word_of_its_connection(
 
 
 def test_a_forged_word_is_contradicted_and_counted(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:
     running = start()
     said = home_assistant.wait_for("availability", b"signatures")
@@ -300,7 +233,7 @@ def test_a_forged_word_is_contradicted_and_counted(
 
 
 def test_the_lock_is_signed_and_numbered(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:
     running = start()
     told = [
@@ -316,7 +249,7 @@ def test_the_lock_is_signed_and_numbered(
 
 
 def test_what_was_refused_is_told_to_who_is_paired_and_in_the_terminal(
-    start: Callable[..., Running], home_assistant: FakeHomeAssistant
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:
     running = start()
     home_assistant.publish(f"{BASE}/command/power.lock", b"nonsense")

@@ -1,0 +1,106 @@
+"""An agent at brokers beside Mosquitto: `docs/brokers.md` says what each of them gives."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from paho.mqtt.enums import MQTTProtocolVersion
+import pytest
+
+from companion_agent.config.settings import Config
+from companion_agent.security.key_store import Controller, TrustStore
+from support.agent_mqtt import FakeHomeAssistant
+from support.agent_security import BASE, HOST, PREFIX, FakeController
+from support.mqtt_client import RecordingClient
+from support.other_brokers import Nats, OtherBroker, RabbitMq
+from support.paired_agent import PairedAgent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OLD: dict[str, Any] = {"protocol": MQTTProtocolVersion.MQTTv311, "listen": "pilot/#"}
+
+
+@pytest.fixture(scope="module", params=[Nats, RabbitMq])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OtherBroker]:
+    made: OtherBroker = request.param(tmp_path_factory.mktemp("broker"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def home_assistant(server: OtherBroker) -> Iterator[FakeHomeAssistant]:
+    client = FakeHomeAssistant(server.port, **OLD)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def agent(
+    tmp_path: Path, server: OtherBroker, home_assistant: FakeHomeAssistant
+) -> Iterator[PairedAgent]:
+    home = FakeController()
+    TrustStore(tmp_path).save([Controller(home.id, home.name, home.secret, 0)])
+    home_assistant.forget()
+    running = PairedAgent(tmp_path, home_assistant, Config((server.broker,), tmp_path))
+    running.availability(b"online")
+    running.wait_until_it_listens()
+    yield running
+    running.stop()
+
+
+def test_it_reports_and_is_lost(agent: PairedAgent, home_assistant: FakeHomeAssistant) -> None:
+    announced = agent.announce(b"fake.percent")
+    home_assistant.wait_for("state/fake", b"12.5")
+
+    agent.lose_connection()
+
+    assert announced["host"]["id"] == HOST
+    assert agent.availability(b"lost")["availability"] == "lost"
+    assert agent.availability(b"online", count=2)["availability"] == "online"
+    assert agent.agent._transport.protocol == "3.1.1"
+
+
+def test_it_obeys(agent: PairedAgent, server: OtherBroker) -> None:
+    if server.no_dots:
+        pytest.skip(server.no_dots)
+
+    answer = agent.call("power.lock")
+
+    assert answer["status"] == "done"
+    assert agent.power.done == [("power.lock", {})]
+
+
+def test_it_is_found_by_a_search(agent: PairedAgent, server: OtherBroker) -> None:
+    agent.announce(b"fake.percent")
+    late = FakeHomeAssistant(server.port, **OLD)
+
+    late.publish(f"{PREFIX}/search", json.dumps({"within": 0}))
+    live = late.wait_until_heard(
+        lambda message: message.topic == f"{BASE}/announce" and not message.retained,
+        "an answer to the search",
+    )
+    kept = [message for message in late.heard(f"{BASE}/announce") if message.retained]
+    late.close()
+
+    assert live.body["host"]["name"] == "office-pc"
+    assert bool(kept) is server.keeps_for_wildcards
+
+
+def test_what_is_retained_is_kept_for_its_own_topic(
+    agent: PairedAgent, server: OtherBroker
+) -> None:
+    agent.announce(b"fake.percent")
+    topic = f"{BASE}/announce"
+
+    with RecordingClient("127.0.0.1", server.port, **(OLD | {"listen": topic})) as late:
+        kept = late.wait_until_heard(lambda message: message.retained, "the announce")
+
+    assert kept.body["host"]["name"] == "office-pc"
