@@ -133,6 +133,11 @@ class Agent:
         """Return what ``pilot-agent read --json`` prints."""
         return json.loads(self.run("read", "--json", timeout=timeout))
 
+    def pair(self) -> PairingCode:
+        """Show a code that a Home Assistant may use; its process ends with the pairing."""
+        command = [*self._command, "pair", "--no-qr", "--config", str(self.config)]
+        return PairingCode(command, self.folder / "pair.log")
+
     def run(self, *arguments: str, timeout: float = 60) -> str:
         """Run ``pilot-agent`` with other arguments and return its output.
 
@@ -161,6 +166,25 @@ class Agent:
         self.config.touch(mode=0o600)
         # JSON is YAML, and needs no library to write.
         self.config.write_text(json.dumps(self._settings, indent=2) + "\n", encoding="utf-8")
+
+
+class PairingCode:
+    """``pilot-agent pair`` in a terminal: shows a code until it is used.
+
+    Args:
+        command: The whole command.
+        log: For what it says.
+
+    Attributes:
+        digits: The code.
+
+    """
+
+    def __init__(self, command: Sequence[str], log: Path) -> None:
+        self.process = Process("pilot-agent pair", command, log, env={"PYTHONUNBUFFERED": "1"})
+        self.process.start()
+        found = self.process.wait_for_output(r"^ +(\d{4}) (\d{4})$")
+        self.digits = found[1] + found[2]
 
 
 def agent_command(python: Path | None = None) -> list[str]:

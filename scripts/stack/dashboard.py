@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .demo_room import SENSOR, statistics_of_rooms
+
 if TYPE_CHECKING:
     from .host import Host
 
@@ -16,6 +18,8 @@ def dashboard(host: Host) -> dict[str, Any]:
     """Return a dashboard's configuration for a host."""
     sections = [
         _section("At a glance", "mdi:speedometer", _glance(host)),
+        _section("Rooms", "mdi:floor-plan", _rooms(host), columns=2),
+        _section("Commands (only simulated)", "mdi:power", _commands(host)),
         _section("Processor and memory", "mdi:memory", [*_processor(host), *_memory(host)]),
         _section("Storage", "mdi:harddisk", _storage(host)),
         _section("Network", "mdi:lan", _network(host)),
@@ -140,11 +144,36 @@ def _system(host: Host) -> list[Card]:
     ]
 
 
-def _section(title: str, icon: str, cards: list[Card]) -> Card | None:
+def _rooms(host: Host) -> list[Card]:
+    if not host.entity_id(f"i2c.{SENSOR}.temperature"):
+        return []
+    return [
+        {"type": "custom:pilot-rooms-card", "grid_options": {"columns": "full"}},
+        {
+            "type": "statistics-graph",
+            "title": "Each room's own temperature",
+            "entities": statistics_of_rooms(),
+            "period": "hour",
+            "days_to_show": 7,
+            "stat_types": ["mean"],
+            "hide_legend": False,
+            "grid_options": {"columns": "full", "rows": 5},
+        },
+        *_tiles(host, "temperature", "humidity"),
+    ]
+
+
+def _commands(host: Host) -> list[Card]:
+    keys = sorted(key for key in host.entities if key.startswith(("power.", "session.")))
+    found = [host.entity_id(key) for key in keys if not host.announces(key)]
+    return [_tile(host, entity, 6) for entity in found if entity]
+
+
+def _section(title: str, icon: str, cards: list[Card], columns: int = 1) -> Card | None:
     if not cards:
         return None
     heading = {"type": "heading", "heading": title, "heading_style": "title", "icon": icon}
-    return {"type": "grid", "cards": [heading, *cards]}
+    return {"type": "grid", "column_span": columns, "cards": [heading, *cards]}
 
 
 def _entities(host: Host, *kinds: str) -> list[str]:

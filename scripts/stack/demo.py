@@ -23,6 +23,7 @@ from .agent import Agent
 from .broker import EmbeddedBroker, Mosquitto
 from .console import StackError, fail
 from .dashboard import dashboard
+from .demo_room import DemoRoom
 from .homeassistant import RESTART_EXIT_CODE, HomeAssistant
 from .host import Host, Watch
 from .locks import file_lock
@@ -84,6 +85,7 @@ class Demo:
         self._notes = self._read_notes()
         started = time.time()
         port = self._choose_port()
+        self._room = None if self._options.check else DemoRoom(self.folder / "agent")
         self._broker = self._start_broker()
         self._agent = self._start_agent()
         self._ha = self._start_home_assistant(port)
@@ -92,6 +94,10 @@ class Demo:
             host = self._wait_for_readings(self._add_host())
         if self._options.check:
             return self._report(host)
+        if self._room and not self._notes.get("furnished"):
+            with _step("carrying the room sensor about", "a sensor, two rooms and a week"):
+                self._room.furnish(self._ha, host)
+            self._note(furnished=True)
         self._prepare_dashboard(host)
         self._introduce(host)
         self._supervise()
@@ -108,7 +114,7 @@ class Demo:
     def _start_broker(self) -> Mosquitto | EmbeddedBroker:
         port = self._notes.get("broker_port")
         broker: Mosquitto | EmbeddedBroker
-        if system.find("mosquitto"):
+        if _has_mosquitto():
             password = self._notes.setdefault("broker_password", secrets.token_hex(12))
             broker = Mosquitto(
                 self.folder / "broker", port=port, username="pilot", password=password
@@ -120,14 +126,29 @@ class Demo:
             logging.getLogger("amqtt").setLevel(logging.CRITICAL)
             logging.getLogger("transitions").setLevel(logging.CRITICAL)
             broker = EmbeddedBroker(port=port)
-            name = "embedded broker (MQTT 3.1.1; install mosquitto for MQTT 5)"
+            name = "embedded broker"
+            _err.print(
+                "[yellow]![/] without Mosquitto the broker speaks MQTT 3.1.1 only, and Home "
+                f"Assistant shows a repair for it: {system.install_command(['mosquitto'])}",
+                soft_wrap=True,
+            )
         with _step(f"starting the {name}", f"{name} on port {broker.port}"):
             self._stack.enter_context(broker)
         self._note(broker_port=broker.port)
         return broker
 
     def _start_agent(self) -> Agent:
-        agent = Agent(self.folder / "agent", self._broker)
+        # Whatever is pressed, this computer stays on.
+        settings: dict[str, Any] = {"commands": {"dry_run": True}}
+        if self._room:
+            settings["i2c"] = self._room.settings
+            self._room.measure()
+        agent = Agent(
+            self.folder / "agent",
+            self._broker,
+            settings=settings,
+            env=self._room.env if self._room else None,
+        )
         with _step("starting this host's agent", "agent of this host"):
             self._processes.append(agent.process)
             self._stack.enter_context(agent)
@@ -179,11 +200,11 @@ class Demo:
             host_id = self._own_id(hosts)
         if any(entity.startswith(host_id) for entity in self._pilot_entities()):
             return host_id
-        with _step("adding this host to Home Assistant", "added as a device"):
+        with _step("adding this host to Home Assistant", "added as a device, and paired"):
             flow = self._ha.wait_for_flow(
                 where=lambda flow: flow["context"].get("unique_id") == host_id
             )
-            result = self._ha.confirm(flow["flow_id"])
+            result = self._ha.confirm(flow["flow_id"], {"code": self._agent.pair().digits})
             if result["type"] != "create_entry":
                 raise StackError(
                     "the host could not be added: "
@@ -245,6 +266,7 @@ class Demo:
         lines.add_row("address", Text(f"{self._ha.url}/{_DASHBOARD}", style="bold cyan"))
         lines.add_row("login", Text(f"{self._ha.username}  {self._ha.password}", style="bold"))
         lines.add_row("host", f"{host.name}, {len(host.values)} readings")
+        lines.add_row("commands", "paired; nothing is carried out (commands.dry_run)")
         lines.add_row("broker", f"{self._broker.host}:{self._broker.port}")
         lines.add_row("data", Text(str(self.folder)))
         lines.add_row("", Text("Ctrl-C ends everything", style="dim"))
@@ -279,6 +301,8 @@ class Demo:
     def _supervise(self) -> None:
         """Wait until something ends; Home Assistant may ask to be started again."""
         while True:
+            if self._room:
+                self._room.measure()
             for process in self._processes:
                 if process.running:
                     continue
@@ -328,6 +352,14 @@ def _shown(state: dict[str, Any], entity: dict[str, Any]) -> str:
             text = f"{float(text):.{precision}f}"
     unit = state["attributes"].get("unit_of_measurement")
     return f"{text} {unit}" if unit else text
+
+
+def _has_mosquitto() -> bool:
+    """Tell whether Mosquitto is there, after installing it where that needs no question."""
+    if system.find("mosquitto") is None and system.can_apt_install():
+        with suppress(StackError):
+            system.require("mosquitto")
+    return system.find("mosquitto") is not None
 
 
 def _digest(config: object) -> str:

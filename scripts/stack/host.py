@@ -81,8 +81,16 @@ class Host:
     def missing(self) -> list[str]:
         """Return what the agent reads and Home Assistant does not have, in words."""
         problems = []
+        # What a command sets is shown by the entity that sets it, under the command's key.
+        settings = {
+            command.get("state")
+            for command in self.announce.get("commands", ())
+            if "value" in command.get("args", {})
+        }
         for reading in self.announce["readings"]:
             key = reading["key"]
+            if key in settings:
+                continue
             if key not in self.values:
                 problems.append(f"{key}: the agent has not sent it yet")
             elif key not in self.entities:
@@ -144,9 +152,10 @@ class Watch:
     def host(self, host_id: str) -> Host:
         """Return what agent and Home Assistant know of a host now."""
         self._receive()
-        host = Host(json.loads(self._messages[f"{PREFIX}/{host_id}/announce"]))
+        host = Host(_content(json.loads(self._messages[f"{PREFIX}/{host_id}/announce"])))
         if payload := self._messages.get(f"{PREFIX}/{host_id}/state"):
-            for collector, state in json.loads(payload)["collectors"].items():
+            for collector, part in json.loads(payload)["collectors"].items():
+                state = _content(part)
                 if state["ts"] >= self._since:
                     for key, value in state["values"].items():
                         host.values[f"{collector}.{key}"] = value
@@ -161,3 +170,10 @@ class Watch:
         """Take in what has come since the last time."""
         for event in self._websocket.events(self._subscription):
             self._messages[event["topic"]] = event["payload"]
+
+
+def _content(message: dict[str, Any]) -> dict[str, Any]:
+    """Return what a paired host signed, or what another one said."""
+    signed = message.get("body")
+    content: dict[str, Any] = json.loads(signed) if isinstance(signed, str) else message
+    return content

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from security.controller import PREFIX, FakeController, Said
 
-from stack.process import Process, wait_for
+from stack.agent import PairingCode
+from stack.process import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from security.attacker import Attacker
     from security.machine import FakeMachine
@@ -166,19 +167,8 @@ class Victim:
         wait_for(answers, "an agent that listens", process=self.agent.process)
 
 
-class Code:
-    """`pilot-agent pair` in a terminal: shows a code until it is used.
-
-    Args:
-        command: The whole command.
-        log: For what it says.
-    """
-
-    def __init__(self, command: Sequence[str], log: Path) -> None:
-        self.process = Process("pilot-agent pair", command, log, env={"PYTHONUNBUFFERED": "1"})
-        self.process.start()
-        found = self.process.wait_for_output(r"^ +(\d{4}) (\d{4})$")
-        self.digits = found[1] + found[2]
+class Code(PairingCode):
+    """A code that may expire soon, and wrong ones."""
 
     @classmethod
     def on(cls, agent: Agent, lifetime: float | None = None) -> Self:
