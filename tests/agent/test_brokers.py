@@ -68,9 +68,10 @@ def test_it_reports_and_is_lost(agent: PairedAgent, home_assistant: FakeHomeAssi
     assert agent.agent._transport.protocol == "3.1.1"
 
 
-def test_it_obeys(agent: PairedAgent, server: OtherBroker) -> None:
+def test_it_obeys(agent: PairedAgent, server: OtherBroker, request: pytest.FixtureRequest) -> None:
     if server.no_dots:
-        pytest.skip(server.no_dots)
+        # What docs/brokers.md says of this broker is proved as well.
+        request.applymarker(pytest.mark.xfail(reason=server.no_dots, strict=True))
 
     answer = agent.call("power.lock")
 
