@@ -65,7 +65,7 @@ class Grid:
 
     Args:
         origin: The same.
-        shift: Seconds by which all others are later than they would be.
+        shift: Seconds by which the intervals are out of step with the origin.
     """
 
     def __init__(self, origin: float, shift: float = 0.0) -> None:
@@ -73,9 +73,11 @@ class Grid:
         self._shifted = origin + shift
 
     def next(self, interval: float, now: float) -> float:
-        """Return the first moment after now that is whole intervals after the origin."""
-        for early in (self.origin, self._shifted):
-            if now < early:
-                return early
+        """Return the next moment: the origin, or one that is whole intervals from the shifted one.
+
+        It is never later than an interval from now, or a short one would end in a silence.
+        """
+        if now < self.origin:
+            return self.origin
         # The small term keeps a rounded quotient from naming the present again.
         return self._shifted + interval * (math.floor((now - self._shifted) / interval + 1e-6) + 1)
