@@ -186,7 +186,7 @@ class TestClonedDisk:
 def _conflict_issue(host: Host) -> dict[str, Any] | None:
     issues = host.ha.ws("repairs/list_issues")["issues"]
     return next(
-        (i for i in issues if i["domain"] == "pilot" and host.id in i["issue_id"]),
+        (i for i in issues if i["domain"] == "pilot" and i["issue_id"] == f"conflict_{host.id}"),
         None,
     )
 

@@ -111,7 +111,7 @@ def test_install_from_home_assistant(
         screenshot(page, artifacts / "update-installed.png")
 
     assert "'in_progress': True" in seen
-    assert host.device["sw_version"] == NEWER
+    assert host.device["sw_version"] == f"pilot-agent {NEWER}"
     assert host.state(KEY)["state"] == "off"
 
 

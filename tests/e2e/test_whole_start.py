@@ -94,6 +94,7 @@ def shown(host: Shown) -> int:
     states = [
         state["state"]
         for key, state in host.states().items()
-        if key not in OF_THE_HOST and state["entity_id"].startswith(("sensor.", "binary_sensor."))
+        if key not in {*OF_THE_HOST, "power.planned_shutdown"}
+        and state["entity_id"].startswith(("sensor.", "binary_sensor."))
     ]
     return len(states) if len(states) > 10 and not NO_VALUE & set(states) else 0

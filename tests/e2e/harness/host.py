@@ -24,7 +24,7 @@ State: TypeAlias = dict[str, Any]
 
 STATUS = "status"
 """The key of the entity that tells whether the host is there."""
-OF_THE_HOST = {STATUS, "connectivity", "paired", "power_event", "session_event"}
+OF_THE_HOST = {STATUS, "connectivity", "paired", "power_event", "problem", "session_event"}
 """The keys of entities that show no reading."""
 
 NO_VALUE = {"unavailable", "unknown"}

@@ -73,7 +73,7 @@ def test_device_page_of_a_paired_host(
     commanded: Commanded, open_page: OpenPage, artifacts: Path
 ) -> None:
     with open_page(f"/config/devices/device/{commanded.device['id']}", height=1600) as page:
-        for name in ("Lock", "Log out", "Suspend", "Restart", "Power"):
+        for name in ("Lock", "Cancel shutdown", "Suspend", "Restart", "Power"):
             page.get_by_text(name, exact=True).first.wait_for()
         screenshot(page, artifacts / "device-paired.png")
 
