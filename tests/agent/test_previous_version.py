@@ -25,8 +25,7 @@ from companion_agent.security.key_store import TrustStore
 from companion_agent.security.start_counter import next_start
 from support.agent_host import HOST, FakePlatform
 from support.agent_security import BASE, FakeController, PairedHost
-
-from .security.test_agent_security import Running
+from support.paired_agent import PairedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,12 +98,14 @@ def test_the_record_of_commands_goes_on(state: Path) -> None:
 @pytest.fixture
 def running(
     state: Path, home_assistant: FakeHomeAssistant, mosquitto: Mosquitto
-) -> Iterator[Running]:
+) -> Iterator[PairedAgent]:
     """An agent of this version on that folder, and the Home Assistant that it is paired with."""
     # Delivering depends on the clock of this machine, see above.
     (state / "backlog.db").unlink()
     [controller] = TrustStore(state).load()
-    agent = Running(state, home_assistant, Config((mosquitto.broker(),), state), "5e551017dddddddd")
+    agent = PairedAgent(
+        state, home_assistant, Config((mosquitto.broker(),), state), "5e551017dddddddd"
+    )
     agent.home = FakeController(
         secret=controller.secret, counter=int(RECORDED["recorded"] * 1000) + 1_000_000
     )
@@ -125,18 +126,18 @@ def sequences(kind: str) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("kind", ["announce", "availability"])
-def test_numbers_are_above_those_of_the_previous_version(running: Running, kind: str) -> None:
+def test_numbers_are_above_those_of_the_previous_version(running: PairedAgent, kind: str) -> None:
     said = running.announce(b"signatures") if kind == "announce" else running.availability()
 
     assert said["sequence"] > max(sequences(kind))
 
 
-def test_the_paired_home_assistant_commands_it(running: Running) -> None:
+def test_the_paired_home_assistant_commands_it(running: PairedAgent) -> None:
     assert running.call("power.shutdown", {"delay": 60})["status"] == "done"
 
 
 def test_a_command_to_the_previous_version_is_refused(
-    running: Running, home_assistant: FakeHomeAssistant
+    running: PairedAgent, home_assistant: FakeHomeAssistant
 ) -> None:
     [recorded] = [
         payload
