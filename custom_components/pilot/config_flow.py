@@ -141,6 +141,9 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         """Add a host that was paired, or go on with one that is set up."""
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             return await super().async_step_paired()
+        # Two browsers may both ask what became of the pairing. A second entry would replace the
+        # first, whose end revokes what was just paired.
+        self._abort_if_unique_id_configured()
         return self._create(paired=True)
 
     def _is_crowded(self) -> bool:

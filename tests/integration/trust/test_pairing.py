@@ -1,12 +1,14 @@
 """Pairing, through everything that a user sees of it."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 import json
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from homeassistant.components.mqtt import ReceiveMessage
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
 from homeassistant.setup import async_setup_component
 import pytest
 
@@ -86,6 +88,29 @@ async def test_a_discovered_host_is_paired_by_its_code(
     )
     assert agent.done == ["session.lock"]
     assert agent.ring.name(trust.controller) == "test home"
+
+
+async def test_a_dialog_that_is_open_twice_adds_a_host_once(
+    hass: HomeAssistant, agent: FakeAgent
+) -> None:
+    """Two browsers ask what became of the pairing; a second entry would revoke it."""
+    agent.show_code()
+    flow_id = await the_card(hass, agent)
+    configure = hass.config_entries.flow.async_configure
+    await configure(flow_id, {"code": "01234567"})
+
+    async def follow() -> None:
+        with suppress(UnknownFlow):
+            for _ in range(1000):
+                await configure(flow_id)
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(follow() for _ in range(3)))
+    await hass.async_block_till_done()
+
+    [entry] = hass.config_entries.async_entries("pilot")
+    assert entry.data["paired"] is True
+    assert agent.ring.controllers
 
 
 async def test_a_host_is_added_without_pairing(hass: HomeAssistant, agent: FakeAgent) -> None:
