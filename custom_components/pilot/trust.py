@@ -6,7 +6,7 @@ import secrets
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
-from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.singleton import singleton
@@ -91,7 +91,7 @@ class TrustStore:
             self.fleet = kept.fleet
             self.add_fleet = kept.add_fleet
             self._hosts = kept.hosts
-        self._hass.bus.async_listen_once(EVENT_HOMEASSISTANT_FINAL_WRITE, self._save_at_the_end)
+        self._hass.bus.async_listen_once(EVENT_HOMEASSISTANT_STOP, self._save_at_the_end)
 
     # --- Keys --------------------------------------------------------------------------------
 
@@ -169,9 +169,11 @@ class TrustStore:
         """Save changed records soon."""
         self._store.async_delay_save(self._data, _SAVE_DELAY)
 
-    async def _save_at_the_end(self, _: Event) -> None:
-        # The sequences of values change every minute: too often to be written each time.
-        await self._store.async_save(self._data())
+    @callback
+    def _save_at_the_end(self, _: Event) -> None:
+        # The sequences of values change every minute: too often to be written each time. What
+        # waits now is written when all has stopped, as it is then.
+        self.async_save_later()
 
     def _require_readable(self) -> None:
         if not self.readable:

@@ -76,7 +76,7 @@ def test_every_entity_has_a_name(language: str) -> None:
             expected[platform][translation_key(kind)] = {"of"}
         if several is Several.OPTIONAL:
             expected[platform][translation_key(kind, "of")] = {"of"}
-        if kind.startswith("disk."):
+        if CATALOGUE[kind].of == "mount point":
             expected[platform][translation_key(kind, "system")] = set()
 
     assert {

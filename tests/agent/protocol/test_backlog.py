@@ -27,7 +27,10 @@ def test_reads_a_chunk() -> None:
     chunk = parse_chunk(json.dumps(CHUNK).encode())
 
     assert chunk == Chunk(
-        "00112233445566aa", True, {KEY: (Point(1793948400.0, 21.5), Point(1793948460.5, None))}
+        "00112233445566aa",
+        True,
+        {KEY: (Point(1793948400.0, 21.5), Point(1793948460.5, None))},
+        CHUNK["time"],
     )
     assert chunk.newest == 1793948460.5
 

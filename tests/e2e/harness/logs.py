@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stack.process import Process
 
-# What a `Store` of Home Assistant logs that is being written when the last write of all begins. It
-# goes on to write.
-_LAST_WRITE = "Unable to remove unknown job listener (<Job onetime listen homeassistant_final_write"
 _ENTRY = re.compile(r"(?m)^(?=\d{4}-\d\d-\d\d )")
 
 
@@ -68,7 +65,6 @@ def tracebacks(log: str, about: str = "custom_components/pilot") -> list[str]:
     return [
         entry
         for entry in entries(log)
-        if _LAST_WRITE not in entry
         if ("Traceback" in entry and about in entry)
         or "Detected that custom integration 'pilot'" in entry
         or re.match(rf"\S+ \S+ (ERROR|CRITICAL).*{re.escape(module)}", entry)

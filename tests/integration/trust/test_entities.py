@@ -74,6 +74,7 @@ async def test_buttons_come_and_go(
     assert hass.states.get(SWITCH) is not None
 
 
+@pytest.mark.usefixtures("all_enabled")
 @pytest.mark.parametrize("kind", sorted(button.DESCRIPTIONS))
 async def test_pressing_a_button_has_the_host_carry_out_its_command(
     hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, kind: str
