@@ -324,11 +324,12 @@ def test_a_clone_gives_way_and_both_say_so(
     run_agent(mosquitto.broker(), session="1111111111111111", name="first")
     home_assistant.wait_for("state/fake")
 
-    run_agent(mosquitto.broker(), session="2222222222222222", name="second")
+    second = run_agent(mosquitto.broker(), session="2222222222222222", name="second")
 
     answer = json.loads(home_assistant.wait_for("announce", b"conflict"))
     assert answer["session"] == "1111111111111111"
     assert answer["conflict"] == {"session": "2222222222222222", "name": "second"}
+    second.wait_until_it_gave_way()
     home_assistant.publish(
         f"{PREFIX}/availability", "lost"
     )  # only the first is there to contradict
