@@ -455,6 +455,7 @@ def test_an_agent_that_cannot_says_why(
     config: UpdateConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     (tmp_path / "file").touch()
     if library := change.get("library"):
@@ -465,6 +466,7 @@ def test_an_agent_that_cannot_says_why(
         tmp_path / change.get("folder", "state"),
         launched,
     )
+    request.addfinalizer(host.loop.end)
 
     assert said in host.said["cannot"]
     with pytest.raises(CommandError, match="cannot be updated"):
