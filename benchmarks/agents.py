@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.service.unit import ENVIRONMENT
 from stack.agent import Agent
 from stack.broker import Broker
 from stack.process import Process
@@ -109,7 +110,7 @@ def pilot() -> Subject:
 def pilot_agent(folder: Path, broker: Broker, installed: Installed, interval: float) -> Agent:
     """Return an agent that reads everything at the same interval; its settings are written."""
     settings = {"collectors": pilot_collectors(interval)}
-    agent = Agent(folder, broker, python=installed.python, settings=settings)
+    agent = Agent(folder, broker, python=installed.python, settings=settings, env=ENVIRONMENT)
     agent.configure()
     return agent
 
