@@ -79,7 +79,7 @@ class Shown:
         """Return the flow that offers it, if there is one."""
         return next((f for f in self.ha.flows() if f["context"].get("unique_id") == self.id), None)
 
-    def wait_until_offered(self, timeout: float = 20) -> dict[str, Any]:
+    def wait_until_offered(self, timeout: float = 60) -> dict[str, Any]:
         """Wait until Home Assistant offers it, and return the flow."""
         return wait_for(
             self.offered, f"discovery of {self.id}", timeout=timeout, process=self.ha.process
