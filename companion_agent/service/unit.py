@@ -95,6 +95,9 @@ User={user}
 Group={user}
 StateDirectory=pilot-agent
 StateDirectoryMode=0700
+RuntimeDirectory=pilot-agent
+# Session helpers of every user connect in there, and are admitted by who they are.
+RuntimeDirectoryMode=0755
 UMask=0077
 
 Restart=on-failure
@@ -110,11 +113,11 @@ MemoryMax=256M
 TasksMax=64
 LimitNOFILE=1024
 
-# Its own user is all that it is.
+# Its own user is all that it is. Others' numbers stay visible, since session helpers are admitted
+# by theirs (no PrivateUsers=).
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 AmbientCapabilities=
-PrivateUsers=yes
 RestrictSUIDSGID=yes
 KeyringMode=private
 RemoveIPC=yes

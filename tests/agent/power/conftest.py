@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if sys.platform != "linux":
-    collect_ignore = ["test_control.py", "test_logind_watch.py", "test_rule.py"]
+    collect_ignore = [
+        "test_control.py",
+        "test_logind_watch.py",
+        "test_rule.py",
+        "test_sessions_of_processes.py",
+    ]
 else:
     from support.agent_logind import LOGIND, MANAGER, POLKIT, FakeLogind, FakePolkit, SystemBus
     from support.dbusmock import why_not
