@@ -22,6 +22,7 @@ from companion_agent.desktop.messages import (
     encode_message,
 )
 from companion_agent.desktop.sessions import DesktopSessions
+from companion_agent.errors import Unavailable
 from companion_agent.ipc.lines import SESSION_SOCKET, LineDecoder, encode
 from companion_agent.ipc.session_server import SessionServer
 from companion_agent.platforms.control import Session
@@ -106,6 +107,13 @@ class AgentEnd:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End, as an agent that is stopped; once more changes nothing."""
+        if self._loop.is_closed():
+            return
+
         async def close() -> None:
             self.server.close()
             await asyncio.sleep(0)
@@ -130,7 +138,13 @@ class AgentEnd:
         wait_until(lambda: domain in self.offered)
 
     def wait_for_value(self, domain: str, thing: Thing, value: Value) -> None:
-        wait_until(lambda: self.sessions.view(domain).values.get(thing) == value)
+        def is_read() -> bool:
+            with suppress(Unavailable):
+                values = self.sessions.view(domain).values
+                return thing in values and values[thing] == value
+            return False
+
+        wait_until(is_read)
 
 
 class HelperEnd:

@@ -23,8 +23,10 @@ _GNOME = Target("org.gnome.SessionManager", "/org/gnome/SessionManager", "org.gn
 _FREEDESKTOP = Target(
     "org.freedesktop.ScreenSaver", "/org/freedesktop/ScreenSaver", "org.freedesktop.ScreenSaver"
 )
-_WHAT = "idle:sleep"
-_WHO, _WHY = "Pilot", "Asked for through Home Assistant"
+_WHAT = {"idle", "sleep"}
+_WHO = "Pilot"
+# It is told apart from those of other sessions' helpers by this.
+_WHY = f"Asked for through Home Assistant (process {os.getpid()})"
 # org.gnome.SessionManager: inhibit suspending (4) and the session being marked as idle (8).
 _GNOME_IDLE = 8
 _GNOME_FLAGS = 4 | _GNOME_IDLE
@@ -51,7 +53,7 @@ class KeepAwake:
             Unavailable: logind does not answer.
         """
         try:
-            await self._system.get(_LOGIND, "BlockInhibited")
+            await self.on()
         except BusError as error:
             raise Unavailable(f"logind cannot be asked: {error.text}") from error
         beside = await self._service()
@@ -61,11 +63,8 @@ class KeepAwake:
         """Read back whether logind holds our inhibitor."""
         (inhibitors,) = await self._system.call(_LOGIND, "ListInhibitors")
         return any(
-            who == _WHO
-            and mode == "block"
-            and pid == os.getpid()
-            and what.split(":") == ["idle", "sleep"]
-            for what, who, _, mode, _, pid in inhibitors
+            (set(what.split(":")), why, mode) == (_WHAT, _WHY, "block")
+            for what, _, why, mode, *_ in inhibitors
         )
 
     async def switch(self, *, on: bool) -> bool:
@@ -93,7 +92,9 @@ class KeepAwake:
             self._descriptor = None
 
     async def _hold(self) -> None:
-        reply = await self._system.call(_LOGIND, "Inhibit", "ssss", _WHAT, _WHO, _WHY, "block")
+        reply = await self._system.call(
+            _LOGIND, "Inhibit", "ssss", ":".join(sorted(_WHAT)), _WHO, _WHY, "block"
+        )
         self._descriptor = take_descriptor(reply[0])
         service = await self._service()
         if service is None or self._session is None:
