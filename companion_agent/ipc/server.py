@@ -97,7 +97,8 @@ class Connection(asyncio.Protocol):
     def hold(self) -> None:
         """Read nothing of it until `go_on()`, which must not come in the same turn of the loop.
 
-        Not at once: Python 3.11.2 (Debian 12) begins to read after `connection_made()`, paused or not.
+        Not at once: Python 3.11.2 (Debian 12) begins to read after `connection_made()` all the
+        same.
         """
         asyncio.get_running_loop().call_soon(self._pause)
 
