@@ -13,13 +13,16 @@ from companion_agent.announcement import describe_agent
 from companion_agent.announcer import Announcer
 from companion_agent.buffer.buffer import Buffer
 from companion_agent.clock import Clocks
+from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.host_events import HostEvents
 from companion_agent.ipc import sight
 from companion_agent.ipc.handlers import Handlers
 from companion_agent.ipc.server import LocalServer
+from companion_agent.ipc.session_server import SessionServer
 from companion_agent.mqtt.connection import Message, Transport
 from companion_agent.mqtt.publisher import CollectorState, Publisher
 from companion_agent.mqtt.router import Router
+from companion_agent.plugins.desktop import DesktopPlugin
 from companion_agent.protocol.announce import Trust
 from companion_agent.protocol.messages import SIGNED_STATES
 from companion_agent.protocol.topics import Topics
@@ -39,7 +42,8 @@ from companion_agent.updates.launcher import Launched
 from companion_agent.updates.updater import Updater
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from companion_agent.config.settings import Config
     from companion_agent.models import Counters
@@ -79,6 +83,8 @@ class Agent:
         clocks: The host's clocks; the real ones when `None`.
         updater: Fetches new versions.
         pair_command: What to type here to pair this host; `None` where it is not known.
+        desktop: The session helpers, which plug-ins know as well.
+        runtime_folder: Where session helpers find the agent; `None` where there is no such place.
     """
 
     def __init__(
@@ -97,6 +103,8 @@ class Agent:
         clocks: Clocks | None = None,
         updater: Updater | None = None,
         pair_command: str | None = None,
+        desktop: DesktopSessions | None = None,
+        runtime_folder: Path | None = None,
     ) -> None:
         self._described = describe_agent(pair_command)
         self._folder = config.state_dir
@@ -176,6 +184,14 @@ class Agent:
         )
         self._refusals.include("pairing", self._handlers.refused)
         self._server = LocalServer(self._folder, self._handlers)
+        self._desktop = desktop or DesktopSessions()
+        self._desktop_events = {
+            group.name: group.events for group in groups if isinstance(group, DesktopPlugin)
+        }
+        self._session_server = SessionServer(
+            runtime_folder, self._desktop, platform.control, self._audit, clock
+        )
+        self._refusals.include("session_helper", self._session_server.refused)
         self._buffer = Buffer(
             config.backlog,
             self._folder,
@@ -196,6 +212,7 @@ class Agent:
             self._commands,
             self._scheduler,
             clock,
+            follow_sessions=self._session_server.follow,
         )
         self._announcer = Announcer(
             host_id,
@@ -235,6 +252,9 @@ class Agent:
         ):
             self._publisher.observe(changed)
         self._commands.observe(self._host_events.look_again)
+        self._desktop.changed = self._scheduler.read_soon
+        self._desktop.offered = self._commands.probe
+        self._desktop.happened = self._desktop_happened
 
     # --- The tasks -----------------------------------------------------------------------
 
@@ -322,6 +342,7 @@ class Agent:
             _LOGGER.warning(
                 "This host cannot be paired: %s cannot be made private: %s", self._folder, error
             )
+        await self._session_server.open()
         self._updater.start(
             self._publisher.event,
             lambda: self._publisher.arrived and self._transport.settled,
@@ -345,6 +366,7 @@ class Agent:
         self._publisher.leave()
         self._follow_with_mirror()
         self._server.close()
+        self._session_server.close()
         self._audit.close()
         await self._deliver()
         for transport in self._transports:
@@ -378,6 +400,7 @@ class Agent:
             "collectors": {
                 source.name: sight.of_collector(source) for source in self._scheduler.sources
             },
+            "desktop": self._session_server.describe(),
             "broker": {
                 "name": str(self._transport.broker),
                 "online": self._transport.online,
@@ -417,10 +440,23 @@ class Agent:
             "trust": Trust(tuple(self._ring.ids), self._handlers.pairing),
             "commands": self._commands.announced(),
         }
-        events = {**self._host_events.events, **self._updater.events}
+        events = {
+            **self._host_events.events,
+            **self._updater.events,
+            **self._offered_desktop_events(),
+        }
         if events:
             offer["events"] = {key: tuple(types) for key, types in events.items()}
         return {**offer, **self._updater.offer}
+
+    def _offered_desktop_events(self) -> dict[str, Sequence[str]]:
+        """Return the events of the domains that a helper has offered something of."""
+        there = {source.name for source in self._scheduler.sources if source.available}
+        return {name: types for name, types in self._desktop_events.items() if name in there}
+
+    def _desktop_happened(self, domain: str, event: str, data: Mapping[str, Any]) -> None:
+        if event in self._desktop_events.get(domain, ()):
+            self._host_events.tell(domain, event, data)
 
     def _follow_trust(self) -> None:
         """Say everything anew for the controllers that are trusted now."""

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 import math
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.session import SessionPlugin
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from companion_agent.mqtt.connection import Transport
     from companion_agent.mqtt.publisher import Publisher
-    from companion_agent.platforms.control import HostEvent, HostWatch, NetworkWatch
+    from companion_agent.platforms.control import HostEvent, HostWatch, NetworkWatch, Session
 
 EVENTS: Mapping[str, Sequence[str]] = {
     plugin.name: plugin.events for plugin in (PowerPlugin, SessionPlugin)
@@ -74,7 +74,8 @@ class _News(NamedTuple):
     since: float
     until: float
     key: str
-    event: HostEvent
+    type: str
+    data: Mapping[str, Any]
 
 
 class HostEvents:
@@ -90,6 +91,7 @@ class HostEvents:
         commands: Carries out commands, whose results are published before the machine sleeps.
         reader: Reads the collectors.
         clock: Monotonic seconds, those of the event loop.
+        follow_sessions: Called with the sessions of people when they are others than before.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class HostEvents:
         commands: Commands,
         reader: Reader,
         clock: Callable[[], float] = time.monotonic,
+        follow_sessions: Callable[[Sequence[Session]], None] = lambda _: None,
     ) -> None:
         self._watch = watch
         self._network = network
@@ -115,6 +118,8 @@ class HostEvents:
         self._farewell_ends = math.inf
         self._falling_asleep = False
         self._locked: bool | None = None
+        self._follow_sessions = follow_sessions
+        self._sessions: tuple[Session, ...] = ()
 
     async def run(self) -> None:
         """Hear and publish what happens, until cancelled."""
@@ -179,6 +184,9 @@ class HostEvents:
         if self._watch and self._watch.locked != self._locked:
             self._locked = self._watch.locked
             self._reader.read_soon(_LOCK)
+        if self._watch and (sessions := self._watch.sessions) != self._sessions:
+            self._sessions = sessions
+            self._follow_sessions(sessions)
         if not self._holds_back():
             self._publish_news()
         self._end_farewell()
@@ -194,14 +202,22 @@ class HostEvents:
     def _take(self, event: HostEvent) -> None:
         key = next((key for key, types in EVENTS.items() if event.type in types), None)
         if key:
-            now = self._clock()
-            self._news.append(_News(now, now + NEWS, key, event))
+            self._keep(key, event.type, event.data)
         if event.type == "going_to_sleep":
             self._part(Availability.ASLEEP)
         elif event.type == "shutting_down":
             self._part(Availability.OFF)
         elif event.type in {"woke", "carries_on"}:
             self.come_back()
+
+    def tell(self, key: str, event_type: str, data: Mapping[str, Any]) -> None:
+        """Publish an event of another part, as those of this machine are published."""
+        self._keep(key, event_type, data)
+        self._alarm.ring()
+
+    def _keep(self, key: str, event_type: str, data: Mapping[str, Any]) -> None:
+        now = self._clock()
+        self._news.append(_News(now, now + NEWS, key, event_type, data))
 
     def _part(self, availability: Availability) -> None:
         self._publish_news()
@@ -238,4 +254,4 @@ class HostEvents:
         while self._news and (self._publisher.arrived or self._news[0].until <= now):
             news = self._news.popleft()
             if now < news.until:
-                self._publisher.event(news.key, news.event.type, news.event.data)
+                self._publisher.event(news.key, news.type, news.data)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from companion_agent import __version__, identity, platforms, signals
 from companion_agent.agent import Agent
+from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import PluginError
+from companion_agent.ipc import runtime_folder
 from companion_agent.models import Counters
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
@@ -50,7 +52,8 @@ def run(config: Config, launched: Launched) -> bool:
     with identity.only_agent(config.state_dir):
         host_id = identity.host_id(config.state_dir, platform)
         session = identity.new_session()
-        plugins = make_plugins(config, platform, counters, updater)
+        desktop = DesktopSessions()
+        plugins = make_plugins(config, platform, counters, updater, desktop)
         _LOGGER.info("pilot-agent %s starts as %s", __version__, host_id)
         agent = Agent(
             config,
@@ -65,6 +68,8 @@ def run(config: Config, launched: Launched) -> bool:
             notifier=Notifier(),
             updater=updater,
             pair_command=pair_command(launched.command, config.path),
+            desktop=desktop,
+            runtime_folder=runtime_folder.of_the_agent(),
         )
         # What importing has left behind: a quarter of a megabyte.
         gc.collect()
@@ -80,7 +85,11 @@ async def _run(agent: Agent) -> None:
 
 
 def make_plugins(
-    config: Config, platform: Platform, counters: Counters, updater: Updater
+    config: Config,
+    platform: Platform,
+    counters: Counters,
+    updater: Updater,
+    desktop: DesktopSessions,
 ) -> list[Plugin]:
     """Make every plug-in that can be made."""
     overrides = Overrides(config.state_dir)
@@ -93,7 +102,11 @@ def make_plugins(
             counters,
             updater,
             # What is not read cannot be tuned.
-            {I2cConfig: config.i2c if wanted.enabled else None, Overrides: overrides},
+            {
+                I2cConfig: config.i2c if wanted.enabled else None,
+                Overrides: overrides,
+                DesktopSessions: desktop,
+            },
         )
         try:
             made.append(registry.create(name, context))

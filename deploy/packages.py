@@ -111,6 +111,8 @@ def make_tree(tree: Path, architecture: str, version: str) -> None:
 
     program = unit.Program(PurePosixPath("/usr/bin/pilot-agent"))
     write(tree / "usr/lib/systemd/system/pilot-agent.service", unit.unit(program))
+    write(tree / "usr/lib/systemd/user" / unit.SESSION_SERVICE, unit.session_unit(program))
+    write(tree / "etc/xdg/autostart" / unit.AUTOSTART, unit.autostart(program))
     write(tree / "usr/lib/sysusers.d/pilot-agent.conf", unit.sysusers())
     write(tree / "usr/lib/udev/rules.d/60-pilot-agent.rules", unit.udev())
 
@@ -226,6 +228,10 @@ def build_deb(
     control = fill(control, VERSION=version, ARCHITECTURE=architecture, SIZE=str(size))
     write(staged / "DEBIAN/control", control)
     write(staged / "DEBIAN/md5sums", sums)
+    configuration = (
+        path.relative_to(staged) for path in files if path.is_relative_to(staged / "etc")
+    )
+    write(staged / "DEBIAN/conffiles", "".join(f"/{path}\n" for path in configuration))
     for script in ("postinst", "prerm", "postrm"):
         shutil.copy(HERE / "debian" / script, staged / "DEBIAN")
     settle(staged)

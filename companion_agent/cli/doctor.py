@@ -328,7 +328,47 @@ def check_service(config: Config, snapshot: Snapshot) -> Iterator[Check]:
         yield Check("service", "ok", "; ".join(one.text for one in differences))
     else:
         yield Check("service", "ok", "it sees what this shell sees")
+    yield from _check_session_helpers(seen.get("desktop"))
     yield from _check_rights(seen.get("broker", {}))
+
+
+def _check_session_helpers(desktop: dict[str, Any] | None) -> Iterator[Check]:
+    """Say which session helpers the service knows, what each offers, and why not more."""
+    if desktop is None:
+        return  # The service is of an older version.
+    name = "session helpers"
+    if desktop["closed"]:
+        yield Check(name, "absent", f"none can connect: {desktop['closed']}")
+    elif not desktop["helpers"] and not desktop["lacking"]:
+        yield Check(name, "absent", "no user works in a session with windows")
+    for user in desktop["lacking"]:
+        detail = f"{user} works in a session that has none"
+        yield Check(
+            name, "bad", detail, "as that user: systemctl --user status pilot-agent-session"
+        )
+    if desktop["refused"]:
+        counted = ", ".join(f"{reason} {count}" for reason, count in desktop["refused"].items())
+        yield Check(name, "ok", f"refused since the agent's start: {counted}")
+    for helper in desktop["helpers"]:
+        yield _describe_session_helper(helper)
+
+
+def _describe_session_helper(helper: dict[str, Any]) -> Check:
+    parts = [f"session {helper['session']} ({helper['type']}), version {helper['version']}"]
+    if helper["meant"]:
+        parts.append("in use")
+    for domain, offer in helper["domains"].items():
+        reasons = [f"{name} {why}".strip() for name, why in offer["why"].items()]
+        left_out = f" (not: {', '.join(reasons)})" if reasons else ""
+        parts.append(
+            f"{domain}: {offer['way'] or ('nothing' if offer['empty'] else 'yes')}{left_out}"
+        )
+    name = f"session helper of {helper['user'] or 'this agent'}"
+    if helper["silent"]:
+        return Check(
+            name, "bad", f"it does not answer; {'; '.join(parts)}", "end it; it comes back"
+        )
+    return Check(name, "ok", "; ".join(parts))
 
 
 def _way_out() -> str:

@@ -46,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
     _add_migrate(commands)
     _add_update(commands)
 
+    session = _add(commands, "session", "do for the agent what needs this user's desktop")
+    session.add_argument(
+        "--folder", type=Path, metavar="FOLDER", help="the agent's runtime folder, where not usual"
+    )
+
     config = _add(commands, "config", "check or show the configuration, or say what it can hold")
     actions = config.add_subparsers(title="commands", metavar="COMMAND", dest="action")
     check = _add(actions, "check", 'say "ok", or everything that is wrong')

@@ -5,6 +5,7 @@ not called, both sides notice at once when the other ends, and the code itself s
 terminal's process, which also carries the 15 MiB that SPAKE2 needs. On Linux the socket lies in
 the state folder, which only its owner and root may enter. Windows' Python has no such sockets:
 there it is a port on the loopback interface, and a token from a file in the state folder opens it.
+Session helpers have a socket of their own, in the runtime folder, which every user may enter.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MAX_LINE = 32 * 1024
 MAX_ANSWER = 1024 * 1024
 SOCKET = "control.sock"
 ADDRESS = "control.json"
+SESSION_SOCKET = "session.sock"
 # What sockaddr_un holds, less the final zero (unix(7)).
 _MAX_PATH = 107
 
@@ -64,14 +66,14 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def unix_path(folder: Path) -> Iterator[str]:
-    """Name the socket in a folder, also one whose path is longer than such names may be."""
-    path = str(folder / SOCKET)
+def unix_path(folder: Path, name: str = SOCKET) -> Iterator[str]:
+    """Name a socket in a folder, also one whose path is longer than such names may be."""
+    path = str(folder / name)
     if len(os.fsencode(path)) <= _MAX_PATH:
         yield path
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        yield f"/proc/self/fd/{descriptor}/{SOCKET}"
+        yield f"/proc/self/fd/{descriptor}/{name}"
     finally:
         os.close(descriptor)

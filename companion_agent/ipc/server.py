@@ -16,11 +16,13 @@ from companion_agent.ipc.lines import (
     ADDRESS,
     AF_UNIX,
     MAX_ANSWER,
+    MAX_LINE,
     SOCKET,
     LineDecoder,
     encode,
     unix_path,
 )
+from companion_agent.ipc.peer import Peer, peer_of
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.storage.files import make_private_folder, write_private
@@ -58,6 +60,7 @@ class Connection(asyncio.Protocol):
         trusted: Whether it may ask for something without the token.
         opened: Called when it is there.
         closed: Called when it has gone.
+        limit: How many bytes a message of its may have.
     """
 
     def __init__(
@@ -68,13 +71,14 @@ class Connection(asyncio.Protocol):
         trusted: bool,
         opened: Callable[[Connection], None],
         closed: Callable[[Connection], None],
+        limit: int = MAX_LINE,
     ) -> None:
         self.trusted = trusted
         self._handler = handler
         self._token = token
         self._opened = opened
         self._closed = closed
-        self._lines = LineDecoder()
+        self._lines = LineDecoder(limit)
         self._transport: asyncio.Transport | None = None
 
     def send(self, message: dict[str, Any]) -> None:
@@ -90,6 +94,28 @@ class Connection(asyncio.Protocol):
         if self._transport:
             self._transport.close()
 
+    def hold(self) -> None:
+        """Read nothing of it until `go_on()`, which must not come in the same turn of the loop.
+
+        Not at once: Python 3.11.2 (Debian 12) begins to read after `connection_made()` all the
+        same.
+        """
+        asyncio.get_running_loop().call_soon(self._pause)
+
+    def _pause(self) -> None:
+        if self._transport and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Read what it says."""
+        if self._transport and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    @property
+    def peer(self) -> Peer | None:
+        """Which process is at the other end; `None` where the system does not tell."""
+        return peer_of(self._transport.get_extra_info("socket")) if self._transport else None
+
     # --- What asyncio calls --------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -103,6 +129,8 @@ class Connection(asyncio.Protocol):
             for message in self._lines.feed(data):
                 self._check_token(message)
                 self._handler.received(self, message)
+                if self._transport and self._transport.is_closing():
+                    return
         except ProtocolError as error:
             _LOGGER.debug("A local connection was refused: %s", error)
             self.hang_up()

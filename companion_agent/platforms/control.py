@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from companion_agent.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +23,51 @@ SessionAction = Literal["lock", "log_out"]
 
 DELAYED: tuple[PowerAction, ...] = ("shutdown", "reboot")
 """The actions that can be planned ahead; `cancel` calls them off."""
+
+_GRAPHICAL = frozenset({"x11", "wayland", "mir"})
+
+
+class Session(NamedTuple):
+    """A user's session.
+
+    Attributes:
+        id: The system's name of it.
+        uid: The user's number; -1 where users have none.
+        user: The user's name.
+        type: `wayland`, `x11`, `tty`, …; `unspecified` where the login did not say.
+        person: Whether a person works in it; login screens and services have sessions as well.
+        seat: The seat that it is at; empty for those that come over the network.
+        remote: Whether it comes over the network.
+        active: Whether it is the one that its seat shows.
+        locked: Whether its screen is locked, as far as its desktop tells.
+        closing: Whether it ends.
+    """
+
+    id: str
+    uid: int
+    user: str
+    type: str
+    person: bool
+    seat: str
+    remote: bool
+    active: bool
+    locked: bool
+    closing: bool
+
+    @property
+    def graphical(self) -> bool:
+        """Whether it has windows."""
+        return self.type in _GRAPHICAL
+
+    @property
+    def present(self) -> bool:
+        """Whether it is a person's and at this machine."""
+        return self.person and bool(self.seat) and not self.closing
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be used without a login or an unlocking."""
+        return self.present and self.active and not self.locked
 
 
 class HostControl(ABC):
@@ -61,6 +108,24 @@ class HostControl(ABC):
         Raises:
             CommandError: The system refused it, or it did not work.
         """
+
+    def session_of(self, pid: int, uid: int) -> Session | None:
+        """Return the session of a person that a process of theirs belongs to.
+
+        A process that the user's service manager started is of none by itself: it gets the one
+        that the user works in, with windows before others.
+
+        Args:
+            pid: The process.
+            uid: Whose it is.
+
+        Returns:
+            The session; `None` where this user has none.
+
+        Raises:
+            Unavailable: Nothing here can be asked.
+        """
+        raise Unavailable("this operating system does not tell whose sessions there are")
 
 
 HostEventType = Literal[
@@ -126,6 +191,11 @@ class HostWatch(ABC):
 
         `None` while that is not known, and where there is no desktop. Safe from any thread.
         """
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The sessions of people that there are, as far as they are known."""
+        return ()
 
     @abstractmethod
     def let_go(self) -> None:

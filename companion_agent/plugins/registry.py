@@ -27,6 +27,7 @@ from companion_agent.plugins.network import NetworkPlugin
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
+from companion_agent.plugins.screen.plugin import ScreenPlugin
 from companion_agent.plugins.session import SessionPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
@@ -56,6 +57,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         PowerPlugin,
         SystemPlugin,
         SessionPlugin,
+        ScreenPlugin,
         WifiPlugin,
         RaspberryPiPlugin,
         AgentPlugin,

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from companion_agent.service.unit import Program
 
 _UNIT = PurePosixPath("/etc/systemd/system", unit.SERVICE)
+_SESSION_UNIT = PurePosixPath("/etc/systemd/user", unit.SESSION_SERVICE)
+_AUTOSTART = PurePosixPath("/etc/xdg/autostart", unit.AUTOSTART)
 _SYSUSERS = PurePosixPath("/etc/sysusers.d/pilot-agent.conf")
 _UDEV = PurePosixPath("/etc/udev/rules.d/60-pilot-agent.rules")
 _POLKIT = PurePosixPath(polkit.RULE_PATH)
@@ -231,11 +233,21 @@ class Service:
                 self.must("systemctl", "daemon-reload")
             if self.put(_UDEV, unit.udev()):
                 self._reload_udev()
+            self._install_session_helper(program)
         if self._fit_to_container():
             self.must("systemctl", "daemon-reload")
         if self._at(PurePosixPath("/usr/share/polkit-1")).is_dir():
             wanted = permissions(policy, desktop=self._has_desktop)
             self.put(_POLKIT, polkit.rule(unit.USER, wanted))
+
+    def _install_session_helper(self, program: Program) -> None:
+        """Have a session helper start with every desktop."""
+        if program.home:
+            # Other users cannot start a program in there.
+            return
+        if self.put(_SESSION_UNIT, unit.session_unit(program)):
+            self.must("systemctl", "--global", "enable", unit.SESSION_SERVICE)
+        self.put(_AUTOSTART, unit.autostart(program))
 
     def _fit_to_container(self) -> bool:
         """Write the drop-in that a container needs, or remove one that it needs no more."""
@@ -274,7 +286,9 @@ class Service:
         if known and (self.active or self._ask("UnitFileState") == "enabled"):
             self.must("systemctl", "disable", "--now", unit.SERVICE)
             self.changes.append("service stopped")
-        for path in (_UNIT, _UDEV, _SYSUSERS, _POLKIT):
+        if self._at(_SESSION_UNIT).exists():
+            self._may("systemctl", "--global", "disable", unit.SESSION_SERVICE)
+        for path in (_UNIT, _UDEV, _SYSUSERS, _POLKIT, _SESSION_UNIT, _AUTOSTART):
             self.drop(path)
         self.drop(_DROP_INS)
         self._may("systemctl", "daemon-reload")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+import re
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 USER = "pilot-agent"
 SERVICE = "pilot-agent.service"
+SESSION_SERVICE = "pilot-agent-session.service"
+AUTOSTART = "pilot-agent-session.desktop"
 CONFIG_FOLDER = PurePosixPath("/etc/pilot-agent")
 STATE_FOLDER = PurePosixPath("/var/lib/pilot-agent")
 
@@ -26,6 +30,9 @@ BAD_CONFIGURATION = 2
 
 ENVIRONMENT: Mapping[str, str] = {"MALLOC_ARENA_MAX": "1"}
 """What the service has in its environment, above systemd's own."""
+
+# How a session helper ends where another one serves the session: `session_helper.runtime`.
+ANOTHER_RUNS = 3
 
 _HOMES = PurePosixPath("/home")
 
@@ -70,6 +77,61 @@ def unit(program: Program, *, i2c: bool = True) -> str:
     )
 
 
+def session_unit(program: Program) -> str:
+    """Write the unit of the session helper, which every user's service manager runs."""
+    return f"""\
+# Written by pilot-agent. Changes belong into a drop-in: systemctl --user edit {SESSION_SERVICE}
+[Unit]
+Description=Pilot session helper, shows this desktop to the agent
+Documentation=https://github.com/pilot-home/pilot
+PartOf=graphical-session.target
+After=graphical-session.target
+StartLimitIntervalSec=1min
+StartLimitBurst=20
+
+[Service]
+ExecStart={_escape(str(program.path))} session
+Restart=always
+RestartSec=1
+# Another helper of this session runs.
+RestartPreventExitStatus={ANOTHER_RUNS}
+UMask=0077
+MemoryMax=128M
+TasksMax=32
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+
+[Install]
+WantedBy=graphical-session.target
+"""
+
+
+def autostart(program: Program) -> str:
+    """Write what starts the session helper on desktops that no service manager runs.
+
+    Sources: the Desktop Application Autostart Specification; the Desktop Entry Specification on how
+    `Exec` is quoted; systemd-xdg-autostart-generator(8).
+    """
+    # Quoted three times: for the shell, as an argument of `Exec`, and as a text of the entry.
+    script = f"until {shlex.quote(str(program.path))} session || [ $? -eq {ANOTHER_RUNS} ]"
+    script = re.sub(r'([\\"`$])', r"\\\1", f"{script}; do sleep 1; done")
+    escaped = script.replace("\\", "\\\\").replace("%", "%%")
+    return f"""\
+[Desktop Entry]
+Type=Application
+Name=Pilot session helper
+Comment=Shows this desktop to the Pilot agent
+Exec=sh -c "{escaped}"
+NoDisplay=true
+Terminal=false
+# systemd's user manager has the service pilot-agent-session.
+X-systemd-skip=true
+X-GNOME-HiddenUnderSystemd=true
+"""
+
+
 def _home(program: Program) -> str:
     home = program.home
     if home is None:
@@ -103,6 +165,9 @@ User={user}
 Group={user}
 StateDirectory=pilot-agent
 StateDirectoryMode=0700
+# Session helpers of every user connect in there, and are admitted by who they are.
+RuntimeDirectory=pilot-agent
+RuntimeDirectoryMode=0755
 UMask=0077
 
 Restart=on-failure
@@ -121,11 +186,11 @@ MemoryMax=256M
 TasksMax=64
 LimitNOFILE=1024
 
-# Its own user is all that it is.
+# Its own user is all that it is. Others' numbers stay visible, since session helpers are admitted
+# by theirs (no PrivateUsers=).
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 AmbientCapabilities=
-PrivateUsers=yes
 RestrictSUIDSGID=yes
 KeyringMode=private
 RemoveIPC=yes

@@ -1,4 +1,4 @@
-"""Events of Pilot: power and sessions of a host."""
+"""Events of Pilot: power, sessions and the screen of a host."""
 
 from typing import TYPE_CHECKING, Final, override
 
@@ -35,6 +35,12 @@ DESCRIPTIONS: Final = {
             translation_key="session",
             entity_category=EntityCategory.DIAGNOSTIC,
             event_types=["locked", "unlocked", "logged_in", "logged_out"],
+        ),
+        EventEntityDescription(
+            key="screen",
+            translation_key="screen",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            event_types=["turned_on", "turned_off"],
         ),
     )
 }

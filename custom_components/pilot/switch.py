@@ -1,4 +1,4 @@
-"""The switch of Pilot: the power of a host."""
+"""The switches of Pilot: the power of a host, and its settings that are on or off."""
 
 from typing import TYPE_CHECKING, Any, Final, override
 
@@ -6,8 +6,14 @@ from homeassistant.components.switch import SwitchEntity, SwitchEntityDescriptio
 from homeassistant.const import EntityCategory, Platform
 
 from .coordinator import Status
-from .entity import PilotEntity, entity_key
-from .factory import AnnouncedEntity, async_add_announced_entities, while_paired
+from .descriptions import translation_key
+from .entity import ARGUMENT, PilotEntity, SettingEntity, entity_key
+from .factory import (
+    AnnouncedEntity,
+    async_add_announced_entities,
+    setting_source,
+    while_paired,
+)
 from .wake_on_lan import async_wake, wakeable
 
 if TYPE_CHECKING:
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
 
     from .data import PilotConfigEntry
     from .protocol.announce import Announce
+    from .readings import NativeValue
 
 # Hosts are independent of each other.
 PARALLEL_UPDATES = 0
@@ -28,6 +35,16 @@ POWER: Final = SwitchEntityDescription(
     # As with the buttons that end work: no action on an area, and no assistant, turns it off.
     entity_category=EntityCategory.CONFIG,
 )
+
+DESCRIPTIONS: Final = {
+    kind: SwitchEntityDescription(
+        key=kind,
+        translation_key=translation_key(kind),
+        # What a user sits in front of: no action on an area darkens it by the way.
+        entity_category=EntityCategory.CONFIG,
+    )
+    for kind in ("screen.on", "screen.keep_awake")
+}
 
 _STATES: Final = {
     Status.ONLINE: True,
@@ -42,7 +59,7 @@ async def async_setup_entry(
     entry: PilotConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Set up the switch of a host."""
+    """Set up the switches of a host."""
     coordinator = entry.runtime_data.coordinator
     key = entity_key(POWER)
     switch = AnnouncedEntity(
@@ -53,7 +70,16 @@ async def async_setup_entry(
         return [switch] if SHUTDOWN in announce.commands else []
 
     async_add_announced_entities(
-        entry, Platform.SWITCH, async_add_entities, while_paired(coordinator, source)
+        entry,
+        Platform.SWITCH,
+        async_add_entities,
+        while_paired(coordinator, source),
+        setting_source(
+            coordinator,
+            DESCRIPTIONS,
+            SettingSwitch,
+            accepts=lambda setting: ARGUMENT in setting.command.limits,
+        ),
     )
 
 
@@ -81,3 +107,22 @@ class PowerSwitch(PilotEntity, SwitchEntity):
         """Wake the host, unless it is online."""
         if self.coordinator.status is not Status.ONLINE:
             await async_wake(self.hass, self.coordinator)
+
+
+class SettingSwitch(SettingEntity, SwitchEntity):
+    """A setting that is on or off: 1 or 0 for the host."""
+
+    @override
+    def _set_value(self, value: NativeValue | None) -> None:
+        self._attr_available = value is not None
+        self._attr_is_on = value if isinstance(value, bool) else None
+
+    @override
+    async def async_turn_on(self, **kwargs: Any) -> None:
+        """Have the host set it."""
+        await self.async_request_value(1)
+
+    @override
+    async def async_turn_off(self, **kwargs: Any) -> None:
+        """Have the host set it back."""
+        await self.async_request_value(0)

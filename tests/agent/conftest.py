@@ -15,12 +15,14 @@ from companion_agent.config.settings import Config
 from support.agent_host import FakeCollector, FakePlatform, RunningAgent
 from support.agent_mqtt import Certificates, FakeHomeAssistant, Mosquitto, TransportDriver
 from support.clock import ManualClock, PassingClock
+from support.dbusmock import why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from companion_agent.config.settings import Broker
+    from support.agent_logind import FakeLogind, SystemBus
 
 
 # Fixtures that bring a broker, a bus, a server or a process of its own.
@@ -123,6 +125,42 @@ def home_assistant(
     home_assistant_at: Callable[[Mosquitto], FakeHomeAssistant], mosquitto: Mosquitto
 ) -> FakeHomeAssistant:
     return home_assistant_at(mosquitto)
+
+
+@pytest.fixture(scope="session")
+def can_play() -> None:
+    if reason := why_not():
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def bus(
+    can_play: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SystemBus]:
+    """A system bus without any service on it."""
+    from support.agent_logind import SystemBus
+
+    bus = SystemBus(tmp_path_factory.mktemp("bus"))
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
+    bus.start()
+    yield bus
+    bus.stop()
+
+
+@pytest.fixture
+def logind(bus: SystemBus) -> FakeLogind:
+    """logind, on a machine that can do everything."""
+    from support.agent_logind import LOGIND, MANAGER, FakeLogind
+
+    bus.play("logind", LOGIND)
+    logind = FakeLogind(bus)
+    logind.method(MANAGER, "SetWallMessage", "sb", "", "")
+    logind.method(MANAGER, "ScheduleShutdown", "st", "", "self.planned = args[0]")
+    logind.method(
+        MANAGER, "CancelScheduledShutdown", "", "b",
+        "ret = bool(getattr(self, 'planned', '')); self.planned = ''",
+    )  # fmt: skip
+    return logind
 
 
 @pytest.fixture

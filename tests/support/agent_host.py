@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from companion_agent.agent import Agent
+from companion_agent.errors import Unavailable
 from companion_agent.models import Counters, Reading, Value
 from companion_agent.platforms.base import HostInfo
 from companion_agent.plugins.base import Collector
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from companion_agent.config.settings import Config
+    from companion_agent.platforms.control import HostControl
 
 HOST = "9c3f6f0e3a5b4d21"
 PREFIX = f"pilot/v2/{HOST}"
@@ -40,6 +42,9 @@ class FakePlatform:
 
     def suspended_time(self) -> float | None:
         return self.suspended
+
+    def control(self) -> HostControl:
+        raise Unavailable("this operating system controls nothing")
 
     def boot_id(self) -> str | None:
         return None

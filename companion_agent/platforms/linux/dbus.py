@@ -1,4 +1,4 @@
-"""The system bus: calls that wait for their answer, and a connection that a loop can select on.
+"""D-Bus: calls that wait for their answer, and a connection that a loop can select on.
 
 Everything that knows the D-Bus library is in here. Source: the D-Bus specification.
 """
@@ -6,7 +6,7 @@ Everything that knows the D-Bus library is in here. Source: the D-Bus specificat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from jeepney import (  # type: ignore[import-untyped]
     DBusAddress,
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Answers take well under a second, unless a service has to be started to give them.
 CALL_LIMIT = 10.0
+
+BusName = Literal["SYSTEM", "SESSION"]
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _ERRORS = "org.freedesktop.DBus.Error."
@@ -99,7 +101,7 @@ class Bus:
     """
 
     def __init__(self) -> None:
-        self._connection = _open(fds=False)
+        self._connection = _open("SYSTEM", fds=False)
 
     def __enter__(self) -> Self:
         return self
@@ -147,12 +149,15 @@ class Listener:
 
     Making one waits for the bus, so it belongs in a thread.
 
+    Args:
+        bus: `SYSTEM`, or `SESSION` for the one of the user's session.
+
     Raises:
-        BusGoneError: There is no system bus.
+        BusGoneError: There is no such bus.
     """
 
-    def __init__(self) -> None:
-        self._connection = _open(fds=True)
+    def __init__(self, bus: BusName = "SYSTEM") -> None:
+        self._connection = _open(bus, fds=True)
         self._waiting: dict[int, Reply] = {}
 
     @property
@@ -263,15 +268,18 @@ def plain(properties: dict[str, tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, (_, value) in properties.items()}
 
 
-def _open(*, fds: bool) -> DBusConnection:
+def _open(bus: BusName, *, fds: bool) -> DBusConnection:
+    name = f"D-Bus {bus.lower()} bus"
     try:
-        return open_dbus_connection(bus="SYSTEM", enable_fds=fds)
+        return open_dbus_connection(bus=bus, enable_fds=fds)
     except TimeoutError as error:
-        raise BusGoneError("the D-Bus system bus does not answer") from error
+        raise BusGoneError(f"the {name} does not answer") from error
     except OSError as error:
-        raise BusGoneError(f"there is no D-Bus system bus ({error.strerror or error})") from error
+        raise BusGoneError(f"there is no {name} ({error.strerror or error})") from error
+    except KeyError as error:
+        raise BusGoneError(f"there is no {name} ({error.args[0]} is not set)") from error
     except (ValueError, RuntimeError) as error:
-        raise BusGoneError(f"the D-Bus system bus cannot be used ({error})") from error
+        raise BusGoneError(f"the {name} cannot be used ({error})") from error
 
 
 def _method_call(target: Target, method: str, signature: str, args: tuple[object, ...]) -> Message:

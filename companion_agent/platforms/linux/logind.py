@@ -13,6 +13,7 @@ from companion_agent.platforms.control import (
     DELAYED,
     HostControl,
     PowerAction,
+    Session,
     SessionAction,
 )
 from companion_agent.platforms.linux import polkit
@@ -41,7 +42,6 @@ _BLOCKED = f"{SERVICE}.BlockedByInhibitorLock"
 _NO_SESSION = f"{SERVICE}.NoSuchSession"
 _NO_BUS_HINT = "install dbus and systemd-logind or elogind; in a container there are none"
 _NO_LOGIND_HINT = "install systemd-logind or elogind (Debian: apt install libpam-systemd dbus)"
-_GRAPHICAL = frozenset({"x11", "wayland", "mir"})
 
 
 Action = PowerAction | SessionAction
@@ -85,65 +85,22 @@ SESSION_ACTIONS: tuple[SessionAction, ...] = ("lock", "log_out")
 _SCHEDULED: dict[PowerAction, str] = {"shutdown": "poweroff", "reboot": "reboot"}
 
 
-class Session(NamedTuple):
-    """A user's session.
-
-    Attributes:
-        id: logind's name of it.
-        uid: The user's number.
-        user: The user's name.
-        type: `wayland`, `x11`, `tty`, …; `unspecified` where the login did not say.
-        person: Whether a person works in it; login screens and services have sessions as well.
-        seat: The seat that it is at; empty for those that come over the network.
-        remote: Whether it comes over the network.
-        active: Whether it is the one that its seat shows.
-        locked: Whether its screen is locked, as far as its desktop tells.
-        closing: Whether it ends.
-    """
-
-    id: str
-    uid: int
-    user: str
-    type: str
-    person: bool
-    seat: str
-    remote: bool
-    active: bool
-    locked: bool
-    closing: bool
-
-    @classmethod
-    def of(cls, properties: Mapping[str, Any]) -> Session:
-        """Make it from its properties."""
-        uid, _ = properties.get("User", (-1, ""))
-        seat, _ = properties.get("Seat", ("", ""))
-        return cls(
-            id=str(properties.get("Id", "")),
-            uid=uid,
-            user=str(properties.get("Name", "")),
-            type=str(properties.get("Type", "")),
-            person=str(properties.get("Class", "")).split("-")[0] == "user",
-            seat=seat,
-            remote=bool(properties.get("Remote")),
-            active=bool(properties.get("Active")),
-            locked=bool(properties.get("LockedHint")),
-            closing=properties.get("State") == "closing",
-        )
-
-    @property
-    def graphical(self) -> bool:
-        """Whether it has windows."""
-        return self.type in _GRAPHICAL
-
-    @property
-    def present(self) -> bool:
-        """Whether it is a person's and at this machine."""
-        return self.person and bool(self.seat) and not self.closing
-
-    @property
-    def open(self) -> bool:
-        """Whether it can be used without a login or an unlocking."""
-        return self.present and self.active and not self.locked
+def session_from(properties: Mapping[str, Any]) -> Session:
+    """Make a session from its properties on the bus."""
+    uid, _ = properties.get("User", (-1, ""))
+    seat, _ = properties.get("Seat", ("", ""))
+    return Session(
+        id=str(properties.get("Id", "")),
+        uid=uid,
+        user=str(properties.get("Name", "")),
+        type=str(properties.get("Type", "")),
+        person=str(properties.get("Class", "")).split("-")[0] == "user",
+        seat=seat,
+        remote=bool(properties.get("Remote")),
+        active=bool(properties.get("Active")),
+        locked=bool(properties.get("LockedHint")),
+        closing=properties.get("State") == "closing",
+    )
 
 
 class LogindControl(HostControl):
@@ -233,6 +190,19 @@ class LogindControl(HostControl):
             raise Unavailable("there is no desktop on this machine")
         return not any(session.open for session in sessions)
 
+    def session_of(self, pid: int, uid: int) -> Session | None:
+        """Ask logind."""
+        with _connected() as bus:
+            own = [one for one in _sessions(bus) if one.person and one.uid == uid]
+            own = [one for one in own if not one.closing]
+            if len(own) > 1:
+                # `NoSessionForPID`: the user's service manager started it.
+                with suppress(BusError):
+                    (path,) = bus.call(MANAGER, "GetSessionByPID", "u", pid)
+                    found = session_from(bus.properties(MANAGER.at(path, SESSION_INTERFACE)))
+                    own = [one for one in own if one.id == found.id] or own
+        return max(own, key=_used, default=None)
+
     def planned_shutdown(self) -> float | None:
         """Return when this machine is to be shut down or rebooted, in seconds since 1970.
 
@@ -293,6 +263,11 @@ def polkit_actions(actions: Iterable[Action]) -> frozenset[str]:
     return found | {_WALL} if any(action in DELAYED for action in wanted) else found
 
 
+def _used(session: Session) -> tuple[bool, bool, bool]:
+    """Rank the sessions of one user by where the person is."""
+    return session.graphical, session.active and bool(session.seat), session.active
+
+
 def _can(bus: Bus, method: str) -> bool:
     try:
         (answer,) = bus.call(MANAGER, f"Can{method}")
@@ -310,7 +285,7 @@ def _sessions(bus: Bus) -> list[Session]:
     for *_, path in listed:
         # A session may end while we look.
         with suppress(BusError):
-            found.append(Session.of(bus.properties(MANAGER.at(path, SESSION_INTERFACE))))
+            found.append(session_from(bus.properties(MANAGER.at(path, SESSION_INTERFACE))))
     return found
 
 

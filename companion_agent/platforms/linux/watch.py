@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.platforms.control import HostEvent, HostEventType, HostWatch
+from companion_agent.platforms.control import HostEvent, HostEventType, HostWatch, Session
 from companion_agent.platforms.linux.dbus import (
     BusError,
     BusGoneError,
@@ -28,7 +28,7 @@ from companion_agent.platforms.linux.logind import (
     MANAGER,
     SERVICE,
     SESSION_INTERFACE,
-    Session,
+    session_from,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +91,12 @@ class _Known:
     @property
     def open(self) -> bool:
         """Whether it can be used without a login or an unlocking."""
-        return self.session._replace(locked=self.locked, active=self.active).open
+        return self.now.open
+
+    @property
+    def now(self) -> Session:
+        """The session as it is now."""
+        return self.session._replace(locked=self.locked, active=self.active)
 
     @property
     def data(self) -> dict[str, str | bool]:
@@ -155,6 +160,11 @@ class LogindWatch(HostWatch):
     def locked(self) -> bool | None:
         """Whether no session is open, once all are known."""
         return self._locked
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """Those that signals have told of."""
+        return tuple(known.now for known in self._sessions.values())
 
     def let_go(self) -> None:
         """Close the inhibitors."""
@@ -329,7 +339,7 @@ class LogindWatch(HostWatch):
     def _take_session(self, path: str, new: bool, properties: dict[str, Any]) -> None:
         if self._asked is not None:
             self._asked.discard(path)
-        session = Session.of(properties)
+        session = session_from(properties)
         # The desktop of a login screen counts as well: it is there, and not in use yet.
         self._desktop = self._desktop or session.graphical
         if path in self._sessions or not session.person or session.closing:

@@ -162,6 +162,19 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 type=ReadingType.BOOLEAN,
             ),
             Kind(
+                "screen.on",
+                "the screen of the session that is in use is on",
+                type=ReadingType.BOOLEAN,
+                of=OPTIONAL,
+                setting=True,
+            ),
+            Kind(
+                "screen.keep_awake",
+                "the session does not become idle and the machine does not sleep by itself",
+                type=ReadingType.BOOLEAN,
+                setting=True,
+            ),
+            Kind(
                 "wifi.ssid",
                 "network that it is connected to",
                 type=ReadingType.TEXT,

@@ -12,6 +12,8 @@ from companion_agent.errors import Unavailable
 from companion_agent.platforms.linux import LinuxPlatform
 from companion_agent.platforms.portable import PortablePlatform
 from companion_agent.plugins import registry
+from companion_agent.plugins.base import Plugin
+from companion_agent.plugins.desktop import DesktopPlugin
 from companion_agent.protocol.catalogue import CATALOGUE
 from support.agent_machines import MACHINES, build
 
@@ -58,7 +60,13 @@ def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
 
     # What is asked of logind is tested with it.
     of_logind = {"power.planned_shutdown", "session.locked"}
-    assert found == set(CATALOGUE) - ROOM_SENSORS - of_logind
+    # And what session helpers read, with them.
+    of_desktops = {
+        kind
+        for kind in CATALOGUE
+        if issubclass(registry.BUILT_IN.get(kind.partition(".")[0], Plugin), DesktopPlugin)
+    }
+    assert found == set(CATALOGUE) - ROOM_SENSORS - of_logind - of_desktops
 
 
 def test_collectors_stand_in_the_order_of_the_catalogue() -> None:

@@ -116,6 +116,22 @@ def test_who_comes_and_goes(listening: Loop, logind: FakeLogind) -> None:
     assert went.data == came.data
 
 
+def test_the_sessions_that_there_are_now(listening: Loop, logind: FakeLogind) -> None:
+    def known() -> list[tuple[str, bool]]:
+        return sorted((one.user, one.active) for one in listening.watch.sessions)
+
+    path = logind.log_in("2", 1001, "ben")
+    listening.hears("logged_in")
+    assert known() == [("anna", True), ("ben", True)]
+
+    logind.set_active("/org/freedesktop/login1/session/1", False)
+    listening.until(lambda: known() == [("anna", False), ("ben", True)])
+
+    logind.log_out("2", path)
+    listening.hears("logged_out")
+    assert known() == [("anna", False)]
+
+
 def test_who_was_there_before_the_agent_goes(listening: Loop, logind: FakeLogind) -> None:
     logind.log_out("1", "/org/freedesktop/login1/session/1")
     (went,) = listening.hears("logged_out")

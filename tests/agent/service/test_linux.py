@@ -87,6 +87,27 @@ def test_installs_once(service: Service, system: System, tmp_path: Path) -> None
     assert again.changes == ["/etc/systemd/system/pilot-agent.service"]
 
 
+def test_a_session_helper_starts_with_every_desktop(
+    service: Service, system: System, tmp_path: Path
+) -> None:
+    service.install(PROGRAM, Policy(), i2c=True)
+
+    helper = tmp_path / "etc/systemd/user/pilot-agent-session.service"
+    assert "ExecStart=/opt/pilot-agent/bin/pilot-agent session" in helper.read_text()
+    assert system.did("systemctl", "--global", "enable", helper.name)
+    assert (tmp_path / "etc/xdg/autostart/pilot-agent-session.desktop").exists()
+    service.remove()
+    assert system.did("systemctl", "--global", "disable", helper.name)
+
+
+def test_a_program_in_a_home_is_no_other_users_helper(service: Service, tmp_path: Path) -> None:
+    home = PurePosixPath("/root/.local/share/pilot-agent")
+
+    service.install(Program(home / "bin/pilot-agent", (home,)), Policy(), i2c=True)
+
+    assert not (tmp_path / "etc/systemd/user").exists()
+
+
 def test_a_look_tells_the_same_and_changes_nothing(
     service: Service, system: System, tmp_path: Path
 ) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from configparser import RawConfigParser
+from pathlib import Path, PurePosixPath
+import re
+import subprocess
 
 import pytest
 
 from companion_agent import cli
+from companion_agent.ipc import runtime_folder
 from companion_agent.service import unit
 from companion_agent.service.unit import Program
+from companion_agent.session_helper import runtime as session_helper
 
 
 def test_unit_of_a_system_wide_program() -> None:
@@ -46,3 +51,41 @@ def test_odd_paths_are_quoted() -> None:
 def test_user_and_devices() -> None:
     assert "u pilot-agent - " in unit.sysusers()
     assert 'GROUP="i2c"' in unit.udev()
+
+
+def test_session_helpers_find_the_service() -> None:
+    text = unit.unit(Program(PurePosixPath("/usr/bin/pilot-agent")))
+
+    assert (
+        f"RuntimeDirectory={runtime_folder.SERVICE_FOLDER.name}\nRuntimeDirectoryMode=0755" in text
+    )
+    assert runtime_folder.SERVICE_FOLDER.parent == Path("/run")
+    assert f"User={runtime_folder.SERVICE_USER}\n" in text
+    # In a namespace of users every other one would be 65534.
+    assert "PrivateUsers=yes" not in text
+
+
+def test_a_session_helper_comes_back_unless_another_runs() -> None:
+    text = unit.session_unit(Program(PurePosixPath("/usr/bin/pilot-agent")))
+
+    assert "ExecStart=/usr/bin/pilot-agent session\n" in text
+    assert "Restart=always\nRestartSec=1\n" in text
+    assert f"RestartPreventExitStatus={session_helper.ANOTHER_RUNS}\n" in text
+
+
+@pytest.mark.parametrize("name", ["pilot-agent", 'my agent\'s $HOME "100%"'])
+def test_a_desktop_without_a_service_manager_starts_it(name: str, tmp_path: Path) -> None:
+    program = tmp_path / name
+    program.write_text('#!/bin/sh\necho "$@"\nexit 3\n')
+    program.chmod(0o755)
+    entry = RawConfigParser()
+    entry.read_string(unit.autostart(Program(PurePosixPath(program))))
+    # As the Desktop Entry Specification reads it: the text, then the argument, then the codes.
+    text = entry["Desktop Entry"]["Exec"].replace("\\\\", "\\")
+    found = re.fullmatch(r'sh -c "(.*)"', text)
+    assert found
+    script = re.sub(r'\\([\\"`$])', r"\1", found[1]).replace("%%", "%")
+
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr, done.returncode) == ("session\n", "", 0)

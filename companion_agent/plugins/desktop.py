@@ -1,0 +1,150 @@
+"""What plug-ins have in common whose domain belongs to a user's desktop.
+
+The work is done in the session helper, by the `Domain` of the same name. The plug-in declares which
+readings, commands and events there may be: a helper picks from these, and defines none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from companion_agent.desktop.messages import Offer, Thing
+from companion_agent.desktop.sessions import DesktopSessions, View
+from companion_agent.models import TextArgument
+from companion_agent.plugins.base import Collector, CommandProvider
+from companion_agent.plugins.naming import segment, title
+from companion_agent.protocol.catalogue import CATALOGUE, ReadingType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Self
+
+    from companion_agent.models import Command, Reading, Selection, Value
+    from companion_agent.platforms.base import Platform
+    from companion_agent.plugins.base import PluginContext
+
+_SESSION = "session"
+# Another session than the one that is meant, by its id or its user's name.
+_ARGUMENTS = {_SESSION: TextArgument(longest=64, default="")}
+
+
+class DesktopPlugin(Collector, CommandProvider):
+    """Reads and commands one domain of the desktop by the session helpers.
+
+    Class attributes:
+        declared_readings: The readings that there may be, by their name. One of which there are
+            several gets the name of its thing behind it: `brightness` becomes `brightness.edp-1`.
+        declared_commands: The commands that there may be; `state` names a reading of the same
+            sort. All of them take `session` besides.
+    """
+
+    interval: ClassVar[float] = 60
+    declared_readings: ClassVar[tuple[Reading, ...]] = ()
+    declared_commands: ClassVar[tuple[Command, ...]] = ()
+
+    def __init__(
+        self,
+        platform: Platform,
+        selection: Selection | None = None,
+        sessions: DesktopSessions | None = None,
+    ) -> None:
+        super().__init__(platform, selection)
+        self.sessions = sessions or DesktopSessions()
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make it with the helpers."""
+        return cls(context.platform, context.selection, context.get(DesktopSessions))
+
+    def collect(self) -> Mapping[str, Value]:
+        """Return what the helper of the session that is meant has read.
+
+        Raises:
+            Unavailable: No helper has offered it yet.
+        """
+        view = self.sessions.view(self.name)
+        found = self._readings(view.offer)
+        self.describe(tuple(found), found.values)
+        return {
+            reading.key: _checked(self.name, reading, view.values.get(thing))
+            for thing, reading in found.items()
+        }
+
+    def commands(self) -> Sequence[Command]:
+        """Return what the helper of the session that is meant can do.
+
+        Raises:
+            Unavailable: No helper has offered it yet.
+        """
+        return [command for _, command in self._commands(self.sessions.view(self.name))]
+
+    def run(self, key: str, args: Mapping[str, Any]) -> None:
+        """Have the helper do it."""
+        thing = next(
+            thing
+            for thing, command in self._commands(self.sessions.view(self.name))
+            if command.key == key
+        )
+        rest = {name: value for name, value in args.items() if name != _SESSION}
+        self.sessions.call(self.name, thing, rest, str(args.get(_SESSION, "")))
+
+    def _selects(self, thing: Thing) -> bool:
+        return not thing.of or self.wants(thing.of)
+
+    def _readings(self, offer: Offer) -> dict[Thing, Reading]:
+        declared = {reading.key: reading for reading in self.declared_readings}
+        return {
+            thing: replace(
+                declared[thing.name],
+                key=_key(thing),
+                kind=declared[thing.name].kind or f"{self.name}.{thing.name}",
+                of=title(thing.of) if thing.of else "",
+            )
+            for thing in offer.readings
+            if thing.name in declared and self._selects(thing)
+        }
+
+    def _commands(self, view: View) -> list[tuple[Thing, Command]]:
+        declared = {
+            command.key.removeprefix(f"{self.name}."): command for command in self.declared_commands
+        }
+        found = []
+        for thing in view.offer.commands:
+            if thing.name not in declared or not self._selects(thing):
+                continue
+            command = declared[thing.name]
+            state = command.state.removeprefix(f"{self.name}.")
+            found.append(
+                (
+                    thing,
+                    replace(
+                        command,
+                        key=f"{self.name}.{_key(thing)}",
+                        kind=command.kind or command.key,
+                        state=f"{self.name}.{_key(Thing(state, thing.of))}" if state else "",
+                        args={**command.args, **_ARGUMENTS},
+                    ),
+                )
+            )
+        return found
+
+
+def _key(thing: Thing) -> str:
+    return f"{thing.name}.{segment(thing.of, fold_case=True)}" if thing.of else thing.name
+
+
+def _checked(plugin: str, reading: Reading, value: Value) -> Value:
+    """Return a value if it is of the reading's type: one that is not would cost all others."""
+    kind = CATALOGUE.get(reading.kind or f"{plugin}.{reading.key}")
+    wanted = kind.type if kind else ReadingType(reading.type)
+    options = kind.options if kind else reading.options
+    if wanted is ReadingType.BOOLEAN:
+        fits = isinstance(value, bool)
+    elif wanted is ReadingType.NUMBER:
+        fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+    elif wanted is ReadingType.ENUM:
+        fits = value in options
+    else:
+        fits = isinstance(value, str)
+    return value if fits else None

@@ -1,0 +1,1 @@
+"""The session helper: what needs a user's desktop, done in that user's session for the agent."""

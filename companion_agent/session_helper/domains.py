@@ -1,0 +1,23 @@
+"""Which domains a session helper works on, and where each of them is; imported when it is begun."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from companion_agent.desktop.domain import Domain
+
+LINUX: Mapping[str, str] = {
+    "screen": "companion_agent.plugins.screen.helper:ScreenDomain",
+}
+"""By the name of the domain, its module and class."""
+
+
+def load(place: str) -> type[Domain]:
+    """Import a domain."""
+    module, _, name = place.partition(":")
+    found: type[Domain] = getattr(import_module(module), name)
+    return found

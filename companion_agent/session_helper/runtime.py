@@ -1,0 +1,305 @@
+"""The session helper at work: connected to the agent, its domains begun, waiting for events.
+
+It has no MQTT, no keys and no configuration. What it can do is what its domains find; what it does
+is what the agent calls. Between events it sleeps: nothing is repeated while the agent is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+
+from companion_agent import __version__, signals
+from companion_agent.desktop.messages import (
+    MAX_TEXT,
+    VERSION,
+    Call,
+    FromAgent,
+    FromHelper,
+    Happened,
+    Hello,
+    Offer,
+    Offered,
+    Outcome,
+    Refused,
+    Thing,
+    Values,
+    Welcome,
+)
+from companion_agent.errors import CommandError, Unavailable
+from companion_agent.session_helper import domains
+from companion_agent.session_helper.link import AwayError, Link, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from companion_agent.desktop.domain import Domain
+    from companion_agent.models import Value
+
+_LOGGER = logging.getLogger(__name__)
+
+ENDED, ANOTHER_RUNS = 0, 3
+"""Exit codes: it was told to end, or there is another helper of this session. Any other is a
+failure, after which the service manager starts it again."""
+
+# The agent is started anew within a second or two; later on it is looked for less often.
+SOON, SOON_TRIES, LATER = 1.0, 60, 10.0
+# One that was refused tries again when the user may have logged in properly.
+REFUSED = 60.0
+# Services of a desktop start in any order; what is not there then is taken to be missing.
+START_AGAIN = (2.0, 10.0, 60.0)
+# What changes many times a second travels as often as a person can follow.
+READ_TOGETHER = 0.1
+
+
+class _Work:
+    """A domain, and what the helper does for it."""
+
+    def __init__(self, helper: SessionHelper, name: str, make: Callable[[_Work], Domain]) -> None:
+        self.name = name
+        self.offered = Offer()
+        self.values: dict[Thing, Value] = {}
+        self.domain: Domain | None = None
+        self._helper = helper
+        self._make = make
+        self._pending: dict[Thing, Value] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def begin(self) -> None:
+        """Start the domain; again some times while it offers nothing."""
+        for wait in (*START_AGAIN, None):
+            await self._start()
+            if not self.offered.empty or wait is None:
+                return
+            await asyncio.sleep(wait)
+
+    async def _start(self) -> None:
+        try:
+            if self.domain is None:
+                self.domain = self._make(self)
+            self.offer(await self.domain.start())
+        except Unavailable as error:
+            self.offer(Offer(why={"": f"{error.reason}{error.hint and f'; {error.hint}'}"}))
+        except Exception as error:
+            _LOGGER.exception("The domain %s cannot be started", self.name)
+            self.offer(Offer(why={"": f"{type(error).__name__}: {error}"[:MAX_TEXT]}))
+
+    def tell_all(self) -> None:
+        """Say everything, to an agent that knows nothing."""
+        self._helper.send(Offered(self.name, self.offered))
+        if self.values:
+            self._helper.send(Values(self.name, dict(self.values)))
+
+    async def carry_out(self, call: Call) -> None:
+        """Carry out a command and say what became of it."""
+        outcome = Outcome(call.id)
+        try:
+            async with asyncio.timeout(call.within):
+                data = await self._offered_domain(call.command).call(call.command, call.args)
+                outcome = Outcome(call.id, data=data or {})
+        except CommandError as error:
+            outcome = Outcome(call.id, error.reason, error.detail[:1024])
+        except TimeoutError:
+            outcome = Outcome(call.id, "failed", f"it took longer than {call.within:g} s")
+        except Exception as error:
+            _LOGGER.exception("The command %s of %s failed", call.command.name, self.name)
+            outcome = Outcome(call.id, "failed", f"{type(error).__name__}: {error}"[:1024])
+        # The reading that follows from it comes before the outcome: it is read back.
+        self._flush()
+        self._helper.send(outcome)
+
+    def _offered_domain(self, command: Thing) -> Domain:
+        if self.domain is None or command not in self.offered.commands:
+            raise CommandError("failed", "this session cannot do it now")
+        return self.domain
+
+    # --- HelperContext -------------------------------------------------------------------
+
+    def offer(self, offer: Offer) -> None:
+        """Say what can be done from now on."""
+        if offer == self.offered:
+            return
+        self.offered = offer
+        self.values = {thing: one for thing, one in self.values.items() if thing in offer.readings}
+        self._helper.send(Offered(self.name, offer))
+
+    def read(self, values: Mapping[Thing, Value]) -> None:
+        """Say what is read now, together with what else is read in the same moment."""
+        for thing, value in values.items():
+            if thing not in self.values or self.values[thing] != value:
+                self.values[thing] = self._pending[thing] = value
+        if self._pending and self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(READ_TOGETHER, self._flush)
+
+    def happened(self, event: str, **data: str | float | bool) -> None:
+        """Tell of an event, after the readings that follow from it."""
+        self._flush()
+        self._helper.send(Happened(self.name, event, data))
+
+    async def bus(self, name: Literal["session", "system"]) -> Any:  # noqa: ANN401
+        """Return the connection to a bus."""
+        return await self._helper.bus(name)
+
+    def session_has_ended(self) -> None:
+        """End the helper."""
+        self._helper.stop()
+
+    def _flush(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._pending:
+            offered = {
+                thing: one for thing, one in self._pending.items() if thing in self.offered.readings
+            }
+            self._pending.clear()
+            if offered:
+                self._helper.send(Values(self.name, offered))
+
+
+class SessionHelper:
+    """Works for the agent until it is stopped.
+
+    Args:
+        places: The domains, by name: their module and class.
+        folders: Where the agent may be; where it usually is when left out.
+    """
+
+    def __init__(
+        self, places: Mapping[str, str] = domains.LINUX, folders: Iterable[Path] | None = None
+    ) -> None:
+        self._folders = None if folders is None else list(folders)
+        self._works = {
+            name: _Work(self, name, lambda work, place=place: domains.load(place)(work))  # type: ignore[misc]
+            for name, place in places.items()
+        }
+        self._link: Link | None = None
+        self._admitted = False
+        self._refused = ""
+        self._stopping = asyncio.Event()
+        self._code = ENDED
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._buses: dict[str, Any] = {}
+
+    async def run(self) -> int:
+        """Work until stopped.
+
+        Returns:
+            The exit code.
+        """
+        try:
+            with signals.on_end(self.stop):
+                task = asyncio.create_task(self._serve())
+                stopped = asyncio.create_task(self._stopping.wait())
+                await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if task.done():
+                    self._code = task.result()
+                task.cancel()
+        finally:
+            await self._close()
+        return self._code
+
+    def stop(self) -> None:
+        """Let `run()` end."""
+        self._stopping.set()
+
+    def send(self, message: FromHelper) -> None:
+        """Send something to the agent; nothing while it is not there."""
+        if self._link and self._admitted:
+            self._link.send(message)
+
+    async def bus(self, name: str) -> Any:  # noqa: ANN401  (loaded when needed)
+        """Return the one connection to a D-Bus bus.
+
+        Raises:
+            Unavailable: There is no such bus.
+        """
+        from companion_agent.platforms.linux.async_bus import AsyncBus  # noqa: PLC0415
+        from companion_agent.platforms.linux.dbus import BusGoneError  # noqa: PLC0415
+
+        if name not in self._buses:
+            # The session's ends with the session; the system's with the system.
+            lost: Callable[[BusGoneError], None] = lambda _: self.stop()  # noqa: E731
+            try:
+                self._buses[name] = AsyncBus("SESSION" if name == "session" else "SYSTEM", lost)
+            except BusGoneError as error:
+                raise Unavailable(error.text) from error
+        return self._buses[name]
+
+    # --- The agent -----------------------------------------------------------------------
+
+    async def _serve(self) -> int:
+        tries = 0
+        while True:
+            self._refused = ""
+            try:
+                self._link = await connect(self._received, self._folders)
+            except AwayError as error:
+                if tries == 0:
+                    _LOGGER.info("The agent is not there: %s", error)
+                tries += 1
+                await asyncio.sleep(SOON if tries <= SOON_TRIES else LATER)
+                continue
+            tries = 0
+            self._link.send(Hello(VERSION, __version__))
+            await self._link.gone.wait()
+            self._admitted = False
+            if self._refused == "duplicate":
+                return ANOTHER_RUNS
+            await asyncio.sleep(SOON if self._refused in ("", "ended") else REFUSED)
+
+    def _received(self, message: FromAgent) -> None:
+        match message:
+            case Welcome():
+                _LOGGER.info("Connected to pilot-agent %s", message.version)
+                self._admitted = True
+                self._begin()
+            case Refused():
+                # Before the connection is known to be there, maybe.
+                _LOGGER.warning("The agent refuses this helper: %s", message.detail)
+                self._refused = message.reason
+            case Call() if self._admitted:
+                work = self._works.get(message.domain)
+                if work is None:
+                    text = "this helper does not know it; is it of an older version?"
+                    self.send(Outcome(message.id, "failed", text))
+                else:
+                    self._spawn(work.carry_out(message))
+
+    def _begin(self) -> None:
+        for work in self._works.values():
+            if work.domain is None:
+                self._spawn(work.begin())
+            else:
+                work.tell_all()
+
+    def _spawn(self, what: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for work in self._works.values():
+            if work.domain:
+                with suppress(Exception):
+                    await work.domain.stop()
+        if self._link:
+            self._link.hang_up()
+        for bus in self._buses.values():
+            bus.close()
+
+
+def run(folders: Iterable[Path] | None = None) -> int:
+    """Work until the process is asked to end; return the exit code."""
+
+    async def main() -> int:
+        return await SessionHelper(folders=folders).run()
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(main())

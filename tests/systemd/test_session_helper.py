@@ -1,0 +1,108 @@
+"""Session helpers of real users, at the hardened service: systemd, logind and two people."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from companion_agent.service import unit
+from companion_agent.service.unit import SERVICE, SESSION_SERVICE, Program
+from stack.nspawn import LIBRARIES, SOURCE, Done, SystemdHost
+from stack.process import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stack.broker import Mosquitto
+
+PROGRAM = PurePosixPath("/usr/local/bin/pilot-agent")
+SCRIPT = f"""\
+#!/bin/sh
+export PYTHONPATH={SOURCE}:{LIBRARIES} PYTHONDONTWRITEBYTECODE=1
+exec /usr/bin/python3 -m companion_agent "$@"
+"""
+CONFIG = "/etc/pilot-agent/config.yaml"
+RECORD = "/var/lib/pilot-agent/audit.log"
+
+
+class Desktops:
+    """A host with the service, and users who come and go."""
+
+    def __init__(self, host: SystemdHost) -> None:
+        self.host = host
+
+    def log_in(self, user: str) -> None:
+        """Have a user come to the seat, and their service manager reach a desktop."""
+        self.host.add_user(user)
+        self.host.log_in(user)
+        wait_for(lambda: self.manager(user, "is-system-running"), f"{user}'s manager", timeout=60)
+        # As a desktop does: the target cannot be started by itself.
+        unit = ("--property=BindsTo=graphical-session.target", "sleep", "infinity")
+        assert self._as(user, "systemd-run", "--user", "--quiet", *unit).returncode == 0
+
+    def manager(self, user: str, *command: str) -> str:
+        """Ask a user's service manager."""
+        return self._as(user, "systemctl", "--user", *command).stdout.strip()
+
+    def _as(self, user: str, *command: str) -> Done:
+        uid = self.host.run("id", "-u", user).stdout.strip()
+        env = {"XDG_RUNTIME_DIR": f"/run/user/{uid}"}
+        return self.host.run(*command, user=user, env=env, check=False)
+
+    def helpers(self) -> dict[str, bool]:
+        """Return whose helpers there are, and whose is in use."""
+        asked = self.host.run("pilot-agent", "doctor", "--json", check=False)
+        checks: list[dict[str, Any]] = json.loads(asked.stdout)
+        name = "session helper of "
+        return {
+            check["name"].removeprefix(name): "in use" in check["detail"]
+            for check in checks
+            if check["name"].startswith(name)
+        }
+
+    def pid(self, user: str) -> str:
+        return self.manager(user, "show", "--property=MainPID", "--value", SESSION_SERVICE)
+
+
+@pytest.fixture
+def desktops(make_agent_host: Callable[..., SystemdHost], broker: Mosquitto) -> Desktops:
+    host = make_agent_host()
+    program = Program(PROGRAM)
+    host.write(str(PROGRAM), SCRIPT, mode=0o755)
+    config = {
+        "broker": {"host": broker.host, "port": broker.port},
+        "security": {"fleet_key": base64.b64encode(bytes(range(32))).decode()},
+        "state_dir": "/var/lib/pilot-agent",
+    }
+    host.run("mkdir", "-p", "/etc/pilot-agent")
+    host.write(CONFIG, json.dumps(config), mode=0o644)
+    host.write(f"/etc/systemd/system/{SERVICE}", unit.unit(program))
+    host.write(f"/etc/systemd/user/{SESSION_SERVICE}", unit.session_unit(program))
+    host.run("systemctl", "--global", "enable", SESSION_SERVICE)
+    host.run("systemctl", "enable", "--now", SERVICE)
+    return Desktops(host)
+
+
+def test_two_users_and_a_stranger(desktops: Desktops) -> None:
+    desktops.log_in("anna")
+    wait_for(lambda: desktops.helpers() == {"anna": True}, "anna's helper", timeout=60)
+
+    desktops.log_in("ben")
+    wait_for(lambda: len(desktops.helpers()) == 2, "ben's helper", timeout=60)
+    assert sum(desktops.helpers().values()) == 1
+
+    before = desktops.pid("anna")
+    desktops.manager("anna", "kill", "--signal=KILL", SESSION_SERVICE)
+    wait_for(lambda: desktops.pid("anna") not in {"0", before}, "anna's helper again")
+
+    desktops.host.add_user("carl")
+    refused = desktops.host.run("timeout", "5", "pilot-agent", "session", user="carl", check=False)
+    assert "works in no session" in refused.stderr
+    record = [json.loads(line) for line in desktops.host.run("cat", RECORD).stdout.splitlines()]
+    uid = int(desktops.host.run("id", "-u", "carl").stdout)
+    assert [(one["reason"], one["uid"]) for one in record] == [("no_session", uid)]
+    wait_for(lambda: set(desktops.helpers()) == {"anna", "ben"}, "both helpers", timeout=60)
