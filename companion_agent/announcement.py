@@ -108,6 +108,16 @@ def describe_command(command: models.Command) -> Command:
     )
 
 
+def describe_device(device: models.Device) -> Device:
+    """Describe a device below this machine.
+
+    One without a name is called by its id where nothing else is known of it; a sensor is named
+    where it is shown, in the user's language.
+    """
+    name = device.name or ("" if device.model else device.id)
+    return Device(name, device.manufacturer, device.model)
+
+
 def compose(
     session: str,
     host: Host,
@@ -136,10 +146,7 @@ def compose(
         session=session,
         host=host,
         collectors={name: report.interval for name, report in reports.items()},
-        devices={
-            device.id: Device(device.name or device.id, device.manufacturer, device.model)
-            for device in devices
-        },
+        devices={device.id: describe_device(device) for device in devices},
         readings={reading.key: reading for reading in readings},
         conflict=conflict,
         **fields,

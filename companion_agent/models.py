@@ -22,7 +22,8 @@ class Device:
 
     Attributes:
         id: Names it on this host for ever.
-        name: What to call it.
+        name: What to call it. Home Assistant calls one with a model and without a name a sensor of
+            its host.
         manufacturer: Who made it; empty when not known.
         model: What it is; empty when not known.
     """

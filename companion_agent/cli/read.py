@@ -111,7 +111,9 @@ def _print_table(snapshot: Snapshot) -> None:
             Text(f"{source.name}.{reading.key}"),
             Text(shown(value, unit_of(source, reading)), style="dim" if value is None else ""),
             Text("" if _is_scaled(value, unit_of(source, reading)) else unit_of(source, reading)),
-            Text(reading.of or (reading.device.name if reading.device else "")),
+            Text(
+                reading.of or (reading.device.name or reading.device.id if reading.device else "")
+            ),
         )
     console = Console()
     if not console.is_terminal:

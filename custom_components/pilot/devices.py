@@ -1,9 +1,11 @@
 """The devices of a host and the title of its config entry, as its announce has them."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.typing import UNDEFINED
 
 from .const import CONF_AUTO_TITLE, CONF_HOST_NAME, DOMAIN
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from homeassistant.config_entries import ConfigEntry
     from homeassistant.const import Platform
 
-    from .protocol.announce import Announce, Host
+    from .protocol.announce import Announce, Device, Host
 
 _MAC_LENGTH = len("00:00:00:00:00:00")
 
@@ -99,15 +101,26 @@ def async_update_devices(
         hw_version=None,
         new_connections=connections,
     )
+    unnamed = Counter(child.model for child in announce.devices.values() if not child.name)
     for key, child in announce.devices.items():
+        which = child.model if child.model and unnamed[child.model] == 1 else key
         registry.async_get_or_create(
             config_entry_id=entry.entry_id,
             identifiers={child_identifier(host.id, key)},
-            name=child.name or key,
+            name=child.name or UNDEFINED,
+            translation_key=_key_of_name(child, unnamed),
+            translation_placeholders={"host": entry.data[CONF_AUTO_TITLE], "which": which},
             manufacturer=child.manufacturer,
             model=child.model,
             via_device_id=device.id,
         )
+
+
+def _key_of_name(child: Device, unnamed: Counter[str | None]) -> str | None:
+    """Return the translation that names a device below a host, unless it has a name."""
+    if child.name:
+        return None
+    return "sensor" if unnamed.total() == 1 else "sensor_of_several"
 
 
 def _update_title(hass: HomeAssistant, entry: ConfigEntry, host: Host) -> None:

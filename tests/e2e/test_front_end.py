@@ -99,7 +99,7 @@ def test_device_page_follows_the_host(
         unavailable = page.locator("ha-device-entities-card").get_by_text("Unavailable")
         # The browser's own start keeps the processor busy; that is no sight for visitors.
         office_pc.wait_for_fresh_values(since=time.monotonic())
-        page.get_by_text("Operating system").first.wait_for()
+        page.get_by_text("System", exact=True).first.wait_for()
         screenshot(page, artifacts / "device.png")
         expect(unavailable).to_have_count(0)
 

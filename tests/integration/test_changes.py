@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.translation import async_load_integrations
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_mqtt_message
 
 from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
+
+from .texts import LANGUAGES
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -130,6 +133,83 @@ async def test_a_device_below_comes_and_goes(
     await online.announce(readings=ANNOUNCE["readings"], devices=ANNOUNCE["devices"])
     back = device_registry.async_get_devices(identifiers={("pilot", f"{HOST_ID}_aht20-1-38")})[0]
     assert (back.area_id, back.name_by_user) == ("bedroom", "By the bed")
+    assert hass.states.get(ROOM) is not None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("models", "names"),
+    [
+        (
+            {"aht20-1-38": "AHT20"},
+            {"en": ["office-pc sensor"], "fr": ["Capteur office-pc"]},
+        ),
+        (
+            {"aht20-1-38": "AHT20", "sht3x-1-44": "SHT3x", "sht3x-3-44": "SHT3x", "odd": None},
+            {
+                "en": [
+                    "office-pc sensor AHT20",
+                    "office-pc sensor sht3x-1-44",
+                    "office-pc sensor sht3x-3-44",
+                    "office-pc sensor odd",
+                ],
+                "fr": [
+                    "Capteur AHT20 office-pc",
+                    "Capteur sht3x-1-44 office-pc",
+                    "Capteur sht3x-3-44 office-pc",
+                    "Capteur odd office-pc",
+                ],
+            },
+        ),
+    ],
+    ids=["one", "several"],
+)
+async def test_a_device_below_without_a_name_is_named_after_its_host(
+    hass: HomeAssistant,
+    online: FakeHost,
+    device_registry: dr.DeviceRegistry,
+    models: dict[str, str | None],
+    names: dict[str, list[str]],
+    language: str,
+) -> None:
+    """Its chip says nothing to most; it tells several apart."""
+    hass.config.language = language
+    await async_load_integrations(hass, {"pilot"})
+
+    await online.announce(
+        devices={key: {"model": model} if model else {} for key, model in models.items()}
+        | {"named": {"name": "Dining room"}},
+        readings=[
+            *WITHOUT_ROOM,
+            *(
+                {"key": f"i2c.{key}.temperature", "kind": "temperature", "device": key}
+                for key in (*models, "named")
+            ),
+        ],
+    )
+
+    assert [
+        device_registry.async_get_devices(identifiers={("pilot", f"{HOST_ID}_{key}")})[0].name
+        for key in (*models, "named")
+    ] == [*names[language], "Dining room"]
+
+
+async def test_a_device_that_loses_its_name_keeps_what_users_gave_and_its_ids(
+    hass: HomeAssistant, online: FakeHost, device_registry: dr.DeviceRegistry
+) -> None:
+    """Earlier agents named it after its chip."""
+    identifiers = {("pilot", f"{HOST_ID}_aht20-1-38")}
+    before = device_registry.async_get_devices(identifiers=identifiers)[0]
+    device_registry.async_update_device(before.id, name_by_user="By the bed")
+
+    await online.announce(devices={"aht20-1-38": {"model": "AHT20"}})
+
+    after = device_registry.async_get_devices(identifiers=identifiers)[0]
+    assert (after.id, after.name, after.name_by_user) == (
+        before.id,
+        "office-pc sensor",
+        "By the bed",
+    )
     assert hass.states.get(ROOM) is not None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from math import fsum
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -243,12 +243,9 @@ class I2cPlugin(Collector, CommandProvider):
         return guesses
 
     def _describe(self) -> None:
-        models = Counter(s.driver.model for s in self._sensors.values() if not s.config.name)
         # All of them, those that do not answer too.
         self.described = tuple(
-            reading
-            for sensor in self._sensors.values()
-            for reading in sensor.describe(alone=models[sensor.driver.model] == 1)
+            reading for sensor in self._sensors.values() for reading in sensor.describe()
         )
 
 
@@ -391,20 +388,9 @@ class _Sensor:
         for quantity in self.driver.ranges:
             yield offset_of(quantity), _exactly(tuning.offsets.get(quantity, 0))
 
-    def describe(self, *, alone: bool) -> Iterable[Reading]:
-        """Describe its readings.
-
-        Args:
-            alone: No other sensor has its model for a name.
-        """
-        model = self.driver.model
-        path = self.config.place.path
-        device = Device(
-            self.id,
-            self.config.name or (model if alone else f"{model} {path}"),
-            self.driver.manufacturer,
-            model,
-        )
+    def describe(self) -> Iterable[Reading]:
+        """Describe its readings."""
+        device = Device(self.id, self.config.name, self.driver.manufacturer, self.driver.model)
         for quantity in self.driver.ranges:
             resolution, deadband = _ROUNDING[quantity]
             yield Reading(

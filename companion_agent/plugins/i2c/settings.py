@@ -62,14 +62,14 @@ class SensorConfig:
     Attributes:
         type: What it is, a key of `companion_agent.plugins.i2c.drivers.DRIVERS`.
         place: Where it hangs.
-        name: What it is shown as; after its model when empty.
+        name: What it is shown as; Home Assistant names it after its host when empty.
         shunt: The resistance in ohms that an INA219 measures current by.
         tuning: What is done with its values.
     """
 
     type: str = setting(SensorType(), "What it is.", required=True)
     place: Place = group(Place)
-    name: str = setting(Text(), "What it is shown as in Home Assistant.", "", shown="its model")
+    name: str = setting(Text(), "What it is shown as in Home Assistant.", "", shown="`HOST sensor`")
     shunt: float = setting(
         Number(0.0001, 100, "ohms"),
         "Of an INA219: the resistance of its shunt.",
