@@ -206,7 +206,7 @@ def test_no_answer_is_an_error(commanded: Commanded) -> None:
     commanded.agent.process.suspend()
     began = time.monotonic()
 
-    with pytest.raises(StackError, match="office-pc did not answer to “Lock”"):
+    with pytest.raises(StackError, match="office-pc did not respond to “Lock”"):
         commanded.press(LOCK)
 
     assert time.monotonic() - began < 20
@@ -219,7 +219,7 @@ def test_host_that_is_off_is_an_error(commanded: Commanded) -> None:
     commanded.agent.stop()
     commanded.wait_for_status("off")
 
-    with pytest.raises(StackError, match="office-pc did not answer to “Lock”: it is off"):
+    with pytest.raises(StackError, match="office-pc did not respond to “Lock”: it is off"):
         act(commanded, "pilot.send_command", command=LOCK)
 
 
