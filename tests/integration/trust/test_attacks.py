@@ -400,7 +400,7 @@ async def test_a_reflected_command_is_no_result(
     bus.listeners[:] = [
         lambda topic, payload: bus.fire(topic.replace("/command/", "/result/"), payload)
     ]
-    with pytest.raises(HomeAssistantError, match="did not answer"):
+    with pytest.raises(HomeAssistantError, match="did not respond"):
         await coordinator.commands.async_do("session.lock")
     assert coordinator.refused["result.bad_signature"] == 3
 
@@ -411,7 +411,7 @@ async def test_a_retained_result_is_none(
     """Even a genuine one."""
     agent.bus = FakeBroker(bus.hass)
     agent.bus.fire = lambda topic, payload, **_: bus.fire(topic, payload, retain=True)  # type: ignore[method-assign]
-    with pytest.raises(HomeAssistantError, match="did not answer"):
+    with pytest.raises(HomeAssistantError, match="did not respond"):
         await coordinator.commands.async_do("session.lock")
     # Home Assistant passes on what the broker has kept only once.
     assert coordinator.refused["result.retained"] == 1
@@ -444,7 +444,7 @@ async def test_an_old_result_played_again(
     agent.dispatcher._publish = lambda *said: (recorded.append(said), say(*said))  # type: ignore[func-returns-value]
     await coordinator.commands.async_do("session.lock")
     bus.listeners[:] = [lambda _t, _p: bus.fire(*recorded[0])]
-    with pytest.raises(HomeAssistantError, match="did not answer"):
+    with pytest.raises(HomeAssistantError, match="did not respond"):
         await coordinator.commands.async_do("session.lock")
     assert coordinator.commands.clock_difference is None
 

@@ -128,7 +128,7 @@ async def test_a_broker_that_leaves_in_between(
         bus.broken = HomeAssistantError("gone")
 
     bus.listeners[:] = [leave]
-    with pytest.raises(HomeAssistantError, match="did not answer"):
+    with pytest.raises(HomeAssistantError, match="did not respond"):
         await coordinator.commands.async_do("session.lock")
 
 

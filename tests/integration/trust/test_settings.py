@@ -193,7 +193,7 @@ async def test_a_host_that_does_not_answer(
 ) -> None:
     """It is an error, and the old value stays."""
     agent.silent = True
-    with pytest.raises(HomeAssistantError, match="did not answer"):
+    with pytest.raises(HomeAssistantError, match="did not respond"):
         await set_value(hass, INTERVAL, 300)
     assert state_of(hass, INTERVAL) == "60"
 
