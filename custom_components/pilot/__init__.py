@@ -9,6 +9,7 @@ from .backfill import async_setup_backlog
 from .backfill.receiver import BacklogReceiver
 from .backfill.runtime import BACKLOG
 from .bundled_release import async_setup_shipped
+from .calls_on_all import async_watch_calls
 from .cards import async_setup_cards
 from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, DOMAIN, PLATFORMS
 from .coordinator import PilotCoordinator
@@ -39,6 +40,7 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Set up what does not depend on hosts: actions, the release, placements, backlogs, cards."""
     async_setup_services(hass)
+    async_watch_calls(hass)
     await async_setup_shipped(hass)
     await async_setup_placements(hass)
     await async_setup_backlog(hass)

@@ -7,7 +7,9 @@ from homeassistant.components.button import ButtonEntity, ButtonEntityDescriptio
 from homeassistant.components.button.const import ButtonDeviceClass
 from homeassistant.const import EntityCategory, Platform
 
+from .calls_on_all import async_is_for_all
 from .entity import OnlineEntity, entity_key
+from .exposure import ends_work
 from .factory import AnnouncedEntity, async_add_announced_entities, while_paired
 
 if TYPE_CHECKING:
@@ -103,5 +105,9 @@ class CommandButton(OnlineEntity, ButtonEntity):
 
     @override
     async def async_press(self) -> None:
-        """Have the host carry out the command."""
+        """Have the host carry out the command; all buttons at once end no work."""
+        if ends_work(Platform.BUTTON, self.entity_description.translation_key) and (
+            await async_is_for_all(self.hass, self._context)
+        ):
+            return
         await self.coordinator.commands.async_do(self.entity_description.key)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final, override
 from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
 from homeassistant.const import EntityCategory, Platform
 
+from .calls_on_all import async_is_for_all
 from .coordinator import Status
 from .descriptions import translation_key
 from .entity import ARGUMENT, PilotEntity, SettingEntity, entity_key
@@ -98,7 +99,9 @@ class PowerSwitch(PilotEntity, SwitchEntity):
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
-        """Shut the host down, unless it is off."""
+        """Shut the host down, unless it is off, or all switches are to be turned off."""
+        if await async_is_for_all(self.hass, self._context):
+            return
         if self.coordinator.status is not Status.OFF:
             await self.coordinator.commands.async_do(SHUTDOWN)
 

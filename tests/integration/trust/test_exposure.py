@@ -12,7 +12,7 @@ from homeassistant.components.homeassistant.exposed_entities import (
     async_should_expose,
 )
 from homeassistant.const import EntityCategory, Platform
-from homeassistant.core import HomeAssistant
+from homeassistant.core import Context, Event, HomeAssistant, callback
 from homeassistant.helpers import (
     area_registry as ar,
     device_registry as dr,
@@ -168,6 +168,50 @@ async def test_an_action_on_a_room_does_not_reach_it(
     await hass.services.async_call(domain, service, target(targets, kind), blocking=True)
 
     assert agent.done == []
+
+
+ALL: dict[str, str] = {"entity_id": "all"}
+
+
+@pytest.mark.parametrize("action", ["switch.turn_off", "switch.toggle", "button.press"])
+async def test_an_action_on_everything_does_not_reach_it(
+    hass: HomeAssistant, agent: FakeAgent, targets: dict[str, str], action: str
+) -> None:
+    """Home Assistant leaves it out of rooms, and not out of `all`."""
+    domain, _, service = action.partition(".")
+
+    await hass.services.async_call(domain, service, ALL, blocking=True)
+
+    assert agent.done == []
+
+
+async def test_an_automation_that_turns_everything_off_does_not_reach_it(
+    hass: HomeAssistant, agent: FakeAgent, targets: dict[str, str]
+) -> None:
+    """It starts while its trigger is dispatched: the event of its action comes late."""
+    done = hass.loop.create_future()
+
+    @callback
+    def leave(event: Event) -> None:
+        action = hass.services.async_call("switch", "turn_off", ALL, blocking=True)
+        hass.async_create_task(action).add_done_callback(lambda _: done.set_result(None))
+
+    hass.bus.async_listen("everyone_left", leave)
+    hass.bus.async_fire("everyone_left")
+    await done
+
+    assert agent.done == []
+
+
+async def test_a_script_that_names_it_after_everything_reaches_it(
+    hass: HomeAssistant, agent: FakeAgent, targets: dict[str, str]
+) -> None:
+    """The steps of a script have one context in common."""
+    context = Context()
+    for data in (ALL, {"entity_id": SWITCH}):
+        await hass.services.async_call("switch", "turn_off", data, blocking=True, context=context)
+
+    assert agent.done == ["power.shutdown"]
 
 
 @pytest.mark.parametrize(
