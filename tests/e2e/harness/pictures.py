@@ -15,7 +15,7 @@ from PIL import Image
 WIDTH = 1200
 LIMIT = 200 * 1024
 ROOT = Path(__file__).resolve().parents[3]
-PICTURES = ("discovery", "device", "rooms-card", "rooms-form", "rooms-statistics")
+PICTURES = ("broker-login", "discovery", "device", "rooms-card", "rooms-form", "rooms-statistics")
 
 
 def shrink(source: Path, target: Path) -> None:
