@@ -14,6 +14,7 @@ from homeassistant.components.binary_sensor import (
     BinarySensorEntityDescription,
 )
 from homeassistant.components.binary_sensor.const import BinarySensorDeviceClass
+from homeassistant.const import EntityCategory
 from homeassistant.core import async_get_hass, callback
 from homeassistant.helpers.translation import async_get_cached_translations
 
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 ATTR_REASONS: Final = "reasons"
 ATTR_PROBLEMS: Final = "problems"
 
-# Without a category: Home Assistant's own home page shows exactly these under *Maintenance*.
 PROBLEM: Final = BinarySensorEntityDescription(
     key="problem",
     translation_key="problem",
     device_class=BinarySensorDeviceClass.PROBLEM,
+    # Home Assistant's own home page shows problems under *Maintenance*, whatever their category.
+    entity_category=EntityCategory.DIAGNOSTIC,
 )
 
 type Judge = Callable[[NativeValue, bool], bool]

@@ -99,8 +99,7 @@ async def test_an_area_shows_what_matters_of_a_computer(
         if entity.entity_category is None and entity.disabled_by is None
     }
 
-    # Home Assistant's own home page shows problems.
-    assert shown - {"Problem"} == {
+    assert shown == {
         "Status",
         "Processor",
         "Memory",

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from homeassistant.const import EntityCategory
 from homeassistant.helpers.event import async_track_state_change_event
 import pytest
 
@@ -51,7 +52,7 @@ async def test_no_problem(
     assert shown(hass) == ("off", [], [])
     entry = entity_registry.async_get(PROBLEM)
     assert entry is not None
-    assert entry.entity_category is None
+    assert entry.entity_category is EntityCategory.DIAGNOSTIC
     assert hass.states.get(PROBLEM).attributes["device_class"] == "problem"
 
 

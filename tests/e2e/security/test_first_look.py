@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import expect
 import pytest
+import yaml
 
 from stack.browser import screenshot
 from stack.paths import ROOT
+from stack.process import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +67,7 @@ class Rooms:
         """Take pictures in both languages, which are those of the house then, and on a phone."""
         status, _ = host.status
         for language in reversed(LANGUAGES):
-            self._ha.ws("config/core/update", language=language)
-            self._ha.reload_entry(host.entry["entry_id"])
-            host.wait_for_status(status)
+            _speak(self._ha, language, host, status)
             for width, suffix in ((1280, ""), (PHONE, "-phone")):
                 with self.page(language, width=width) as page:
                     screenshot(page, self._artifacts / f"{name}-{language}{suffix}.png")
@@ -74,6 +75,13 @@ class Rooms:
     def remove(self) -> None:
         """Leave nothing behind."""
         self._ha.ws("config/area_registry/delete", area_id=self._area["area_id"])
+
+
+def _speak(ha: HomeAssistant, language: str, host: Commanded, status: str) -> None:
+    """Set the language of the house, which the names of entities have too."""
+    ha.ws("config/core/update", language=language)
+    ha.reload_entry(host.entry["entry_id"])
+    host.wait_for_status(status)
 
 
 def _texts(language: str) -> dict[str, str]:
@@ -104,6 +112,19 @@ def test_area_shows_six_tiles_at_most(commanded: Commanded, rooms: Rooms) -> Non
         expect(tiles.get_by_text("Status", exact=True)).to_have_count(1)
         assert 4 <= tiles.count() <= 6, [tile.inner_text() for tile in tiles.all()]
     rooms.photograph("area-on", commanded)
+
+
+def test_problems_are_under_maintenance_and_not_in_areas(
+    commanded: Commanded, rooms: Rooms, browser: Browser, ha: HomeAssistant, artifacts: Path
+) -> None:
+    commanded.wait_for_entity("problem")
+    rooms.put(commanded)
+
+    with browser.page(ha, "/maintenance") as page:
+        page.get_by_text("Problem").first.wait_for()
+        screenshot(page, artifacts / "maintenance.png")
+    with rooms.page("en") as page:
+        expect(page.get_by_text("Problem")).to_have_count(0)
 
 
 def test_area_says_that_a_computer_is_off(
@@ -148,11 +169,19 @@ def test_repair_of_an_unpaired_computer_leads_to_the_code(
             screenshot(page, artifacts / f"unpaired-code-{language}.png")
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.fixture(params=LANGUAGES)
+def language(
+    request: pytest.FixtureRequest, ha: HomeAssistant, commanded: Commanded
+) -> Iterator[str]:
+    """Return the language that the house has for the length of the test."""
+    _speak(ha, request.param, commanded, "online")
+    yield request.param
+    ha.ws("config/core/update", language=LANGUAGES[0])
+
+
 def test_dialogs_say_everything_in_words(
     commanded: Commanded, browser: Browser, ha: HomeAssistant, artifacts: Path, language: str
 ) -> None:
-
     with browser.page(
         ha, "/config/integrations/integration/pilot", language=language, height=1000
     ) as page:
@@ -160,12 +189,21 @@ def test_dialogs_say_everything_in_words(
         page.get_by_text("Reconfigure" if language == "en" else "Reconfigurer").first.click()
         page.locator("dialog-data-entry-flow").get_by_text("office-pc").first.wait_for()
         screenshot(page, artifacts / f"reconfigure-{language}.png")
+        page.set_viewport_size({"width": PHONE, "height": 900})
+        screenshot(page, artifacts / f"reconfigure-{language}-phone.png")
         assert page.get_by_text("formatjs").count() == 0
 
-    with browser.page(
-        ha, f"/config/devices/device/{commanded.device['id']}", language=language, height=1700
-    ) as page:
-        screenshot(page, artifacts / f"device-{language}.png")
+    for width, suffix in ((1280, ""), (PHONE, "-phone")):
+        with browser.page(
+            ha,
+            f"/config/devices/device/{commanded.device['id']}",
+            language=language,
+            width=width,
+            height=1700,
+            touch=width == PHONE,
+        ) as page:
+            page.locator("ha-device-entities-card state-badge svg").first.wait_for()
+            screenshot(page, artifacts / f"device-{language}{suffix}.png")
 
 
 @pytest.mark.parametrize(
@@ -192,3 +230,37 @@ def test_triggers_are_found_by_what_users_call_a_computer(
 
         page.get_by_text(found).first.wait_for()
         screenshot(page, artifacts / f"triggers-{language}.png")
+        page.set_viewport_size({"width": PHONE, "height": 900})
+        screenshot(page, artifacts / f"triggers-{language}-phone.png")
+
+
+@pytest.fixture
+def dashboard(ha: HomeAssistant) -> Iterator[str]:
+    """Return the path of a dashboard that is gone after the test."""
+    path = "first-look"
+    made = ha.ws("lovelace/dashboards/create", url_path=path, title="First look", mode="storage")
+    yield path
+    ha.ws("lovelace/dashboards/delete", dashboard_id=made["id"])
+
+
+def test_the_documented_tile_asks_before_it_switches_off(
+    commanded: Commanded, browser: Browser, ha: HomeAssistant, artifacts: Path, dashboard: str
+) -> None:
+    documented = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    [text] = [
+        block
+        for block in re.findall(r"```yaml\n(.*?)```", documented, re.DOTALL)
+        if "tile" in block
+    ]
+    tile = {**yaml.safe_load(text), "entity": commanded.entity("power")["entity_id"]}
+    ha.ws("lovelace/config/save", url_path=dashboard, config={"views": [{"cards": [tile]}]})
+
+    with browser.page(ha, f"/{dashboard}/0", width=PHONE) as page:
+        page.locator("hui-tile-card ha-tile-icon").click()
+        question = page.get_by_text(tile["icon_tap_action"]["confirmation"]["text"])
+        question.wait_for()
+        screenshot(page, artifacts / "tile-asks.png")
+        assert commanded.machine.orders() == []
+
+        page.locator("dialog-box").get_by_role("button", name="OK").click()
+        assert wait_for(commanded.machine.orders, "the order") == ["PowerOff"]
