@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from stack.console import StackError, fail
 
-from . import agent_costs, command_latency, event_loop, latency
+from . import agent_costs, command_latency, event_loop, fleet_load, latency
 from .report import Table, as_json
 
 if TYPE_CHECKING:
@@ -71,11 +71,17 @@ def _command_latency(folder: Path, options: argparse.Namespace) -> list[Table]:
     return command_latency.run(folder, times=options.commands)
 
 
+def _fleet_load(folder: Path, options: argparse.Namespace) -> list[Table]:
+    hosts = options.fleet_hosts
+    return fleet_load.run(folder, hosts=hosts, window=options.window, churn=options.churn)
+
+
 _PARTS: dict[str, Callable[[Path, argparse.Namespace], list[Table]]] = {
     "a": _agents,
     "b": _event_loop,
     "c": _latency,
     "d": _command_latency,
+    "e": _fleet_load,
 }
 
 
@@ -86,7 +92,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=tuple(_PARTS),
         help=(
             "one part: a (agents), b (Home Assistant's event loop), c (from reading to state), "
-            "d (from command to result)"
+            "d (from command to result), e (a fleet on one Home Assistant)"
         ),
     )
     parser.add_argument("--quick", action="store_true", help="shorter and coarser")
@@ -97,10 +103,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--interval", type=float, default=10, help="of the agents, in seconds")
     parser.add_argument("--warmup", type=float, help="seconds before an agent is watched")
     parser.add_argument("--window", type=float, help="seconds that it is watched")
-    parser.add_argument("--hosts", type=int, help="that Home Assistant follows")
+    parser.add_argument("--hosts", type=int, help="that Home Assistant follows, in b and e")
     parser.add_argument("--rounds", type=int, help="of updates from all hosts")
     parser.add_argument("--commands", type=int, help="that a host is given")
+    parser.add_argument("--churn", type=int, help="days on which hosts of e leave and join")
     options = parser.parse_args(arguments)
+    options.fleet_hosts = options.hosts or (100 if options.quick else 1000)
+    options.churn = options.churn or (2 if options.quick else 7)
     options.hosts = options.hosts or (20 if options.quick else 100)
     options.rounds = options.rounds or (3 if options.quick else 9)
     options.commands = options.commands or (100 if options.quick else 1000)

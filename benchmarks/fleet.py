@@ -108,11 +108,16 @@ SENSORS: Sequence[Sensor] = tuple(_sensors())
 
 
 class Fleet:
-    """The hosts and the values that their sensors have now."""
+    """The hosts and the values that their sensors have now.
+
+    Attributes:
+        hosts: Their ids.
+        counts: How often each sensor of a host has changed, in the order of :data:`SENSORS`.
+    """
 
     def __init__(self, hosts: int) -> None:
         self.hosts = [f"benchmark-host-{number:04}" for number in range(hosts)]
-        self._counts = {
+        self.counts = {
             host: [number + 3 * index for index in range(len(SENSORS))]
             for number, host in enumerate(self.hosts)
         }
@@ -120,14 +125,19 @@ class Fleet:
     def values(self, host: str) -> list[float]:
         """Return the values of a host, in the order of :data:`SENSORS`."""
         return [
-            sensor.value(count) for sensor, count in zip(SENSORS, self._counts[host], strict=True)
+            sensor.value(count) for sensor, count in zip(SENSORS, self.counts[host], strict=True)
         ]
 
     def change(self, every: int) -> None:
         """Change every so-many-th value of each host; none of them for 0."""
-        for counts in self._counts.values():
-            for index in range(0, len(counts), every) if every else ():
-                counts[index] += 1
+        for host in self.hosts:
+            self.change_host(host, every)
+
+    def change_host(self, host: str, every: int) -> None:
+        """Change every so-many-th value of one host; none of them for 0."""
+        counts = self.counts[host]
+        for index in range(0, len(counts), every) if every else ():
+            counts[index] += 1
 
 
 class Dialect(Protocol):

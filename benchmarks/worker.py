@@ -16,12 +16,11 @@ import contextlib
 import ctypes
 from datetime import datetime
 import gc
-import json
 import logging
 import sys
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from homeassistant import auth, config_entries, loader
 from homeassistant.bootstrap import async_load_base_functionality
@@ -33,12 +32,8 @@ from homeassistant.runner import create_event_loop
 from homeassistant.setup import async_setup_component
 import psutil
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from .command_server import Answer, serve
 
-Answer = dict[str, Any]
-
-_LOGGER = logging.getLogger(__name__)
 _MISSING = (STATE_UNKNOWN, STATE_UNAVAILABLE)
 
 
@@ -213,22 +208,6 @@ def _mqtt_entry(data: dict[str, Any], options: dict[str, Any]) -> config_entries
     )
 
 
-async def _serve(worker: Worker) -> None:
-    """Answer commands until the input ends."""
-    reader = asyncio.StreamReader(limit=1024 * 1024)
-    running = asyncio.get_running_loop()
-    await running.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        command = json.loads(line)
-        method: Callable[..., Awaitable[Answer]] = getattr(worker, command.pop("do"))
-        try:
-            answer = await method(**command)
-        except Exception as error:  # It is the asker who has to know.
-            _LOGGER.exception("the command failed")
-            answer = {"error": repr(error)}
-        print(json.dumps(answer), flush=True)
-
-
 def main() -> None:
     """Run as a program."""
     logging.basicConfig(level=logging.WARNING)
@@ -240,7 +219,7 @@ def main() -> None:
     event_loop = create_event_loop()
     asyncio.set_event_loop(event_loop)
     worker = Worker(config_dir, broker, int(port), discovery_prefix)
-    event_loop.run_until_complete(_serve(worker))
+    event_loop.run_until_complete(serve(worker))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Starts Home Assistants in processes of their own (``worker.py``) and talks with them."""
+"""Starts processes that answer commands (``command_server.py``), and talks with them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from stack.console import StackError
 from stack.paths import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
 
     from stack.broker import Broker
 
 
-class HomeAssistant:
-    """A worker process, with a configuration folder that outlives it.
+class Worker:
+    """A process that answers commands.
 
     Args:
-        folder: For its configuration and its log.
-        broker: Where its ``mqtt`` entry connects to.
-        discovery_prefix: Where its ``mqtt`` entry looks for devices.
+        name: What errors call it.
+        command: Starts it, in the folder of the checkout.
+        log: Takes what it writes on standard error.
     """
 
-    def __init__(self, folder: Path, broker: Broker, discovery_prefix: str) -> None:
-        self._folder = folder
-        self._arguments = [broker.host, str(broker.port), discovery_prefix]
-        self._log = folder.with_suffix(".log")
+    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+        self._name = name
+        self._command = list(command)
+        self._log = log
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -43,18 +44,14 @@ class HomeAssistant:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        self.kill()
 
     def launch(self) -> None:
-        """Start the process; Home Assistant in it is started by ``ask("start")``."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "configuration.yaml").touch()
-        command = [str(toolchain.python_of("homeassistant")), "-m", "benchmarks.worker"]
+        """Start the process."""
+        self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                [*command, str(self._folder), *self._arguments],
+                self._command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -66,7 +63,13 @@ class HomeAssistant:
                 start_new_session=True,
             )
 
-    def ask(self, do: str, **arguments: str | float) -> dict[str, Any]:
+    def kill(self) -> None:
+        """End the process at once, if it was started."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def ask(self, do: str, **arguments: object) -> dict[str, Any]:
         """Give a command and return the answer.
 
         Raises:
@@ -82,13 +85,33 @@ class HomeAssistant:
         answer: dict[str, Any] = json.loads(line) if line else {"error": "it has ended"}
         if "error" in answer:
             tail = self._log.read_text(encoding="utf-8").splitlines()[-15:]
-            raise StackError(f"Home Assistant, “{do}”: {answer['error']}\n" + "\n".join(tail))
+            raise StackError(f"{self._name}, “{do}”: {answer['error']}\n" + "\n".join(tail))
         return answer
+
+
+class HomeAssistant(Worker):
+    """A Home Assistant (``worker.py``), with a configuration folder that outlives its process.
+
+    Args:
+        folder: For its configuration and its log.
+        broker: Where its ``mqtt`` entry connects to.
+        discovery_prefix: Where its ``mqtt`` entry looks for devices.
+    """
+
+    def __init__(self, folder: Path, broker: Broker, discovery_prefix: str) -> None:
+        command = [str(toolchain.python_of("homeassistant")), "-m", "benchmarks.worker"]
+        arguments = [str(folder), broker.host, str(broker.port), discovery_prefix]
+        super().__init__("Home Assistant", [*command, *arguments], folder.with_suffix(".log"))
+        self._folder = folder
+
+    def launch(self) -> None:
+        """Start the process; Home Assistant in it is started by ``ask("start")``."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "configuration.yaml").touch()
+        super().launch()
 
     def relaunch(self) -> None:
         """Stop Home Assistant in order and start the process anew."""
-        assert self._process is not None
         self.ask("stop")
-        self._process.kill()
-        self._process.wait()
+        self.kill()
         self.launch()
