@@ -203,6 +203,7 @@ class Agent:
             lambda: self._publisher.standing,
             clocks or Clocks(session, platform.boot_id, platform.clock_confirmed),
             clock,
+            phase=phase(host_id),
         )
         self._host_events = HostEvents(
             watch,

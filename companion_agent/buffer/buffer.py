@@ -24,7 +24,7 @@ from companion_agent.mqtt.connection import Message
 from companion_agent.mqtt.publisher import Standing
 from companion_agent.protocol.backlog import write_chunk
 from companion_agent.protocol.messages import BIRTH_OFFLINE, BIRTH_ONLINE
-from companion_agent.timing import Alarm
+from companion_agent.timing import SPREAD, Alarm
 from companion_agent.worker import Job, Worker
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ class Buffer:
         standing: Tells whether what this host says is heard.
         clocks: The host's clocks.
         clock: Monotonic seconds, those of the event loop.
+        phase: The host's place among many, from 0 to below 1: those that find Home Assistant or the
+            broker there in the same second deliver at different moments.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Buffer:
         standing: Callable[[], Standing],
         clocks: Clocks,
         clock: Callable[[], float] = time.monotonic,
+        phase: float = 0.0,
     ) -> None:
         self._config = config
         self._folder = folder
@@ -133,7 +136,7 @@ class Buffer:
         self._worker = Worker()
         self._recorder = Recorder(clocks, clock)
         self._consumers = ConsumerStatus(clock)
-        self._delivery = Delivery(clock)
+        self._delivery = Delivery(clock, phase * SPREAD)
         self._store: Store | None = None
         self._standing = Standing.UNHEARD
         self._began = 0.0

@@ -30,10 +30,13 @@ class Delivery:
 
     Args:
         clock: Monotonic seconds.
+        delay: Seconds after which it begins when a reader may have come.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], delay: float = 0.0) -> None:
         self._clock = clock
+        self._delay = delay
+        self._begins = -math.inf
         self._inflight: dict[str, Inflight] = {}
 
     @property
@@ -45,7 +48,7 @@ class Delivery:
         """Take the next chunk of every reader that lacks one."""
         inflight: dict[str, Inflight] = {}
         for reader, chunk in chunks.items():
-            before = self._inflight.get(chunk.id, Inflight(chunk, due=self._clock()))
+            before = self._inflight.get(chunk.id, Inflight(chunk, due=self._next()))
             flight = inflight.setdefault(
                 chunk.id, Inflight(chunk, sent=before.sent, due=before.due)
             )
@@ -70,10 +73,15 @@ class Delivery:
         return reader not in flight.chunk.acknowledged
 
     def again(self) -> None:
-        """Send everything at once, and repeat it soon: a reader may be there now."""
+        """Send everything after the delay, and repeat it soon: a reader may be there now."""
+        self._begins = self._clock() + self._delay
         for flight in self._inflight.values():
             flight.sent = 0
-            flight.due = self._clock()
+            flight.due = self._next()
+
+    def _next(self) -> float:
+        """Return when what was never sent may be sent."""
+        return max(self._clock(), self._begins)
 
     def due(self) -> list[Chunk]:
         """Return what is to be sent now; it counts as sent."""

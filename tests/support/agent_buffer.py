@@ -99,6 +99,7 @@ class FakeHost:
         config: How long and how much is kept.
         controllers: Who is paired with the host.
         standing: Whether it is heard at its start.
+        phase: Its place among many.
     """
 
     def __init__(
@@ -107,7 +108,9 @@ class FakeHost:
         config: BacklogConfig | None = None,
         controllers: tuple[str, ...] = (HOME,),
         standing: Standing = Standing.UNHEARD,
+        phase: float = 0.0,
     ) -> None:
+        self.phase = phase
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.config = config or BacklogConfig()
@@ -143,6 +146,7 @@ class FakeHost:
             lambda: self.standing,
             self.times.clocks(session),
             lambda: self.times.monotonic,
+            phase=self.phase,
         )
         self.loop.spawn(self.buffer.run())
         self.turn()

@@ -14,6 +14,7 @@ from companion_agent.buffer.store import Store
 from companion_agent.config.buffer import DAY, BacklogConfig
 from companion_agent.mqtt.publisher import Standing
 from companion_agent.mqtt.router import Router
+from companion_agent.timing import SPREAD
 from support.agent_buffer import BIRTH, COTTAGE, HOME, NOW, FakeConsumer, FakeHost
 
 if TYPE_CHECKING:
@@ -250,6 +251,31 @@ def test_while_home_assistant_is_away_everything_is_kept(
 
     online.fetch(home)
     assert numbers(home.values["cpu.percent"]) == [*range(2, 13)]
+
+
+@pytest.mark.parametrize("returns", [FakeHost.connect, lambda host: host.say_birth(b"online")])
+def test_each_host_delivers_at_its_own_moment(
+    make_host: MakeHost, home: FakeConsumer, returns: Callable[[FakeHost], None]
+) -> None:
+    """A thousand hosts find the broker, or Home Assistant, there in the same second."""
+    host = make_host(phase=0.5)
+    host.connect()
+    host.read(percent=1)
+    host.pass_time(300)
+    host.lose()
+    host.read(percent=2)
+    host.connect()
+    host.pass_time(SPREAD)
+    host.chunks()
+
+    returns(host)
+
+    host.pass_time(0.49 * SPREAD)
+    assert host.chunks() == []
+    host.pass_time(0.02 * SPREAD)
+    host.fetch(home)
+    assert numbers(home.values["cpu.percent"])[-1] == 2
+    assert not host.path.exists()
 
 
 def test_it_listens_half_a_minute_after_it_has_said_so(
