@@ -18,6 +18,7 @@ from .devices import device_is_announced
 from .discovery import async_clear_retained, async_setup_search
 from .exposure import async_categorize, exposed_entities
 from .ignored_hosts import async_get_removed_hosts
+from .pacing import async_get_pacer
 from .pair import async_part
 from .repairs import (
     async_forget_exposed,
@@ -62,7 +63,8 @@ async def async_migrate_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> b
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
-    """Set up a host."""
+    """Set up a host, while there is time beside other hosts that are set up with it."""
+    await async_get_pacer(hass).async_turn()
     async_review_exposed(hass, entry)
     coordinator = PilotCoordinator(hass, entry, await async_get_trust(hass))
     entry.runtime_data = PilotRuntimeData(coordinator)

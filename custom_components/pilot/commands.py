@@ -30,7 +30,7 @@ from .protocol.validation import (
     MAX_RESULT,
     is_argument_name,
 )
-from .subscriptions import async_subscribe
+from .subscriptions import async_subscribe_below
 
 if TYPE_CHECKING:
     from homeassistant.components.mqtt import ReceiveMessage
@@ -121,8 +121,13 @@ class CommandChannel:
 
     async def async_start(self, entry: ConfigEntry | None = None) -> CALLBACK_TYPE:
         """Subscribe to results; return what unsubscribes, as does unloading the entry."""
-        topic = self._topics.result("+")
-        return await async_subscribe(self._hass, topic, self._on_result, entry=entry)
+        return await async_subscribe_below(
+            self._hass,
+            self._topics,
+            lambda topics: topics.result("+"),
+            self._on_result,
+            entry=entry,
+        )
 
     async def async_request(
         self, key: str, args: Mapping[str, Any], limit: float | None = None

@@ -32,6 +32,7 @@ from .ignored_hosts import async_get_removed_hosts
 from .markdown import NOT_KNOWN
 from .messages import payload_bytes
 from .options_flow import PilotOptionsFlow
+from .pacing import async_get_pacer
 from .pairing_flow import CONF_CODE, PairingFlow
 from .protocol.announce import Host, parse_announce
 from .protocol.errors import ProtocolError
@@ -80,6 +81,12 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         """Look at an announce that Home Assistant's MQTT integration came across."""
         try:
             self._prefix, host_id = split_announce_topic(discovery_info.topic)
+            if self.hass.config_entries.async_entry_for_domain_unique_id(DOMAIN, host_id):
+                # That is all that is to be said of most, at each start of Home Assistant.
+                await self.async_set_unique_id(host_id)
+                self._abort_if_unique_id_configured()
+            # A thousand hosts may be discovered within one event.
+            await async_get_pacer(self.hass).async_turn()
             payload = payload_bytes(discovery_info.payload)
             announce = parse_announce(payload, host_id)
         except ProtocolError as err:

@@ -10,6 +10,7 @@ all, which is what makes a hundred hosts affordable.
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING, override
 
@@ -34,7 +35,7 @@ from .protocol.errors import ProtocolError
 from .protocol.messages import Availability, HostEvent, parse_state
 from .protocol.topics import Topics
 from .readings import Changes, Collector, Listener, NativeValue, Readings
-from .subscriptions import async_subscribe
+from .subscriptions import Handler, async_subscribe, async_subscribe_below
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -110,6 +111,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         self._host_since = self.since
         self._connected = False
         self._silent = False
+        self._early_state: ReceiveMessage | None = None
 
         self._event_listeners: dict[str, list[EventListener]] = {}
         self._cancel_check: CALLBACK_TYPE | None = None
@@ -123,12 +125,22 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         self._reauthentication.async_start(has_keys=self.auth.paired, readable=self.auth.readable)
         try:
             await self.commands.async_start()
-            for topic, handler in (
-                (self.topics.event("+"), self._on_event),
-                (self.topics.availability, self._on_availability),
-                (self.topics.announce, self._on_announce),
+            await async_subscribe_below(
+                self.hass,
+                self.topics,
+                lambda topics: topics.event("+"),
+                self._on_event,
+                qos=1,
+                entry=entry,
+            )
+            # In this order the broker repeats what it has kept.
+            for topic, qos, handler in (
+                (self.topics.availability, 1, self._on_availability),
+                (self.topics.announce, 1, self._on_announce),
+                (self.topics.state, 0, self._on_state),
             ):
-                await async_subscribe(self.hass, topic, handler, qos=1, entry=entry)
+                receive = partial(self._receive, handler)
+                await async_subscribe(self.hass, topic, receive, qos=qos, entry=entry)
         except HomeAssistantError as err:
             raise ConfigEntryNotReady(
                 translation_domain=DOMAIN, translation_key="mqtt_not_configured"
@@ -136,7 +148,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         entry.async_on_unload(
             mqtt.async_subscribe_connection_status(self.hass, self._on_connection)
         )
-        entry.async_on_unload(lambda: self.pacer.give_up_turn(self))
+        entry.async_on_unload(lambda: self.pacer.give_up(self))
         self._connected = mqtt.is_connected(self.hass)
         self._update_status()
 
@@ -193,6 +205,16 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     # --- From the broker ---------------------------------------------------------------------
 
     @callback
+    def _receive(self, handler: Handler, message: ReceiveMessage) -> None:
+        """Handle a message in the order in which all hosts' messages came, as there is time."""
+        if handler == self._on_state and self.data is None:
+            # It means nothing before the announce. Where that waits for its turn, entities are made
+            # with their values then, and not written twice.
+            self._early_state = message
+        else:
+            self.pacer.do(self, partial(handler, message))
+
+    @callback
     def _on_connection(self, connected: bool) -> None:
         self._connected = connected
         if not connected:
@@ -217,13 +239,6 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     @callback
     def _on_announce(self, message: ReceiveMessage) -> None:
         self.received["announce"] += 1
-        if self.data is None:
-            # That makes all its entities, and at a start of Home Assistant every host has one.
-            self.pacer.take_turn(self, lambda: self._take_announce(message))
-        else:
-            self._take_announce(message)
-
-    def _take_announce(self, message: ReceiveMessage) -> None:
         hass, entry = self.hass, self.config_entry
         try:
             announce = self.auth.read_announce(payload_bytes(message.payload))
@@ -243,14 +258,15 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             repairs.async_follow_permissions(hass, entry, announce)
         previous = self.data
         async_update_devices(hass, entry, announce, previous)
-        if previous is None:
-            entry.async_create_task(hass, self._subscribe_state())
         if (
             previous is None
             or announce.readings != previous.readings
             or announce.collectors != previous.collectors
         ):
             self.readings.arrange(announce, monotonic())
+        if self._early_state is not None:
+            early, self._early_state = self._early_state, None
+            self._on_state(early)
         if previous is None or announce.devices != previous.devices:
             async_remove_stale_devices(hass, entry, announce)
         self.async_set_updated_data(announce)
@@ -321,11 +337,6 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
                     listener.async_show(cell.value)
         if collector.fresh and (self._cancel_check is None or collector.stale_at < self._check_at):
             self._schedule_check(now)
-
-    async def _subscribe_state(self) -> None:
-        # Before the announce the state would mean nothing.
-        topic = self.topics.state
-        await async_subscribe(self.hass, topic, self._on_state, entry=self.config_entry)
 
     def _update_status(self) -> None:
         """Derive the status, and call the listeners if it changed."""

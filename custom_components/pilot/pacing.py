@@ -1,11 +1,16 @@
 """Spreads the work of many hosts, so that Home Assistant's event loop is free in between.
 
 A thousand hosts may say something in the same moment: when Home Assistant starts, or when its
-broker comes back. A browser that cannot follow is disconnected at 4,096 messages that wait for
-it, and nothing else happens while states are written. One host is never slowed down by this.
+broker comes back. Home Assistant reads up to 500 messages within one event, and a browser that
+cannot follow is disconnected at 4,096 messages that wait for it. So work is done at once while
+there is little of it, and in slices with everything else in between while there is much. One host
+is never slowed down by this.
 """
 
+from collections import deque
 from collections.abc import Callable
+from math import inf
+from time import thread_time
 from typing import TYPE_CHECKING, Final
 
 from homeassistant.core import HomeAssistant, callback
@@ -19,26 +24,96 @@ if TYPE_CHECKING:
 
     from homeassistant.helpers.entity import Entity
 
+SLICE: Final = 0.03
+"""Seconds of processor time for the work of all hosts within one turn of the event loop; what
+begins in it is done to its end."""
 AT_ONCE: Final = 250
 """States that are written within one event."""
 PER_SECOND: Final = 3000
 """States that are written, on top of that: a thousand in any quarter of a second."""
 PAUSE: Final = 0.05
-"""Between two batches of states that wait, in seconds."""
+"""From one batch of states that wait to the next, in seconds."""
+SHORTEST_PAUSE: Final = 0.02
+"""Between the end of a batch and the next, in seconds."""
 
 
 class Pacer:
-    """Writes states, and gives hosts their turn."""
+    """Does the work of hosts, and writes their states."""
 
-    def __init__(self, hass: HomeAssistant) -> None:
-        """Start with nothing that waits."""
+    def __init__(self, hass: HomeAssistant, clock: Callable[[], float] = thread_time) -> None:
+        """Start with nothing that waits; `clock` returns the loop's processor time."""
         self._loop = hass.loop
+        self._clock = clock
+        self._in_slice = False
+        self._slice_began = 0.0
+        self._first_owner: object = None
+        self._work: deque[tuple[object, Callable[[], None]]] = deque()
         self._allowance = float(AT_ONCE)
         self._allowed_at = self._loop.time()
         self._waiting: dict[Entity, None] = {}
         self._timer: TimerHandle | None = None
-        self._turns: dict[object, Callable[[], None]] = {}
-        self._is_taken = False
+
+    # --- Work --------------------------------------------------------------------------------
+
+    @callback
+    def do(self, owner: object, work: Callable[[], None]) -> None:
+        """Do something: now, or in its turn where much is to be done.
+
+        All that is given to this is done in the order in which it came.
+
+        Args:
+            owner: Whose work it is, for `give_up()`.
+            work: Does it.
+        """
+        if self._work or not self._has_time(owner):
+            self._work.append((owner, work))
+        else:
+            work()
+
+    @callback
+    def give_up(self, owner: object) -> None:
+        """Forget work that waits: its owner is gone."""
+        self._work = deque(item for item in self._work if item[0] is not owner)
+
+    async def async_turn(self) -> None:
+        """Wait until there is time: at once, or after the work of others that came before."""
+        turn = self._loop.create_future()
+        if not self._work and self._has_time(turn):
+            return
+
+        def begin() -> None:
+            if not turn.done():
+                turn.set_result(None)
+                # What waited goes on in the next turn of the loop: no more begins in this one.
+                self._slice_began = -inf
+
+        self._work.append((turn, begin))
+        await turn
+
+    def _has_time(self, owner: object) -> bool:
+        """Say whether work of an owner may begin in this turn of the loop."""
+        self._begin_slice()
+        if self._first_owner is None:
+            self._first_owner = owner
+        # One host alone is never slowed down, on however slow a machine.
+        return owner is self._first_owner or self._clock() - self._slice_began < SLICE
+
+    def _begin_slice(self) -> None:
+        if self._in_slice:
+            return
+        self._in_slice = True
+        self._slice_began = self._clock()
+        self._first_owner = None
+        # Not within one event: slow writes would earn what they spend, and never end.
+        self._grow_allowance()
+        self._loop.call_soon(self._next_slice)
+
+    @callback
+    def _next_slice(self) -> None:
+        self._in_slice = False
+        while self._work and self._has_time(self._work[0][0]):
+            _, work = self._work.popleft()
+            work()
 
     # --- States ------------------------------------------------------------------------------
 
@@ -48,63 +123,35 @@ class Pacer:
 
         What it shows by then is written once, however often it changed.
         """
-        if not self._waiting and self._may_write():
+        self._begin_slice()
+        if not self._waiting and self._allowance >= 1:
+            self._allowance -= 1
             entity.async_write_ha_state()
             return
         self._waiting[entity] = None
         if self._timer is None:
             self._timer = self._loop.call_later(PAUSE, self._write_waiting)
 
-    def _may_write(self) -> bool:
+    def _grow_allowance(self) -> None:
         now = self._loop.time()
         grown = self._allowance + max(0.0, now - self._allowed_at) * PER_SECOND
         self._allowance, self._allowed_at = min(AT_ONCE, grown), now
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
 
     @callback
     def _write_waiting(self) -> None:
-        self._timer = None
-        while self._waiting and self._may_write():
+        # A slice of its own: work that never ends must not keep states from being written.
+        began = self._clock()
+        due = self._loop.time() + PAUSE
+        self._grow_allowance()
+        while self._waiting and self._allowance >= 1 and self._clock() - began < SLICE:
             entity = next(iter(self._waiting))
             del self._waiting[entity]
+            self._allowance -= 1
             entity.async_write_ha_state()  # One that was removed writes nothing.
+        self._timer = None
         if self._waiting:
-            self._timer = self._loop.call_later(PAUSE, self._write_waiting)
-
-    # --- Turns -------------------------------------------------------------------------------
-
-    @callback
-    def take_turn(self, owner: object, work: Callable[[], None]) -> None:
-        """Do what takes long: now, or after others that came before, one in each turn of the loop.
-
-        Args:
-            owner: Whose work it is; later work of the same owner replaces what waits.
-            work: Does it.
-        """
-        if self._is_taken:
-            self._turns[owner] = work
-            return
-        self._is_taken = True
-        self._loop.call_soon(self._next_turn)
-        work()
-
-    @callback
-    def give_up_turn(self, owner: object) -> None:
-        """Forget work that waits: its owner is gone."""
-        self._turns.pop(owner, None)
-
-    @callback
-    def _next_turn(self) -> None:
-        if not self._turns:
-            self._is_taken = False
-            return
-        owner = next(iter(self._turns))
-        work = self._turns.pop(owner)
-        self._loop.call_soon(self._next_turn)
-        work()
+            pause = max(SHORTEST_PAUSE, due - self._loop.time())
+            self._timer = self._loop.call_later(pause, self._write_waiting)
 
 
 _DATA: HassKey[Pacer] = HassKey(f"{DOMAIN}_pacer")

@@ -131,7 +131,11 @@ class TrustStore:
         # Nothing that was signed with an earlier secret verifies now, so the sequence may
         # begin anew.
         self._hosts[host_id] = HostRecord(secret)
-        await self._store.async_save(self._data())
+        if secret is None:
+            # The host can prove the fleet key again, and a whole fleet may do so at once.
+            self.async_save_later()
+        else:
+            await self._store.async_save(self._data())
 
     async def async_forget(self, host_id: str) -> None:
         """Forget what is shared with a host."""

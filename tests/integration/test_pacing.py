@@ -1,12 +1,14 @@
 """Very many hosts at once: Home Assistant goes on with other things in between."""
 
+import asyncio
+from itertools import count
 from typing import TYPE_CHECKING
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 
 from custom_components.pilot import pacing
-from custom_components.pilot.pacing import AT_ONCE, PAUSE, PER_SECOND, Pacer
+from custom_components.pilot.pacing import AT_ONCE, PAUSE, PER_SECOND, SLICE, Pacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +54,7 @@ def loop() -> Loop:
 
 @pytest.fixture
 def pacer(loop: Loop) -> Pacer:
-    return Pacer(Mock(loop=loop))
+    return Pacer(Mock(loop=loop), loop.time)
 
 
 def entities(count: int, log: list[int]) -> list[Mock]:
@@ -107,34 +109,86 @@ def test_a_state_that_waits_is_written_once(loop: Loop, pacer: Pacer) -> None:
     assert written.count(AT_ONCE) == 1
 
 
-def test_turns(loop: Loop, pacer: Pacer) -> None:
-    """The first at once, then one in each turn; what comes later of one replaces it."""
+def test_slow_states_leave_the_loop_free(loop: Loop, pacer: Pacer) -> None:
+    """On a busy machine a state takes long: not more of them are written within one event."""
+    written: list[float] = []
+
+    def write_slowly() -> None:
+        written.append(loop.now)
+        loop.now += SLICE / 10
+
+    for _ in range(AT_ONCE + 40):
+        pacer.write(Mock(async_write_ha_state=write_slowly))
+    assert len(written) == AT_ONCE
+
+    while loop.later:
+        before = len(written)
+        loop.turn(PAUSE)
+        assert len(written) - before <= 10
+    assert len(written) == AT_ONCE + 40
+
+
+def test_little_work_is_done_at_once(loop: Loop, pacer: Pacer) -> None:
+    """Whatever came first in the same event."""
     done: list[str] = []
-    pacer.take_turn("a", lambda: done.append("a"))
-    pacer.take_turn("b", lambda: done.append("b, outdated"))
-    pacer.take_turn("c", lambda: done.append("c"))
-    pacer.take_turn("d", lambda: done.append("d"))
-    pacer.take_turn("b", lambda: done.append("b"))
-    pacer.give_up_turn("c")
-    assert done == ["a"]
+    for name in ("a", "b", "c"):
+        pacer.do(name, lambda name=name: done.append(name))
 
-    loop.turn()
+    assert done == ["a", "b", "c"]
+
+
+def test_much_work_is_done_in_slices(loop: Loop, pacer: Pacer) -> None:
+    """In the order in which it came, with everything else in between."""
+    done: list[str] = []
+
+    def work(name: str) -> None:
+        done.append(name)
+        loop.now += SLICE * 0.6
+
+    for name in ("a", "b", "c", "a", "d", "e"):
+        pacer.do(name, lambda name=name: work(name))
+    pacer.give_up("d")
     assert done == ["a", "b"]
+
     loop.turn()
-    assert done == ["a", "b", "d"]
+    assert done == ["a", "b", "c", "a"]
+    pacer.do("f", lambda: work("f"))
     loop.turn()
-    pacer.take_turn("e", lambda: done.append("e"))
-    assert done == ["a", "b", "d", "e"]
+    assert done == ["a", "b", "c", "a", "e", "f"]
+    loop.turn()
+    pacer.do("g", lambda: work("g"))
+    assert done[-1] == "g"
 
 
-async def test_an_entry_that_is_unloaded_takes_no_turn(
+async def test_a_turn_is_waited_for(hass: HomeAssistant) -> None:
+    """What is set up side by side goes on in the order in which it began."""
+    used = 0.0
+    pacer = Pacer(hass, lambda: used)
+    began: list[int] = []
+
+    async def begin(number: int) -> None:
+        nonlocal used
+        await pacer.async_turn()
+        began.append(number)
+        used += SLICE
+
+    turns = [hass.async_create_task(begin(number)) for number in range(3)]
+    assert began == [0]
+    turns[1].cancel()
+    await asyncio.gather(*turns, return_exceptions=True)
+
+    assert began == [0, 2]
+
+
+async def test_an_entry_that_is_unloaded_does_no_work(
     hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
 ) -> None:
     """Its announce came before, and waits."""
     pacer = pacing.async_get_pacer(hass)
     coordinator = configured.runtime_data.coordinator
-    pacer.take_turn(object(), lambda: None)
-    pacer.take_turn(coordinator, lambda: pytest.fail("it is unloaded"))
+    with patch.object(pacer, "_clock", count(step=SLICE).__next__):
+        pacer.do(object(), lambda: None)
+        pacer.do(coordinator, lambda: pytest.fail("it is unloaded"))
 
     await hass.config_entries.async_unload(configured.entry_id)
     await hass.async_block_till_done()
