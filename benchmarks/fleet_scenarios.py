@@ -76,7 +76,8 @@ class House:
                 "until right, s",
                 "loop's processor time, s",
                 "longest silence, ms",
-                "longest garbage collection, ms",
+                "of processor time, ms",
+                "without garbage collection, ms",
                 "recorder queue",
                 "dashboards disconnected",
                 "memory, MiB",
@@ -114,6 +115,11 @@ class House:
                 "until right: from the event that the scenario is named after until every sensor "
                 "shows what its host reports; a restart of Home Assistant also begins with its "
                 "process, of which some seconds are Python's and Home Assistant's own"
+            ),
+            (
+                "of processor time: the most that the loop used between two heartbeats, which on a "
+                "quiet machine is the longest silence; and the most without Python's collections "
+                "of garbage, which take longer the more there is in Home Assistant"
             ),
             f"memory: unshared, {self._memory_before:.0f} MiB before the first host",
             f"{len(_BROWSERS)} dashboards: "
@@ -201,7 +207,8 @@ class House:
             ("event loop, share of a core, %", round(share * 100, 2)),
             ("whole process with the recorder, share of a core, %", round(whole * 100, 2)),
             ("longest silence of the loop, ms", round(end["longest"] * 1000)),
-            ("longest garbage collection, ms", round(end["longest_collection"] * 1000)),
+            ("of processor time, ms", round(end["longest_cpu"] * 1000)),
+            ("without garbage collection, ms", round(end["longest_own_cpu"] * 1000)),
             ("recorder queue", end["backlog"]),
         ]
         self.rest.notes += [
@@ -247,7 +254,8 @@ class House:
                 round(max(took, 0.0), 1),
                 round(max(cpu, 0.0), 1),
                 round(later["longest"] * 1000),
-                round(later["longest_collection"] * 1000),
+                round(later["longest_cpu"] * 1000),
+                round(later["longest_own_cpu"] * 1000),
                 later["backlog"],
                 self._disconnected() - gone,
                 round(self._memory()),

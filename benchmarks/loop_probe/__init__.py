@@ -44,14 +44,15 @@ class Probe:
         self._loop_thread = threading.get_ident()
         self._with_value = sum(map(_is_reading, hass.states.async_all("sensor")))
         self._due = 0.0
-        self._collecting = 0.0
+        self._beat_cpu = time.thread_time()
+        self._collecting = self._collected = 0.0
         self._stacks: list[str] = []
         self.began = time.time()
         self.reset()
 
     def reset(self) -> None:
         """Forget the longest silence and the highest counts."""
-        self.longest = self.longest_collection = 0.0
+        self.longest = self.longest_cpu = self.longest_own_cpu = 0.0
         self.longest_stacks: list[str] = []
         self.backlog = 0
         self._note_count()
@@ -75,7 +76,8 @@ class Probe:
             "process_cpu": times.user + times.system,
             "longest": self.longest,
             "stacks": self.longest_stacks,
-            "longest_collection": self.longest_collection,
+            "longest_cpu": self.longest_cpu,
+            "longest_own_cpu": self.longest_own_cpu,
             "backlog": self.backlog,
             "with_value": self._with_value,
             "reached": self._reached,
@@ -95,6 +97,10 @@ class Probe:
         if late > self.longest:
             self.longest, self.longest_stacks = late, self._stacks
         self._stacks = []
+        used, self._beat_cpu = time.thread_time() - self._beat_cpu, time.thread_time()
+        self.longest_cpu = max(self.longest_cpu, used)
+        self.longest_own_cpu = max(self.longest_own_cpu, used - self._collected)
+        self._collected = 0.0
         with contextlib.suppress(KeyError):
             self.backlog = max(self.backlog, get_instance(self._hass).backlog)
         self._beat_again()
@@ -112,10 +118,9 @@ class Probe:
         if threading.get_ident() != self._loop_thread:
             return
         if phase == "start":
-            self._collecting = time.monotonic()
+            self._collecting = time.thread_time()
         else:
-            took = time.monotonic() - self._collecting
-            self.longest_collection = max(self.longest_collection, took)
+            self._collected += time.thread_time() - self._collecting
 
     # --- States ------------------------------------------------------------------------------
 
