@@ -112,6 +112,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         self._connected = False
         self._silent = False
         self._early_state: ReceiveMessage | None = None
+        self._epoch = 0  # of the messages that are still to be handled
 
         self._event_listeners: dict[str, list[EventListener]] = {}
         self._cancel_check: CALLBACK_TYPE | None = None
@@ -148,7 +149,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         entry.async_on_unload(
             mqtt.async_subscribe_connection_status(self.hass, self._on_connection)
         )
-        entry.async_on_unload(lambda: self.pacer.give_up(self))
+        entry.async_on_unload(self._forget_messages)
         self._connected = mqtt.is_connected(self.hass)
         self._update_status()
 
@@ -212,7 +213,22 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             # with their values then, and not written twice.
             self._early_state = message
         else:
-            self.pacer.do(self, partial(handler, message))
+            self._do_in_turn(partial(handler, message))
+
+    def _do_in_turn(self, work: Callable[[], None]) -> None:
+        epoch = self._epoch
+
+        def do() -> None:
+            if epoch == self._epoch:
+                work()
+
+        self.pacer.do(self, do)
+
+    @callback
+    def _forget_messages(self) -> None:
+        """Forget what has come and was not handled yet."""
+        self._epoch += 1
+        self._early_state = None
 
     @callback
     def _on_connection(self, connected: bool) -> None:
@@ -221,7 +237,8 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             # The host may change meanwhile. Once connected again the broker repeats what it
             # keeps: what was heard before must not be shown first.
             self._availability = None
-        self._update_status()
+            self._forget_messages()
+        self._do_in_turn(self._update_status)
 
     @callback
     def _on_availability(self, message: ReceiveMessage) -> None:

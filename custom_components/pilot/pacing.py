@@ -62,18 +62,13 @@ class Pacer:
         All that is given to this is done in the order in which it came.
 
         Args:
-            owner: Whose work it is, for `give_up()`.
+            owner: Whose work it is.
             work: Does it.
         """
         if self._work or not self._has_time(owner):
             self._work.append((owner, work))
         else:
             work()
-
-    @callback
-    def give_up(self, owner: object) -> None:
-        """Forget work that waits: its owner is gone."""
-        self._work = deque(item for item in self._work if item[0] is not owner)
 
     async def async_turn(self) -> None:
         """Wait until there is time: at once, or after the work of others that came before."""

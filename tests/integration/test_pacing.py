@@ -1,13 +1,12 @@
 """Very many hosts at once: Home Assistant goes on with other things in between."""
 
 import asyncio
-from itertools import count
+from functools import partial
 from typing import TYPE_CHECKING
-from unittest.mock import Mock, patch
+from unittest.mock import Mock
 
 import pytest
 
-from custom_components.pilot import pacing
 from custom_components.pilot.pacing import AT_ONCE, PAUSE, PER_SECOND, SLICE, Pacer
 
 if TYPE_CHECKING:
@@ -147,15 +146,16 @@ def test_much_work_is_done_in_slices(loop: Loop, pacer: Pacer) -> None:
 
     for name in ("a", "b", "c", "a", "d", "e"):
         pacer.do(name, lambda name=name: work(name))
-    pacer.give_up("d")
     assert done == ["a", "b"]
 
     loop.turn()
     assert done == ["a", "b", "c", "a"]
     pacer.do("f", lambda: work("f"))
     loop.turn()
-    assert done == ["a", "b", "c", "a", "e", "f"]
+    assert done == ["a", "b", "c", "a", "d", "e"]
     loop.turn()
+    loop.turn()
+    assert done == ["a", "b", "c", "a", "d", "e", "f"]
     pacer.do("g", lambda: work("g"))
     assert done[-1] == "g"
 
@@ -180,15 +180,22 @@ async def test_a_turn_is_waited_for(hass: HomeAssistant) -> None:
     assert began == [0, 2]
 
 
-async def test_an_entry_that_is_unloaded_does_no_work(
-    hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
+@pytest.mark.parametrize("ends", ["unloaded", "disconnected"])
+async def test_what_waits_is_forgotten(
+    hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost, ends: str
 ) -> None:
-    """Its announce came before, and waits."""
-    pacer = pacing.async_get_pacer(hass)
+    """With the entry, or when the broker is gone, which repeats all that still counts."""
     coordinator = configured.runtime_data.coordinator
-    with patch.object(pacer, "_clock", count(step=SLICE).__next__):
-        pacer.do(object(), lambda: None)
-        pacer.do(coordinator, lambda: pytest.fail("it is unloaded"))
+    loop = Loop()
+    coordinator.pacer = pacer = Pacer(Mock(loop=loop), loop.time)
+    handled: list[object] = []
+    pacer.do(object(), partial(setattr, loop, "now", loop.now + 2 * SLICE))
+    coordinator._receive(handled.append, Mock())
 
-    await hass.config_entries.async_unload(configured.entry_id)
-    await hass.async_block_till_done()
+    if ends == "unloaded":
+        await hass.config_entries.async_unload(configured.entry_id)
+    else:
+        coordinator._on_connection(False)
+
+    loop.turn()
+    assert handled == []
