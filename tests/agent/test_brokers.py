@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.enums import MQTTProtocolVersion
 import pytest
 
+from companion_agent.cli.doctor import check_broker
 from companion_agent.config.settings import Config
+from companion_agent.protocol.topics import Separator, Topics
 from companion_agent.security.key_store import Controller, TrustStore
 from support.agent_mqtt import FakeHomeAssistant
-from support.agent_security import BASE, HOST, PREFIX, FakeController
+from support.agent_security import BASE, HOST, PREFIX, TOPICS, FakeController
 from support.mqtt_client import RecordingClient
 from support.other_brokers import Nats, OtherBroker, RabbitMq
 from support.paired_agent import PairedAgent
@@ -68,15 +70,27 @@ def test_it_reports_and_is_lost(agent: PairedAgent, home_assistant: FakeHomeAssi
     assert agent.agent._transport.protocol == "3.1.1"
 
 
-def test_it_obeys(agent: PairedAgent, server: OtherBroker, request: pytest.FixtureRequest) -> None:
-    if server.no_dots:
-        # What docs/brokers.md says of this broker is proved as well.
-        request.applymarker(pytest.mark.xfail(reason=server.no_dots, strict=True))
-
-    answer = agent.call("power.lock")
+def test_it_obeys(agent: PairedAgent) -> None:
+    answer = agent.call("power.lock", separator=Separator.COLON)
 
     assert answer["status"] == "done"
     assert agent.power.done == [("power.lock", {})]
+
+
+def test_doctor_says_what_becomes_of_dots(server: OtherBroker) -> None:
+    checks = check_broker(server.broker, TOPICS, "homeassistant/status")
+
+    assert {check.verdict for check in checks} == {"ok"}
+    found = [check.detail for check in checks if check.name.endswith("topics")]
+    assert len(found) == bool(server.dots)
+    assert all(server.dots in detail for detail in found)
+
+
+def test_doctor_refuses_a_prefix_that_this_broker_takes_for_another(server: OtherBroker) -> None:
+    checks = check_broker(server.broker, Topics("pilot.v2", HOST), "homeassistant/status")
+
+    hints = [check.hint for check in checks if check.verdict == "bad"]
+    assert any("without dots" in hint for hint in hints) is bool(server.dots)
 
 
 def test_it_is_found_by_a_search(agent: PairedAgent, server: OtherBroker) -> None:

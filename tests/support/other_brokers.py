@@ -32,11 +32,11 @@ class OtherBroker:
 
     Attributes:
         keeps_for_wildcards: Whether it sends retained messages to subscriptions with a wildcard.
-        no_dots: Why it takes no topics with dots, those of commands; empty where it does.
+        dots: What it does with dots in topics; empty where they are letters like others.
     """
 
     keeps_for_wildcards: bool
-    no_dots = ""
+    dots = ""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
@@ -74,7 +74,7 @@ class Nats(OtherBroker):
         told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
         version = told.stdout.rpartition("v")[2].strip()
         if tuple(map(int, version.split(".")[:2])) < (2, 10):
-            self.no_dots = f"NATS {version} takes no topics with dots, those before 2.10 do not"
+            self.dots = "it ends the connection"
         config = self._folder / "nats.conf"
         config.write_text(
             "server_name: pilot\n"
@@ -91,7 +91,7 @@ class RabbitMq(OtherBroker):
     """A `rabbitmq-server` with its MQTT plug-in."""
 
     keeps_for_wildcards = False
-    no_dots = "RabbitMQ takes dots and slashes for the same, so that command/+ hears no power.lock"
+    dots = "for slashes"
     # Erlang takes its time on a busy machine.
     start_limit = 60.0
 
