@@ -245,9 +245,9 @@ def _cards(_: Options) -> Outcome:
 
 def _e2e(options: Options) -> Outcome:
     system.require("mosquitto", "chromium", "ip")
-    # Elsewhere the test that needs it says so and skips.
+    # Elsewhere the tests that need these say so and skip.
     if system.can_apt_install():
-        system.require("faketime")
+        system.require("faketime", "nats-server", "rabbitmq")
     # What wants the same browser stays together.
     flags = [*_AGAIN, "--dist=loadgroup"]
     return _pytest("homeassistant", "tests/e2e", flags, options)
