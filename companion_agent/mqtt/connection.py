@@ -239,7 +239,8 @@ class Transport:
 
     Args:
         brokers: The brokers, the preferred one first.
-        client_id: The MQTT client id unless a broker's configuration names one.
+        client_id: The MQTT client id, of which each broker gets a form of its own, unless its
+            configuration names one.
         counts: Where lost connections are counted.
         clock: Monotonic seconds, those of the event loop.
         draw: Draws a number between 0 and its argument.
@@ -659,8 +660,10 @@ class Transport:
             self._counts.reconnects += 1
             self._log.log(level, "Lost the connection to %s: %s", broker, reason)
             if self._clock() - self._online_since >= GOOD_AFTER:
-                self._failures = 0
-            self._next = 0
+                self._failures = self._next = 0
+            else:
+                # It lets clients in and does not serve them, as a node of a cluster may.
+                self._next %= len(self._brokers)
         else:
             self._log.log(level, "Cannot connect to %s: %s; trying again", broker, reason)
             if self._next < len(self._brokers):
@@ -729,7 +732,7 @@ class Transport:
         five = terms.protocol == "5"
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=broker.client_id or self._client_id,
+            client_id=broker.client_id or self._client_id_at(broker),
             protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
             transport=broker.transport,
             reconnect_on_failure=False,
@@ -757,6 +760,15 @@ class Transport:
         self._refusal = self._paho_error = ""
         self._humbler = None
         return client
+
+    def _client_id_at(self, broker: Broker) -> str:
+        """Return the client id for a broker.
+
+        Where several are the nodes of one cluster, RabbitMQ keeps what a client has subscribed to
+        on the node where it did so first, and lets that client in nowhere else while it is down.
+        """
+        place = self._brokers.index(broker)
+        return f"{self._client_id}-{place + 1}" if place else self._client_id
 
     def _later(self, handler: Callable[..., None]) -> Callable[..., None]:
         """Make a callback that is handled after paho has returned.
