@@ -51,6 +51,7 @@ _ALIKE_ON_EVERY_PYTHON = (
     "tests/agent/buffer/test_properties.py",
     "tests/agent/cli/migrate",
     "tests/agent/plugins",
+    "tests/agent/test_broker_clusters.py",
     "tests/agent/test_brokers.py",
     "tests/agent/test_worked_examples.py",
 )

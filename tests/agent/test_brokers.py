@@ -62,7 +62,9 @@ def agent(
     running.stop()
 
 
-def test_it_reports_and_is_lost(agent: PairedAgent, home_assistant: FakeHomeAssistant) -> None:
+def test_it_reports_and_is_lost(
+    agent: PairedAgent, server: OtherBroker, home_assistant: FakeHomeAssistant
+) -> None:
     announced = agent.announce(b"fake.percent")
     home_assistant.wait_for("state/fake", b"12.5")
 
@@ -71,7 +73,7 @@ def test_it_reports_and_is_lost(agent: PairedAgent, home_assistant: FakeHomeAssi
     assert announced["host"]["id"] == HOST
     assert agent.availability(b"lost")["availability"] == "lost"
     assert agent.availability(b"online", count=2)["availability"] == "online"
-    assert agent.agent._transport.protocol == "3.1.1"
+    assert agent.agent._transport.protocol == server.protocol
 
 
 def test_it_obeys(agent: PairedAgent) -> None:

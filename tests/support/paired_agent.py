@@ -17,6 +17,7 @@ from .agent_security import BASE, TOPICS, FakeController
 from .event_loop import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from companion_agent.config.settings import Config
@@ -35,6 +36,7 @@ class PairedAgent:
         home_assistant: FakeHomeAssistant,
         config: Config,
         session: str = SESSION,
+        sources: Sequence[CollectorRunner] = (),
     ) -> None:
         self.folder = folder
         self.home_assistant = home_assistant
@@ -48,6 +50,7 @@ class PairedAgent:
             [
                 CollectorRunner(FakeCollector(), 3600),
                 CollectorRunner(FakeCollector("session", locked=True), 3600),
+                *sources,
             ],
             HOST,
             session,
