@@ -239,8 +239,7 @@ class Transport:
 
     Args:
         brokers: The brokers, the preferred one first.
-        client_id: The MQTT client id, of which each broker gets a form of its own, unless its
-            configuration names one.
+        client_id: What the MQTT client ids begin with, unless a broker's configuration names one.
         counts: Where lost connections are counted.
         clock: Monotonic seconds, those of the event loop.
         draw: Draws a number between 0 and its argument.
@@ -255,6 +254,8 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[float], float] = lambda bound: random.uniform(0, bound),  # noqa: S311
         log: logging.Logger | logging.LoggerAdapter[logging.Logger] = _LOGGER,
+        *,
+        one_client_id: bool = False,
     ) -> None:
         self.state = State.IDLE
         self.will: Callable[[], Message] | None = None
@@ -269,6 +270,8 @@ class Transport:
         self.last_heard = 0.0
         self._brokers = brokers
         self._client_id = client_id
+        self._one_client_id = one_client_id
+        self._clients = 0
         self._counts = counts
         self._clock = clock
         self._draw = draw
@@ -732,7 +735,7 @@ class Transport:
         five = terms.protocol == "5"
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=broker.client_id or self._client_id_at(broker),
+            client_id=broker.client_id or self._draw_client_id(),
             protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
             transport=broker.transport,
             reconnect_on_failure=False,
@@ -761,14 +764,16 @@ class Transport:
         self._humbler = None
         return client
 
-    def _client_id_at(self, broker: Broker) -> str:
-        """Return the client id for a broker.
+    def _draw_client_id(self) -> str:
+        """Return the client id for the next connection.
 
-        Where several are the nodes of one cluster, RabbitMQ keeps what a client has subscribed to
-        on the node where it did so first, and lets that client in nowhere else while it is down.
+        A cluster of RabbitMQ that hears an id again deletes what was subscribed to under it, now
+        and then the new connection's too; one whose node is down lets that id in nowhere else.
         """
-        place = self._brokers.index(broker)
-        return f"{self._client_id}-{place + 1}" if place else self._client_id
+        if self._one_client_id:
+            return self._client_id
+        self._clients += 1
+        return f"{self._client_id}-{self._clients}"
 
     def _later(self, handler: Callable[..., None]) -> Callable[..., None]:
         """Make a callback that is handled after paho has returned.
