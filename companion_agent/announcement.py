@@ -22,6 +22,7 @@ from companion_agent.protocol.announce import (
 )
 from companion_agent.protocol.catalogue import ReadingType
 from companion_agent.protocol.errors import ProtocolError
+from companion_agent.protocol.topics import Separator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,5 +150,6 @@ def compose(
         devices={device.id: describe_device(device) for device in devices},
         readings={reading.key: reading for reading in readings},
         conflict=conflict,
+        separator=Separator.COLON,
         **fields,
     )

@@ -442,10 +442,10 @@ def announce_size(host: str, snapshot: Snapshot) -> int:
 class _Visit:
     """One connection to one broker, kept until it has answered; an async context.
 
-    It is made like the agent's own, with the same will.
+    It is made like the agent's own, with the same will, or `will` is false.
     """
 
-    def __init__(self, broker: Broker, topics: Topics) -> None:
+    def __init__(self, broker: Broker, topics: Topics, *, will: bool = True) -> None:
         guest = f"pilot-doctor-{secrets.token_hex(4)}"
         if broker.client_id:
             # The configured one would push the running agent out.
@@ -453,8 +453,9 @@ class _Visit:
         self.heard: set[str] = set()
         self.kept: dict[str, bytes] = {}
         self.transport = Transport([replace(broker, client_id="")], guest, Counters())
-        will = Message(topics.availability, Availability.LOST.encode(), qos=1)
-        self.transport.will = lambda: will
+        if will:
+            lost = Message(topics.availability, Availability.LOST.encode(), qos=1)
+            self.transport.will = lambda: lost
         self.transport.receiver = self._received
         self._changed = Alarm()
         self.transport.observe(self._changed.ring)
@@ -520,7 +521,9 @@ async def _check_broker(broker: Broker, topics: Topics, birth_topic: str, size: 
         if not transport.online:
             trouble = transport.trouble or "no answer"
             found = await asyncio.to_thread(peer.look, broker) if errors.is_vague(trouble) else ""
-            return [Check(name, "bad", found or trouble)]
+            refused = [Check(name, "bad", found or trouble)]
+            # A broker that ends connections on dots does so at a will on such a topic.
+            return refused + (await _check_dots(broker, topics) if "." in topics.prefix else [])
         checks = [
             Check(name, "ok", _describe(broker, transport)),
             *_check_limits(name, transport, topics, size),
@@ -528,6 +531,8 @@ async def _check_broker(broker: Broker, topics: Topics, birth_topic: str, size: 
         ]
         if transport.online:
             checks.append(await _check_publishing(visit, name, topics, size))
+            if checks[-1].verdict == "ok" or "." in topics.prefix:
+                checks += await _check_dots(broker, topics)
         return checks
 
 
@@ -604,6 +609,51 @@ async def _check_publishing(visit: _Visit, name: str, topics: Topics, size: int)
     transport.publish(Message(topics.probe, b"", qos=1))
     await visit.wait(lambda: transport.settled, ECHO_LIMIT)
     return Check(name, "ok", "allowed")
+
+
+async def _check_dots(broker: Broker, topics: Topics) -> list[Check]:
+    """Say what the broker does with dots in topics; nothing where they are letters like others.
+
+    On a connection of its own, which may end of it. It has no will: that would be said then.
+    """
+    without, dotted = f"{topics.probe}/dot", f"{topics.probe}/with.dot"
+    async with _Visit(broker, topics, will=False) as visit:
+        transport = visit.transport
+
+        async def arrives(topic: str) -> bool:
+            """Tell whether a message comes back, by its own topic or one with slashes."""
+            if await visit.say(Message(topic, b"", qos=1, retain=False)):
+                return False
+            known = {topic, _with_slashes(topic)}
+            return await visit.wait(lambda: bool(known & visit.heard), ECHO_LIMIT)
+
+        await visit.wait(lambda: transport.online or bool(transport.trouble), BROKER_LIMIT)
+        if not transport.online:
+            return []
+        transport.subscribe([f"{topics.probe}/+", f"{topics.probe}/+/+"], own=True)
+        await visit.wait(lambda: transport.settled or not transport.online, ECHO_LIMIT)
+        if not await arrives(without) and transport.online:
+            return []  # An access list forbids it.
+        if transport.online:
+            await arrives(dotted)
+        if {without, dotted} <= visit.heard:
+            return []
+        if not transport.online:
+            told = "it ends the connection at a topic with a dot, as NATS before 2.10 does"
+        elif _with_slashes(dotted) in visit.heard:
+            told = "it takes dots in topics for slashes, as RabbitMQ does"
+        else:
+            told = "what is published on a topic with a dot does not arrive"
+    name = f"broker {broker}, topics"
+    if "." in topics.prefix:
+        hint = "set a topic_prefix without dots, here and in Home Assistant"
+        return [Check(name, "bad", f"{told}, and topic_prefix has one: {topics.prefix}", hint)]
+    needed = "commands need a Pilot in Home Assistant that is as new as this agent"
+    return [Check(name, "ok", f"{told}: {needed}")]
+
+
+def _with_slashes(topic: str) -> str:
+    return topic.replace(".", "/")
 
 
 def _print_table(checks: Sequence[Check]) -> None:

@@ -151,7 +151,7 @@ class Broker:
         password: Its password.
         protocol: The version of MQTT to speak.
         keepalive: Seconds of silence after which a connection is probed.
-        client_id: The MQTT client id; one per start of the agent when empty.
+        client_id: The MQTT client id; one per connection when empty.
         transport: What carries MQTT.
         websocket_path: The path that a WebSocket is opened at.
         tls: How to encrypt; `None` for plain TCP.
@@ -172,7 +172,7 @@ class Broker:
     keepalive: int = setting(
         Integer(5, 3600, "seconds"), "Silence after which the connection is tested.", 30
     )
-    client_id: str = setting(Text(128), "The MQTT client id.", "", shown="new at every start")
+    client_id: str = setting(Text(128), "The MQTT client id.", "", shown="new for every connection")
     transport: Carrier = setting(
         Choice("tcp", "websockets"),
         "What carries MQTT: TCP, or a WebSocket (RFC 6455).",

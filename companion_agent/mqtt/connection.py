@@ -239,7 +239,7 @@ class Transport:
 
     Args:
         brokers: The brokers, the preferred one first.
-        client_id: The MQTT client id unless a broker's configuration names one.
+        client_id: What the MQTT client ids begin with, unless a broker's configuration names one.
         counts: Where lost connections are counted.
         clock: Monotonic seconds, those of the event loop.
         draw: Draws a number between 0 and its argument.
@@ -254,6 +254,8 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[float], float] = lambda bound: random.uniform(0, bound),  # noqa: S311
         log: logging.Logger | logging.LoggerAdapter[logging.Logger] = _LOGGER,
+        *,
+        one_client_id: bool = False,
     ) -> None:
         self.state = State.IDLE
         self.will: Callable[[], Message] | None = None
@@ -268,6 +270,8 @@ class Transport:
         self.last_heard = 0.0
         self._brokers = brokers
         self._client_id = client_id
+        self._one_client_id = one_client_id
+        self._clients = 0
         self._counts = counts
         self._clock = clock
         self._draw = draw
@@ -659,8 +663,10 @@ class Transport:
             self._counts.reconnects += 1
             self._log.log(level, "Lost the connection to %s: %s", broker, reason)
             if self._clock() - self._online_since >= GOOD_AFTER:
-                self._failures = 0
-            self._next = 0
+                self._failures = self._next = 0
+            else:
+                # It lets clients in and does not serve them, as a node of a cluster may.
+                self._next %= len(self._brokers)
         else:
             self._log.log(level, "Cannot connect to %s: %s; trying again", broker, reason)
             if self._next < len(self._brokers):
@@ -729,7 +735,7 @@ class Transport:
         five = terms.protocol == "5"
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=broker.client_id or self._client_id,
+            client_id=broker.client_id or self._draw_client_id(),
             protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
             transport=broker.transport,
             reconnect_on_failure=False,
@@ -757,6 +763,17 @@ class Transport:
         self._refusal = self._paho_error = ""
         self._humbler = None
         return client
+
+    def _draw_client_id(self) -> str:
+        """Return the client id for the next connection.
+
+        A cluster of RabbitMQ that hears an id again deletes what was subscribed to under it, now
+        and then the new connection's too; one whose node is down lets that id in nowhere else.
+        """
+        if self._one_client_id:
+            return self._client_id
+        self._clients += 1
+        return f"{self._client_id}-{self._clients}"
 
     def _later(self, handler: Callable[..., None]) -> Callable[..., None]:
         """Make a callback that is handled after paho has returned.

@@ -125,7 +125,15 @@ class Mirror:
             replace(broker, client_id=f"{broker.client_id}-v1") if broker.client_id else broker
             for broker in brokers
         ]
-        self.transport = Transport(own, client_id, _Uncounted(), clock, log=_Labelled(_LOGGER, {}))
+        self.transport = Transport(
+            own,
+            client_id,
+            _Uncounted(),
+            clock,
+            log=_Labelled(_LOGGER, {}),
+            # Nothing contradicts the old will of a connection that died: a new one has to end it.
+            one_client_id=True,
+        )
         self.transport.listener = self
         will = self._availability(OFFLINE)
         self.transport.will = (lambda: will) if will else None

@@ -16,6 +16,7 @@ from companion_agent.models import Argument, Command, TextArgument
 from companion_agent.protocol.envelope import parse_controller_envelope
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import REASONS, Request, Result, parse_request
+from companion_agent.protocol.topics import Separator, split_key_topic
 from companion_agent.protocol.validation import FLEET, MAX_COMMANDS, MAX_KEY, is_key
 from companion_agent.security.key_store import StoreError
 from companion_agent.security.rate_limit import TokenBucket
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from companion_agent.config.policy import Policy
     from companion_agent.plugins.base import CommandProvider
     from companion_agent.protocol.announce import Command as AnnouncedCommand
+    from companion_agent.protocol.topics import Topics
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.keyring import KeyRing
 
@@ -54,7 +56,8 @@ class Job:
         request: What was asked.
         key_id: The key that signed it.
         name: The name under which its answer is remembered.
-        topic: Where its result is published.
+        separator: What joins the segments of the key in the topic that it came on, and in that of
+            its result.
         state: The reading that it sets; empty when it sets none.
     """
 
@@ -64,7 +67,7 @@ class Job:
     request: Request
     key_id: str
     name: bytes
-    topic: str
+    separator: Separator
     state: str = ""
 
     def run(self) -> None:
@@ -77,6 +80,7 @@ class _Heard:
     """A message as it came."""
 
     key: str
+    separator: Separator
     topic: str
     payload: bytes
     retained: bool
@@ -90,6 +94,7 @@ class _Genuine:
     request: Request
     key_id: str
     name: bytes
+    separator: Separator
 
 
 class _StrangerError(CommandError):
@@ -104,7 +109,7 @@ class Dispatcher:
 
     Args:
         ring: The keys.
-        base: Prefix and id of this host, joined by a slash.
+        topics: The host's topics.
         session: This start of the agent.
         policy: What the configuration allows.
         publish: Publishes text on a topic, at QoS 0 and not retained.
@@ -122,7 +127,7 @@ class Dispatcher:
         self,
         *,
         ring: KeyRing,
-        base: str,
+        topics: Topics,
         session: str,
         policy: Policy,
         publish: Callable[[str, str], None],
@@ -135,7 +140,7 @@ class Dispatcher:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ring = ring
-        self._base = base
+        self._topics = topics
         self._session = session
         self._policy = policy
         self._publish = publish
@@ -179,20 +184,21 @@ class Dispatcher:
 
     # --- What controllers ask ------------------------------------------------------------
 
-    def received(self, key: str, payload: bytes, *, retained: bool) -> None:
+    def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """Take a message on the topic of a command.
 
         Args:
-            key: The command's key, from the topic.
+            topic: The topic, in one form or the other; its result goes on the same form.
             payload: What was published.
             retained: Whether the broker had kept it.
         """
+        key, separator = split_key_topic(topic)
         if not is_key(key):
             # There is no topic for a result either.
             self._audit.write_stranger("command", "malformed", key=key[:MAX_KEY])
             self.refused["malformed"] += 1
             return
-        heard = _Heard(key, f"{self._base}/command/{key}", payload, retained)
+        heard = _Heard(key, separator, topic, payload, retained)
         try:
             genuine = self._verify(heard)
         except _StrangerError as refusal:
@@ -217,7 +223,7 @@ class Dispatcher:
 
     def finished(self, job: Job, error: Exception | None) -> None:
         """Take what became of a job: its error, or `None` when it was done."""
-        genuine = _Genuine(job.key, job.request, job.key_id, job.name)
+        genuine = _Genuine(job.key, job.request, job.key_id, job.name, job.separator)
         if error is None or isinstance(error, CommandError):
             self._answer(genuine, error)
             return
@@ -241,7 +247,7 @@ class Dispatcher:
         if reason := self._ring.refusal(heard.topic, envelope):
             raise _StrangerError(reason, _STRANGERS[reason])
         name = ResultCache.name(heard.topic, envelope.body)
-        return _Genuine(heard.key, request, envelope.key_id, name)
+        return _Genuine(heard.key, request, envelope.key_id, name, heard.separator)
 
     def _carry_out(self, genuine: _Genuine) -> None:
         """Check what a genuine, new request asks for, and begin to do it.
@@ -274,7 +280,6 @@ class Dispatcher:
         if self._policy.dry_run:
             self._answer(genuine, None)
             return
-        topic = self._result_topic(genuine.key)
         self._start(
             Job(
                 genuine.key,
@@ -283,7 +288,7 @@ class Dispatcher:
                 genuine.request,
                 genuine.key_id,
                 genuine.name,
-                topic,
+                genuine.separator,
                 command.state,
             )
         )
@@ -354,7 +359,7 @@ class Dispatcher:
         if not self._stranger_results.take():
             return
         request = request or Request("", "", "", 0, 0, {})
-        genuine = _Genuine(heard.key, request, "", b"")
+        genuine = _Genuine(heard.key, request, "", b"", heard.separator)
         self._publish(*self._result(genuine, refusal))
 
     def _result(
@@ -367,7 +372,7 @@ class Dispatcher:
         refused: Mapping[str, int] | None = None,
     ) -> tuple[str, str]:
         """Return topic and sealed payload of a result."""
-        topic = self._result_topic(genuine.key)
+        topic = self._topics.result(genuine.key, genuine.separator)
         status, reason = outcome(error)
         result = Result(
             id=genuine.request.id,
@@ -406,9 +411,6 @@ class Dispatcher:
 
     def _own_refusals(self) -> dict[str, int]:
         return {f"command.{reason}": count for reason, count in self.refused.items()}
-
-    def _result_topic(self, key: str) -> str:
-        return f"{self._base}/result/{key}"
 
 
 def check_arguments(

@@ -98,7 +98,7 @@ class CommandService:
         self._probe_due = -math.inf
         self._dispatcher = Dispatcher(
             ring=ring,
-            base=topics.base,
+            topics=topics,
             session=session,
             policy=policy,
             publish=publish,
@@ -139,7 +139,7 @@ class CommandService:
 
     def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """Take a message on the topic of a command."""
-        self._dispatcher.received(topic.rpartition("/")[2], payload, retained=retained)
+        self._dispatcher.received(topic, payload, retained=retained)
 
     def announced(self) -> dict[str, AnnouncedCommand]:
         """Describe, for the announce, the commands that may be called, by their keys."""

@@ -14,7 +14,7 @@ from .protocol.encoding import load_object
 from .protocol.envelope import Envelope, open_envelope, read_envelope, verified_body
 from .protocol.errors import ProtocolError
 from .protocol.messages import Availability, HostEvent, parse_availability, parse_event
-from .protocol.topics import Topics
+from .protocol.topics import Separator, Topics
 from .protocol.validation import (
     FLEET,
     MAX_ANNOUNCE,
@@ -190,6 +190,11 @@ class HostAuth:
         """The session of the host in its last announce; empty before the first."""
         return self._record.session
 
+    @property
+    def separator(self) -> Separator:
+        """What joins keys in topics, by its last announce; a dot before the first."""
+        return self._record.separator
+
     # --- Messages ----------------------------------------------------------------------------
 
     def read_announce(self, payload: bytes) -> Announce | None:
@@ -305,6 +310,7 @@ class HostAuth:
             raise ProtocolError("sequence", "a signed announce without a sequence")
         if announce.sequence < self._record.announced:
             raise ProtocolError("replayed", "it is older than what the host said before")
+        self._record.separator = announce.separator
         if announce.sequence == self._record.announced:
             return False  # The broker repeats what it retained, and other clients may.
         self._record.announced, self._record.session = announce.sequence, announce.session

@@ -23,7 +23,7 @@ from .protocol.encoding import dump
 from .protocol.envelope import open_envelope, seal, verified
 from .protocol.errors import ProtocolError
 from .protocol.messages import Request, Result, parse_result
-from .protocol.topics import Topics
+from .protocol.topics import Separator, Topics
 from .protocol.validation import (
     MAX_ARGUMENTS,
     MAX_COMMAND,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from homeassistant.components.mqtt import ReceiveMessage
 
     from .auth import HostAuth, Reauthentication, RefuseMessage
+    from .protocol.announce import Announce
     from .protocol.signing import Keys
     from .trust import TrustStore
 
@@ -84,6 +85,7 @@ class CommandChannel:
 
     Attributes:
         session: The session of the host, which every request is for.
+        separator: What joins the segments of keys in the topics of requests.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class CommandChannel:
         prefix: str,
         host_id: str,
         session: str,
+        separator: Separator,
         *,
         refused: Callable[[ProtocolError], None] = lambda _: None,
         accepted: Callable[[Result], None] = lambda _: None,
@@ -107,10 +110,12 @@ class CommandChannel:
             prefix: The prefix of the topics.
             host_id: The host.
             session: The session of the host; empty where it is not known.
+            separator: What the host has announced to hear in the topics of requests.
             refused: Is called with the reason for each answer that is not accepted.
             accepted: Is called with each answer that is.
         """
         self.session = session or _NO_SESSION
+        self.separator = separator
         self._hass = hass
         self._trust = trust
         self._keys = keys
@@ -159,7 +164,7 @@ class CommandChannel:
 
     async def _ask(self, key: str, args: Mapping[str, Any], limit: float) -> Result:
         request_id = secrets.token_hex(8)
-        topic = self._topics.command(key)
+        topic = self._topics.command(key, self.separator)
         request = Request(
             id=request_id,
             controller=self._trust.controller,
@@ -273,6 +278,7 @@ class HostCommands:
                 entry.data[CONF_PREFIX],
                 entry.unique_id,
                 auth.session,
+                auth.separator,
                 refused=lambda err: refuse("result", err),
                 accepted=self._on_result,
             )
@@ -284,10 +290,11 @@ class HostCommands:
             await self._channel.async_start(self._entry)
 
     @callback
-    def async_set_session(self, session: str) -> None:
-        """Send commands for this session from now on."""
+    def async_follow_announce(self, announce: Announce) -> None:
+        """Send commands as this announce asks for them from now on."""
         if self._channel is not None:
-            self._channel.session = session
+            self._channel.session = announce.session
+            self._channel.separator = announce.separator
 
     async def async_do(self, key: str, args: Mapping[str, Any] | None = None) -> None:
         """Have the host carry out a command; a dry run is an error.

@@ -33,7 +33,7 @@ from .pacing import async_get_pacer
 from .protocol.announce import Announce, Reading
 from .protocol.errors import ProtocolError
 from .protocol.messages import Availability, HostEvent, parse_state
-from .protocol.topics import Topics
+from .protocol.topics import Topics, split_key_topic
 from .readings import Changes, Collector, Listener, NativeValue, Readings
 from .subscriptions import Handler, async_subscribe, async_subscribe_below
 
@@ -267,7 +267,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             repairs.async_report_removed(hass, entry)
             return
         self.announced_at = dt_util.utcnow()
-        self.commands.async_set_session(announce.session)
+        self.commands.async_follow_announce(announce)
         repairs.async_follow_announce(hass, entry, announce)
         repairs.async_follow_update(hass, entry, announce)
         repairs.async_follow_pairing(hass, entry, announce, paired=self.auth.paired)
@@ -302,7 +302,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         except ProtocolError as err:
             self.async_refuse("event", err)
             return
-        key = message.topic.rpartition("/")[2]
+        key, _ = split_key_topic(message.topic)
         for listener in list(self._event_listeners.get(key, ())):
             listener(event)
 

@@ -135,7 +135,9 @@ async def async_part(hass: HomeAssistant, prefix: str, host_id: str, name: str) 
     trust = await async_get_trust(hass)
     keys, record = trust.keys(prefix, host_id), trust.record(host_id)
     if keys is not None and record is not None and keys.key_id != FLEET:
-        channel = CommandChannel(hass, trust, keys, prefix, host_id, record.session)
+        channel = CommandChannel(
+            hass, trust, keys, prefix, host_id, record.session, record.separator
+        )
         try:
             stop = await channel.async_start()
             try:

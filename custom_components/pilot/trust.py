@@ -16,6 +16,7 @@ from .const import DOMAIN
 from .protocol.envelope import open_envelope, verified_body
 from .protocol.errors import ProtocolError
 from .protocol.signing import Keys, derive
+from .protocol.topics import Separator
 from .protocol.validation import FLEET, MAX_ANNOUNCE, Order, is_controller
 from .storage import PilotStore, UnreadableFileError, boolean, number, text
 
@@ -40,6 +41,7 @@ class HostRecord:
         availability: The sequence of the last availability that was accepted.
         states: The sequences of the last values of collectors that sign them.
         session: The session of the host in its last announce.
+        separator: What joins the segments of keys in the topics of commands that it hears.
     """
 
     secret: bytes | None = field(default=None, repr=False)
@@ -48,6 +50,7 @@ class HostRecord:
     availability: Order = NO_ORDER
     states: dict[str, Order] = field(default_factory=dict)
     session: str = ""
+    separator: Separator = Separator.DOT
 
 
 class TrustStore:
@@ -196,6 +199,7 @@ class TrustStore:
                     "said": list(record.availability),
                     "states": {name: list(order) for name, order in record.states.items()},
                     "session": record.session,
+                    "separator": record.separator.value,
                 }
                 for host, record in self._hosts.items()
             },
@@ -246,6 +250,7 @@ def _record(kept: dict[str, Any]) -> HostRecord:
         availability=_order(kept.get("said", NO_ORDER)),
         states={name: _order(order) for name, order in kept.get("states", {}).items()},
         session=text(kept["session"]),
+        separator=Separator(kept.get("separator", Separator.DOT)),
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-__all__ = ["Broker", "EmbeddedBroker", "Mosquitto"]
+__all__ = ["Broker", "EmbeddedBroker", "Managed", "Mosquitto"]
 
 
 class Broker(Protocol):
@@ -39,13 +39,15 @@ class Broker(Protocol):
         """Stop it."""
 
 
-class _Managed:
+class Managed:
     """``with broker:`` starts and stops it."""
 
     def start(self) -> None:
+        """Start it and wait until it answers."""
         raise NotImplementedError
 
     def stop(self) -> None:
+        """Stop it."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -61,7 +63,7 @@ class _Managed:
         self.stop()
 
 
-class Mosquitto(_Managed):
+class Mosquitto(Managed):
     """A Mosquitto with a configuration, a port and a database of its own.
 
     Args:
@@ -155,7 +157,7 @@ class Mosquitto(_Managed):
         return path
 
 
-class EmbeddedBroker(_Managed):
+class EmbeddedBroker(Managed):
     """The pure Python broker ``amqtt`` in a thread of this process.
 
     It speaks MQTT 3.1.1, listens on loopback only and forgets everything when it

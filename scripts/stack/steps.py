@@ -51,6 +51,7 @@ _ALIKE_ON_EVERY_PYTHON = (
     "tests/agent/buffer/test_properties.py",
     "tests/agent/cli/migrate",
     "tests/agent/plugins",
+    "tests/agent/test_broker_clusters.py",
     "tests/agent/test_brokers.py",
     "tests/agent/test_worked_examples.py",
 )
@@ -245,9 +246,9 @@ def _cards(_: Options) -> Outcome:
 
 def _e2e(options: Options) -> Outcome:
     system.require("mosquitto", "chromium", "ip")
-    # Elsewhere the test that needs it says so and skips.
+    # Elsewhere the tests that need these say so and skip.
     if system.can_apt_install():
-        system.require("faketime")
+        system.require("faketime", "nats-server", "rabbitmq")
     # What wants the same browser stays together.
     flags = [*_AGAIN, "--dist=loadgroup"]
     return _pytest("homeassistant", "tests/e2e", flags, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 import shutil
 import subprocess
 import sys
@@ -19,11 +20,12 @@ from support.dbusmock import why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from companion_agent.config.settings import Broker
     from support.agent_logind import FakeLogind, SystemBus
 
+# The stack's brokers and releases.
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 # Fixtures that bring a broker, a bus, a server or a process of its own.
 _REAL = {"bus", "mosquitto_program", "run_command", "server"}

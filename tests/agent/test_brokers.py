@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.enums import MQTTProtocolVersion
 import pytest
 
-from companion_agent.config.settings import Config
+from companion_agent.cli.doctor import check_broker
+from companion_agent.config.settings import Broker, Config
+from companion_agent.protocol.topics import Separator, Topics
 from companion_agent.security.key_store import Controller, TrustStore
+from stack.other_brokers import Nats, OtherBroker, RabbitMq
 from support.agent_mqtt import FakeHomeAssistant
-from support.agent_security import BASE, HOST, PREFIX, FakeController
+from support.agent_security import BASE, HOST, PREFIX, TOPICS, FakeController
 from support.mqtt_client import RecordingClient
-from support.other_brokers import Nats, OtherBroker, RabbitMq
 from support.paired_agent import PairedAgent
 
 if TYPE_CHECKING:
@@ -23,16 +25,20 @@ if TYPE_CHECKING:
 OLD: dict[str, Any] = {"protocol": MQTTProtocolVersion.MQTTv311, "listen": "pilot/#"}
 
 
+def at(server: OtherBroker) -> Broker:
+    """Say to an agent where it is."""
+    return Broker(server.host, server.port)
+
+
 @pytest.fixture(scope="module", params=[Nats, RabbitMq])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[OtherBroker]:
-    made: OtherBroker = request.param(tmp_path_factory.mktemp("broker"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
+    kind: type[OtherBroker] = request.param
+    if why_not := kind.why_not():
+        pytest.skip(why_not)
+    with kind(tmp_path_factory.mktemp("broker")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -49,14 +55,16 @@ def agent(
     home = FakeController()
     TrustStore(tmp_path).save([Controller(home.id, home.name, home.secret, 0)])
     home_assistant.forget()
-    running = PairedAgent(tmp_path, home_assistant, Config((server.broker,), tmp_path))
+    running = PairedAgent(tmp_path, home_assistant, Config((at(server),), tmp_path))
     running.availability(b"online")
     running.wait_until_it_listens()
     yield running
     running.stop()
 
 
-def test_it_reports_and_is_lost(agent: PairedAgent, home_assistant: FakeHomeAssistant) -> None:
+def test_it_reports_and_is_lost(
+    agent: PairedAgent, server: OtherBroker, home_assistant: FakeHomeAssistant
+) -> None:
     announced = agent.announce(b"fake.percent")
     home_assistant.wait_for("state/fake", b"12.5")
 
@@ -65,18 +73,30 @@ def test_it_reports_and_is_lost(agent: PairedAgent, home_assistant: FakeHomeAssi
     assert announced["host"]["id"] == HOST
     assert agent.availability(b"lost")["availability"] == "lost"
     assert agent.availability(b"online", count=2)["availability"] == "online"
-    assert agent.agent._transport.protocol == "3.1.1"
+    assert agent.agent._transport.protocol == server.protocol
 
 
-def test_it_obeys(agent: PairedAgent, server: OtherBroker, request: pytest.FixtureRequest) -> None:
-    if server.no_dots:
-        # What docs/brokers.md says of this broker is proved as well.
-        request.applymarker(pytest.mark.xfail(reason=server.no_dots, strict=True))
-
-    answer = agent.call("power.lock")
+def test_it_obeys(agent: PairedAgent) -> None:
+    answer = agent.call("power.lock", separator=Separator.COLON)
 
     assert answer["status"] == "done"
     assert agent.power.done == [("power.lock", {})]
+
+
+def test_doctor_says_what_becomes_of_dots(server: OtherBroker) -> None:
+    checks = check_broker(at(server), TOPICS, "homeassistant/status")
+
+    assert {check.verdict for check in checks} == {"ok"}
+    found = [check.detail for check in checks if check.name.endswith("topics")]
+    assert len(found) == bool(server.dots)
+    assert all(server.dots in detail for detail in found)
+
+
+def test_doctor_refuses_a_prefix_that_this_broker_takes_for_another(server: OtherBroker) -> None:
+    checks = check_broker(at(server), Topics("pilot.v2", HOST), "homeassistant/status")
+
+    hints = [check.hint for check in checks if check.verdict == "bad"]
+    assert any("without dots" in hint for hint in hints) is bool(server.dots)
 
 
 def test_it_is_found_by_a_search(agent: PairedAgent, server: OtherBroker) -> None:

@@ -28,18 +28,20 @@ with atheris.instrument_imports(include=["companion_agent", "json"]):
     from companion_agent.protocol.messages import REASONS, parse_request
     from companion_agent.protocol.pairing import parse_pair_confirm, parse_pair_request
     from companion_agent.protocol.signing import derive
+    from companion_agent.protocol.topics import Separator, Topics
     from companion_agent.security.audit import AuditLog
     from companion_agent.security.authorizer import Dispatcher, Job
     from companion_agent.security.key_store import TrustStore
     from companion_agent.security.keyring import KeyRing
 
 HOST = "9c3f6f0e3a5b4d21"
-BASE = f"pilot/v2/{HOST}"
+TOPICS = Topics("pilot/v2", HOST)
 CONTROLLER = "4f1d2c3b5a697887"
 SESSION = "5f1c0a9be3d24c77"
 SECRET = bytes(range(32))
 NOW = 1793952000.0
 KEY = "power.shutdown"
+TOPIC = TOPICS.command(KEY, Separator.COLON)
 
 BODY = dump(
     {
@@ -52,7 +54,7 @@ BODY = dump(
     }
 )
 GENUINE = seal(
-    f"{BASE}/command/{KEY}",
+    TOPIC,
     BODY,
     {CONTROLLER: derive(CONTROLLER, SECRET, "pilot/v2", HOST).command},
 ).encode()
@@ -85,12 +87,12 @@ class _PairedHost:
         self.audit = _NullAuditLog(folder / "audit.log", lambda: NOW, lambda: 0.0)
         self.power = _Power(platform=None)  # type: ignore[arg-type]
 
-    def receive(self, key: str, payload: bytes, *, retained: bool) -> tuple[list[Job], list[str]]:
+    def receive(self, topic: str, payload: bytes, *, retained: bool) -> tuple[list[Job], list[str]]:
         jobs: list[Job] = []
         said: list[str] = []
         dispatcher = Dispatcher(
             ring=self.ring,
-            base=BASE,
+            topics=TOPICS,
             session=SESSION,
             policy=Policy(),
             publish=lambda _, payload: said.append(payload),
@@ -102,7 +104,7 @@ class _PairedHost:
             monotonic=lambda: 0.0,
         )
         dispatcher.offer({self.power: self.power.commands()})
-        dispatcher.received(key, payload, retained=retained)
+        dispatcher.received(topic, payload, retained=retained)
         assert set(dispatcher.refused) <= set(REASONS)
         assert len(said) + len(jobs) + dispatcher.refused["malformed"] >= 1
         return jobs, said
@@ -139,7 +141,7 @@ def _lines(data: bytes) -> None:
 
 
 def _dispatch(host: _PairedHost, data: bytes, *, retained: bool) -> None:
-    jobs, said = host.receive(KEY, data, retained=retained)
+    jobs, said = host.receive(TOPIC, data, retained=retained)
     for text in said:
         text.encode()
     if jobs:
@@ -170,14 +172,14 @@ def _rewrapped(provider: atheris.FuzzedDataProvider) -> bytes:
     """Return a command with a valid signature over whatever body."""
     body = provider.ConsumeUnicodeNoSurrogates(2048)
     keys = derive(CONTROLLER, SECRET, "pilot/v2", HOST)
-    return seal(f"{BASE}/command/{KEY}", body, {CONTROLLER: keys.command}).encode()
+    return seal(TOPIC, body, {CONTROLLER: keys.command}).encode()
 
 
 def main() -> None:
     """Run until libFuzzer has enough."""
     folder = tempfile.TemporaryDirectory(prefix="pilot-fuzz-")
     host = _PairedHost(Path(folder.name))
-    assert host.receive(KEY, GENUINE, retained=False)[0], "the genuine command is refused"
+    assert host.receive(TOPIC, GENUINE, retained=False)[0], "the genuine command is refused"
 
     def one(data: bytes) -> None:
         provider = atheris.FuzzedDataProvider(data)
@@ -193,12 +195,13 @@ def main() -> None:
                 _dispatch(host, provider.ConsumeBytes(4096), retained=False)
             case 4:
                 key = provider.ConsumeUnicodeNoSurrogates(140)
-                host.receive(key, GENUINE, retained=False)
+                jobs, _said = host.receive(TOPICS.command(key), GENUINE, retained=False)
+                assert not jobs or TOPICS.command(key) == TOPIC
             case 5:
                 retained = provider.ConsumeBool()
                 _dispatch(host, _changed(provider), retained=retained)
             case _:
-                jobs, _said = host.receive(KEY, _rewrapped(provider), retained=False)
+                jobs, _said = host.receive(TOPIC, _rewrapped(provider), retained=False)
                 assert all(0 <= job.args["delay"] <= 3600 for job in jobs)
 
     arguments = list(sys.argv)

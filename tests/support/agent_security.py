@@ -13,6 +13,7 @@ from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.envelope import seal
 from companion_agent.protocol.pairing import Transcript, confirmation, pairing_secret
 from companion_agent.protocol.signing import derive, verify
+from companion_agent.protocol.topics import Separator, Topics
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.authorizer import Dispatcher, Job
 from companion_agent.security.key_store import TrustStore
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 PREFIX = "pilot/v2"
 HOST = "9c3f6f0e3a5b4d21"
 BASE = f"{PREFIX}/{HOST}"
+TOPICS = Topics(PREFIX, HOST)
 SESSION = "5f1c0a9be3d24c77"
 NOW = 1793952000.0
 
@@ -59,9 +61,15 @@ class FakeController:
         return dump(content | fields)
 
     def command(
-        self, key: str, args: Mapping[str, Any] | None = None, *, host: str = HOST, **fields: Any
+        self,
+        key: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        host: str = HOST,
+        separator: Separator = Separator.DOT,
+        **fields: Any,
     ) -> bytes:
-        topic = f"{PREFIX}/{host}/command/{key}"
+        topic = Topics(PREFIX, host).command(key, separator)
         return seal(topic, self.body(args, **fields), {self.key_id: self.keys.command}).encode()
 
     def read(self, topic: str, payload: str) -> dict[str, Any]:
@@ -134,7 +142,7 @@ class PairedHost:
         self.audit = AuditLog(self.folder / "audit.log", self.clock, self.clock)
         self.dispatcher = Dispatcher(
             ring=self.ring,
-            base=BASE,
+            topics=TOPICS,
             session=self.session,
             policy=self.policy,
             publish=lambda topic, payload: self.published.append((topic, payload)),
@@ -148,8 +156,8 @@ class PairedHost:
         self.dispatcher.offer({self.power: self.power.commands()})
 
     def send(self, key: str, payload: bytes, *, retained: bool = False) -> None:
-        """Deliver a message and let the worker do what comes of it."""
-        self.dispatcher.received(key, payload, retained=retained)
+        """Deliver a message on a command's topic, and let the worker do what comes of it."""
+        self.dispatcher.received(f"{BASE}/command/{key}", payload, retained=retained)
         self.work()
 
     def call(

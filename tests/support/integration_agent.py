@@ -16,6 +16,7 @@ from companion_agent.plugins.base import CommandProvider
 from companion_agent.protocol.announce import command_fields
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.pairing import HostPairing
+from companion_agent.protocol.topics import Topics, split_key_topic
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.authorizer import Dispatcher, Job
 from companion_agent.security.key_store import TrustStore
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 PREFIX = "pilot/v2"
 BASE = f"{PREFIX}/{HOST_ID}"
+TOPICS = Topics(PREFIX, HOST_ID)
 CODE = "01234567"
 FIX = "As root, write this to /etc/rule:\n\nallow();\n"
 
@@ -88,7 +90,7 @@ class FakeBroker:
         return [
             json.loads(json.loads(payload)["body"])
             for topic, payload in self.published
-            if "/command/" in topic and (key is None or topic.endswith(f"/{key}"))
+            if "/command/" in topic and key in (None, split_key_topic(topic)[0])
         ]
 
 
@@ -148,6 +150,7 @@ class FakeAgent:
         self.announced = copy.deepcopy(ANNOUNCE)
         self.announced["collectors"]["session"] = {"interval": 60}
         self.announced["readings"].append({"key": "session.locked"})
+        self.announced["separator"] = ":"
         self.pairing: HostPairing | None = None
         self.starts = int(time())
         self.silent = False
@@ -163,7 +166,7 @@ class FakeAgent:
         self.ring = KeyRing(TrustStore(self.folder), PREFIX, HOST_ID, fleet=self.fleet)
         self.dispatcher = Dispatcher(
             ring=self.ring,
-            base=BASE,
+            topics=TOPICS,
             session=session,
             policy=self.policy,
             publish=self.say,
@@ -201,7 +204,7 @@ class FakeAgent:
             return
         parts = topic.removeprefix(f"{BASE}/").split("/")
         if parts[0] == "command":
-            self.dispatcher.received(parts[1], payload, retained=False)
+            self.dispatcher.received(topic, payload, retained=False)
         elif parts[0] == "pair" and parts[2] in ("request", "confirm"):
             self.pair(parts[1], parts[2], payload)
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from companion_agent.agent import Agent
 from companion_agent.models import Counters
 from companion_agent.plugins.runner import CollectorRunner
+from companion_agent.protocol.topics import Separator
 
 from .agent_commands import FakePower
 from .agent_host import HOST, AgentThread, FakeCollector, FakePlatform
-from .agent_security import BASE, FakeController
+from .agent_security import BASE, TOPICS, FakeController
 from .event_loop import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from companion_agent.config.settings import Config
@@ -34,6 +36,7 @@ class PairedAgent:
         home_assistant: FakeHomeAssistant,
         config: Config,
         session: str = SESSION,
+        sources: Sequence[CollectorRunner] = (),
     ) -> None:
         self.folder = folder
         self.home_assistant = home_assistant
@@ -47,6 +50,7 @@ class PairedAgent:
             [
                 CollectorRunner(FakeCollector(), 3600),
                 CollectorRunner(FakeCollector("session", locked=True), 3600),
+                *sources,
             ],
             HOST,
             session,
@@ -67,15 +71,25 @@ class PairedAgent:
         now = {"time": time.time(), "session": self.session}
         return self.home.command(key, args, **(now | fields))
 
-    def call(self, key: str, args: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    def call(
+        self,
+        key: str,
+        args: dict[str, Any] | None = None,
+        *,
+        separator: Separator = Separator.DOT,
+        **fields: Any,
+    ) -> dict[str, Any]:
         """Send a command and return its result."""
-        payload = self.command(key, args, **fields)
-        self.home_assistant.publish(f"{BASE}/command/{key}", payload)
-        return self.result(key, json.loads(json.loads(payload)["body"])["id"])
+        payload = self.command(key, args, separator=separator, **fields)
+        self.home_assistant.publish(TOPICS.command(key, separator), payload)
+        return self.result(key, json.loads(json.loads(payload)["body"])["id"], separator)
 
-    def result(self, key: str, request: str) -> dict[str, Any]:
-        heard = self.home_assistant.wait_for(f"result/{key}", request.encode())
-        return self.home.read(f"{BASE}/result/{key}", heard.decode())
+    def result(
+        self, key: str, request: str, separator: Separator = Separator.DOT
+    ) -> dict[str, Any]:
+        topic = TOPICS.result(key, separator)
+        heard = self.home_assistant.wait_for(topic.removeprefix(f"{BASE}/"), request.encode())
+        return self.home.read(topic, heard.decode())
 
     def wait_until_it_listens(self) -> None:
         """Wait until it has connected anew after its keys changed."""

@@ -10,6 +10,7 @@ from .catalogue import CATALOGUE, ReadingType
 from .encoding import dump, load_object
 from .envelope import open_envelope
 from .errors import ProtocolError
+from .topics import Separator
 from .validation import (
     HOST_ID,
     MAX_ANNOUNCE,
@@ -220,6 +221,8 @@ class Announce(NamedTuple):
         commands: What may be asked of it.
         events: The types of the events that it can tell.
         update: How the agent is updated; absent for one that does not say so.
+        separator: What joins the segments of keys in the topics of commands that it hears; a dot
+            it always hears.
     """
 
     session: str
@@ -234,6 +237,7 @@ class Announce(NamedTuple):
     commands: Mapping[str, Command] = MappingProxyType({})
     events: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     update: Update | None = None
+    separator: Separator = Separator.DOT
 
 
 # --- Writing ---------------------------------------------------------------------------------
@@ -281,6 +285,8 @@ def write_announce(announce: Announce) -> bytes:
         ]
     if announce.update:
         content["update"] = update_fields(announce.update)
+    if announce.separator is not Separator.DOT:
+        content["separator"] = announce.separator.value
     payload = dump(content).encode()
     if len(payload) > MAX_ANNOUNCE:
         text = f"an announce of {len(payload)} bytes is more than {MAX_ANNOUNCE}"
@@ -420,7 +426,13 @@ def parse_announce(payload: bytes, host_id: str) -> Announce | None:
         commands=MappingProxyType(_commands(data.get("commands", []))),
         events=MappingProxyType(_events(data.get("events", []))),
         update=_update(get_object(data, "update")) if "update" in data else None,
+        separator=_separator(data.get("separator")),
     )
+
+
+def _separator(value: object) -> Separator:
+    # One of a later version is no reason to refuse a host: it hears dots as well.
+    return Separator.COLON if value == Separator.COLON else Separator.DOT
 
 
 def _host(data: Mapping[str, Any]) -> Host:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from .errors import ProtocolError
 from .validation import HOST_ID
 
 DEFAULT_PREFIX: Final = "pilot/v2"
+
+
+class Separator(StrEnum):
+    """What joins the segments of a key in the last level of a topic.
+
+    Some brokers take dots for slashes (RabbitMQ) or end the connection on them (NATS before 2.10).
+    """
+
+    DOT = "."
+    """As keys are written; what halves that know no other use."""
+    COLON = ":"
+    """No segment of a key has it, and no broker gives it a meaning in a topic."""
 
 
 class Topics(NamedTuple):
@@ -80,21 +93,37 @@ class Topics(NamedTuple):
         """Return the topic that a collector's part of the state is signed for."""
         return f"{self.prefix}/{self.host}/state/{collector}"
 
-    def command(self, key: str) -> str:
+    def command(self, key: str, separator: Separator = Separator.DOT) -> str:
         """Return the topic of requests for a command."""
-        return f"{self.prefix}/{self.host}/command/{key}"
+        return f"{self.prefix}/{self.host}/command/{join_key(key, separator)}"
 
-    def result(self, key: str) -> str:
+    def result(self, key: str, separator: Separator = Separator.DOT) -> str:
         """Return the topic of a command's results."""
-        return f"{self.prefix}/{self.host}/result/{key}"
+        return f"{self.prefix}/{self.host}/result/{join_key(key, separator)}"
 
     def event(self, key: str) -> str:
         """Return the topic of an event."""
-        return f"{self.prefix}/{self.host}/event/{key}"
+        return f"{self.prefix}/{self.host}/event/{join_key(key, Separator.COLON)}"
 
     def pairing(self, controller: str, step: str) -> str:
         """Return the topic of a step of pairing: `request`, `answer`, `confirm`, `result`."""
         return f"{self.prefix}/{self.host}/pair/{controller}/{step}"
+
+
+def join_key(key: str, separator: Separator) -> str:
+    """Return a key as the last level of a topic."""
+    return key.replace(Separator.DOT, separator)
+
+
+def split_key_topic(topic: str) -> tuple[str, Separator]:
+    """Return the key that is the last level of a topic, and what joins its segments there.
+
+    A level that mixes separators is returned as it is, which is no key.
+    """
+    level = topic.rpartition("/")[2]
+    if Separator.COLON not in level or Separator.DOT in level:
+        return level, Separator.DOT
+    return level.replace(Separator.COLON, Separator.DOT), Separator.COLON
 
 
 def split_announce_topic(topic: str) -> tuple[str, str]:

@@ -178,6 +178,34 @@ def test_fails_over_and_tries_the_preferred_broker_first(
     assert ports == [first.port, second.port, first.port]
 
 
+def test_each_connection_has_a_client_id_of_its_own(
+    driver: MakeDriver, make_mosquitto: Callable[..., Mosquitto]
+) -> None:
+    first, second = make_mosquitto(), make_mosquitto()
+    link = driver(first.broker(), second.broker())
+    link.connect()
+    ids = [link.transport._client._client_id]
+
+    first.stop()
+    link.until(lambda: link.recorder.connections == 2)
+    ids.append(link.transport._client._client_id)
+
+    assert ids == [b"pilot-test-1", b"pilot-test-2"]
+
+
+def test_a_broker_that_lets_it_in_and_hangs_up_is_not_the_only_one_that_is_tried(
+    driver: MakeDriver, make_mosquitto: Callable[..., Mosquitto]
+) -> None:
+    first, second = make_mosquitto(), make_mosquitto()
+    link = driver(first.broker(), second.broker())
+    link.connect()
+
+    link.transport._fail("it hung up")
+    link.until(lambda: link.recorder.connections == 2)
+
+    assert link.transport.broker.port == second.port
+
+
 # --- What goes wrong, in words ---------------------------------------------------------------
 
 

@@ -24,8 +24,13 @@ from companion_agent.protocol.announce import Agent, Conflict, parse_announce, w
 from companion_agent.protocol.backlog import write_chunk
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import collector_state, parse_state, state_payload
-from companion_agent.protocol.topics import Topics, split_announce_topic
-from companion_agent.protocol.validation import MAX_STATE
+from companion_agent.protocol.topics import (
+    Separator,
+    Topics,
+    split_announce_topic,
+    split_key_topic,
+)
+from companion_agent.protocol.validation import MAX_STATE, is_key
 
 from .conftest import HOST, SESSION
 
@@ -66,6 +71,53 @@ def test_topics_of_a_host() -> None:
     assert split_announce_topic(topics.announce) == ("pilot/v2", HOST)
 
 
+@pytest.mark.parametrize("separator", Separator)
+@pytest.mark.parametrize("key", ["power.lock", "i2c.aht20-1-38.temperature_offset"])
+def test_a_key_in_a_topic_is_one_level_and_is_read_back(key: str, separator: Separator) -> None:
+    topics = Topics("pilot/v2", HOST)
+
+    for topic, below in (
+        (topics.command(key, separator), "command"),
+        (topics.result(key, separator), "result"),
+    ):
+        assert topic == f"pilot/v2/{HOST}/{below}/{key.replace('.', separator)}"
+        assert split_key_topic(topic) == (key, separator)
+
+
+def test_no_topic_of_an_event_has_a_dot() -> None:
+    topic = Topics("pilot/v2", HOST).event("container.log")
+
+    assert topic == f"pilot/v2/{HOST}/event/container:log"
+    assert split_key_topic(topic)[0] == "container.log"
+    assert split_key_topic(f"pilot/v2/{HOST}/event/session")[0] == "session"
+
+
+@pytest.mark.parametrize("level", ["power.lock:now", "power:lock.now", ":", ".:", "power::lock"])
+def test_a_level_that_no_key_is_written_as_is_no_key(level: str) -> None:
+    key, _ = split_key_topic(f"pilot/v2/{HOST}/command/{level}")
+
+    assert not is_key(key)
+
+
+@pytest.mark.parametrize(
+    ("announced", "read_as"),
+    [(":", Separator.COLON), (".", Separator.DOT), ("~", Separator.DOT), (1, Separator.DOT)],
+)
+def test_a_separator_of_a_later_version_counts_as_a_dot(
+    announced: object, read_as: Separator
+) -> None:
+    content = json.loads(written({})) | {"separator": announced}
+
+    assert read(json.dumps(content).encode()).separator is read_as
+
+
+def test_an_announce_without_a_separator_asks_for_dots() -> None:
+    content = json.loads(written({}))
+    del content["separator"]
+
+    assert read(json.dumps(content).encode()).separator is Separator.DOT
+
+
 def test_announces_what_the_documentation_shows() -> None:
     reports = {
         "cpu": Report(10.0, (Reading("percent"),)),
@@ -98,6 +150,7 @@ def test_announces_what_the_documentation_shows() -> None:
             {"key": "disk.root.used_percent", "kind": "disk.used_percent", "of": "/"},
             {"key": "custom.load", "kind": "custom", "name": "UPS load", "unit": "%"},
         ],
+        "separator": ":",
     }
 
 

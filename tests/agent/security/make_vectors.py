@@ -105,7 +105,8 @@ def commands() -> Any:
     cases: list[dict[str, Any]] = []
 
     def case(name: str, reason: str, payload: str, **more: Any) -> None:
-        cases.append({"name": name, "topic": topic, "payload": payload, "reason": reason} | more)
+        heard = {"name": name, "topic": topic, "payload": payload, "reason": reason}
+        cases.append(heard | more)
 
     def signed(
         key: bytes = COMMAND, key_id: str = CONTROLLER, on: str = topic, **changes: Any
@@ -174,6 +175,10 @@ def commands() -> Any:
         "bad_signature",
         signed(keys(SECRET, f"{PREFIX}/another-host")[0]),
     )
+    without_dots = f"{BASE}/command/power:shutdown"
+    case("in a topic without dots", "", signed(on=without_dots), topic=without_dots)
+    case("signed for the topic without dots", "bad_signature", signed(on=without_dots))
+    case("signed for the topic with dots", "bad_signature", signed(), topic=without_dots)
     case("signed for another command", "bad_signature", signed(on=f"{BASE}/command/power.lock"))
     case(
         "signed for another host",
@@ -239,6 +244,7 @@ def reports() -> Any:
         "trust": {"controllers": [CONTROLLER, "fleet"], "pairing": False},
         "commands": [{"key": "power.shutdown", "args": {"delay": "seconds"}}],
         "events": [{"key": "session", "types": ["locked", "unlocked"]}],
+        "separator": ":",
     }
     verified = {**result, "refused": {"command.replayed": 3, "pairing.wrong_code": 1}}
     off = {"ts": NOW, "session": SESSION, "sequence": [7, 2_000_002], "availability": "off"}
@@ -248,6 +254,7 @@ def reports() -> Any:
         f"{BASE}/state/session": [locked],
         f"{BASE}/result/trust.verify": [verified],
         f"{BASE}/result/power.shutdown": [result, rejected],
+        f"{BASE}/result/power:shutdown": [result],
         f"{BASE}/event/session": [event],
         f"{BASE}/announce": [announce],
     }
@@ -261,6 +268,9 @@ def reports() -> Any:
         "a bare body": body,
         "signed by the controller's own key": envelope(topic, body, {CONTROLLER: COMMAND}),
         "signed for another topic": envelope(f"{BASE}/result/power.lock", body, keyring),
+        "signed for the topic without dots": envelope(
+            f"{BASE}/result/power:shutdown", body, keyring
+        ),
         "signed with another secret": envelope(topic, body, {CONTROLLER: keys(bytes(32))[1]}),
         "not signed for this controller": envelope(topic, body, {GUEST: REPORT}),
         "changed": envelope(

@@ -11,6 +11,7 @@ import pytest
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.envelope import seal
 from companion_agent.protocol.signing import derive
+from companion_agent.protocol.topics import Separator
 from support.agent_security import BASE, NOW, PREFIX, FakeController, PairedHost
 
 if TYPE_CHECKING:
@@ -119,6 +120,39 @@ def test_swap_the_host(world: PairedHost) -> None:
         "power.shutdown", seal(topic, world.home.body(), {world.home.id: other.command}).encode()
     )
     nothing_was_done(world, "bad_signature")
+
+
+@pytest.mark.parametrize(
+    ("signed", "played"), [(Separator.DOT, Separator.COLON), (Separator.COLON, Separator.DOT)]
+)
+def test_swap_the_form_of_the_topic(
+    world: PairedHost, signed: Separator, played: Separator
+) -> None:
+    """A command is worth nothing on the other topic of its key: neither new nor recorded."""
+    command = world.home.command("power.shutdown", separator=signed)
+
+    world.send(f"power{played}shutdown", command)
+    nothing_was_done(world, "bad_signature")
+
+    world.send(f"power{signed}shutdown", command)
+    world.send(f"power{played}shutdown", command)
+    assert world.last["reason"] == "bad_signature"
+    assert len(world.power.done) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(Separator.DOT, Separator.COLON), (Separator.COLON, Separator.DOT)]
+)
+def test_both_forms_of_a_topic_share_their_counter(
+    world: PairedHost, first: Separator, second: Separator
+) -> None:
+    held_back = world.home.command("power.shutdown", separator=first)
+    world.send(f"power{second}lock", world.home.command("power.lock", separator=second))
+    world.power.done.clear()
+
+    world.send(f"power{first}shutdown", held_back)
+
+    nothing_was_done(world, "replayed")
 
 
 def test_swap_the_command(world: PairedHost) -> None:

@@ -13,6 +13,7 @@ from companion_agent.errors import CommandError
 from companion_agent.models import Argument, Command
 from companion_agent.protocol.announce import command_fields
 from companion_agent.protocol.messages import REASONS
+from companion_agent.protocol.topics import Separator
 from companion_agent.security.authorizer import check_arguments
 from support.agent_security import BASE, NOW, FakeController, PairedHost
 
@@ -25,6 +26,34 @@ def test_a_paired_controller_commands_the_host(world: PairedHost) -> None:
     assert world.power.done == [("power.shutdown", {"delay": 60})]
     assert (result["status"], result["reason"], result["detail"]) == ("done", "", "")
     assert world.published[-1][0] == f"{BASE}/result/power.shutdown"
+
+
+@pytest.mark.parametrize("separator", Separator)
+def test_a_result_goes_on_the_form_of_the_topic_that_was_asked_on(
+    world: PairedHost, separator: Separator
+) -> None:
+    asked = world.home.command("power.lock", separator=separator)
+    world.send(f"power{separator}lock", asked)
+
+    topic, _ = world.published[-1]
+    assert topic == f"{BASE}/result/power{separator}lock"
+    assert (world.last["status"], world.power.done) == ("done", [("power.lock", {})])
+
+
+@pytest.mark.parametrize("separator", Separator)
+def test_a_refusal_goes_on_the_form_of_the_topic_that_was_asked_on(
+    world: PairedHost, separator: Separator
+) -> None:
+    recorded = world.home.command("power.lock", counter=5, separator=separator)
+    for key_id in (world.home.key_id, "0" * 16):
+        impostor = FakeController(key_id=key_id, secret=bytes(32))
+        world.send(f"power{separator}lock", impostor.command("power.lock", separator=separator))
+    world.call("power.first")
+    world.send(f"power{separator}lock", recorded)
+
+    topics = {topic for topic, _ in world.published if "first" not in topic}
+    assert topics == {f"{BASE}/result/power{separator}lock"}
+    assert world.last["reason"] == "replayed"
 
 
 def test_a_result_names_request_session_controller_and_time(world: PairedHost) -> None:
@@ -235,8 +264,8 @@ def test_a_repeat_gets_the_same_result_and_nothing_is_done_twice(world: PairedHo
 
 def test_a_repeat_while_the_first_still_runs_waits_for_it(world: PairedHost) -> None:
     payload = world.home.command("power.shutdown")
-    world.dispatcher.received("power.shutdown", payload, retained=False)
-    world.dispatcher.received("power.shutdown", payload, retained=False)
+    for _ in range(2):
+        world.dispatcher.received(f"{BASE}/command/power.shutdown", payload, retained=False)
     assert (len(world.jobs), world.published) == (1, [])
     world.work()
     assert len(world.power.done) == len(world.published) == 1

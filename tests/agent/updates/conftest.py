@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 pytest.importorskip("cryptography", reason="the library for signatures is not installed")
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 from companion_agent.updates.release import key_id
 from companion_agent.updates.store import Releases
 from stack.releases import Maker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from support.clock import ManualClock
 

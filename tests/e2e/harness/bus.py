@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from stack.process import wait_for
 from support.mqtt_client import Message, RecordingClient
@@ -30,10 +30,18 @@ class Bus(RecordingClient):
     """
 
     def __init__(self, broker: Broker, listen: str = f"{PREFIX}/#") -> None:
-        super().__init__(
-            broker.host, broker.port, listen, username=broker.username, password=broker.password
-        )
         self._broker = broker
+        self._protocol = (
+            MQTTProtocolVersion.MQTTv5 if broker.protocol == "5" else MQTTProtocolVersion.MQTTv311
+        )
+        super().__init__(
+            broker.host,
+            broker.port,
+            listen,
+            username=broker.username,
+            password=broker.password,
+            protocol=self._protocol,
+        )
 
     def wait_for(
         self,
@@ -80,7 +88,7 @@ class Bus(RecordingClient):
             elif message.retain:
                 found[message.topic] = message.payload
 
-        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=self._protocol)
         if self._broker.username:
             client.username_pw_set(self._broker.username, self._broker.password)
         client.on_connect = on_connect

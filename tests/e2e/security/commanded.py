@@ -43,6 +43,10 @@ class Commanded(Host):
         """Return its last announce, signed or not."""
         return _body(super().announce())
 
+    def topic_of(self, below: str, key: str) -> str:
+        """Return the topic on which Home Assistant asks for a command, or hears its result."""
+        return self.topic(f"{below}/{key.replace('.', ':')}")
+
     def press(self, key: str = LOCK) -> None:
         """Press the button of a command; an error is raised as the user sees it."""
         self.ha.ws(

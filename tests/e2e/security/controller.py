@@ -101,10 +101,17 @@ class FakeController:
         return json.dumps(content | fields)
 
     def command(
-        self, key: str, session: str, args: Mapping[str, Any] | None = None, **fields: Any
+        self,
+        key: str,
+        session: str,
+        args: Mapping[str, Any] | None = None,
+        *,
+        separator: str = ".",
+        **fields: Any,
     ) -> Said:
         """Sign a command without publishing it."""
-        return self.seal(f"{PREFIX}/{self.host}/command/{key}", self.body(session, args, **fields))
+        topic = f"{PREFIX}/{self.host}/command/{key.replace('.', separator)}"
+        return self.seal(topic, self.body(session, args, **fields))
 
     def seal(self, topic: str, body: str) -> Said:
         """Sign anything with the key of commands."""

@@ -50,7 +50,7 @@ def recorded(commanded: Commanded, listener: Attacker) -> Said:
     """Return the command that Home Assistant has signed for a press of the button."""
     begin = time.monotonic()
     commanded.press(LOCK)
-    said = again(listener.wait_for(commanded.topic(f"command/{LOCK}"), since=begin))
+    said = again(listener.wait_for(commanded.topic_of("command", LOCK), since=begin))
     commanded.machine.forget()
     return said
 
@@ -86,7 +86,7 @@ def test_replay_after_the_agent_has_started_again(commanded: Commanded, listener
 
     def refused() -> bool:
         listener.say(said)
-        results = listener.heard(commanded.topic(f"result/{LOCK}"), begin)
+        results = listener.heard(commanded.topic_of("result", LOCK), begin)
         return any(m.body["reason"] == "wrong_session" for m in results)
 
     wait_for(refused, "the refusal")
@@ -115,7 +115,7 @@ def wait_for_late_answer(
     not known whether it would be.
     """
     listener.wait_for(
-        commanded.topic(f"result/{LOCK}"),
+        commanded.topic_of("result", LOCK),
         lambda message: message.body.get("id") == said.body["id"],
         since=since,
     )
@@ -140,14 +140,14 @@ def pretend(said: Message, **fields: Any) -> str:
 def test_spoofed_results_are_no_success(commanded: Commanded, listener: Attacker) -> None:
     """The user who presses the button learns that the host has not answered."""
     commanded.press(LOCK)
-    genuine = listener.newest(commanded.topic(f"result/{LOCK}"))
+    genuine = listener.newest(commanded.topic_of("result", LOCK))
     [controller] = commanded.announce()["trust"]["controllers"]
     begin = time.monotonic()
 
     with silent(commanded), ThreadPoolExecutor() as threads:
         pressed = threads.submit(commanded.press, LOCK)
-        said = listener.wait_for(commanded.topic(f"command/{LOCK}"), since=begin)
-        topic = commanded.topic(f"result/{LOCK}")
+        said = listener.wait_for(commanded.topic_of("command", LOCK), since=begin)
+        topic = commanded.topic_of("result", LOCK)
         done = pretend(said)
         listener.say(
             Said(topic, done.encode()),
@@ -175,9 +175,9 @@ def test_spoofed_refusals_do_not_unpair(commanded: Commanded, listener: Attacker
     begin = time.monotonic()
     with silent(commanded), ThreadPoolExecutor() as threads:
         pressed = threads.submit(commanded.press, LOCK)
-        said = listener.wait_for(commanded.topic(f"command/{LOCK}"), since=begin)
+        said = listener.wait_for(commanded.topic_of("command", LOCK), since=begin)
         refusal = pretend(said, status="rejected", reason="not_paired")
-        listener.say(Said(commanded.topic(f"result/{LOCK}"), refusal.encode()))
+        listener.say(Said(commanded.topic_of("result", LOCK), refusal.encode()))
         with pytest.raises(StackError, match="whether it was done is not known"):
             pressed.result()
         silent_until = time.monotonic()
@@ -196,9 +196,9 @@ def test_spoofed_refusal_before_the_hosts_own_answer(
     with ThreadPoolExecutor() as threads:
         commanded.agent.process.suspend()
         pressed = threads.submit(commanded.press, LOCK)
-        said = listener.wait_for(commanded.topic(f"command/{LOCK}"), since=begin)
+        said = listener.wait_for(commanded.topic_of("command", LOCK), since=begin)
         refusal = pretend(said, status="rejected", reason="not_allowed", detail="no")
-        listener.say(Said(commanded.topic(f"result/{LOCK}"), refusal.encode()))
+        listener.say(Said(commanded.topic_of("result", LOCK), refusal.encode()))
         commanded.wait_until_refused("result.unsigned")
         commanded.agent.process.resume()
 
@@ -209,7 +209,7 @@ def test_spoofed_refusal_before_the_hosts_own_answer(
 
 def test_result_of_another_command(commanded: Commanded, listener: Attacker) -> None:
     commanded.press(LOCK)
-    genuine = listener.newest(commanded.topic(f"result/{LOCK}"))
+    genuine = listener.newest(commanded.topic_of("result", LOCK))
 
     listener.say(Said(commanded.topic("result/power.suspend"), genuine.payload))
 
@@ -219,7 +219,7 @@ def test_result_of_another_command(commanded: Commanded, listener: Attacker) -> 
 
 def test_retained_result(commanded: Commanded, listener: Attacker, ha: HomeAssistant) -> None:
     commanded.press(LOCK)
-    genuine = listener.newest(commanded.topic(f"result/{LOCK}"))
+    genuine = listener.newest(commanded.topic_of("result", LOCK))
     listener.say(again(genuine), retain=True)
     try:
         ha.reload_entry(commanded.entry["entry_id"])
@@ -377,7 +377,7 @@ def test_flood_is_counted_and_logged_once(
 ) -> None:
     for number in range(2_000):
         listener.say(
-            Said(commanded.topic(f"result/{LOCK}"), b"{}"),
+            Said(commanded.topic_of("result", LOCK), b"{}"),
             Said(commanded.topic("announce"), b'{"protocol": 2, "session": "%08d"}' % number),
             Said(commanded.topic("event/session"), b"\xff" * 100),
         )

@@ -44,7 +44,9 @@ OF_A_HOST = (
     "acknowledge",
     "event/power",
     "result/power.shutdown",
+    "result/power:shutdown",
     "command/power.shutdown",
+    "command/power:shutdown",
     "pair/4f1d2c3b5a697887/request",
     "pair/4f1d2c3b5a697887/answer",
     "pair/4f1d2c3b5a697887/confirm",
@@ -237,7 +239,13 @@ def test_hosts_may_say_nothing_in_home_assistants_name(neighbour: Guest, topic: 
 
 
 @pytest.mark.parametrize(
-    "below", ["command/power.shutdown", "acknowledge", "pair/4f1d2c3b5a697887/request"]
+    "below",
+    [
+        "command/power.shutdown",
+        "command/power:shutdown",
+        "acknowledge",
+        "pair/4f1d2c3b5a697887/request",
+    ],
 )
 def test_hosts_may_not_command_themselves(neighbour: Guest, below: str) -> None:
     """Else an attacker who takes over one host could ask it to be paired."""
@@ -245,10 +253,15 @@ def test_hosts_may_not_command_themselves(neighbour: Guest, below: str) -> None:
 
 
 def test_neighbour_hears_nothing_of_a_host(neighbour: Guest, home_assistant: Guest) -> None:
-    below_of_home = ("command/power.shutdown", "acknowledge", "pair/4f1d2c3b5a697887/request")
-    for below in (*below_of_home, "announce"):
+    for below in (
+        "command/power.shutdown",
+        "command/power:shutdown",
+        "acknowledge",
+        "pair/4f1d2c3b5a697887/request",
+        "announce",
+    ):
         assert home_assistant.may_say(f"{PREFIX}/{HOST}/{below}")
-    mine = f"{PREFIX}/{NEIGHBOUR}/command/power.lock"
+    mine = f"{PREFIX}/{NEIGHBOUR}/command/power:lock"
     assert home_assistant.may_say(mine)
 
     wait_for(lambda: neighbour.heard(mine), "its own command")
@@ -277,12 +290,12 @@ def test_agent_reports_and_obeys(host: Agent, machine: FakeMachine, home_assista
     assert told["availability"] == "online"
 
     def shut_down() -> list[str]:
-        said = home.command(SHUTDOWN, body["session"])
+        said = home.command(SHUTDOWN, body["session"], separator=":")
         assert home_assistant.may_say(said.topic, said.payload)
         return machine.orders()
 
     assert wait_for(shut_down, "the order")[0] == "PowerOff"
-    assert _wait_for(home_assistant, f"result/{SHUTDOWN}")
+    assert _wait_for(home_assistant, f"result/{SHUTDOWN.replace('.', ':')}")
     assert home_assistant.may_say(f"{PREFIX}/{HOST}/pair/{home.id}/request")
     assert b"malformed" in _wait_for(home_assistant, f"pair/{home.id}/answer")
     host.stop()

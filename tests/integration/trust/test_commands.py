@@ -1,9 +1,10 @@
 """Having a host do something, and learning what became of it."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.translation import async_load_integrations
 import pytest
@@ -44,6 +45,48 @@ async def test_a_button_ends_when_the_host_says_done(
     assert agent.done == ["power.suspend"]
     assert len(bus.commands()) == 1
     assert agent.audit[-1]["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("announced", "level"),
+    [(":", "power:suspend"), (None, "power.suspend"), ("~", "power.suspend")],
+)
+async def test_a_command_goes_on_the_topic_that_the_host_has_announced(
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    agent: FakeAgent,
+    bus: FakeBroker,
+    announced: str | None,
+    level: str,
+) -> None:
+    """On one with dots, where it has announced nothing, or what a later version means."""
+    agent.announced["separator"] = announced
+    agent.announce()
+    await hass.async_block_till_done()
+
+    await press(hass, "suspend")
+
+    assert [topic for topic, _ in bus.published] == [f"{BASE}/command/{level}"]
+    assert agent.done == ["power.suspend"]
+
+
+async def test_the_topic_is_remembered_over_a_restart(
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    agent: FakeAgent,
+    bus: FakeBroker,
+    hass_storage: dict[str, Any],
+) -> None:
+    """A broker that ends connections on dots would end this one before the host is heard."""
+    hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
+    await hass.async_block_till_done()
+    kept = hass_storage["pilot.trust"]["data"]["hosts"][HOST_ID]
+
+    await hass.config_entries.async_reload(paired.entry_id)
+    await paired.runtime_data.coordinator.commands.async_verify(1)
+
+    assert kept["separator"] == ":"
+    assert [topic for topic, _ in bus.published] == [f"{BASE}/command/trust:verify"]
 
 
 async def test_a_request_is_repeated_until_it_is_answered(

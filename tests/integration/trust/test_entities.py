@@ -348,7 +348,7 @@ async def test_diagnostics_tell_no_secret(
 ) -> None:
     """How things stand, and what was refused."""
     await trust.async_set_fleet(bytes(range(100, 132)), add=True)
-    agent.dispatcher.received("session.lock", b"{}", retained=True)
+    agent.dispatcher.received(f"{BASE}/command/session:lock", b"{}", retained=True)
     bus.fire(f"{BASE}/event/session", "{}")
     await hass.async_block_till_done()
     told = await get_diagnostics_for_config_entry(hass, hass_client, paired)

@@ -247,4 +247,5 @@ async def test_the_result_of_the_previous_agent_ends_a_command(
             "switch", "turn_off", {"entity_id": "switch.office_pc_power"}, blocking=True
         )
 
-    assert len(bus.commands("power.shutdown")) == 1
+    [topic] = [topic for topic, _ in bus.published]
+    assert topic == f"{BASE}/command/power.shutdown"

@@ -1,6 +1,5 @@
 """The action that has hosts read their values now."""
 
-import json
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -29,11 +28,7 @@ def refreshable(paired: MockConfigEntry, agent: FakeAgent) -> None:
 
 def asked(bus: FakeBroker) -> list[str]:
     """Return what hosts were asked to read, in order."""
-    return [
-        json.loads(json.loads(payload)["body"])["args"]["collectors"]
-        for topic, payload in bus.published
-        if topic.endswith(f"/command/{REFRESH}")
-    ]
+    return [command["args"]["collectors"] for command in bus.commands(REFRESH)]
 
 
 def device_of(registry: dr.DeviceRegistry, entry: MockConfigEntry, below: str = "") -> str:
