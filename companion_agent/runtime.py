@@ -16,7 +16,6 @@ from companion_agent.models import Counters
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
 from companion_agent.plugins.i2c.overrides import Overrides
-from companion_agent.plugins.i2c.settings import I2cConfig
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.service.pair_command import pair_command
 from companion_agent.service.sd_notify import Notifier
@@ -101,12 +100,7 @@ def make_plugins(
             wanted.selection,
             counters,
             updater,
-            # What is not read cannot be tuned.
-            {
-                I2cConfig: config.i2c if wanted.enabled else None,
-                Overrides: overrides,
-                DesktopSessions: desktop,
-            },
+            {**config.of_plugins(), Overrides: overrides, DesktopSessions: desktop},
         )
         try:
             made.append(registry.create(name, context))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
     from typing import Self
 
-    from companion_agent.models import Command, Reading, Value
+    from companion_agent.models import Command, Output, Reading, Value
     from companion_agent.platforms.base import Platform
 
 
@@ -195,9 +195,15 @@ class CommandProvider(Plugin):
         """
 
     @abstractmethod
-    def run(self, key: str, args: Mapping[str, Any]) -> None:
+    def run(self, key: str, args: Mapping[str, Any]) -> Output | None:
         """Carry out a command whose arguments have been checked.
+
+        Returns:
+            What it has printed, for the one who called it; `None` when that says nothing.
 
         Raises:
             CommandError: It was refused (`not_permitted`) or did not work (`failed`).
         """
+
+    def close(self) -> None:
+        """End what still runs: the agent ends, or reads its configuration again."""

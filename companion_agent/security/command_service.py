@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import CommandError, Unavailable
+from companion_agent.models import Output
 from companion_agent.plugins.readings import REFRESH
 from companion_agent.security.authorizer import Dispatcher
 from companion_agent.timing import Alarm
@@ -126,6 +127,8 @@ class CommandService:
                     await self._alarm.wait(self._probe_due if self._groups else math.inf)
         finally:
             self._tasks = None
+            for group in self._groups.values():
+                group.close()
             self._worker.stop()
 
     def observe(self, changed: Callable[[], None]) -> None:
@@ -174,14 +177,17 @@ class CommandService:
 
     async def _carry_out(self, job: CommandJob) -> None:
         error: Exception | None = None
+        output: object = None
+        # One that keeps its own time needs a moment to end.
+        limit = job.time_limit + COMMAND_LIMIT if job.time_limit else COMMAND_LIMIT
         try:
-            await self._worker.run(Job(job.key, job.run, COMMAND_LIMIT))
+            output = await self._worker.run(Job(job.key, job.run, limit))
         except HungError:
-            detail = f"the system did not answer within {COMMAND_LIMIT:.0f} s; it may still do it"
+            detail = f"the system did not answer within {limit:.0f} s; it may still do it"
             error = CommandError("failed", detail)
         except Exception as raised:  # noqa: BLE001  (the result says what it was)
             error = raised
-        self._dispatcher.finished(job, error)
+        self._dispatcher.finished(job, error, output if isinstance(output, Output) else None)
         if job.state and error is None:
             self._changed(job.state)
         if job.key == REFRESH and error is None:
