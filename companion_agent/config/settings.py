@@ -19,6 +19,7 @@ from companion_agent.config.updates import UpdateConfig, check_update
 from companion_agent.fields import ByName, Section, Setting, construct, declared, group, setting
 from companion_agent.models import Selection
 from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
+from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, make_reading
 from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
 from companion_agent.protocol.signing import fleet_secret
 from companion_agent.protocol.topics import DEFAULT_PREFIX
@@ -313,6 +314,7 @@ class Config:
         collectors: Collectors that differ from their defaults, by name.
         i2c: The sensors on the I²C buses.
         own_commands: What the owner has added for Home Assistant to start, by name.
+        own_readings: What the owner has added for Home Assistant to see, by name.
         backlog: What is kept of what could not be delivered.
         commands: What paired controllers may do.
         update: Where new versions come from.
@@ -358,6 +360,11 @@ class Config:
         "Programs of your own that Home Assistant may start.",
         factory=dict,
     )
+    own_readings: Mapping[str, OwnReading] = setting(
+        ByName("reading", Section(OwnReading, make_reading), free=OwnName()),
+        "Values of your own that Home Assistant shows.",
+        factory=dict,
+    )
     backlog: BacklogConfig = setting(
         Section(BacklogConfig), "What is kept of what cannot be delivered.", factory=BacklogConfig
     )
@@ -387,6 +394,7 @@ class Config:
             # What is not read cannot be tuned.
             I2cConfig: self.i2c if self.collector("i2c").enabled else None,
             OwnCommands: OwnCommands(self.own_commands),
+            OwnReadings: OwnReadings(self.own_readings),
         }
 
     def collector(self, name: str) -> CollectorConfig:

@@ -78,6 +78,9 @@ class Plugin(ABC):
         """Make the plug-in; overridden by those that need more of the context."""
         return cls(context.platform, context.selection)
 
+    def close(self) -> None:
+        """End what still runs, in whichever thread: the plug-in is not used any more."""
+
 
 class Collector(Plugin):
     """A plug-in with readings.
@@ -204,6 +207,3 @@ class CommandProvider(Plugin):
         Raises:
             CommandError: It was refused (`not_permitted`) or did not work (`failed`).
         """
-
-    def close(self) -> None:
-        """End what still runs: the agent ends, or reads its configuration again."""

@@ -25,6 +25,7 @@ from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.memory import MemoryPlugin
 from companion_agent.plugins.network import NetworkPlugin
 from companion_agent.plugins.own.commands import OwnCommandsPlugin
+from companion_agent.plugins.own.readings import OwnReadingsPlugin
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
@@ -64,6 +65,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         AgentPlugin,
         I2cPlugin,
         OwnCommandsPlugin,
+        OwnReadingsPlugin,
         ReadingsPlugin,
     )
 }

@@ -127,8 +127,6 @@ class CommandService:
                     await self._alarm.wait(self._probe_due if self._groups else math.inf)
         finally:
             self._tasks = None
-            for group in self._groups.values():
-                group.close()
             self._worker.stop()
 
     def observe(self, changed: Callable[[], None]) -> None:
