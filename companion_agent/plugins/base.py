@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 _Given = TypeVar("_Given")
 
 
+class Rereader(Protocol):
+    """Reads the configuration again."""
+
+    def read(self) -> None:
+        """Read and keep it; the agent goes on with it once the command is done.
+
+        Raises:
+            CommandError: It has mistakes; nothing changes.
+        """
+
+
 class Updater(Protocol):
     """Replaces the agent by another version of it."""
 
@@ -43,6 +54,7 @@ class PluginContext:
         selection: What `include` and `exclude` of the plug-in's section say.
         counters: What the agent counts while it runs.
         updater: Replaces the agent; `None` where no agent runs (`pilot-agent read`).
+        rereader: Reads the configuration again; `None` where no agent runs.
         given: What single plug-ins get besides, a section of the configuration say, by its type.
     """
 
@@ -50,6 +62,7 @@ class PluginContext:
     selection: Selection = field(default_factory=Selection)
     counters: Counters = field(default_factory=Counters)
     updater: Updater | None = None
+    rereader: Rereader | None = None
     given: Mapping[type, object] = field(default_factory=dict)
 
     def get(self, wanted: type[_Given]) -> _Given | None:
@@ -78,7 +91,7 @@ class Plugin(ABC):
         """Make the plug-in; overridden by those that need more of the context."""
         return cls(context.platform, context.selection)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most have nothing to end)
         """End what still runs, in whichever thread: the plug-in is not used any more."""
 
 

@@ -65,6 +65,7 @@ DESCRIPTIONS: Final = {
             entity_registry_enabled_default=False,
         ),
         PilotButtonDescription(key="i2c.reset_tuning", translation_key="i2c_reset_tuning"),
+        PilotButtonDescription(key="agent.reload", translation_key="agent_reload"),
     )
 }
 """The commands that have a button; the key is the command's kind."""
