@@ -14,9 +14,10 @@ from companion_agent.announcer import Announcer
 from companion_agent.buffer.buffer import Buffer
 from companion_agent.clock import Clocks
 from companion_agent.desktop.sessions import DesktopSessions
+from companion_agent.errors import CommandError
 from companion_agent.host_events import HostEvents
 from companion_agent.ipc import sight
-from companion_agent.ipc.handlers import Handlers
+from companion_agent.ipc.handlers import Handlers, no_reload
 from companion_agent.ipc.server import LocalServer
 from companion_agent.ipc.session_server import SessionServer
 from companion_agent.mqtt.connection import Message, Transport
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from companion_agent.config.reloader import Reloader
     from companion_agent.config.settings import Config
     from companion_agent.models import Counters
     from companion_agent.mqtt.legacy_v1 import Mirror
@@ -85,6 +87,10 @@ class Agent:
         pair_command: What to type here to pair this host; `None` where it is not known.
         desktop: The session helpers, which plug-ins know as well.
         runtime_folder: Where session helpers find the agent; `None` where there is no such place.
+        reloader: Reads the configuration again; `None` where there is none to read.
+
+    Attributes:
+        renewed: Whether it has ended to begin anew with the configuration that was read again.
     """
 
     def __init__(
@@ -105,7 +111,10 @@ class Agent:
         pair_command: str | None = None,
         desktop: DesktopSessions | None = None,
         runtime_folder: Path | None = None,
+        reloader: Reloader | None = None,
     ) -> None:
+        self.renewed = False
+        self._reloader = reloader
         self._described = describe_agent(pair_command)
         self._folder = config.state_dir
         self._counts = counts
@@ -168,6 +177,7 @@ class Agent:
             revoked=self._follow_trust,
             changed=lambda key: self._scheduler.read_soon(key.partition(".")[0]),
             refresh=self._refresh,
+            renew=self._renew,
             clock=clock,
         )
         self._updater = updater or Updater(config.update, self._folder, Launched(), clock)
@@ -181,6 +191,7 @@ class Agent:
             refusals=self._refusals.by_reason,
             update=self._updater.asked,
             seen=self._seen,
+            reload=self._read_again if reloader else no_reload,
         )
         self._refusals.include("pairing", self._handlers.refused)
         self._server = LocalServer(self._folder, self._handlers)
@@ -261,14 +272,20 @@ class Agent:
 
     def stop(self) -> None:
         """Let `run()` end; safe from any thread, and after the end."""
+        self.renewed = False
         if self._loop is None:
             self._stopping.set()
         else:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._stopping.set)
 
+    def reload(self) -> None:
+        """Read the configuration again, and begin anew with it when it has no mistakes."""
+        with suppress(CommandError):  # The log says why.
+            self._read_again()
+
     async def run(self) -> None:
-        """Report until stopped, then say `off`.
+        """Report until stopped, then say `off`, unless it begins anew at once.
 
         Raises:
             Exception: A part has failed; `off` was said, and what was left was written.
@@ -285,7 +302,7 @@ class Agent:
                 await self._say_goodbye()
                 for connection in connections:
                     connection.cancel()
-        _LOGGER.info("Stopped")
+        _LOGGER.info("Beginning anew with the configuration" if self.renewed else "Stopped")
         if self._failure:
             raise self._failure
 
@@ -361,11 +378,15 @@ class Agent:
     async def _say_goodbye(self) -> None:
         if self._updater.restart:
             self._notifier.status("Starting another version")
+        elif self.renewed:
+            self._notifier.status("Reading the configuration again")
         else:
             self._notifier.stopping()
         last_write = asyncio.create_task(self._buffer.close(LAST_WRITE_LIMIT))
-        self._publisher.leave()
-        self._follow_with_mirror()
+        if not self.renewed:
+            # A host that is back at once has not been away.
+            self._publisher.leave()
+            self._follow_with_mirror()
         self._server.close()
         self._session_server.close()
         self._audit.close()
@@ -388,6 +409,20 @@ class Agent:
     @property
     def _transports(self) -> list[Transport]:
         return [self._transport, *([self._mirror.transport] if self._mirror else [])]
+
+    def _read_again(self) -> None:
+        """Read the configuration, and begin anew with it.
+
+        Raises:
+            CommandError: It has mistakes; nothing changes.
+        """
+        if self._reloader:
+            self._reloader.read()
+            self._renew()
+
+    def _renew(self) -> None:
+        self.renewed = True
+        self._stopping.set()
 
     # --- What the parts tell each other --------------------------------------------------
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from companion_agent import __version__
-from companion_agent.models import Argument
+from companion_agent.models import Argument, ChoiceArgument
 from companion_agent.protocol.announce import (
     Agent,
     Announce,
@@ -86,6 +86,8 @@ def describe_reading(collector: str, reading: models.Reading) -> Reading:
         name=reading.name,
         unit=reading.unit,
         options=reading.options,
+        device_class=reading.device_class,
+        state_class=reading.state_class,
     )
     check_reading(described)
     return described
@@ -103,9 +105,19 @@ def describe_command(command: models.Command) -> Command:
             for name, argument in command.args.items()
             if isinstance(argument, Argument)
         },
+        options={
+            name: argument.options
+            for name, argument in command.args.items()
+            if isinstance(argument, ChoiceArgument)
+        },
         missing=Missing(missing.reason, missing.fix) if missing else None,
         device=command.device,
         state=command.state,
+        name=command.name,
+        show=command.show,
+        confirm=command.confirm,
+        harmless=command.harmless,
+        time_limit=command.time_limit or None,
     )
 
 

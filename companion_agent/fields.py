@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from companion_agent.values import Leaf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from _typeshed import DataclassInstance
     from voluptuous import Invalid
@@ -27,6 +27,11 @@ FILE = "_file"
 """What follows the name of a key whose value a file can hold."""
 LISTED = "[]"
 """What follows the name of a key that is a list of sections; no variable can set what is below."""
+
+
+def is_variable(path: Iterable[str]) -> bool:
+    """Tell whether an environment variable can set what is at a path."""
+    return not any(step.endswith(LISTED) or step.startswith("<") for step in path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,14 @@ class ByName:
         value: What is below each of them.
         names: The names; those that the loader is given when empty.
         former: Names of earlier versions, which are taken and not listed.
+        free: What a name has to be, where the user chooses them; no variable can set what is below.
     """
 
     noun: str
     value: Section | Leaf[Any]
     names: tuple[str, ...] = ()
     former: tuple[str, ...] = ()
+    free: Leaf[str] | None = None
 
 
 Kind = Leaf[Any] | Section | ByName

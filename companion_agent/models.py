@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Value = bool | int | float | str | None
 """One value of a reading; `None` says that it cannot be read now."""
 
+Show = Literal["", "button", "switch", "select", "number"]
+
 ValueType = Literal["number", "text", "boolean", "timestamp", "enum"]
 
 
@@ -47,6 +49,10 @@ class Reading:
         unit: Its unit, for kinds that are not in the catalogue.
         type: Its type, for kinds that are not in the catalogue.
         options: The values of an `enum` that is not in the catalogue.
+        device_class: What Home Assistant calls what it measures, for kinds that are not in the
+            catalogue.
+        state_class: How Home Assistant sums it up, for kinds that are not in the catalogue;
+            as a measurement when empty, not at all when `none`.
         resolution: What the source can resolve; numbers are rounded to it. 0 leaves them alone.
         deadband: A change smaller than this is noise and is not reported.
     """
@@ -59,6 +65,8 @@ class Reading:
     unit: str = ""
     type: ValueType = "number"
     options: tuple[str, ...] = ()
+    device_class: str = ""
+    state_class: str = ""
     resolution: float = 0
     deadband: float = 0
 
@@ -157,17 +165,48 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class TextArgument:
-    """An argument of a command that is a text: printable ASCII without spaces.
+    """An argument of a command that is a text.
 
     Attributes:
         longest: Characters that are accepted.
-        default: Value when the caller leaves it out.
+        default: Value when the caller leaves it out; it must not when `None`.
         unit: What the announce says of it.
+        pattern: What the whole text matches, as in `re`; printable ASCII without spaces when
+            empty. No text with one begins with a hyphen, as options of programs do.
     """
 
     longest: int
-    default: str
+    default: str | None
     unit: str = "text"
+    pattern: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceArgument:
+    """An argument of a command that is one of some texts.
+
+    Attributes:
+        options: The texts.
+        default: Value when the caller leaves it out; it must not when `None`.
+        unit: What the announce says of it.
+    """
+
+    options: tuple[str, ...]
+    default: str | None = None
+    unit: str = "choice"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a command has printed.
+
+    Attributes:
+        text: The text, or its beginning.
+        truncated: Whether it was longer.
+    """
+
+    text: str
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +224,23 @@ class Command:
         device: The device below the host that it is about; the host itself when empty.
         state: The whole key of the reading that says the present value; its collector is read
             as soon as the command is done.
+        name: What to call it, for kinds that no description is known of.
+        show: What such a command is shown as: `button`, `switch`, `select` or `number`; as nothing
+            when empty.
+        confirm: Whether the user is to confirm it.
+        harmless: Whether it ends no work, whatever is called.
+        time_limit: Seconds that it may take; as long as the system's own commands when 0.
     """
 
     key: str
-    args: Mapping[str, Argument | TextArgument] = field(default_factory=dict)
+    args: Mapping[str, Argument | TextArgument | ChoiceArgument] = field(default_factory=dict)
     missing: Missing | None = None
     cooldown: float = 0
     kind: str = ""
     device: str = ""
     state: str = ""
+    name: str = ""
+    show: Show = ""
+    confirm: bool = False
+    harmless: bool = False
+    time_limit: float = 0

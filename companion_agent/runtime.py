@@ -7,8 +7,9 @@ import gc
 import logging
 from typing import TYPE_CHECKING
 
-from companion_agent import __version__, identity, platforms, signals
+from companion_agent import __version__, identity, logs, platforms, signals
 from companion_agent.agent import Agent
+from companion_agent.config.reloader import Reloader
 from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import PluginError
 from companion_agent.ipc import runtime_folder
@@ -16,29 +17,29 @@ from companion_agent.models import Counters
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
 from companion_agent.plugins.i2c.overrides import Overrides
-from companion_agent.plugins.i2c.settings import I2cConfig
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.service.pair_command import pair_command
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates.updater import Updater
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from companion_agent.config import Config
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.base import Plugin
+    from companion_agent.plugins.base import Plugin, Rereader
     from companion_agent.updates.launcher import Launched
 
 _LOGGER = logging.getLogger("companion_agent.agent")
 
 
-def run(config: Config, launched: Launched) -> bool:
+def run(config: Config, launched: Launched, load: Callable[[], Config]) -> bool:
     """Report this host until the process is asked to end.
 
     Args:
         config: The configuration.
         launched: How this agent was started.
+        load: Reads the configuration anew, when that is asked for.
 
     Returns:
         Whether another version is to be started now.
@@ -46,41 +47,55 @@ def run(config: Config, launched: Launched) -> bool:
     Raises:
         identity.IdentityError: The state folder cannot be used, or another agent uses it.
     """
-    platform = platforms.current()
     counters = Counters()
-    updater = Updater(config.update, config.state_dir, launched)
+    reloader = Reloader(config, load)
     with identity.only_agent(config.state_dir):
-        host_id = identity.host_id(config.state_dir, platform)
-        session = identity.new_session()
-        desktop = DesktopSessions()
-        plugins = make_plugins(config, platform, counters, updater, desktop)
-        _LOGGER.info("pilot-agent %s starts as %s", __version__, host_id)
-        agent = Agent(
-            config,
-            platform,
-            collector_runners(config, plugins),
-            host_id,
-            session,
-            counters,
-            groups=[plugin for plugin in plugins if isinstance(plugin, CommandProvider)],
-            watch=platform.watch(),
-            network=platform.network_watch(),
-            notifier=Notifier(),
-            updater=updater,
-            pair_command=pair_command(launched.command, config.path),
-            desktop=desktop,
-            runtime_folder=runtime_folder.of_the_agent(),
-        )
-        # What importing has left behind: a quarter of a megabyte.
-        gc.collect()
+        while True:
+            updater = Updater(reloader.config.update, config.state_dir, launched)
+            if not _run_once(reloader, launched, counters, updater):
+                return updater.restart
+            logs.set_up(reloader.config.log)
+
+
+def _run_once(reloader: Reloader, launched: Launched, counters: Counters, updater: Updater) -> bool:
+    """Report this host; tell whether to begin anew, with the configuration that was read again."""
+    config, platform = reloader.config, platforms.current()
+    reloader.occupied = lambda: updater.occupied
+    host_id = identity.host_id(config.state_dir, platform)
+    desktop = DesktopSessions()
+    plugins = make_plugins(config, platform, counters, updater, desktop, reloader)
+    _LOGGER.info("pilot-agent %s starts as %s", __version__, host_id)
+    agent = Agent(
+        config,
+        platform,
+        collector_runners(config, plugins),
+        host_id,
+        identity.new_session(),
+        counters,
+        groups=[plugin for plugin in plugins if isinstance(plugin, CommandProvider)],
+        watch=platform.watch(),
+        network=platform.network_watch(),
+        notifier=Notifier(),
+        updater=updater,
+        pair_command=pair_command(launched.command, config.path),
+        desktop=desktop,
+        runtime_folder=runtime_folder.of_the_agent(),
+        reloader=reloader,
+    )
+    # What importing has left behind: a quarter of a megabyte.
+    gc.collect()
+    try:
         # Windows' usual event loop cannot wait for the sockets of others.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             runner.run(_run(agent))
-    return updater.restart
+    finally:
+        for plugin in plugins:
+            plugin.close()
+    return agent.renewed
 
 
 async def _run(agent: Agent) -> None:
-    with signals.on_end(agent.stop):
+    with signals.on_end(agent.stop), signals.on_hang_up(agent.reload, agent.stop):
         await agent.run()
 
 
@@ -90,6 +105,7 @@ def make_plugins(
     counters: Counters,
     updater: Updater,
     desktop: DesktopSessions,
+    rereader: Rereader | None = None,
 ) -> list[Plugin]:
     """Make every plug-in that can be made."""
     overrides = Overrides(config.state_dir)
@@ -101,12 +117,8 @@ def make_plugins(
             wanted.selection,
             counters,
             updater,
-            # What is not read cannot be tuned.
-            {
-                I2cConfig: config.i2c if wanted.enabled else None,
-                Overrides: overrides,
-                DesktopSessions: desktop,
-            },
+            rereader,
+            {**config.of_plugins(), Overrides: overrides, DesktopSessions: desktop},
         )
         try:
             made.append(registry.create(name, context))

@@ -1,4 +1,4 @@
-"""Asks the agent to end when the process is asked to."""
+"""Asks the agent to end, or to read its configuration again, when the process is asked to."""
 
 from __future__ import annotations
 
@@ -29,6 +29,28 @@ def on_end(stop: Callable[[], None]) -> Iterator[None]:
         finally:
             for number in signals:
                 loop.remove_signal_handler(number)
+
+
+@contextmanager
+def on_hang_up(reload: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    """Call something when SIGHUP comes, which Windows does not have.
+
+    Args:
+        reload: What a service is asked for by it.
+        stop: What it means in a terminal, which has been closed.
+    """
+    if sys.platform == "win32":
+        yield
+    else:
+        loop = asyncio.get_running_loop()
+        in_terminal = any(stream and stream.isatty() for stream in (sys.stdin, sys.stderr))
+        loop.add_signal_handler(signal.SIGHUP, stop if in_terminal else reload)
+        try:
+            yield
+        finally:
+            # One that comes while the agent begins anew would end it.
+            loop.remove_signal_handler(signal.SIGHUP)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 @contextmanager

@@ -147,8 +147,7 @@ def _read(config: Config | None) -> Snapshot:
     return Snapshot.of_this_host(
         registry.load().types.keys() - _switched_off(config),
         selections=lambda name: config.collector(name).selection if config else None,
-        sensors=config.i2c if config else None,
-        overrides=_overrides(config) if config else None,
+        given={**config.of_plugins(), Overrides: _overrides(config)} if config else {},
     )
 
 

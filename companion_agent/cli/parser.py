@@ -42,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     chosen.add_argument("--all", action="store_true", help="take it from all of them")
     _add_config(revoke)
 
+    reload = _add(commands, "reload", "have the running agent read its configuration again")
+    _add_config(reload)
+
     _add_setup(commands)
     _add_migrate(commands)
     _add_update(commands)

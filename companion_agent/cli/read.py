@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from companion_agent.models import Reading, Value
-    from companion_agent.plugins.i2c.overrides import Overrides
-    from companion_agent.plugins.i2c.settings import I2cConfig
     from companion_agent.plugins.runner import CollectorRunner
 
 
@@ -42,8 +40,7 @@ def read(names: Sequence[str], *, as_json: bool) -> int:
         return 2
     # What goes wrong is said in the table.
     logging.getLogger("companion_agent").setLevel(logging.CRITICAL)
-    sensors, overrides = _sensors()
-    snapshot = Snapshot.of_this_host(names or None, sensors=sensors, overrides=overrides)
+    snapshot = Snapshot.of_this_host(names or None, given=_configured())
     if as_json:
         print(json.dumps(_as_json(snapshot), indent=2, ensure_ascii=False))
     else:
@@ -51,8 +48,8 @@ def read(names: Sequence[str], *, as_json: bool) -> int:
     return 0 if any(source.available for source in snapshot.sources) else 1
 
 
-def _sensors() -> tuple[I2cConfig | None, Overrides | None]:
-    """Return the sensors that the configuration names, and what was changed of them since."""
+def _configured() -> dict[type, object]:
+    """Return what the configuration says to single plug-ins, and what was changed of it since."""
     from companion_agent import config
     from companion_agent.plugins.i2c.overrides import Overrides, OverridesError
     from companion_agent.plugins.i2c.settings import I2cConfig
@@ -60,14 +57,14 @@ def _sensors() -> tuple[I2cConfig | None, Overrides | None]:
     try:
         loaded = config.load(needs_broker=False)
     except config.ConfigError:
-        return None, None
-    if loaded.i2c == I2cConfig():
-        return None, None
-    try:
-        return loaded.i2c, Overrides.as_of_now(loaded.state_dir)
-    except OverridesError as error:
-        print(f"pilot-agent: sensors are read as configured: {error}", file=sys.stderr)
-        return loaded.i2c, None
+        return {}
+    given = loaded.of_plugins()
+    if loaded.i2c != I2cConfig():
+        try:
+            given[Overrides] = Overrides.as_of_now(loaded.state_dir)
+        except OverridesError as error:
+            print(f"pilot-agent: sensors are read as configured: {error}", file=sys.stderr)
+    return given
 
 
 def _as_json(snapshot: Snapshot) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ def main(parsed: argparse.Namespace) -> int:
     # Not before: another release brings its own.
     from companion_agent import identity, logs, runtime
     from companion_agent.cli.loading import load_config
+    from companion_agent.config import load
 
     config = load_config(parsed.config)
     if config is None:
@@ -27,7 +29,7 @@ def main(parsed: argparse.Namespace) -> int:
         return BAD_INPUT
     logs.set_up(config.log)
     try:
-        another = runtime.run(config, launched)
+        another = runtime.run(config, launched, partial(load, parsed.config))
     except identity.IdentityError as error:
         Notifier().status(str(error))
         print(f"pilot-agent: {error}", file=sys.stderr)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from companion_agent import platforms
 from companion_agent.errors import PluginError, Unavailable
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
-from companion_agent.plugins.i2c.overrides import Overrides
-from companion_agent.plugins.i2c.settings import I2cConfig
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.worker import HungError, Job, Worker
 
@@ -51,8 +50,7 @@ class Snapshot:
         names: Container[str] | None = None,
         selections: Callable[[str], Selection | None] = lambda _: None,
         platform: Platform | None = None,
-        sensors: I2cConfig | None = None,
-        overrides: Overrides | None = None,
+        given: Mapping[type, object] = MappingProxyType({}),
     ) -> Snapshot:
         """Read this host.
 
@@ -60,8 +58,7 @@ class Snapshot:
             names: The plug-ins to ask; all when `None`.
             selections: What the user wants of a plug-in.
             platform: The operating system; this one when `None`.
-            sensors: The sensors that the configuration names.
-            overrides: What was changed of them from Home Assistant.
+            given: What single plug-ins get, as in `PluginContext`.
         """
         platform = platform or platforms.current()
         found = registry.load()
@@ -72,7 +69,7 @@ class Snapshot:
             if names is not None and name not in names:
                 continue
             selection = selections(name)
-            context = PluginContext(platform, given={I2cConfig: sensors, Overrides: overrides})
+            context = PluginContext(platform, given=given)
             if selection is not None:
                 context = replace(context, selection=selection)
             try:

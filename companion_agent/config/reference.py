@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent.config.environment import variable
 from companion_agent.config.settings import Config
-from companion_agent.fields import FILE, LISTED, ByName, Section, all_keys, declared
+from companion_agent.fields import (
+    FILE,
+    LISTED,
+    ByName,
+    Section,
+    all_keys,
+    declared,
+    is_variable,
+)
 from companion_agent.plugins import registry
 from companion_agent.values import Leaf, NothingToChoose
 
@@ -16,7 +24,10 @@ if TYPE_CHECKING:
     from companion_agent.fields import Setting
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_PLACEHOLDERS = {noun: (f"<{noun}>",) for noun in ("collector", "part", "quantity")}
+_PLACEHOLDERS = {
+    noun: (f"<{noun}>",)
+    for noun in ("argument", "collector", "command", "part", "quantity", "reading", "variable")
+}
 _TITLE = "Configuration of the Pilot agent"
 _NULL: dict[str, object] = {"type": "null"}
 
@@ -107,6 +118,14 @@ def _below(kind: Section | ByName, path: tuple[str, ...]) -> dict[str, Any]:
 
 def _by_name(kind: ByName, path: tuple[str, ...]) -> dict[str, Any]:
     schema = _object()
+    if kind.free:
+        here = (*path, f"<{kind.noun}>")
+        schema["additionalProperties"] = (
+            _section(kind.value, here)
+            if isinstance(kind.value, Section)
+            else _described(kind.value, "", here)
+        )
+        return schema
     for name in (*kind.names, *kind.former) or registry.collectors():
         value, here = kind.value, (*path, name)
         below = _section(value, here) if isinstance(value, Section) else _described(value, "", here)
@@ -127,7 +146,7 @@ def _described(kind: Leaf[Any], meaning: str, path: tuple[str, ...]) -> dict[str
     if meaning:
         unit = f" In {kind.unit}." if kind.unit else ""
         schema["description"] = f"{meaning}{unit}"
-    if not any(step.endswith(LISTED) for step in path):
+    if is_variable(path):
         schema["$comment"] = f"environment variable {variable(path)}"
     if kind.secret:
         schema["writeOnly"] = True

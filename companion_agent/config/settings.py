@@ -19,6 +19,8 @@ from companion_agent.config.updates import UpdateConfig, check_update
 from companion_agent.fields import ByName, Section, Setting, construct, declared, group, setting
 from companion_agent.models import Selection
 from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
+from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, make_reading
+from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
 from companion_agent.protocol.signing import fleet_secret
 from companion_agent.protocol.topics import DEFAULT_PREFIX
 from companion_agent.protocol.validation import MAX_INTERVAL
@@ -311,6 +313,8 @@ class Config:
         log: What is logged.
         collectors: Collectors that differ from their defaults, by name.
         i2c: The sensors on the I²C buses.
+        own_commands: What the owner has added for Home Assistant to start, by name.
+        own_readings: What the owner has added for Home Assistant to see, by name.
         backlog: What is kept of what could not be delivered.
         commands: What paired controllers may do.
         update: Where new versions come from.
@@ -351,6 +355,16 @@ class Config:
     i2c: I2cConfig = setting(
         Section(I2cConfig, make_i2c), "Sensors on I²C buses.", factory=I2cConfig
     )
+    own_commands: Mapping[str, OwnCommand] = setting(
+        ByName("command", Section(OwnCommand, make_command), free=OwnName()),
+        "Programs of your own that Home Assistant may start.",
+        factory=dict,
+    )
+    own_readings: Mapping[str, OwnReading] = setting(
+        ByName("reading", Section(OwnReading, make_reading), free=OwnName()),
+        "Values of your own that Home Assistant shows.",
+        factory=dict,
+    )
     backlog: BacklogConfig = setting(
         Section(BacklogConfig), "What is kept of what cannot be delivered.", factory=BacklogConfig
     )
@@ -373,6 +387,15 @@ class Config:
     )
     path: Path | None = None
     secret_files: tuple[Path, ...] = field(default=(), compare=False)
+
+    def of_plugins(self) -> dict[type, object]:
+        """Return the sections that belong to single plug-ins, by their type."""
+        return {
+            # What is not read cannot be tuned.
+            I2cConfig: self.i2c if self.collector("i2c").enabled else None,
+            OwnCommands: OwnCommands(self.own_commands),
+            OwnReadings: OwnReadings(self.own_readings),
+        }
 
     def collector(self, name: str) -> CollectorConfig:
         """Return how a collector works, named in the configuration or not."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import voluptuous as vol
@@ -59,6 +60,8 @@ def _validator(setting: Setting, context: Context) -> Validator:
     kind = setting.kind
     if isinstance(kind, Leaf):
         return kind.at(context.base)
+    if isinstance(kind, ByName) and kind.free:
+        return _FreeNames(kind.free, _validator(Setting(kind.value, ""), context))
     if isinstance(kind, ByName):
         return _Names(kind.noun, dict(_below(kind, context)))
     validator: Validator = _Made(kind, context)
@@ -208,6 +211,22 @@ class _Names:
             raise vol.Invalid(f"is not a {self._noun}{hint(name, names)}")
 
         return refuse
+
+
+class _FreeNames:
+    """A value for each of some names that the user chooses."""
+
+    def __init__(self, name: Leaf[str], below: Validator) -> None:
+        self._name, self._below = name, below
+
+    def __call__(self, raw: Raw) -> dict[str, Any]:
+        if not isinstance(raw, dict):
+            raise vol.Invalid(f"expected keys below it, each {self._name.expected}")
+        return collect((name, below, partial(self._named, name)) for name, below in raw.items())
+
+    def _named(self, name: str, below: Raw) -> Any:  # noqa: ANN401
+        self._name(name)
+        return self._below(below)
 
 
 class _Text:

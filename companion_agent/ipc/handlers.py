@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.clock import elapsed
+from companion_agent.errors import CommandError
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.validation import (
@@ -38,6 +39,15 @@ def no_update(_connection: Connection, _message: dict[str, Any]) -> dict[str, An
     return {"error": "this agent cannot be updated"}
 
 
+def no_reload() -> None:
+    """Refuse for an agent that has no configuration to read again.
+
+    Raises:
+        CommandError: Always.
+    """
+    raise CommandError("failed", "this agent cannot read its configuration again")
+
+
 class Handlers:
     """Answers terminals, and connects one that shows a code with the controllers that ask to pair.
 
@@ -52,6 +62,7 @@ class Handlers:
         refusals: Returns how many messages this host has refused, by what and why.
         update: Answers `pilot-agent update`.
         seen: Returns what the service sees of the host, for `pilot-agent doctor`.
+        reload: Reads the configuration again and goes on with it, or raises `CommandError`.
     """
 
     def __init__(
@@ -66,6 +77,7 @@ class Handlers:
         refusals: Callable[[], Mapping[str, int]] = dict,
         update: Callable[[Connection, dict[str, Any]], dict[str, Any]] = no_update,
         seen: Callable[[], dict[str, Any]] = dict,
+        reload: Callable[[], None] = no_reload,
     ) -> None:
         self._ring = ring
         self._base = base
@@ -76,6 +88,7 @@ class Handlers:
         self._refusals = refusals
         self._update = update
         self._seen = seen
+        self._reload = reload
         self._clock = clock
         self._terminal: Connection | None = None
         self._ended = ("no_code", float("-inf"))
@@ -170,10 +183,19 @@ class Handlers:
                 return {"refused": dict(self._refusals())}
             case "seen":
                 return self._seen()
+            case "reload":
+                return self._read_again()
             case "update":
                 return self._update(connection, message)
             case _:
                 return {"error": "the agent and this command are of different versions"}
+
+    def _read_again(self) -> dict[str, Any]:
+        try:
+            self._reload()
+        except CommandError as error:
+            return {"error": error.detail}
+        return {"reloaded": True}
 
     def _list(self) -> list[dict[str, Any]]:
         return [

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.base import PluginContext, Updater
+    from companion_agent.plugins.base import PluginContext, Rereader, Updater
 
 UPDATE = "agent.update"
+RELOAD = "agent.reload"
 
 _READINGS = (
     # The allocator moves by pages of 4 KiB and arenas of 256 KiB; half a MiB is growth.
@@ -30,13 +31,14 @@ _READINGS = (
 
 
 class AgentPlugin(Collector, CommandProvider):
-    """Reads the agent's own figures, and has it replaced by another version.
+    """Reads the agent's own figures; has it replaced, or its configuration read again.
 
     Args:
         platform: The operating system.
         selection: Not used; here as in every plug-in.
         counters: What the agent goes on counting in.
         updater: Replaces the agent; `None` where no agent runs.
+        rereader: Reads the configuration again; `None` where no agent runs.
     """
 
     name: ClassVar[str] = "agent"
@@ -48,16 +50,24 @@ class AgentPlugin(Collector, CommandProvider):
         selection: Selection | None = None,
         counters: Counters | None = None,
         updater: Updater | None = None,
+        rereader: Rereader | None = None,
     ) -> None:
         super().__init__(platform, selection)
         self.counters = counters or Counters()
         self._updater = updater
+        self._rereader = rereader
         self.described = _READINGS
 
     @classmethod
     def create(cls, context: PluginContext) -> Self:
-        """Make it with what the agent counts, and with what replaces it."""
-        return cls(context.platform, context.selection, context.counters, context.updater)
+        """Make it with what the agent counts, and with what replaces it or its configuration."""
+        return cls(
+            context.platform,
+            context.selection,
+            context.counters,
+            context.updater,
+            context.rereader,
+        )
 
     def probe(self) -> None:
         """Do nothing: the agent is there."""
@@ -74,19 +84,32 @@ class AgentPlugin(Collector, CommandProvider):
         }
 
     def commands(self) -> Sequence[Command]:
-        """Ask the updater whether it can replace the agent."""
-        if self._updater is None:
-            raise Unavailable("only a running agent can be updated")
-        if self._updater.cannot:
-            raise Unavailable(self._updater.cannot)
+        """Ask the updater whether it can replace the agent.
+
+        Raises:
+            Unavailable: It cannot, and there is no configuration to be read again.
+        """
+        commands = [] if self._rereader is None else [Command(RELOAD)]
+        cannot = self._updater.cannot if self._updater else "only a running agent can be updated"
+        if cannot and not commands:
+            raise Unavailable(cannot)
+        if cannot:
+            return commands
         args = {
             "version": TextArgument(longest=64, default=""),
             # Only an agent that is updated from Home Assistant looks at it.
             "url": TextArgument(longest=512, default=""),
         }
-        return [Command(UPDATE, args)]
+        return [*commands, Command(UPDATE, args)]
 
     def run(self, key: str, args: Mapping[str, Any]) -> None:
-        """Have the updater begin; events and the next announces say how it goes on."""
-        if self._updater is not None:
+        """Have the updater begin, or read the configuration.
+
+        Events and the next announces say how an update goes on. The agent goes on with what was
+        read when it has said that this is done.
+        """
+        if key == RELOAD:
+            if self._rereader is not None:
+                self._rereader.read()
+        elif self._updater is not None:
             self._updater.ask(args["version"], args["url"])

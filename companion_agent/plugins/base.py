@@ -16,11 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
     from typing import Self
 
-    from companion_agent.models import Command, Reading, Value
+    from companion_agent.models import Command, Output, Reading, Value
     from companion_agent.platforms.base import Platform
 
 
 _Given = TypeVar("_Given")
+
+
+class Rereader(Protocol):
+    """Reads the configuration again."""
+
+    def read(self) -> None:
+        """Read and keep it; the agent goes on with it once the command is done.
+
+        Raises:
+            CommandError: It has mistakes; nothing changes.
+        """
 
 
 class Updater(Protocol):
@@ -43,6 +54,7 @@ class PluginContext:
         selection: What `include` and `exclude` of the plug-in's section say.
         counters: What the agent counts while it runs.
         updater: Replaces the agent; `None` where no agent runs (`pilot-agent read`).
+        rereader: Reads the configuration again; `None` where no agent runs.
         given: What single plug-ins get besides, a section of the configuration say, by its type.
     """
 
@@ -50,6 +62,7 @@ class PluginContext:
     selection: Selection = field(default_factory=Selection)
     counters: Counters = field(default_factory=Counters)
     updater: Updater | None = None
+    rereader: Rereader | None = None
     given: Mapping[type, object] = field(default_factory=dict)
 
     def get(self, wanted: type[_Given]) -> _Given | None:
@@ -77,6 +90,9 @@ class Plugin(ABC):
     def create(cls, context: PluginContext) -> Self:
         """Make the plug-in; overridden by those that need more of the context."""
         return cls(context.platform, context.selection)
+
+    def close(self) -> None:  # noqa: B027  (most have nothing to end)
+        """End what still runs, in whichever thread: the plug-in is not used any more."""
 
 
 class Collector(Plugin):
@@ -195,8 +211,11 @@ class CommandProvider(Plugin):
         """
 
     @abstractmethod
-    def run(self, key: str, args: Mapping[str, Any]) -> None:
+    def run(self, key: str, args: Mapping[str, Any]) -> Output | None:
         """Carry out a command whose arguments have been checked.
+
+        Returns:
+            What it has printed, for the one who called it; `None` when that says nothing.
 
         Raises:
             CommandError: It was refused (`not_permitted`) or did not work (`failed`).

@@ -24,6 +24,8 @@ from companion_agent.plugins.fan import FanPlugin
 from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.memory import MemoryPlugin
 from companion_agent.plugins.network import NetworkPlugin
+from companion_agent.plugins.own.commands import OwnCommandsPlugin
+from companion_agent.plugins.own.readings import OwnReadingsPlugin
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
@@ -62,6 +64,8 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         RaspberryPiPlugin,
         AgentPlugin,
         I2cPlugin,
+        OwnCommandsPlugin,
+        OwnReadingsPlugin,
         ReadingsPlugin,
     )
 }

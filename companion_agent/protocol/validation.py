@@ -55,6 +55,8 @@ MAX_KEY: Final = 128
 MAX_OF: Final = 128
 MAX_FIX: Final = 8 * 1024
 MAX_NOTES: Final = 4096
+MAX_OUTPUT: Final = 12 * 1024
+"""Bytes of a command's output, written in JSON."""
 MAX_CONTROLLER_NAME: Final = 64
 MAX_ARGUMENT_NAME: Final = 64
 
@@ -62,6 +64,8 @@ MAX_ARGUMENT_NAME: Final = 64
 MAX_NUMBER: Final = 1e15
 MAX_INTERVAL: Final = 86_400
 """Seconds"""
+MAX_TIME_LIMIT: Final = 3600
+"""Seconds that a command may take"""
 MAX_PRECISION: Final = 15
 MAX_WHOLE: Final = 2**53
 """Whole numbers below it are exact for every reader of JSON (RFC 8259, section 6)."""

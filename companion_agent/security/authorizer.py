@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent.announcement import describe_command
 from companion_agent.errors import CommandError
-from companion_agent.models import Argument, Command, TextArgument
+from companion_agent.models import Argument, ChoiceArgument, Command, Output, TextArgument
 from companion_agent.protocol.envelope import parse_controller_envelope
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import REASONS, Request, Result, parse_request
@@ -59,6 +59,7 @@ class Job:
         separator: What joins the segments of the key in the topic that it came on, and in that of
             its result.
         state: The reading that it sets; empty when it sets none.
+        time_limit: Seconds that it may take; as long as usual when 0.
     """
 
     key: str
@@ -69,10 +70,11 @@ class Job:
     name: bytes
     separator: Separator
     state: str = ""
+    time_limit: float = 0
 
-    def run(self) -> None:
-        """Carry it out; for the worker."""
-        self.group.run(self.key, self.args)
+    def run(self) -> Output | None:
+        """Carry it out, and return what it has printed; for the worker."""
+        return self.group.run(self.key, self.args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +223,11 @@ class Dispatcher:
         except CommandError as refusal:
             self._answer(genuine, refusal)
 
-    def finished(self, job: Job, error: Exception | None) -> None:
-        """Take what became of a job: its error, or `None` when it was done."""
+    def finished(self, job: Job, error: Exception | None, output: Output | None = None) -> None:
+        """Take what became of a job: its error, or `None` when it was done, and its output."""
         genuine = _Genuine(job.key, job.request, job.key_id, job.name, job.separator)
         if error is None or isinstance(error, CommandError):
-            self._answer(genuine, error)
+            self._answer(genuine, error, output)
             return
         _LOGGER.error("Command %s failed", job.key, exc_info=error)
         detail = f"{type(error).__name__}: {error}; the agent's log says more"
@@ -290,6 +292,7 @@ class Dispatcher:
                 genuine.name,
                 genuine.separator,
                 command.state,
+                command.time_limit,
             )
         )
 
@@ -324,11 +327,13 @@ class Dispatcher:
 
     # --- Results -------------------------------------------------------------------------
 
-    def _answer(self, genuine: _Genuine, error: CommandError | None) -> None:
+    def _answer(
+        self, genuine: _Genuine, error: CommandError | None, output: Output | None = None
+    ) -> None:
         """Give a request its one result: record it, keep it for repeats, publish it."""
         dry_run = self._policy.dry_run and error is None
         self._record(genuine, error, self._ring.name(genuine.key_id), dry_run=dry_run)
-        self._send(genuine, *self._result(genuine, error, dry_run=dry_run))
+        self._send(genuine, *self._result(genuine, error, dry_run=dry_run, output=output))
 
     def _send(self, genuine: _Genuine, topic: str, payload: str) -> None:
         self._results.finish(genuine.name, topic, payload)
@@ -370,6 +375,7 @@ class Dispatcher:
         dry_run: bool = False,
         counter: int | None = None,
         refused: Mapping[str, int] | None = None,
+        output: Output | None = None,
     ) -> tuple[str, str]:
         """Return topic and sealed payload of a result."""
         topic = self._topics.result(genuine.key, genuine.separator)
@@ -386,6 +392,8 @@ class Dispatcher:
             # Lets a controller whose clock was set back go on above it.
             counter=counter,
             refused=refused,
+            output=output.text if output else None,
+            truncated=output.truncated if output else False,
         )
         return topic, self._ring.seal(topic, result.body())
 
@@ -414,7 +422,7 @@ class Dispatcher:
 
 
 def check_arguments(
-    expected: Mapping[str, Argument | TextArgument], given: Mapping[str, Any]
+    expected: Mapping[str, Argument | TextArgument | ChoiceArgument], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Check the arguments of a call and complete them with defaults.
 
@@ -427,11 +435,14 @@ def check_arguments(
     checked: dict[str, Any] = {}
     for name, argument in expected.items():
         value = given.get(name, argument.default)
+        if value is None and name not in given:
+            raise CommandError("bad_arguments", f"{name} is missing")
         if isinstance(argument, TextArgument):
             checked[name] = _check_text(name, argument, value)
             continue
-        if value is None and name not in given:
-            raise CommandError("bad_arguments", f"{name} is missing")
+        if isinstance(argument, ChoiceArgument):
+            checked[name] = _check_choice(name, argument, value)
+            continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise CommandError("bad_arguments", f"{name} is not a number")
         if not argument.minimum <= value <= argument.maximum:
@@ -449,10 +460,30 @@ def _belongs_to(group: CommandProvider, command: object) -> bool:
     return False
 
 
+def _check_choice(name: str, argument: ChoiceArgument, value: object) -> str:
+    if not isinstance(value, str) or value not in argument.options:
+        options = ", ".join(argument.options)
+        raise CommandError("bad_arguments", f"{name} is not one of {options}")
+    return value
+
+
 def _check_text(name: str, argument: TextArgument, value: object) -> str:
+    if argument.pattern:
+        return _check_pattern(name, argument, value)
     if not isinstance(value, str) or len(value) > argument.longest or not _PLAIN.fullmatch(value):
         detail = f"{name} is not a text of up to {argument.longest} letters and signs"
         raise CommandError("bad_arguments", detail)
+    return value
+
+
+def _check_pattern(name: str, argument: TextArgument, value: object) -> str:
+    if not isinstance(value, str) or len(value) > argument.longest or not value.isprintable():
+        detail = f"{name} is not a text of one line, of up to {argument.longest} characters"
+        raise CommandError("bad_arguments", detail)
+    if value.startswith("-"):
+        raise CommandError("bad_arguments", f"{name} begins with -, as an option does")
+    if not re.fullmatch(argument.pattern, value):
+        raise CommandError("bad_arguments", f"{name} does not match {argument.pattern}")
     return value
 
 

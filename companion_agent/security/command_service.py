@@ -9,6 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import CommandError, Unavailable
+from companion_agent.models import Output
+from companion_agent.plugins.agent import RELOAD
 from companion_agent.plugins.readings import REFRESH
 from companion_agent.security.authorizer import Dispatcher
 from companion_agent.timing import Alarm
@@ -56,6 +58,7 @@ class CommandService:
         revoked: Called when a controller has revoked its key.
         changed: Called with the key of a reading that a command has set.
         refresh: Called with the names of collectors that are to be read at once; all without any.
+        renew: Called when the agent is to go on with a configuration that was read again.
         clock: Monotonic seconds, those of the event loop.
         now: Seconds since 1970.
     """
@@ -76,6 +79,7 @@ class CommandService:
         revoked: Callable[[], None] = lambda: None,
         changed: Callable[[str], None] = lambda _: None,
         refresh: Callable[[Sequence[str]], None] = lambda _: None,
+        renew: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -85,6 +89,7 @@ class CommandService:
         self._offered = offered
         self._changed = changed
         self._refresh = refresh
+        self._renew = renew
         self._clock = clock
         self._alarm = Alarm()
         self._observers: list[Callable[[], None]] = []
@@ -174,18 +179,23 @@ class CommandService:
 
     async def _carry_out(self, job: CommandJob) -> None:
         error: Exception | None = None
+        output: object = None
+        # One that keeps its own time needs a moment to end.
+        limit = job.time_limit + COMMAND_LIMIT if job.time_limit else COMMAND_LIMIT
         try:
-            await self._worker.run(Job(job.key, job.run, COMMAND_LIMIT))
+            output = await self._worker.run(Job(job.key, job.run, limit))
         except HungError:
-            detail = f"the system did not answer within {COMMAND_LIMIT:.0f} s; it may still do it"
+            detail = f"the system did not answer within {limit:.0f} s; it may still do it"
             error = CommandError("failed", detail)
         except Exception as raised:  # noqa: BLE001  (the result says what it was)
             error = raised
-        self._dispatcher.finished(job, error)
+        self._dispatcher.finished(job, error, output if isinstance(output, Output) else None)
         if job.state and error is None:
             self._changed(job.state)
         if job.key == REFRESH and error is None:
             self._refresh([name for name in job.args["collectors"].split(",") if name])
+        if job.key == RELOAD and error is None:
+            self._renew()
         self._count(-1)
 
     def _count(self, more: int) -> None:

@@ -161,6 +161,7 @@ StartLimitBurst=6
 [Service]
 Type=notify
 ExecStart={program} run
+ExecReload={program} reload
 User={user}
 Group={user}
 StateDirectory=pilot-agent

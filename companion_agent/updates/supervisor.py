@@ -33,8 +33,8 @@ assert sys.platform == "linux"
 
 AGAIN = 75
 """How a release below the supervisor ends to have the base started anew; EX_TEMPFAIL."""
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
-"""What is handed on to the release."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What is handed on to the release: to end, and to read its configuration again."""
 
 # Seconds between two looks at how the trial stands.
 _LOOK = 1.0
@@ -95,7 +95,8 @@ class Supervisor:
             os.killpg(self._child, signal.SIGKILL)
 
     def _hand_on(self, number: int, _: FrameType | None) -> None:
-        self._asked = number
+        if number != signal.SIGHUP:
+            self._asked = number
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, number)
 

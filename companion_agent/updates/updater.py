@@ -176,6 +176,15 @@ class Updater:
         """Whether this release has yet to show that it stays, before it says so to others."""
         return self._on_trial and self._proven < min(QUIET, self._launched.probation)
 
+    @property
+    def occupied(self) -> str:
+        """Why the agent must not begin anew now; empty when it may."""
+        if self._on_trial:
+            return "this version is on trial after an update; try again in some minutes"
+        with self._lock:
+            working = bool(self._working or self._waiting or self.restart)
+        return "an update is under way; try again when it has ended" if working else ""
+
     def _trial_due(self) -> float:
         if not self._on_trial or self._online_at is None:
             return math.inf

@@ -1,5 +1,6 @@
 """Binary sensors of Pilot: the readings that are true or false, and whether the host is online."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, override
 
@@ -134,8 +135,13 @@ async def async_setup_entry(
 
 
 def describe(reading: Reading) -> BinarySensorEntityDescription:
-    """Return the description of the kind of a reading, or one without any class."""
-    return DESCRIPTIONS.get(reading.kind) or BinarySensorEntityDescription(key=reading.kind)
+    """Return the description of the kind of a reading, or one of the class that its host says."""
+    if (description := DESCRIPTIONS.get(reading.kind)) is not None:
+        return description
+    device_class = None
+    with suppress(ValueError):
+        device_class = BinarySensorDeviceClass(reading.device_class or "")
+    return BinarySensorEntityDescription(key=reading.kind, device_class=device_class)
 
 
 class ReadingBinarySensor(ReadingEntity, BinarySensorEntity):

@@ -8,14 +8,17 @@ from homeassistant.components.button.const import ButtonDeviceClass
 from homeassistant.const import EntityCategory, Platform
 
 from .calls_on_all import async_is_for_all
-from .entity import OnlineEntity, entity_key
+from .descriptions import OWN_COMMAND, called, category_of, shown_as
+from .entity import ATTR_CONFIRM, OnlineEntity, entity_key
 from .exposure import ends_work
 from .factory import AnnouncedEntity, async_add_announced_entities, while_paired
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
+    from homeassistant.helpers import device_registry as dr
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+    from .coordinator import PilotCoordinator
     from .data import PilotConfigEntry
     from .protocol.announce import Announce, Command
 
@@ -62,6 +65,7 @@ DESCRIPTIONS: Final = {
             entity_registry_enabled_default=False,
         ),
         PilotButtonDescription(key="i2c.reset_tuning", translation_key="i2c_reset_tuning"),
+        PilotButtonDescription(key="agent.reload", translation_key="agent_reload"),
     )
 }
 """The commands that have a button; the key is the command's kind."""
@@ -84,6 +88,27 @@ async def async_setup_entry(
             command.device,
         )
 
+    def of_owner(command: Command) -> AnnouncedEntity:
+        description = PilotButtonDescription(
+            key=command.key, translation_key=OWN_COMMAND, entity_category=category_of(command)
+        )
+        key = entity_key(description)
+        return AnnouncedEntity(
+            key,
+            command,
+            lambda device: OwnersButton(coordinator, description, key, device, command),
+            command.device,
+        )
+
+    def owners(announce: Announce) -> list[AnnouncedEntity]:
+        return [
+            of_owner(command)
+            for command in announce.commands.values()
+            if shown_as(command) is Platform.BUTTON
+            and command.kind not in DESCRIPTIONS
+            and command.device in {None, *announce.devices}
+        ]
+
     def source(announce: Announce) -> list[AnnouncedEntity]:
         return [
             announced(command, replace(DESCRIPTIONS[command.kind], key=key))
@@ -92,7 +117,11 @@ async def async_setup_entry(
         ]
 
     async_add_announced_entities(
-        entry, Platform.BUTTON, async_add_entities, while_paired(coordinator, source)
+        entry,
+        Platform.BUTTON,
+        async_add_entities,
+        while_paired(coordinator, source),
+        while_paired(coordinator, owners),
     )
 
 
@@ -111,3 +140,28 @@ class CommandButton(OnlineEntity, ButtonEntity):
         ):
             return
         await self.coordinator.commands.async_do(self.entity_description.key)
+
+
+class OwnersButton(CommandButton):
+    """A command that the host's owner has added; its name is announced."""
+
+    def __init__(
+        self,
+        coordinator: PilotCoordinator,
+        description: ButtonEntityDescription,
+        key: str,
+        device: dr.DeviceEntry,
+        command: Command,
+    ) -> None:
+        """Take over what the owner says of it."""
+        super().__init__(coordinator, description, key, device)
+        self._attr_name = called(command)
+        if command.confirm:
+            self._attr_extra_state_attributes = {ATTR_CONFIRM: True}
+        self._harmless = command.harmless
+
+    @override
+    async def async_press(self) -> None:
+        """Have the host carry it out; all buttons at once end no work."""
+        if self._harmless or not await async_is_for_all(self.hass, self._context):
+            await super().async_press()

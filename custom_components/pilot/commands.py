@@ -249,6 +249,7 @@ class HostCommands:
         reauthentication: Reauthentication,
         *,
         status: Callable[[], str],
+        time_limit: Callable[[str], float | None] = lambda _: None,
         refuse: RefuseMessage,
     ) -> None:
         """Prepare to send commands to the host of a config entry.
@@ -260,6 +261,7 @@ class HostCommands:
             auth: Has the keys that are shared with the host.
             reauthentication: Is told when the host seems to have lost its keys, or answers.
             status: Returns the status of the host, which explains why it does not answer.
+            time_limit: Returns the seconds that the host grants a command; None for the usual.
             refuse: Counts answers that are not accepted.
         """
         assert entry.unique_id is not None
@@ -268,6 +270,7 @@ class HostCommands:
         self._host_id = entry.unique_id
         self._reauthentication = reauthentication
         self._status = status
+        self._time_limit = time_limit
         self._readable = auth.readable
         self._channel: CommandChannel | None = None
         if auth.keys is not None:
@@ -322,7 +325,10 @@ class HostCommands:
         if not mqtt.is_connected(self._hass):
             raise errors.local_error("no_broker", name, key)
         try:
-            result = await self._channel.async_request(key, args or {})
+            granted = self._time_limit(key)
+            result = await self._channel.async_request(
+                key, args or {}, None if granted is None else GIVE_UP + granted
+            )
         except NoAnswerError as err:
             if err.hint is not None:
                 self._reauthentication.suspect("host_says_not_paired")

@@ -98,6 +98,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             self.auth,
             self._reauthentication,
             status=lambda: self.status,
+            time_limit=self._time_limit,
             refuse=self.async_refuse,
         )
         self.pacer = async_get_pacer(hass)
@@ -152,6 +153,10 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         entry.async_on_unload(self._forget_messages)
         self._connected = mqtt.is_connected(self.hass)
         self._update_status()
+
+    def _time_limit(self, key: str) -> float | None:
+        command = None if self.data is None else self.data.commands.get(key)
+        return None if command is None else command.time_limit
 
     async def _verify(self, patience: float) -> bool:
         return await self.commands.async_verify(patience)

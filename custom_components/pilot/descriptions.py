@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from homeassistant.const import Platform
+from homeassistant.const import EntityCategory, Platform
 
-from .protocol.announce import Reading
+from .protocol.announce import Command, Reading
 from .protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
 
 SYSTEM_DISKS: Final = frozenset({"/", "C:"})
@@ -16,6 +16,34 @@ _FILE_SYSTEMS: Final = frozenset({"disk.used_percent", "disk.used", "disk.free",
 def is_of_system_disk(reading: Reading) -> bool:
     """Return whether a reading is about the file system that the operating system is on."""
     return reading.kind in _FILE_SYSTEMS and reading.of in SYSTEM_DISKS
+
+
+_SHOWN: Final = {
+    "button": Platform.BUTTON,
+    "number": Platform.NUMBER,
+    "select": Platform.SELECT,
+    "switch": Platform.SWITCH,
+}
+OWN_COMMAND: Final = "own_command"
+"""Where the translations have what a host's owner has added; its name is announced."""
+
+
+def shown_as(command: Command) -> Platform | None:
+    """Return the platform that a host's owner wants a command on; None for no entity."""
+    return _SHOWN.get(command.show or "")
+
+
+def category_of(command: Command) -> EntityCategory | None:
+    """Return the category of what a host's owner has added.
+
+    Unless the owner says that it ends no work, actions on areas leave it out.
+    """
+    return None if command.harmless else EntityCategory.CONFIG
+
+
+def called(command: Command) -> str:
+    """Return the name of a command that a host's owner has added."""
+    return command.name or command.key
 
 
 def platform_of(reading: Reading) -> Platform | None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ATTR_SINCE: Final = "since"
 
+ATTR_CONFIRM: Final = "confirm"
+
 ARGUMENT: Final = "value"
 """The argument of a command that sets something."""
 
@@ -155,6 +157,8 @@ class SettingEntity(ReadingEntity):
         """Create the entity of a setting."""
         super().__init__(coordinator, description, setting.reading, device)
         self.setting = setting
+        if setting.command.confirm:
+            self._attr_extra_state_attributes = {ATTR_CONFIRM: True}
 
     async def async_request_value(self, value: float | bool | str) -> None:
         """Have the host set a value; it reports by itself what is set then.

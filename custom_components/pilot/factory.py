@@ -7,19 +7,20 @@ the rest with their registry entries.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from homeassistant.const import Platform
 from homeassistant.core import callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.entity import EntityDescription
 
-from .descriptions import platform_of
+from .descriptions import platform_of, shown_as
 from .devices import async_get_device, async_remove_stale_entities
 from .entity import ARGUMENT, PilotEntity, ReadingEntity, Setting, SettingEntity
 from .protocol.announce import Announce, Reading
+from .protocol.catalogue import CATALOGUE, ReadingType
 
 if TYPE_CHECKING:
-    from homeassistant.const import Platform
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
     from .coordinator import PilotCoordinator
@@ -67,11 +68,54 @@ def reading_source[DescriptionT: EntityDescription](
         )
 
     def source(announce: Announce) -> Iterable[AnnouncedEntity]:
+        set_by_owners = {setting.reading.key for _, setting in owners_settings(announce)}
         for reading in announce.readings.values():
-            if platform_of(reading) is platform:
+            if platform_of(reading) is platform and reading.key not in set_by_owners:
                 yield announced(reading)
 
     return source
+
+
+_TYPES: Final = {
+    Platform.NUMBER: ReadingType.NUMBER,
+    Platform.SELECT: ReadingType.ENUM,
+    Platform.SWITCH: ReadingType.BOOLEAN,
+}
+"""What the reading of a setting has to be, by the platform that shows it."""
+
+
+def owners_settings(announce: Announce) -> Iterable[tuple[Platform, Setting]]:
+    """Return the settings that a host's owner has added, and the platforms that show them."""
+    for command in announce.commands.values():
+        platform, reading = shown_as(command), announce.readings.get(command.state or "")
+        if platform not in _TYPES or reading is None or ARGUMENT not in command.args:
+            continue
+        if platform is Platform.NUMBER and ARGUMENT not in command.limits:
+            continue
+        if reading.kind not in CATALOGUE and reading.type is _TYPES[platform]:
+            yield platform, Setting(reading, command)
+
+
+def owners_setting_source[DescriptionT: EntityDescription](
+    coordinator: PilotCoordinator,
+    platform: Platform,
+    describe: Callable[[Setting], DescriptionT],
+    make: Callable[[PilotCoordinator, DescriptionT, Setting, dr.DeviceEntry], SettingEntity],
+) -> EntitySource:
+    """Return the source of the settings that a host's owner wants on a platform."""
+
+    def announced(setting: Setting) -> AnnouncedEntity:
+        return AnnouncedEntity(
+            setting.reading.key,
+            setting,
+            lambda device: make(coordinator, describe(setting), setting, device),
+            setting.reading.device,
+        )
+
+    def settings(announce: Announce) -> Iterable[AnnouncedEntity]:
+        return [announced(one) for where, one in owners_settings(announce) if where is platform]
+
+    return while_paired(coordinator, settings)
 
 
 def setting_source[DescriptionT: EntityDescription](

@@ -9,9 +9,9 @@ from homeassistant.const import (
     Platform,
 )
 
-from .descriptions import native_unit, translation_key
+from .descriptions import OWN_COMMAND, category_of, native_unit, translation_key
 from .entity import ARGUMENT, Setting, SettingEntity
-from .factory import async_add_announced_entities, setting_source
+from .factory import async_add_announced_entities, owners_setting_source, setting_source
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -96,6 +96,19 @@ async def async_setup_entry(
             SettingNumber,
             accepts=lambda setting: ARGUMENT in setting.command.limits,
         ),
+        owners_setting_source(
+            entry.runtime_data.coordinator, Platform.NUMBER, _describe_owners, SettingNumber
+        ),
+    )
+
+
+def _describe_owners(setting: Setting) -> NumberEntityDescription:
+    """Describe what the host's owner has added."""
+    return NumberEntityDescription(
+        key=setting.reading.kind,
+        translation_key=OWN_COMMAND,
+        entity_category=category_of(setting.command),
+        native_unit_of_measurement=setting.reading.unit,
     )
 
 

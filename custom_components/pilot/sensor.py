@@ -1,5 +1,6 @@
 """Sensors of Pilot: the readings of hosts, and their status."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, override
 
@@ -8,6 +9,11 @@ from homeassistant.components.sensor import (
     SensorEntity,
     SensorEntityDescription,
     SensorStateClass,
+)
+from homeassistant.components.sensor.const import (
+    DEVICE_CLASS_STATE_CLASSES,
+    DEVICE_CLASS_UNITS,
+    NON_NUMERIC_DEVICE_CLASSES,
 )
 from homeassistant.const import (
     LIGHT_LUX,
@@ -492,9 +498,9 @@ def describe(reading: Reading) -> SensorEntityDescription:
         case ReadingType.NUMBER:
             return SensorEntityDescription(
                 key=reading.kind,
-                device_class=DEVICE_CLASS_BY_UNIT.get(reading.unit or ""),
+                device_class=_device_class(reading),
                 native_unit_of_measurement=reading.unit,
-                state_class=SensorStateClass.MEASUREMENT,
+                state_class=_state_class(reading),
                 suggested_display_precision=reading.precision,
             )
         case ReadingType.ENUM:
@@ -509,6 +515,36 @@ def describe(reading: Reading) -> SensorEntityDescription:
             )
         case _:
             return SensorEntityDescription(key=reading.kind)
+
+
+def _device_class(reading: Reading) -> SensorDeviceClass | None:
+    """Return the class that a host's owner gives a number, else what its unit can only mean.
+
+    A class that Home Assistant does not have, or that measures in other units, is left out: it
+    would refuse every value.
+    """
+    if reading.device_class is None:
+        return DEVICE_CLASS_BY_UNIT.get(reading.unit or "")
+    with suppress(ValueError):
+        device_class = SensorDeviceClass(reading.device_class)
+        units = DEVICE_CLASS_UNITS.get(device_class)
+        if device_class not in NON_NUMERIC_DEVICE_CLASSES and (
+            units is None or reading.unit in units
+        ):
+            return device_class
+    return None
+
+
+def _state_class(reading: Reading) -> SensorStateClass | None:
+    """Return how a host's owner has a number summed up, as far as its class allows that."""
+    if reading.state_class == "none":
+        return None
+    with suppress(ValueError):
+        wanted = SensorStateClass(reading.state_class or SensorStateClass.MEASUREMENT)
+        device_class = _device_class(reading)
+        allowed = DEVICE_CLASS_STATE_CLASSES.get(device_class) if device_class else None
+        return wanted if allowed is None or wanted in allowed else None
+    return SensorStateClass.MEASUREMENT
 
 
 def numeric_units(announce: Announce) -> dict[str, str | None]:

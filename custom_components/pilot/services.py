@@ -25,8 +25,9 @@ import probatio
 from . import button, switch
 from .access import Caller, async_register_action
 from .const import DOMAIN
+from .descriptions import called
 from .devices import child_identifier, host_identifier, unique_id
-from .entity import entity_key
+from .entity import ATTR_CONFIRM, entity_key
 from .protocol.validation import is_key
 
 if TYPE_CHECKING:
@@ -37,16 +38,20 @@ if TYPE_CHECKING:
     from .protocol.announce import Announce
 
 ATTR_ARGS: Final = "args"
+ATTR_ARGUMENTS: Final = "arguments"
 ATTR_COMMAND: Final = "command"
 ATTR_DELAY: Final = "delay"
 
 SERVICE_CANCEL_SHUTDOWN: Final = "cancel_shutdown"
 SERVICE_REBOOT: Final = "reboot"
 SERVICE_REFRESH: Final = "refresh"
+SERVICE_RUN_COMMAND: Final = "run_command"
 SERVICE_SEND_COMMAND: Final = "send_command"
 SERVICE_SHUTDOWN: Final = "shutdown"
 
 REFRESH: Final = "readings.refresh"
+OWN_COMMANDS: Final = "own_commands"
+"""The first segment of the keys of commands that a host's owner has added."""
 
 _COMMANDS: Final[Mapping[str, str]] = {
     SERVICE_CANCEL_SHUTDOWN: "power.cancel",
@@ -59,7 +64,12 @@ _ENTITIES: Final[Mapping[str, tuple[Platform, str]]] = {
     "power.shutdown": (Platform.SWITCH, entity_key(switch.POWER)),
 }
 """The entity that does the same as an action, by its command: platform and key."""
-SERVICES: Final = (*_COMMANDS, SERVICE_REFRESH, SERVICE_SEND_COMMAND)
+SERVICES: Final = (
+    *_COMMANDS,
+    SERVICE_REFRESH,
+    SERVICE_RUN_COMMAND,
+    SERVICE_SEND_COMMAND,
+)
 _DELAYED: Final = (SERVICE_REBOOT, SERVICE_SHUTDOWN)
 
 
@@ -77,6 +87,11 @@ def _command(value: object) -> str:
     return value
 
 
+def _owners_command(value: object) -> str:
+    """Return the key of a command, by that or the name that its owner gave it."""
+    return _command(f"{OWN_COMMANDS}.{str(value).removeprefix(f'{OWN_COMMANDS}.')}")
+
+
 @callback
 def async_setup_services(hass: HomeAssistant) -> None:
     """Register the actions."""
@@ -86,6 +101,20 @@ def async_setup_services(hass: HomeAssistant) -> None:
         )
         async_register_action(hass, service, _async_power, cv.make_entity_service_schema(delay))
     async_register_action(hass, SERVICE_REFRESH, _async_refresh, cv.make_entity_service_schema({}))
+    async_register_action(
+        hass,
+        SERVICE_RUN_COMMAND,
+        _async_run_command,
+        cv.make_entity_service_schema(
+            {
+                probatio.Required(ATTR_COMMAND): _owners_command,
+                probatio.Optional(ATTR_ARGUMENTS, default=dict): dict,
+                probatio.Optional(ATTR_CONFIRM, default=False): cv.boolean,
+            }
+        ),
+        SupportsResponse.OPTIONAL,
+        admin=True,
+    )
     async_register_action(
         hass,
         SERVICE_SEND_COMMAND,
@@ -185,6 +214,23 @@ async def _async_send_command(call: ServiceCall, caller: Caller) -> ServiceRespo
     return answers if wants_response else None
 
 
+async def _async_run_command(call: ServiceCall, caller: Caller) -> ServiceResponse:
+    """Have hosts start what their owners have added; only administrators come here."""
+    key, wants_response = call.data[ATTR_COMMAND], call.return_response
+    targets = _targets(call)
+    for entry in (target.entry for target in targets):
+        announce = _announced(entry)
+        command = None if announce is None else announce.commands.get(key)
+        if command is not None and command.confirm and not call.data[ATTR_CONFIRM]:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="not_confirmed",
+                translation_placeholders={"name": entry.title, "command": called(command)},
+            )
+    answers = await _async_each(targets, key, call.data[ATTR_ARGUMENTS], really=not wants_response)
+    return answers if wants_response else None
+
+
 async def _async_each(
     targets: Iterable[_Target], key: str, args: Mapping[str, Any], *, really: bool
 ) -> ServiceResponse:
@@ -209,7 +255,10 @@ async def _async_ask_all(
             await commands.async_do(key, args)
             return {}
         result = await commands.async_command(key, args)
-        return {"status": result.status, "detail": result.detail, "dry_run": result.dry_run}
+        answer = {"status": result.status, "detail": result.detail, "dry_run": result.dry_run}
+        if result.output is not None:
+            answer |= {"output": result.output, "truncated": result.truncated}
+        return answer
 
     answers = await asyncio.gather(*(ask(*request) for request in requests), return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]

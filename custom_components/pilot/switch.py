@@ -1,4 +1,4 @@
-"""The switches of Pilot: the power of a host, and its settings that are on or off."""
+"""The switches of Pilot: the power of a host, its settings, and what its owner has added."""
 
 from typing import TYPE_CHECKING, Any, Final, override
 
@@ -7,11 +7,12 @@ from homeassistant.const import EntityCategory, Platform
 
 from .calls_on_all import async_is_for_all
 from .coordinator import Status
-from .descriptions import translation_key
-from .entity import ARGUMENT, PilotEntity, SettingEntity, entity_key
+from .descriptions import OWN_COMMAND, category_of, translation_key
+from .entity import ARGUMENT, PilotEntity, Setting, SettingEntity, entity_key
 from .factory import (
     AnnouncedEntity,
     async_add_announced_entities,
+    owners_setting_source,
     setting_source,
     while_paired,
 )
@@ -81,6 +82,16 @@ async def async_setup_entry(
             SettingSwitch,
             accepts=lambda setting: ARGUMENT in setting.command.limits,
         ),
+        owners_setting_source(coordinator, Platform.SWITCH, _describe_owners, OwnersSwitch),
+    )
+
+
+def _describe_owners(setting: Setting) -> SwitchEntityDescription:
+    """Describe what the host's owner has added."""
+    return SwitchEntityDescription(
+        key=setting.reading.kind,
+        translation_key=OWN_COMMAND,
+        entity_category=category_of(setting.command),
     )
 
 
@@ -129,3 +140,22 @@ class SettingSwitch(SettingEntity, SwitchEntity):
     async def async_turn_off(self, **kwargs: Any) -> None:
         """Have the host set it back."""
         await self.async_request_value(0)
+
+
+class OwnersSwitch(SettingSwitch):
+    """What the owner of a host has added: `on` or `off` for the host."""
+
+    @override
+    async def async_turn_on(self, **kwargs: Any) -> None:
+        """Have the host switch it on."""
+        await self._async_request("on")
+
+    @override
+    async def async_turn_off(self, **kwargs: Any) -> None:
+        """Have the host switch it off."""
+        await self._async_request("off")
+
+    async def _async_request(self, value: str) -> None:
+        """Ask for it; an action on all switches at once ends no work."""
+        if self.setting.command.harmless or not await async_is_for_all(self.hass, self._context):
+            await self.async_request_value(value)

@@ -249,6 +249,63 @@ async def test_unknown_kinds_are_drawn_from_what_the_host_says(
     assert attributes.items() <= shown.attributes.items()
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            {"unit": "kWh", "device_class": "energy", "state_class": "total_increasing"},
+            {"device_class": "energy", "state_class": "total_increasing"},
+        ),
+        ({"unit": "%", "device_class": "humidity"}, {"device_class": "humidity"}),
+        ({"unit": "%", "state_class": "none"}, {"state_class": None}),
+        # Home Assistant would refuse every value of these.
+        ({"unit": "apples", "device_class": "energy"}, {"device_class": None}),
+        ({"unit": "%", "device_class": "of_a_later_version"}, {"device_class": None}),
+        ({"device_class": "timestamp"}, {"device_class": None}),
+        (
+            {"unit": "kWh", "device_class": "energy", "state_class": "measurement"},
+            {"device_class": "energy", "state_class": None},
+        ),
+        ({"unit": "°C", "state_class": "of_a_later_version"}, {"state_class": "measurement"}),
+    ],
+)
+async def test_classes_are_those_that_the_owner_says_as_far_as_they_fit(
+    hass: HomeAssistant,
+    configured: MockConfigEntry,
+    host: FakeHost,
+    said: dict[str, Any],
+    shown: dict[str, str | None],
+) -> None:
+    """The value is shown in any case."""
+    await host.availability()
+    await host.announce(readings=[{"key": "cpu.mine", "name": "Mine", **said}])
+    await host.state("cpu", mine=42)
+
+    state = hass.states.get("sensor.office_pc_mine")
+    assert state.state == "42"
+    assert state.attributes.get("unit_of_measurement") == said.get("unit")
+    assert {name: state.attributes.get(name) for name in shown} == shown
+
+
+async def test_an_own_boolean_has_the_class_that_the_owner_says(
+    hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
+) -> None:
+    """One that Home Assistant does not have is left out."""
+    readings = [
+        {"key": f"cpu.{name}", "name": name, "type": "boolean", "device_class": name}
+        for name in ("door", "portcullis")
+    ]
+    await host.availability()
+    await host.announce(readings=readings)
+    await host.state("cpu", door=True, portcullis=True)
+
+    classes = [
+        hass.states.get(f"binary_sensor.office_pc_{name}").attributes.get("device_class")
+        for name in ("door", "portcullis")
+    ]
+    assert classes == ["door", None]
+
+
 async def test_an_unknown_boolean_is_a_binary_sensor(
     hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
 ) -> None:

@@ -29,7 +29,7 @@ from custom_components.pilot import (
     update,
 )
 from custom_components.pilot.coordinator import Status
-from custom_components.pilot.descriptions import translation_key
+from custom_components.pilot.descriptions import OWN_COMMAND, translation_key
 from custom_components.pilot.protocol.catalogue import CATALOGUE, Several
 from custom_components.pilot.protocol.messages import REASONS
 from custom_components.pilot.protocol.topics import DEFAULT_PREFIX
@@ -69,6 +69,8 @@ def test_every_entity_has_a_name(language: str) -> None:
     expected["binary_sensor"] |= {"connectivity": set(), "paired": set(), "problem": set()}
     expected["sensor"] |= {"room": set(), "status": set()}
     expected["switch"] |= {switch.POWER.key: set()}
+    for platform in ("button", "number", "select", "switch"):
+        expected[platform] |= {OWN_COMMAND: set()}
     expected["update"] |= {update.DESCRIPTION.translation_key: set()}
     for kind, platform in KINDS:
         several = CATALOGUE[kind].several

@@ -19,7 +19,7 @@ pytestmark = [
 
 
 def test_the_examples_appear_in_home_assistant(tmp_path: Path) -> None:
-    """All in one tree: names, icons, the reading, the button's command, the select."""
+    """All in one tree: names, icons, the reading, the button's command, the text."""
     tree = Tree(tmp_path / "tree")
     for example in EXAMPLES:
         tree.apply(example)
@@ -33,7 +33,7 @@ def test_the_examples_appear_in_home_assistant(tmp_path: Path) -> None:
         "tests/integration/test_entities.py::test_entities[binary_sensor]",
         "tests/integration/trust/test_entities.py"
         "::test_pressing_a_button_has_the_host_carry_out_its_command[screen.off]",
-        "tests/integration/trust/test_select.py",
+        "tests/integration/trust/test_text.py",
     )
 
     assert "name: test_entities[binary_sensor][binary_sensor.office_pc_smart_status" in (

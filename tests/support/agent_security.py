@@ -171,11 +171,11 @@ class PairedHost:
         while self.jobs:
             job = self.jobs.pop(0)
             try:
-                job.run()
+                output = job.run()
             except Exception as error:  # noqa: BLE001  (as the worker does)
                 self.dispatcher.finished(job, error)
             else:
-                self.dispatcher.finished(job, None)
+                self.dispatcher.finished(job, None, output)
 
     @property
     def last(self) -> dict[str, Any]:

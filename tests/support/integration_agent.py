@@ -192,11 +192,11 @@ class FakeAgent:
     def work(self, job: Job) -> None:
         """Carry out a command at once."""
         try:
-            job.run()
+            output = job.run()
         except Exception as error:  # noqa: BLE001  (as the worker does)
             self.dispatcher.finished(job, error)
         else:
-            self.dispatcher.finished(job, None)
+            self.dispatcher.finished(job, None, output)
 
     def heard(self, topic: str, payload: bytes) -> None:
         """Take a message from the bus."""

@@ -30,6 +30,7 @@ from .validation import (
     MAX_READINGS,
     MAX_SIGNATURES,
     MAX_TEXT,
+    MAX_TIME_LIMIT,
     PROTOCOL,
     SEGMENT,
     Order,
@@ -117,6 +118,10 @@ class Reading(NamedTuple):
         unit: Its unit, for kinds that are not in the catalogue.
         precision: Digits after the point, for kinds that are not in the catalogue.
         options: The values of an enum; for kinds of the catalogue, what stands there.
+        device_class: What Home Assistant calls what it measures, for kinds that are not in the
+            catalogue.
+        state_class: How Home Assistant sums it up, for kinds that are not in the catalogue:
+            `none` for not at all.
     """
 
     key: str
@@ -128,6 +133,8 @@ class Reading(NamedTuple):
     unit: str | None = None
     precision: int | None = None
     options: tuple[str, ...] = ()
+    device_class: str | None = None
+    state_class: str | None = None
 
     @property
     def collector(self) -> str:
@@ -167,6 +174,12 @@ class Command(NamedTuple):
         device: The key of the device below the host that it is about.
         state: The reading that shows what came of it: a command that has one, and an argument
             `value`, sets it.
+        options: What arguments that are a choice may be, by name.
+        name: What to call it, for kinds that no description is known of.
+        show: What it is drawn as then: `button`, `switch`, `select` or `number`.
+        confirm: Whether the user is to confirm it.
+        harmless: Whether it ends no work, whatever is called.
+        time_limit: Seconds that it may take, where that is more than usual.
     """
 
     key: str
@@ -176,6 +189,12 @@ class Command(NamedTuple):
     missing: Missing | None = None
     device: str | None = None
     state: str | None = None
+    options: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    name: str | None = None
+    show: str | None = None
+    confirm: bool = False
+    harmless: bool = False
+    time_limit: float | None = None
 
 
 class Trust(NamedTuple):
@@ -333,6 +352,7 @@ def _write_reading(reading: Reading) -> dict[str, Any]:
         fields["precision"] = reading.precision
     if options := [text for option in reading.options if (text := clean_text(option))]:
         fields["options"] = options[:MAX_OPTIONS]
+    fields |= _texts(device_class=reading.device_class, state_class=reading.state_class)
     return fields
 
 
@@ -341,11 +361,22 @@ def command_fields(command: Command) -> dict[str, Any]:
     fields: dict[str, Any] = {"key": command.key}
     if command.kind != command.key:
         fields |= _texts(kind=command.kind)
-    fields |= _texts(device=command.device, state=command.state)
+    fields |= _texts(
+        device=command.device, state=command.state, name=command.name, show=command.show
+    )
     if command.args:
         fields["args"] = {name: clean_text(unit) for name, unit in command.args.items()}
     if command.limits:
         fields["limits"] = {name: _write_limits(one) for name, one in command.limits.items()}
+    if command.options:
+        fields["options"] = {name: list(texts) for name, texts in command.options.items()}
+    fields |= {
+        name: True
+        for name, said in (("confirm", command.confirm), ("harmless", command.harmless))
+        if said
+    }
+    if command.time_limit is not None:
+        fields["time_limit"] = _short(command.time_limit)
     if command.missing:
         fields["missing"] = {
             "reason": clean_text(command.missing.reason),
@@ -543,6 +574,8 @@ def _reading(data: Mapping[str, Any]) -> Reading:
         unit=get_optional_text(data, "unit"),
         precision=precision if "precision" in data else None,
         options=options,
+        device_class=get_optional_text(data, "device_class"),
+        state_class=get_optional_text(data, "state_class"),
     )
 
 
@@ -575,6 +608,7 @@ def _command(data: Mapping[str, Any]) -> Command:
     if len(args) > MAX_ARGUMENTS:
         raise ProtocolError("args", f"more than {MAX_ARGUMENTS} arguments")
     limits = get_object(data, "limits") if "limits" in data else {}
+    options = get_object(data, "options") if "options" in data else {}
     return Command(
         key=key,
         kind=get_optional_text(data, "kind") or key,
@@ -585,7 +619,24 @@ def _command(data: Mapping[str, Any]) -> Command:
         missing=_missing(get_object(data, "missing")) if "missing" in data else None,
         device=get_optional_text(data, "device"),
         state=get_optional_text(data, "state"),
+        options=MappingProxyType(
+            {name: get_options(options[name]) for name in options if name in args}
+        ),
+        name=get_optional_text(data, "name"),
+        show=get_optional_text(data, "show"),
+        confirm=data.get("confirm") is True,
+        harmless=data.get("harmless") is True,
+        time_limit=_time_limit(data),
     )
+
+
+def _time_limit(data: Mapping[str, Any]) -> float | None:
+    if "time_limit" not in data:
+        return None
+    limit = data["time_limit"]
+    if not is_number(limit) or not 0 < limit <= MAX_TIME_LIMIT:
+        raise ProtocolError("time_limit", f"time_limit is not more than 0, to {MAX_TIME_LIMIT}")
+    return limit
 
 
 def _limits(data: Mapping[str, Any]) -> Limits:

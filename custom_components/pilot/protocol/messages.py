@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,6 +17,7 @@ from .validation import (
     MAX_EVENT,
     MAX_EVENT_DATA,
     MAX_NUMBER,
+    MAX_OUTPUT,
     MAX_REFUSED_COUNTS,
     MAX_RESULT,
     MAX_STATE,
@@ -169,6 +171,8 @@ class Result(NamedTuple):
         dry_run: Whether the host only rehearsed it.
         counter: After `replayed`: the last counter that the host accepted.
         refused: After `trust.verify`: how many messages it has refused, by what and why.
+        output: What the command has printed; `None` when that says nothing.
+        truncated: Whether that is only its beginning.
     """
 
     id: str
@@ -181,6 +185,8 @@ class Result(NamedTuple):
     dry_run: bool = False
     counter: int | None = None
     refused: Mapping[str, int] | None = None
+    output: str | None = None
+    truncated: bool = False
 
     def body(self) -> str:
         """Write the body of the message."""
@@ -198,6 +204,9 @@ class Result(NamedTuple):
             content["counter"] = self.counter
         if self.refused is not None:
             content["refused"] = dict(self.refused)
+        if self.output is not None:
+            content["output"] = _fitting(self.output)
+            content["truncated"] = self.truncated or content["output"] != self.output
         return dump(content)
 
 
@@ -434,8 +443,18 @@ def parse_result(body: bytes) -> Result:
         dry_run=data.get("dry_run") is True,
         counter=counter,
         refused=refused,
+        output=(get_optional_text(data, "output", MAX_OUTPUT) or "") if "output" in data else None,
+        truncated=data.get("truncated") is True,
         **texts,
     )
+
+
+def _fitting(output: str) -> str:
+    """Return as much of an output as a result has room for."""
+    output = clean_text(output, MAX_OUTPUT)
+    lengths = range(len(output) + 1)
+    fits = bisect_right(lengths, MAX_OUTPUT, key=lambda n: len(dump(output[:n]).encode()))
+    return output[: fits - 1]
 
 
 def _check_counts(counts: object) -> None:

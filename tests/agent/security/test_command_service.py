@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from companion_agent import platforms
 from companion_agent.config.policy import Policy
+from companion_agent.errors import CommandError
+from companion_agent.models import Command, Output
+from companion_agent.plugins.agent import RELOAD, AgentPlugin
 from companion_agent.plugins.readings import REFRESH, ReadingsPlugin
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.audit import AuditLog
@@ -23,7 +26,7 @@ from support.clock import ManualClock
 from support.event_loop import ManualEventLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from companion_agent.plugins.base import CommandProvider
@@ -54,6 +57,7 @@ class Scene:
         self.said: list[tuple[str, str]] = []
         self.changed: list[str] = []
         self.refreshed: list[list[str]] = []
+        self.renewed: list[int] = []
         TrustStore(folder).save([Known(self.home.id, "Home", self.home.secret, 0)])
         self.service = CommandService(
             [self.group, *others],
@@ -67,6 +71,7 @@ class Scene:
             grid=Grid(self.clock.now),
             changed=self.changed.append,
             refresh=lambda names: self.refreshed.append(list(names)),
+            renew=lambda: self.renewed.append(len(self.said)),
             clock=self.clock,
             now=self.now,
         )
@@ -155,4 +160,68 @@ def test_collectors_are_read_once_that_is_allowed(
     scene.loop.until(lambda: len(scene.said) == 2)
     assert scene.results()[1]["reason"] == "bad_arguments"
     assert scene.refreshed == [collectors]
+    scene.loop.end()
+
+
+class File:
+    """A configuration that is read again, or has a mistake."""
+
+    def __init__(self) -> None:
+        self.mistake = ""
+
+    def read(self) -> None:
+        if self.mistake:
+            raise CommandError("failed", self.mistake)
+
+
+def test_the_agent_begins_anew_once_it_has_said_that_its_configuration_was_read(
+    tmp_path: Path,
+) -> None:
+    file = File()
+    scene = Scene(tmp_path, AgentPlugin(platforms.current(), rereader=file))
+
+    file.mistake = "config.yaml:3: is not known here"
+    scene.send(RELOAD)
+    scene.loop.until(lambda: len(scene.said) == 1)
+    file.mistake = ""
+    scene.send(RELOAD)
+    scene.loop.until(lambda: bool(scene.renewed))
+
+    results = [(result["status"], result["detail"]) for result in scene.results()]
+    assert results == [("failed", "config.yaml:3: is not known here"), ("done", "")]
+    assert scene.renewed == [2]
+    scene.loop.end()
+
+
+class Printer(FakePower):
+    """A command that prints, and may take longer than the system's own."""
+
+    name: ClassVar[str] = "own_commands"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def commands(self) -> Sequence[Command]:
+        return [Command("own_commands.print", time_limit=600)]
+
+    def run(self, key: str, args: Mapping[str, Any]) -> Output:
+        self.gate.wait(60)
+        return Output("printed")
+
+
+def test_a_command_with_time_of_its_own_may_take_it_and_answers_with_its_output(
+    tmp_path: Path,
+) -> None:
+    printer = Printer()
+    scene = Scene(tmp_path, printer)
+
+    scene.send("own_commands.print")
+    scene.pass_time(COMMAND_LIMIT + 100)
+    assert not scene.said
+    printer.gate.set()
+    scene.loop.until(lambda: bool(scene.said))
+
+    [result] = scene.results()
+    assert (result["status"], result["output"], result["truncated"]) == ("done", "printed", False)
     scene.loop.end()

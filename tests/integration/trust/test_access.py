@@ -121,6 +121,7 @@ def data_for(house: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "pilot.reboot": host,
         "pilot.cancel_shutdown": host,
         "pilot.refresh": host,
+        "pilot.run_command": {**host, "command": "beep"},
         "pilot.send_command": {**host, "command": "audio.beep"},
         "pilot.get_placements": {},
         "pilot.get_room_history": {"area_id": house["area"], "start": now},
