@@ -477,6 +477,12 @@ class _Visit:
             await self._changed.wait(until)
         return True
 
+    async def connect(self) -> bool:
+        """Wait until the connection stands or has failed; tell whether it stands."""
+        transport = self.transport
+        await self.wait(lambda: transport.online or bool(transport.trouble), BROKER_LIMIT)
+        return transport.online
+
     async def say(self, message: Message) -> str:
         """Publish a message; return why the broker did not take it."""
         transport = self.transport
@@ -516,8 +522,7 @@ async def _check_broker(broker: Broker, topics: Topics, birth_topic: str, size: 
     name = f"broker {broker}"
     async with _Visit(broker, topics) as visit:
         transport = visit.transport
-        await visit.wait(lambda: transport.online or bool(transport.trouble), BROKER_LIMIT)
-        if not transport.online:
+        if not await visit.connect():
             trouble = transport.trouble or "no answer"
             found = await asyncio.to_thread(peer.look, broker) if errors.is_vague(trouble) else ""
             refused = [Check(name, "bad", found or trouble)]
@@ -626,8 +631,7 @@ async def _check_dots(broker: Broker, topics: Topics) -> list[Check]:
             known = {topic, _with_slashes(topic)}
             return await visit.wait(lambda: bool(known & visit.heard), ECHO_LIMIT)
 
-        await visit.wait(lambda: transport.online or bool(transport.trouble), BROKER_LIMIT)
-        if not transport.online:
+        if not await visit.connect():
             return []
         transport.subscribe([f"{topics.probe}/+", f"{topics.probe}/+/+"], own=True)
         await visit.wait(lambda: transport.settled or not transport.online, ECHO_LIMIT)
