@@ -210,3 +210,57 @@ class HelperEnd:
 
     def close(self) -> None:
         self._socket.close()
+
+
+class FakeContext:
+    """What a session helper does for a domain, noted for a test.
+
+    Attributes:
+        offered: The last offer.
+        values: What is read, of what is offered.
+        events: The events that were told.
+        ended: Whether the domain has said that the session has ended.
+
+    Args:
+        buses: The buses that there are, by name.
+    """
+
+    def __init__(self, **buses: Any) -> None:
+        self.offered = Offer()
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.ended = False
+        self._values: dict[Thing, Value] = {}
+        self._buses = buses
+        self._changed = asyncio.Event()
+
+    @property
+    def values(self) -> dict[Thing, Value]:
+        return {thing: one for thing, one in self._values.items() if thing in self.offered.readings}
+
+    def offer(self, offer: Offer) -> None:
+        self.offered = offer
+        self._changed.set()
+
+    def read(self, values: Mapping[Thing, Value]) -> None:
+        self._values |= values
+        self._changed.set()
+
+    def happened(self, event: str, **data: Any) -> None:
+        self.events.append((event, data))
+        self._changed.set()
+
+    async def bus(self, name: str) -> Any:
+        if name not in self._buses:
+            raise Unavailable(f"there is no D-Bus {name} bus")
+        return self._buses[name]
+
+    def session_has_ended(self) -> None:
+        self.ended = True
+        self._changed.set()
+
+    async def until(self, done: Callable[[], object]) -> None:
+        """Wait until the domain has said something."""
+        async with asyncio.timeout(PATIENCE):
+            while not done():
+                self._changed.clear()
+                await self._changed.wait()

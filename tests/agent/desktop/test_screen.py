@@ -1,0 +1,190 @@
+"""The screen in the session helper, at compositors of all sorts."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from companion_agent.desktop.messages import Thing
+from companion_agent.errors import CommandError
+from companion_agent.plugins.screen import power
+from companion_agent.plugins.screen.helper import ScreenDomain
+from support.agent_desktop import FakeContext
+from support.agent_wayland import FakeCompositor, FakeMonitor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+WLROOTS = "zwlr_output_power_manager_v1"
+KDE = "org_kde_kwin_dpms_manager"
+ON = Thing("on")
+
+
+@pytest.fixture
+def compose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., FakeCompositor]]:
+    """Start a compositor, that of the session."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-7")
+    with ExitStack() as stack:
+        yield lambda manager, *monitors: stack.enter_context(
+            FakeCompositor(tmp_path / "wayland-7", manager, *monitors)
+        )
+
+
+@asynccontextmanager
+async def started() -> AsyncIterator[tuple[ScreenDomain, FakeContext]]:
+    """A domain that has looked for what there is."""
+    context = FakeContext()
+    domain = ScreenDomain(context)
+    context.offer(await domain.start())
+    try:
+        yield domain, context
+    finally:
+        await domain.stop()
+
+
+async def switch(domain: ScreenDomain, value: int, monitor: str = "") -> None:
+    await domain.call(Thing("on", monitor), {"value": value})
+
+
+@pytest.mark.parametrize("manager", [WLROOTS, KDE])
+def test_a_screen_is_switched_and_read_back(
+    compose: Callable[..., FakeCompositor], manager: str
+) -> None:
+    screen = FakeMonitor("DP-1")
+    compose(manager, screen)
+
+    async def play() -> None:
+        async with started() as (domain, context):
+            assert context.offered.commands == (ON,)
+            assert context.values == {ON: True}
+            await switch(domain, 0)
+            assert (screen.on, context.values) == (False, {ON: False})
+            await switch(domain, 1)
+            assert (screen.on, context.values) == (True, {ON: True})
+            assert context.events == []
+
+    asyncio.run(play())
+
+
+def test_several_monitors_are_switched_together_and_alone(
+    compose: Callable[..., FakeCompositor],
+) -> None:
+    left, right = FakeMonitor("DP-1"), FakeMonitor("DP-2")
+    compose(WLROOTS, left, right)
+
+    async def play() -> None:
+        async with started() as (domain, context):
+            await switch(domain, 0, "DP-2")
+            assert context.values == {
+                ON: True,
+                Thing("on", "DP-1"): True,
+                Thing("on", "DP-2"): False,
+            }
+            await switch(domain, 0)
+            assert not any(context.values.values())
+            with pytest.raises(CommandError, match="DP-9 is not there"):
+                await switch(domain, 0, "DP-9")
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("manager", [WLROOTS, KDE])
+def test_what_says_yes_and_does_nothing_has_failed(
+    compose: Callable[..., FakeCompositor], manager: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(power, "SWITCH_LIMIT", 0.05)
+    compose(manager, FakeMonitor("DP-1", obeys=False))
+
+    async def play() -> None:
+        async with started() as (domain, context):
+            with pytest.raises(CommandError, match="DP-1 is still on"):
+                await switch(domain, 0)
+            assert context.values == {ON: True}
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("manager", [WLROOTS, KDE])
+def test_what_cannot_be_switched_is_left_out_with_its_reason(
+    compose: Callable[..., FakeCompositor], manager: str
+) -> None:
+    compose(manager, FakeMonitor("DP-1", switchable=False))
+
+    async def play() -> None:
+        async with started() as (_, context):
+            assert context.offered.commands == ()
+            assert (
+                "DP-1: the compositor says that it cannot be switched" in context.offered.why["on"]
+            )
+
+    asyncio.run(play())
+
+
+def test_a_compositor_without_such_a_protocol(compose: Callable[..., FakeCompositor]) -> None:
+    compose("", FakeMonitor("DP-1"))
+
+    async def play() -> None:
+        async with started() as (_, context):
+            assert "no wlr-output-power-management" in context.offered.why["on"]
+
+    asyncio.run(play())
+
+
+def test_no_desktop_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+
+    async def play() -> None:
+        async with started() as (_, context):
+            assert context.offered.readings == ()
+            assert "no Wayland session" in context.offered.why["on"]
+
+    asyncio.run(play())
+
+
+def test_a_change_by_hand_is_an_event(compose: Callable[..., FakeCompositor]) -> None:
+    screen = FakeMonitor("DP-1")
+    compositor = compose(WLROOTS, screen)
+
+    async def play() -> None:
+        async with started() as (_, context):
+            compositor.by_hand(screen, on=False)
+            await context.until(lambda: context.events)
+            assert (context.events, context.values) == ([("turned_off", {})], {ON: False})
+            compositor.by_hand(screen, on=True)
+            await context.until(lambda: len(context.events) == 2)
+            assert context.events[1] == ("turned_on", {})
+
+    asyncio.run(play())
+
+
+def test_monitors_come_and_go(compose: Callable[..., FakeCompositor]) -> None:
+    left, right = FakeMonitor("DP-1"), FakeMonitor("DP-2", on=False)
+    compositor = compose(WLROOTS, left)
+
+    async def play() -> None:
+        async with started() as (_, context):
+            compositor.plug(right)
+            await context.until(lambda: Thing("on", "DP-2") in context.offered.readings)
+            assert context.values[Thing("on", "DP-2")] is False
+            compositor.unplug(right)
+            await context.until(lambda: context.offered.readings == (ON,))
+
+    asyncio.run(play())
+
+
+def test_a_session_ends_with_its_compositor(compose: Callable[..., FakeCompositor]) -> None:
+    compositor = compose(WLROOTS, FakeMonitor("DP-1"))
+
+    async def play() -> None:
+        async with started() as (_, context):
+            compositor.end()
+            await context.until(lambda: context.ended)
+
+    asyncio.run(play())
