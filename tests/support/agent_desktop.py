@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from companion_agent.desktop.messages import FromHelper
     from companion_agent.models import Value
+    from companion_agent.platforms.linux.async_bus import AsyncBus
 
 # None of the users that tests run as, so that being the agent's own user opens nothing.
 OTHER_UID = 4_242
@@ -222,15 +223,16 @@ class FakeContext:
         ended: Whether the domain has said that the session has ended.
 
     Args:
-        buses: The buses that there are, by name.
+        buses: What makes the connections to buses that there are, by name.
     """
 
-    def __init__(self, **buses: Any) -> None:
+    def __init__(self, **buses: Callable[[], AsyncBus]) -> None:
         self.offered = Offer()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.ended = False
         self._values: dict[Thing, Value] = {}
         self._buses = buses
+        self._connections: dict[str, AsyncBus] = {}
         self._changed = asyncio.Event()
 
     @property
@@ -252,7 +254,13 @@ class FakeContext:
     async def bus(self, name: str) -> Any:
         if name not in self._buses:
             raise Unavailable(f"there is no D-Bus {name} bus")
-        return self._buses[name]
+        if name not in self._connections:
+            self._connections[name] = self._buses[name]()
+        return self._connections[name]
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
 
     def session_has_ended(self) -> None:
         self.ended = True

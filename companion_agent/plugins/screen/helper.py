@@ -93,6 +93,11 @@ class ScreenDomain(Domain):
 
         for dialect in (compositor.WLROOTS, compositor.KDE):
             yield compositor.CompositorPower(dialect, self._power_changed, self._display_gone)
+        with suppress(Unavailable):
+            bus = await self.context.bus("session")
+            from companion_agent.plugins.screen.mutter import MutterPower  # noqa: PLC0415
+
+            yield MutterPower(bus, self._power_changed, self._display_gone)
 
     def _power_changed(self) -> None:
         self._read_power()

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from companion_agent.desktop.messages import Thing
 from companion_agent.errors import CommandError
+from companion_agent.platforms.linux.async_bus import AsyncBus
 from companion_agent.plugins.screen import power
 from companion_agent.plugins.screen.helper import ScreenDomain
+from companion_agent.plugins.screen.mutter import CONFIG
 from support.agent_desktop import FakeContext
+from support.agent_logind import MOCK
 from support.agent_wayland import FakeCompositor, FakeMonitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from support.agent_logind import SystemBus
+
 WLROOTS = "zwlr_output_power_manager_v1"
 KDE = "org_kde_kwin_dpms_manager"
 ON = Thing("on")
+PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
 @pytest.fixture
@@ -38,15 +44,18 @@ def compose(
 
 
 @asynccontextmanager
-async def started() -> AsyncIterator[tuple[ScreenDomain, FakeContext]]:
+async def started(
+    **buses: Callable[[], AsyncBus],
+) -> AsyncIterator[tuple[ScreenDomain, FakeContext]]:
     """A domain that has looked for what there is."""
-    context = FakeContext()
+    context = FakeContext(**buses)
     domain = ScreenDomain(context)
     context.offer(await domain.start())
     try:
         yield domain, context
     finally:
         await domain.stop()
+        context.close()
 
 
 async def switch(domain: ScreenDomain, value: int, monitor: str = "") -> None:
@@ -186,5 +195,68 @@ def test_a_session_ends_with_its_compositor(compose: Callable[..., FakeComposito
         async with started() as (_, context):
             compositor.end()
             await context.until(lambda: context.ended)
+
+    asyncio.run(play())
+
+
+# --- GNOME -----------------------------------------------------------------------------------
+
+
+class FakeMutter:
+    """GNOME's compositor, as far as its power-save mode goes."""
+
+    def __init__(self, bus: SystemBus, mode: int = 0) -> None:
+        self._bus = bus
+        bus.serve(*CONFIG)
+        self._mock("AddProperty", "ssv", CONFIG.interface, "PowerSaveMode", ("i", mode))
+
+    @staticmethod
+    def bus() -> AsyncBus:
+        """Connect as to the session's bus."""
+        return AsyncBus("SYSTEM", lambda _: None)
+
+    @property
+    def mode(self) -> int:
+        asked = ("Get", "ss", CONFIG.interface, "PowerSaveMode")
+        ((_, mode),) = self._bus.call(CONFIG.service, CONFIG.path, PROPERTIES, *asked)
+        return int(mode)
+
+    def by_hand(self, mode: int) -> None:
+        changed = {"PowerSaveMode": ("i", mode)}
+        self._mock("UpdateProperties", "sa{sv}", CONFIG.interface, changed)
+
+    def _mock(self, method: str, signature: str, *args: Any) -> None:
+        self._bus.call(CONFIG.service, CONFIG.path, MOCK, method, signature, *args)
+
+
+def test_gnomes_screen_is_switched_and_read_back(
+    bus: SystemBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    mutter = FakeMutter(bus)
+
+    async def play() -> None:
+        async with started(session=mutter.bus) as (domain, context):
+            assert (context.offered.commands, context.values) == ((ON,), {ON: True})
+            await switch(domain, 0)
+            assert (await asyncio.to_thread(lambda: mutter.mode), context.values) == (
+                3,
+                {ON: False},
+            )
+            await asyncio.to_thread(mutter.by_hand, 0)
+            await context.until(lambda: context.events)
+            assert (context.events, context.values) == ([("turned_on", {})], {ON: True})
+
+    asyncio.run(play())
+
+
+def test_gnome_without_a_screen_to_switch(bus: SystemBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    mutter = FakeMutter(bus, mode=-1)
+
+    async def play() -> None:
+        async with started(session=mutter.bus) as (_, context):
+            assert context.offered.readings == ()
+            assert "the screen cannot be switched" in context.offered.why["on"]
 
     asyncio.run(play())
