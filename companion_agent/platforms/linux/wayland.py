@@ -16,6 +16,7 @@ import struct
 from typing import NamedTuple
 
 from companion_agent.errors import Unavailable
+from companion_agent.platforms.unix import AF_UNIX
 
 _HEADER = struct.Struct("=II")
 _UINT = struct.Struct("=I")
@@ -74,7 +75,7 @@ class WaylandClient:
             Unavailable: There is no compositor, or it does not answer.
         """
         path = display_path()
-        connection = socket.socket(socket.AF_UNIX)
+        connection = socket.socket(AF_UNIX)
         try:
             connection.connect(str(path))
         except OSError as error:
@@ -184,7 +185,8 @@ class WaylandClient:
             found = self.globals[number] = Global(number, interface, version)
             if self._settled:
                 self._changed(found)
-        elif opcode == _GLOBAL_REMOVE and self.globals.pop(number, None):
+        elif opcode == _GLOBAL_REMOVE and number in self.globals:
+            del self.globals[number]
             self._changed(number)
 
     def _end(self, reason: str) -> None:

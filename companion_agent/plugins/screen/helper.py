@@ -7,6 +7,7 @@ cannot do is left out with its reason.
 from __future__ import annotations
 
 from contextlib import suppress
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from companion_agent.desktop.domain import Domain
@@ -98,6 +99,12 @@ class ScreenDomain(Domain):
             from companion_agent.plugins.screen.mutter import MutterPower  # noqa: PLC0415
 
             yield MutterPower(bus, self._power_changed, self._display_gone)
+        if "WAYLAND_DISPLAY" not in os.environ:
+            # Beside a Wayland compositor the X server has no monitors of its own.
+            from companion_agent.plugins.screen import xserver  # noqa: PLC0415
+
+            yield xserver.DpmsPower(self._power_changed, self._display_gone)
+            yield xserver.BlankingPower(self._power_changed, self._display_gone)
 
     def _power_changed(self) -> None:
         self._read_power()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,21 +12,20 @@ from companion_agent.desktop.messages import Thing
 from companion_agent.errors import CommandError
 from companion_agent.platforms.linux.async_bus import AsyncBus
 from companion_agent.plugins.screen import power
-from companion_agent.plugins.screen.helper import ScreenDomain
 from companion_agent.plugins.screen.mutter import CONFIG
-from support.agent_desktop import FakeContext
 from support.agent_logind import MOCK
 from support.agent_wayland import FakeCompositor, FakeMonitor
 
+from .screens import ON, started, switch
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support.agent_logind import SystemBus
 
 WLROOTS = "zwlr_output_power_manager_v1"
 KDE = "org_kde_kwin_dpms_manager"
-ON = Thing("on")
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
@@ -41,25 +40,6 @@ def compose(
         yield lambda manager, *monitors: stack.enter_context(
             FakeCompositor(tmp_path / "wayland-7", manager, *monitors)
         )
-
-
-@asynccontextmanager
-async def started(
-    **buses: Callable[[], AsyncBus],
-) -> AsyncIterator[tuple[ScreenDomain, FakeContext]]:
-    """A domain that has looked for what there is."""
-    context = FakeContext(**buses)
-    domain = ScreenDomain(context)
-    context.offer(await domain.start())
-    try:
-        yield domain, context
-    finally:
-        await domain.stop()
-        context.close()
-
-
-async def switch(domain: ScreenDomain, value: int, monitor: str = "") -> None:
-    await domain.call(Thing("on", monitor), {"value": value})
 
 
 @pytest.mark.parametrize("manager", [WLROOTS, KDE])
