@@ -1,7 +1,7 @@
 """An X11 client of a few requests, for asyncio. Source: X Window System Protocol, appendix B.
 
-A library is not used: python-xlib has had no release since 2022 and brings 6 MiB, xcffib needs a
-compiler, and what is needed here is a dozen requests of fixed size.
+A library is not used: python-xlib has had no release since 2022, xcffib needs a compiler, and what
+is needed here is a dozen requests of fixed size.
 """
 
 from __future__ import annotations
