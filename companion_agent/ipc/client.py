@@ -8,7 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.ipc.lines import ADDRESS, AF_UNIX, MAX_ANSWER, LineDecoder, encode, unix_path
+from companion_agent.ipc.lines import ADDRESS, MAX_ANSWER, LineDecoder, encode, unix_path
+from companion_agent.platforms.unix import AF_UNIX
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.storage.permissions import AS_ADMINISTRATOR
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 import os
-import socket
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.protocol.encoding import dump, load_object
@@ -21,9 +20,6 @@ from companion_agent.protocol.errors import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-# Windows' Python has no such family.
-AF_UNIX: int = getattr(socket, "AF_UNIX", -1)
 
 MAX_LINE = 32 * 1024
 # What the service sees of a host with thousands of readings.

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from companion_agent.ipc.lines import (
     ADDRESS,
-    AF_UNIX,
     MAX_ANSWER,
     MAX_LINE,
     SOCKET,
@@ -23,6 +22,7 @@ from companion_agent.ipc.lines import (
     unix_path,
 )
 from companion_agent.ipc.peer import Peer, peer_of
+from companion_agent.platforms.unix import AF_UNIX
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.storage.files import make_private_folder, write_private

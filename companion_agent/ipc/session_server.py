@@ -29,10 +29,11 @@ from companion_agent.desktop.messages import (
     parse_from_helper,
 )
 from companion_agent.errors import Unavailable
-from companion_agent.ipc.lines import AF_UNIX, SESSION_SOCKET, unix_path
+from companion_agent.ipc.lines import SESSION_SOCKET, unix_path
 from companion_agent.ipc.peer import OVERFLOW_UID, Peer
 from companion_agent.ipc.server import Connection
 from companion_agent.platforms.control import Session
+from companion_agent.platforms.unix import AF_UNIX
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.security.rate_limit import TokenBucket
 from companion_agent.worker import HungError, Job, Worker

@@ -14,9 +14,10 @@ from companion_agent.desktop.messages import (
     parse_from_agent,
 )
 from companion_agent.ipc import runtime_folder
-from companion_agent.ipc.lines import AF_UNIX, SESSION_SOCKET, LineDecoder, encode, unix_path
+from companion_agent.ipc.lines import SESSION_SOCKET, LineDecoder, encode, unix_path
 from companion_agent.ipc.peer import peer_of
 from companion_agent.ipc.runtime_folder import UntrustedError
+from companion_agent.platforms.unix import AF_UNIX
 from companion_agent.protocol.errors import ProtocolError
 
 if TYPE_CHECKING:

@@ -45,6 +45,8 @@ PACKAGES = (
 """What every host has installed, besides the essential packages."""
 STOCK = ("openssh-server", "mosquitto", "rpm", "pipx", "python3-apt")
 """What every host can install with apt although it has no network."""
+STOCK_OF = {"trixie": ("sway",)}
+"""What hosts of one Debian can install besides; the desktop of Debian 12 cannot switch a screen."""
 
 _TOOLS = {
     "systemd-nspawn": "systemd-container",
@@ -99,12 +101,17 @@ def base_root(suite: str = SUITES[0]) -> Path:
     if reason := why_not():
         raise StackError(reason)
     _install_tools()
-    digest = hashlib.sha256(" ".join((suite, *PACKAGES, *STOCK)).encode()).hexdigest()[:8]
+    wanted = " ".join((suite, *PACKAGES, *_stock(suite)))
+    digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
     root = cache_dir() / "roots" / f"debian-{suite}-{digest}"
     with file_lock(cache_dir() / "locks" / root.name, f"a Debian {suite} to boot"):
         if not root.exists():
             _build(root, suite)
     return root
+
+
+def _stock(suite: str) -> tuple[str, ...]:
+    return (*STOCK, *STOCK_OF.get(suite, ()))
 
 
 def _install_tools() -> None:
@@ -132,7 +139,7 @@ def _build(root: Path, suite: str) -> None:
     ]
     _run_or_clear(command, part)
     shutil.rmtree(part / "var" / "cache" / "apt" / "archives", ignore_errors=True)
-    for arguments in (("update",), ("-y", "--download-only", "install", *STOCK)):
+    for arguments in (("update",), ("-y", "--download-only", "install", *_stock(suite))):
         _run_or_clear([*_apt(part), *arguments], part)
     # Every host draws its own identity at its first boot.
     (part / "etc" / "machine-id").write_text("", encoding="utf-8")

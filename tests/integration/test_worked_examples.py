@@ -32,7 +32,7 @@ def test_the_examples_appear_in_home_assistant(tmp_path: Path) -> None:
         "tests/integration/test_entities.py::test_every_kind_is_described_on_its_platform",
         "tests/integration/test_entities.py::test_entities[binary_sensor]",
         "tests/integration/trust/test_entities.py"
-        "::test_pressing_a_button_has_the_host_carry_out_its_command[screen.off]",
+        "::test_pressing_a_button_has_the_host_carry_out_its_command[backlight.off]",
         "tests/integration/trust/test_text.py",
     )
 

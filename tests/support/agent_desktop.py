@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from companion_agent.desktop.messages import FromHelper
     from companion_agent.models import Value
+    from companion_agent.platforms.linux.async_bus import AsyncBus
 
 # None of the users that tests run as, so that being the agent's own user opens nothing.
 OTHER_UID = 4_242
@@ -210,3 +211,64 @@ class HelperEnd:
 
     def close(self) -> None:
         self._socket.close()
+
+
+class FakeContext:
+    """What a session helper does for a domain, noted for a test.
+
+    Attributes:
+        offered: The last offer.
+        values: What is read, of what is offered.
+        events: The events that were told.
+        ended: Whether the domain has said that the session has ended.
+
+    Args:
+        buses: What makes the connections to buses that there are, by name.
+    """
+
+    def __init__(self, **buses: Callable[[], AsyncBus]) -> None:
+        self.offered = Offer()
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.ended = False
+        self._values: dict[Thing, Value] = {}
+        self._buses = buses
+        self._connections: dict[str, AsyncBus] = {}
+        self._changed = asyncio.Event()
+
+    @property
+    def values(self) -> dict[Thing, Value]:
+        return {thing: one for thing, one in self._values.items() if thing in self.offered.readings}
+
+    def offer(self, offer: Offer) -> None:
+        self.offered = offer
+        self._changed.set()
+
+    def read(self, values: Mapping[Thing, Value]) -> None:
+        self._values |= values
+        self._changed.set()
+
+    def happened(self, event: str, **data: Any) -> None:
+        self.events.append((event, data))
+        self._changed.set()
+
+    async def bus(self, name: str) -> Any:
+        if name not in self._buses:
+            raise Unavailable(f"there is no D-Bus {name} bus")
+        if name not in self._connections:
+            self._connections[name] = self._buses[name]()
+        return self._connections[name]
+
+    def close(self) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+    def session_has_ended(self) -> None:
+        self.ended = True
+        self._changed.set()
+
+    async def until(self, done: Callable[[], object]) -> None:
+        """Wait until the domain has said something."""
+        async with asyncio.timeout(PATIENCE):
+            while not done():
+                self._changed.clear()
+                await self._changed.wait()

@@ -68,6 +68,15 @@ class SystemBus:
         )  # fmt: skip
         wait_until(lambda: self._has_owner(service))
 
+    def serve(self, service: str, path: str, interface: str) -> None:
+        """Have dbusmock play an object that a test describes by its methods of `MOCK`."""
+        self._mocks[service] = subprocess.Popen(
+            [MOCK_PYTHON, "-m", "dbusmock", "--system", service, path, interface],
+            env={**without_python(), "DBUS_SYSTEM_BUS_ADDRESS": self.address},
+            start_new_session=True,
+        )
+        wait_until(lambda: self._has_owner(service))
+
     def stop_mock(self, service: str) -> None:
         mock = self._mocks.pop(service)
         mock.send_signal(signal.SIGTERM)

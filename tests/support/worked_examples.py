@@ -47,7 +47,7 @@ _CATALOGUE = frozenset({"custom_components/pilot/protocol/catalogue.py", "docs/p
 
 EXAMPLES = (
     Example("reading", 10, _CATALOGUE, ("tests/agent/plugins/test_catalogue.py",)),
-    Example("command", 9, frozenset(), ("tests/agent/plugins/test_screen.py",)),
+    Example("command", 9, frozenset(), ("tests/agent/plugins/test_backlight.py",)),
     Example(
         "key",
         3,

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from typing import TYPE_CHECKING, Any
 
+from commanding import FakeHomeAssistant
 from installing import NEWER, HostListener
 import pytest
 
@@ -236,3 +237,9 @@ def listener(broker: Mosquitto) -> Iterator[HostListener]:
     listener = HostListener(broker)
     yield listener
     listener.close()
+
+
+@pytest.fixture
+def home_assistant(broker: Mosquitto) -> Iterator[FakeHomeAssistant]:
+    with FakeHomeAssistant(broker) as home_assistant:
+        yield home_assistant

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-import time
-from typing import TYPE_CHECKING, Any
-import uuid
+from typing import TYPE_CHECKING
 
+from commanding import FLEET_KEY, FakeHomeAssistant
 from conftest import AGENT, AgentHost, both
 import pytest
 
-from companion_agent.protocol.encoding import dump
-from companion_agent.protocol.envelope import seal
-from companion_agent.protocol.signing import derive
-from companion_agent.protocol.validation import FLEET
 from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
 from stack.process import wait_for
-from support.mqtt_client import RecordingClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from stack.broker import Mosquitto
-    from support.mqtt_client import Message
-
-PREFIX = "pilot/v2"
-FLEET_KEY = bytes(range(32))
-CONTROLLER = "4f1d2c3b5a697887"
 
 UNIT = f"""\
 [Unit]
@@ -43,61 +32,6 @@ Restart=on-failure
 [Install]
 WantedBy=multi-user.target
 """
-
-
-class FakeHomeAssistant(RecordingClient):
-    """What a paired Home Assistant hears and says."""
-
-    def __init__(self, broker: Mosquitto) -> None:
-        super().__init__(broker.host, broker.port, f"{PREFIX}/#")
-
-    def said(self, below: str) -> list[Message]:
-        """Return what the host said on one of its topics."""
-        return [message for message in self.heard() if message.topic.endswith(f"/{below}")]
-
-    def availability(self) -> list[str]:
-        return [word(message.payload) for message in self.said("availability")]
-
-    def body(self, below: str) -> dict[str, Any]:
-        """Wait for something that the host says, and take off its envelope."""
-        return wait_for(lambda: self.said(below), below)[-1].body
-
-    def commands(self) -> dict[str, Any]:
-        return {command["key"]: command for command in self.body("announce")["commands"]}
-
-    def command(self, key: str, **args: Any) -> dict[str, Any]:
-        """Have the host do something, and return its result."""
-        announce = self.body("announce")
-        host = announce["host"]["id"]
-        topic = f"{PREFIX}/{host}/command/{key}"
-        request = {
-            "id": uuid.uuid4().hex[:16],
-            "controller": CONTROLLER,
-            "session": announce["session"],
-            "counter": int(time.time() * 1000),
-            "time": time.time(),
-            "args": args,
-        }
-        keys = derive(FLEET, FLEET_KEY, PREFIX, host)
-        payload = seal(topic, dump(request), {FLEET: keys.command})
-        self.publish(topic, payload, qos=0)
-        return wait_for(lambda: self._result(key, request["id"]), f"the result of {key}")
-
-    def _result(self, key: str, of: str) -> dict[str, Any] | None:
-        bodies = [message.body for message in self.said(f"result/{key}")]
-        return next((body for body in bodies if body["id"] == of), None)
-
-
-def word(payload: bytes) -> str:
-    """Return what an availability says, signed or not."""
-    text = payload.decode()
-    return str(json.loads(json.loads(text)["body"])["availability"]) if text[:1] == "{" else text
-
-
-@pytest.fixture
-def home_assistant(broker: Mosquitto) -> Iterator[FakeHomeAssistant]:
-    with FakeHomeAssistant(broker) as home_assistant:
-        yield home_assistant
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import json
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from commanding import FLEET_KEY, FakeHomeAssistant
+from installing import add
 import pytest
 
 from companion_agent.service import unit
@@ -25,6 +27,12 @@ SCRIPT = f"""\
 export PYTHONPATH={SOURCE}:{LIBRARIES} PYTHONDONTWRITEBYTECODE=1
 exec /usr/bin/python3 -m companion_agent "$@"
 """
+WAYLAND = "wayland-1"
+# A compositor without a screen, in the user's service manager.
+SWAY = (
+    "--setenv=WLR_BACKENDS=headless", "--setenv=WLR_LIBINPUT_NO_DEVICES=1",
+    "--setenv=WLR_RENDERER=pixman", "sway", "--config", "/dev/null",
+)  # fmt: skip
 CONFIG = "/etc/pilot-agent/config.yaml"
 RECORD = "/var/lib/pilot-agent/audit.log"
 
@@ -35,11 +43,18 @@ class Desktops:
     def __init__(self, host: SystemdHost) -> None:
         self.host = host
 
-    def log_in(self, user: str) -> None:
+    def log_in(self, user: str, *compositor: str) -> None:
         """Have a user come to the seat, and their service manager reach a desktop."""
         self.host.add_user(user)
         self.host.log_in(user)
         wait_for(lambda: self.manager(user, "is-system-running"), f"{user}'s manager", timeout=60)
+        if compositor:
+            self._as(user, "systemd-run", "--user", "--quiet", *compositor)
+            self.manager(user, "set-environment", f"WAYLAND_DISPLAY={WAYLAND}")
+            socket = f"/run/user/{self.uid(user)}/{WAYLAND}"
+            wait_for(
+                lambda: self.host.run("test", "-S", socket, check=False).returncode == 0, WAYLAND
+            )
         # As a desktop does: the target cannot be started by itself.
         unit = ("--property=BindsTo=graphical-session.target", "sleep", "infinity")
         assert self._as(user, "systemd-run", "--user", "--quiet", *unit).returncode == 0
@@ -48,9 +63,21 @@ class Desktops:
         """Ask a user's service manager."""
         return self._as(user, "systemctl", "--user", *command).stdout.strip()
 
+    def uid(self, user: str) -> str:
+        return self.host.run("id", "-u", user).stdout.strip()
+
+    def sway(self, user: str, *command: str) -> str:
+        """Tell or ask a user's sway."""
+        folder = f"/run/user/{self.uid(user)}"
+        (socket,) = self.host.run("find", folder, "-name", "sway-ipc.*").stdout.split()
+        return self._as(user, "swaymsg", "--socket", socket, *command).stdout
+
+    def power(self, user: str) -> list[bool]:
+        """Return whether each of a user's monitors has power, as sway says."""
+        return [one["power"] for one in json.loads(self.sway(user, "-t", "get_outputs", "--raw"))]
+
     def _as(self, user: str, *command: str) -> Done:
-        uid = self.host.run("id", "-u", user).stdout.strip()
-        env = {"XDG_RUNTIME_DIR": f"/run/user/{uid}"}
+        env = {"XDG_RUNTIME_DIR": f"/run/user/{self.uid(user)}"}
         return self.host.run(*command, user=user, env=env, check=False)
 
     def helpers(self) -> dict[str, bool]:
@@ -75,7 +102,7 @@ def desktops(make_agent_host: Callable[..., SystemdHost], broker: Mosquitto) -> 
     host.write(str(PROGRAM), SCRIPT, mode=0o755)
     config = {
         "broker": {"host": broker.host, "port": broker.port},
-        "security": {"fleet_key": base64.b64encode(bytes(range(32))).decode()},
+        "security": {"fleet_key": base64.b64encode(FLEET_KEY).decode()},
         "state_dir": "/var/lib/pilot-agent",
     }
     host.run("mkdir", "-p", "/etc/pilot-agent")
@@ -103,6 +130,25 @@ def test_two_users_and_a_stranger(desktops: Desktops) -> None:
     refused = desktops.host.run("timeout", "5", "pilot-agent", "session", user="carl", check=False)
     assert "works in no session" in refused.stderr
     record = [json.loads(line) for line in desktops.host.run("cat", RECORD).stdout.splitlines()]
-    uid = int(desktops.host.run("id", "-u", "carl").stdout)
+    uid = int(desktops.uid("carl"))
     assert [(one["reason"], one["uid"]) for one in record] == [("no_session", uid)]
     wait_for(lambda: set(desktops.helpers()) == {"anna", "ben"}, "both helpers", timeout=60)
+
+
+@pytest.mark.parametrize("suite", ["trixie"], indirect=True)
+def test_a_screen_is_switched_and_noticed(
+    home_assistant: FakeHomeAssistant, desktops: Desktops
+) -> None:
+    add(desktops.host, "sway")
+    desktops.log_in("anna", *SWAY)
+    wait_for(lambda: "screen.on" in home_assistant.commands(), "the screen", timeout=60)
+    assert desktops.power("anna") == [True]
+
+    assert home_assistant.command("screen.on", value=0)["status"] == "done"
+    assert desktops.power("anna") == [False]
+    assert home_assistant.command("screen.on", value=1)["status"] == "done"
+    assert desktops.power("anna") == [True]
+
+    desktops.sway("anna", "output * power off")
+    event = home_assistant.body("event/screen")
+    assert (event["type"], event["data"]["user"]) == ("turned_off", "anna")

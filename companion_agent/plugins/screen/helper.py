@@ -7,6 +7,7 @@ cannot do is left out with its reason.
 from __future__ import annotations
 
 from contextlib import suppress
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from companion_agent.desktop.domain import Domain
@@ -14,12 +15,14 @@ from companion_agent.desktop.messages import Offer, Thing
 from companion_agent.errors import CommandError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from companion_agent.desktop.domain import HelperContext
     from companion_agent.plugins.screen.keep_awake import KeepAwake
+    from companion_agent.plugins.screen.power import ScreenPower
 
 KEEP_AWAKE = Thing("keep_awake")
+ON = "on"
 
 
 class ScreenDomain(Domain):
@@ -29,34 +32,114 @@ class ScreenDomain(Domain):
 
     def __init__(self, context: HelperContext) -> None:
         super().__init__(context)
+        self._power: ScreenPower | None = None
         self._keep_awake: KeepAwake | None = None
+        self._keep_awake_way = ""
+        self._why: dict[str, str] = {}
+        self._on: bool | None = None
+        self._commanded = False
 
     async def start(self) -> Offer:
         """Look for what this session has."""
-        things: list[Thing] = []
-        ways: list[str] = []
-        why: dict[str, str] = {}
-        try:
-            ways.append(await self._start_keep_awake())
-            things.append(KEEP_AWAKE)
-        except Unavailable as error:
-            why["keep_awake"] = error.reason
-        return Offer(tuple(things), tuple(things), ", ".join(ways), why)
+        self._why = {}
+        if self._power is None:
+            await self._find_power()
+        if self._keep_awake is None:
+            try:
+                await self._find_keep_awake()
+            except Unavailable as error:
+                self._why["keep_awake"] = error.reason
+        self._read_power()
+        return self._offer()
 
     async def call(self, command: Thing, args: Mapping[str, Any]) -> None:
         """Switch something, and read it back."""
         on = args["value"] == 1
         if command == KEEP_AWAKE and self._keep_awake:
             self.context.read({KEEP_AWAKE: await self._keep_awake.switch(on=on)})
+        elif command.name == ON and self._power:
+            # What follows from a command is no event.
+            self._commanded = True
+            try:
+                await self._power.switch(command.of, on=on)
+            finally:
+                self._read_power()
+                self._commanded = False
         else:
             raise CommandError("failed", f"there is no {command.name} here")
 
     async def stop(self) -> None:
         """Let go of what is held."""
+        if self._power:
+            self._power.close()
         if self._keep_awake:
             self._keep_awake.close()
 
-    async def _start_keep_awake(self) -> str:
+    # --- On and off ----------------------------------------------------------------------
+
+    async def _find_power(self) -> None:
+        reasons = []
+        async for way in self._ways():
+            try:
+                await way.open()
+            except Unavailable as error:
+                reasons.append(error.reason)
+            else:
+                self._power = way
+                return
+        self._why[ON] = "; ".join(dict.fromkeys(reasons))
+
+    async def _ways(self) -> AsyncIterator[ScreenPower]:
+        from companion_agent.plugins.screen import compositor  # noqa: PLC0415
+
+        for dialect in (compositor.WLROOTS, compositor.KDE):
+            yield compositor.CompositorPower(dialect, self._power_changed, self._display_gone)
+        with suppress(Unavailable):
+            bus = await self.context.bus("session")
+            from companion_agent.plugins.screen.mutter import MutterPower  # noqa: PLC0415
+
+            yield MutterPower(bus, self._power_changed, self._display_gone)
+        if "WAYLAND_DISPLAY" not in os.environ:
+            # Beside a Wayland compositor the X server has no monitors of its own.
+            from companion_agent.plugins.screen import xserver  # noqa: PLC0415
+
+            yield xserver.DpmsPower(self._power_changed, self._display_gone)
+            yield xserver.BlankingPower(self._power_changed, self._display_gone)
+
+    def _power_changed(self) -> None:
+        self._read_power()
+        self.context.offer(self._offer())
+
+    def _display_gone(self, _: str) -> None:
+        self.context.session_has_ended()
+
+    def _read_power(self) -> None:
+        if self._power is None:
+            return
+        monitors = self._power.monitors
+        # With a single one there is nothing to tell apart.
+        values = {Thing(ON, name): on for name, on in monitors.items() if len(monitors) > 1}
+        on = any(monitors.values()) if monitors else None
+        self.context.read({Thing(ON): on, **values})
+        if None not in (on, self._on) and on != self._on and not self._commanded:
+            self.context.happened("turned_on" if on else "turned_off")
+        self._on = on
+
+    def _offer(self) -> Offer:
+        things, ways, why = [], [], dict(self._why)
+        if self._power:
+            names = list(self._power.monitors)
+            things += [Thing(ON), *(Thing(ON, name) for name in names if len(names) > 1)]
+            ways.append(self._power.name)
+            why |= {f"{ON} {name}": reason for name, reason in self._power.refused.items()}
+        if self._keep_awake:
+            things.append(KEEP_AWAKE)
+            ways.append(f"awake by {self._keep_awake_way}")
+        return Offer(tuple(things), tuple(things), ", ".join(ways), why)
+
+    # --- Awake ---------------------------------------------------------------------------
+
+    async def _find_keep_awake(self) -> None:
         from companion_agent.plugins.screen.keep_awake import KeepAwake  # noqa: PLC0415
 
         system = await self.context.bus("system")
@@ -64,7 +147,6 @@ class ScreenDomain(Domain):
         with suppress(Unavailable):
             session = await self.context.bus("session")
         keep_awake = KeepAwake(system, session)
-        way = await keep_awake.probe()
+        self._keep_awake_way = await keep_awake.probe()
         self._keep_awake = keep_awake
         self.context.read({KEEP_AWAKE: await keep_awake.on()})
-        return f"keep awake by {way}"

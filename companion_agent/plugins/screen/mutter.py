@@ -1,0 +1,83 @@
+"""GNOME's screen, all monitors together, by the power-save mode of its compositor.
+
+Source: org.gnome.Mutter.DisplayConfig.xml of Mutter. Mutter switches the screen on again as soon as
+something is touched, and says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from companion_agent.errors import CommandError, Unavailable
+from companion_agent.platforms.linux.dbus import BusError, Target
+from companion_agent.plugins.screen.power import ScreenPower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from companion_agent.platforms.linux.async_bus import AsyncBus
+
+CONFIG = Target(
+    "org.gnome.Mutter.DisplayConfig",
+    "/org/gnome/Mutter/DisplayConfig",
+    "org.gnome.Mutter.DisplayConfig",
+)
+_MODE = "PowerSaveMode"
+_UNKNOWN, _ON, _OFF = -1, 0, 3
+# Monitors cannot be told apart.
+_ALL = ""
+
+
+class MutterPower(ScreenPower):
+    """Switches GNOME's screen.
+
+    Args:
+        bus: The session bus.
+        changed: As for every way.
+        ended: As for every way.
+    """
+
+    def __init__(
+        self, bus: AsyncBus, changed: Callable[[], None], ended: Callable[[str], None]
+    ) -> None:
+        super().__init__("Mutter's PowerSaveMode", changed, ended)
+        self._bus = bus
+        self._open = False
+
+    async def open(self) -> None:
+        """Ask for the mode."""
+        if not await self._bus.owner(CONFIG.service):
+            raise Unavailable("GNOME's compositor does not run")
+        try:
+            mode = await self._bus.get(CONFIG, _MODE)
+        except BusError as error:
+            raise Unavailable(f"GNOME's compositor cannot be asked: {error.text}") from error
+        if mode == _UNKNOWN:
+            raise Unavailable("GNOME's compositor says that the screen cannot be switched")
+        self._open = True
+        self._bus.on_properties(self._properties_changed, CONFIG)
+        # It may have changed between the question and the listening.
+        self._take(await self._bus.get(CONFIG, _MODE))
+
+    async def request(self, monitor: str, *, on: bool) -> None:
+        """Set the mode."""
+        try:
+            await self._bus.set(CONFIG, _MODE, "i", _ON if on else _OFF)
+            self._take(await self._bus.get(CONFIG, _MODE))
+        except BusError as error:
+            raise CommandError("failed", f"{self.name}: {error.text}") from error
+
+    def close(self) -> None:
+        """Take no more notice; the connection belongs to all domains."""
+        self._open = False
+
+    def _properties_changed(self, changed: dict[str, Any], _: list[str]) -> None:
+        if self._open and _MODE in changed:
+            self._take(changed[_MODE])
+
+    def _take(self, mode: int) -> None:
+        # Standby and suspend are dark as well.
+        monitors = {_ALL: mode == _ON}
+        if monitors != self.monitors:
+            self.monitors = monitors
+            self.notice()
