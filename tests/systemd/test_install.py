@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from conftest import both
@@ -411,7 +410,13 @@ def test_broken_configuration_and_hanging_agent(
     drop_in(host, "[Service]\nWatchdogSec=2\n")
     host.run("systemctl", "reset-failed", "pilot-agent")
     host.run("systemctl", "start", "pilot-agent")
-    time.sleep(4)
+    # It is left alone while it gives signs of life.
+    began = int(show(host, "ActiveEnterTimestampMonotonic"))
+    wait_for(
+        lambda: int(show(host, "WatchdogTimestampMonotonic")) - began > 3_000_000,
+        "signs of life for longer than they may be missed",
+        timeout=60,
+    )
     pid = show(host, "MainPID")
     assert show(host, "NRestarts") == "0"
     host.run("systemctl", "kill", "--signal=SIGSTOP", "pilot-agent")
@@ -431,13 +436,21 @@ def test_disk_full_and_root_read_only(installed: SystemdHost, listener: HostList
     listener.wait()
     identity = listener.announce()["host"]["id"]
     host.run("sh", "-c", f"dd if=/dev/zero of={STATE}/filler bs=1k 2>/dev/null || true")
-    time.sleep(2)
+    listener.forget()
+    wait_for(lambda: listener.last("state"), "readings in spite of that", timeout=60)
     assert show(host, "ActiveState") == "active"
     # Started on a full disk it reports, or says that it cannot; and comes back by itself.
     listener.forget()
     drop_in(host, "[Service]\nRestartSec=2\n")
     host.run("systemctl", "restart", "pilot-agent", check=False)
-    time.sleep(1)
+    wait_for(
+        lambda: (
+            listener.availability[-1:] == ["online"]
+            or "No space left" in host.journal("-u", "pilot-agent")
+        ),
+        "the agent, or why it cannot start",
+        timeout=60,
+    )
     host.run("rm", f"{STATE}/filler")
     listener.wait()
     assert listener.announce()["host"]["id"] == identity
@@ -463,7 +476,9 @@ def test_power_cut_while_it_writes(installed: SystemdHost, listener: HostListene
         stop = threading.Event()
         worker = threading.Thread(target=restart_forever, args=(host, stop))
         worker.start()
-        time.sleep(1.5)
+        for _ in range(2):
+            number = starts(host)
+            wait_for(lambda: starts(host) not in {0, number}, "a start", interval=0.02, timeout=60)
         host.kill()
         stop.set()
         worker.join()
@@ -473,6 +488,14 @@ def test_power_cut_while_it_writes(installed: SystemdHost, listener: HostListene
         after = listener.announce()
         assert after["host"]["id"] == before["host"]["id"]
         assert after["sequence"] > before["sequence"]
+
+
+def starts(host: SystemdHost) -> int:
+    """Return the number of the agent's last start, as its state folder has it."""
+    try:
+        return int((host.path / STATE.lstrip("/") / "starts").read_text())
+    except (OSError, ValueError):  # While it is written anew.
+        return 0
 
 
 def restart_forever(host: SystemdHost, stop: threading.Event) -> None:
