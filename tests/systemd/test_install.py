@@ -49,11 +49,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def installed(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
+    make_packaged_host: Callable[..., SystemdHost], broker: Mosquitto, listener: HostListener
 ) -> SystemdHost:
     """A host with the package, set up and online."""
-    host = make_host(binds={DIST: dist})
-    install(host, __version__)
+    host = make_packaged_host()
     host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
     listener.wait()
     return host
@@ -308,10 +307,9 @@ def test_life_of_an_rpm(
 
 
 def test_the_service_sees_the_memory_of_its_container(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
+    make_packaged_host: Callable[..., SystemdHost], broker: Mosquitto, listener: HostListener
 ) -> None:
-    host = make_host(binds={DIST: dist})
-    install(host, __version__)
+    host = make_packaged_host()
     # As lxcfs does in a container of LXC.
     change = "s/^MemTotal:.*/MemTotal: 524288 kB/"
     host.run("sh", "-c", f"sed '{change}' /proc/meminfo > /root/meminfo")
@@ -350,10 +348,9 @@ def checks_of(host: SystemdHost) -> dict[str, dict[str, str]]:
 
 
 def test_setup_explains_and_keeps_secrets(
-    make_host: Callable[..., SystemdHost], dist: Path, tmp_path: Path
+    make_packaged_host: Callable[..., SystemdHost], tmp_path: Path
 ) -> None:
-    host = make_host(binds={DIST: dist})
-    install(host, __version__)
+    host = make_packaged_host()
     unanswered = host.run("pilot-agent", "setup", "--yes", "--broker", "127.0.0.1:1", check=False)
     assert (unanswered.returncode, "nothing listens on port 1" in unanswered.stdout) == (1, True)
     assert host.run("test", "-e", CONFIG, check=False).returncode
@@ -467,7 +464,6 @@ def test_disk_full_and_root_read_only(installed: SystemdHost, listener: HostList
     assert "Read-only file system" in refused.stderr
 
 
-@both
 def test_power_cut_while_it_writes(installed: SystemdHost, listener: HostListener) -> None:
     host = installed
     before = listener.announce()
@@ -478,7 +474,12 @@ def test_power_cut_while_it_writes(installed: SystemdHost, listener: HostListene
         worker.start()
         for _ in range(2):
             number = starts(host)
-            wait_for(lambda: starts(host) not in {0, number}, "a start", interval=0.02, timeout=60)
+            wait_for(
+                lambda number=number: starts(host) not in {0, number},
+                "a start",
+                interval=0.02,
+                timeout=60,
+            )
         host.kill()
         stop.set()
         worker.join()
@@ -507,7 +508,7 @@ def restart_forever(host: SystemdHost, stop: threading.Event) -> None:
 
 @both
 def test_boots_without_network_and_without_broker(
-    make_host: Callable[..., SystemdHost], dist: Path, tmp_path: Path
+    make_packaged_host: Callable[..., SystemdHost], tmp_path: Path
 ) -> None:
     if not Network.available():
         pytest.skip("no network namespaces here")
@@ -516,8 +517,7 @@ def test_boots_without_network_and_without_broker(
         bind = ("127.0.0.1", network.gateway)
         with Mosquitto(tmp_path / "broker", bind=bind) as broker:
             listener = HostListener(broker)
-            host = make_host(binds={DIST: dist}, network=network)
-            install(host, __version__)
+            host = make_packaged_host(network=network)
             there = address(broker, network.gateway)
             host.write("/root/more.yaml", "backlog: {write_interval: 1}\n")
             more = ("--settings", "/root/more.yaml")
