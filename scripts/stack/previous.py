@@ -54,16 +54,16 @@ def pin(revision: str) -> str:
     with tempfile.TemporaryDirectory(prefix="pilot-previous-") as scratch:
         tree, tar = Path(scratch, "tree"), Path(scratch, "tree.tar")
         _git("archive", "--output", str(tar), commit, *_OF_THE_WHEEL)
-        with tarfile.open(tar) as archive:
-            archive.extractall(tree, filter="data")
+        with tarfile.open(tar) as packed:
+            packed.extractall(tree, filter="data")
         _build(tree, Path(scratch), _git("show", "--no-patch", "--format=%ct", commit))
         (wheel,) = Path(scratch).glob("*.whl")
         for old in PINNED.glob("*.whl"):
             old.unlink()
         (PINNED / wheel.name).write_bytes(wheel.read_bytes())
     # git writes the commit into the archive, as its comment.
-    archive = ("archive", "--format=zip", "-9", "--output", str(_INTEGRATION))
-    _git(*archive, commit, _OF_THE_INTEGRATION)
+    options = ("--format=zip", "-9", "--output", str(_INTEGRATION))
+    _git("archive", *options, commit, _OF_THE_INTEGRATION)
     return commit
 
 
