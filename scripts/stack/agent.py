@@ -34,6 +34,7 @@ class Agent:
             namespace for example.
         python: The interpreter it runs with, of an environment that has
             ``pilot-agent`` installed; that of ``agent-3.14`` when it is not given.
+        command: What starts another ``pilot-agent`` than that of the environment.
         prefix: Put before the command, such as ``ip netns exec NAME``.
         env: More environment variables.
 
@@ -47,6 +48,7 @@ class Agent:
         settings: Mapping[str, Any] | None = None,
         host: str | None = None,
         python: Path | None = None,
+        command: Sequence[str] | None = None,
         prefix: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -62,7 +64,7 @@ class Agent:
             if broker.username is not None:
                 access |= {"username": broker.username, "password": broker.password or ""}
             self._settings["broker"] = access | self._settings.get("broker", {})
-        self._command = [*prefix, *agent_command(python)]
+        self._command = [*prefix, *(command or agent_command(python))]
         self._env = dict(env or {})
         self.process = Process(
             "pilot-agent",

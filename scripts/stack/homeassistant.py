@@ -264,6 +264,10 @@ class HomeAssistant:
         self._expires = 0.0
         self.process.kill()
 
+    def link(self, *integrations: Path) -> None:
+        """Have other integrations of its own from the next start on."""
+        self._integrations = integrations
+
     def restart(self) -> None:
         """Stop and start it on the same port."""
         self.stop()

@@ -68,6 +68,9 @@ ExecStart=/bin/chmod 0666 /dev/null
 WantedBy=sysinit.target
 """
 
+_OUTSIDE_STAYS = ("--resolv-conf=off", "--timezone=off")
+"""Nothing of this machine's settings comes into a host."""
+
 # The exit status with which systemd-nspawn asks its caller to boot the container again.
 _REBOOTS = 133
 
@@ -179,6 +182,60 @@ def _run_or_clear(command: list[str], part: Path) -> None:
         raise StackError(f"no Debian to boot: {command[0]} failed:\n{tail}")
 
 
+def layer(folder: Path, suite: str, *command: str, binds: Mapping[Path, Path]) -> Path:
+    """Run a command on a Debian that is not booted, and return what it has changed.
+
+    Args:
+        folder: For the changes.
+        suite: Which Debian, by its code name.
+        *command: The command.
+        binds: Folders of this machine to show inside, read-only, by their place there.
+
+    Raises:
+        StackError: It failed.
+
+    """
+    _mount(folder, base_root(suite))
+    try:
+        done = subprocess.run(
+            [
+                _which("systemd-nspawn") or "systemd-nspawn",
+                *("--quiet", f"--directory={folder / 'root'}", f"--machine=pilot-{os.getpid()}"),
+                *("--register=no", "--keep-unit", "--pipe", *_OUTSIDE_STAYS, *_shown(binds)),
+                *command,
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        subprocess.run(["umount", str(folder / "root")], check=True)
+    if done.returncode:
+        raise StackError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+    return folder / "changes"
+
+
+def _mount(folder: Path, *lower: Path) -> None:
+    """Mount a disk at ``root`` whose changes stay in ``changes``."""
+    for name in ("root", "changes", "work"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    below = ":".join(str(path) for path in lower)
+    layers = f"lowerdir={below},upperdir={folder}/changes,workdir={folder}/work"
+    done = subprocess.run(
+        ["mount", "-t", "overlay", "overlay", "-o", layers, str(folder / "root")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StackError(f"no overlay on {folder}: {done.stderr.strip()}")
+
+
+def _shown(binds: Mapping[Path, Path]) -> list[str]:
+    return [f"--bind-ro={outside}:{inside}" for inside, outside in binds.items()]
+
+
 @dataclass(frozen=True)
 class Done:
     """What a command inside a host came to."""
@@ -205,6 +262,7 @@ class SystemdHost:
         libraries: The ``site-packages`` of an environment for Python 3.11 that has the agent's
             libraries; mounted at :data:`LIBRARIES`.
         binds: More folders of this machine to show inside, read-only, by their place there.
+        layer: What :func:`layer` has returned: its disk begins with that.
 
     """
 
@@ -217,6 +275,7 @@ class SystemdHost:
         network: Network | None = None,
         libraries: Path | None = None,
         binds: Mapping[Path, Path] | None = None,
+        layer: Path | None = None,
     ) -> None:
         self.name = name
         self.suite = suite
@@ -226,6 +285,7 @@ class SystemdHost:
         self._binds = {SOURCE: ROOT, **(binds or {})}
         if libraries is not None:
             self._binds[LIBRARIES] = libraries
+        self._layer = layer
         self._leader: int | None = None
         self._process = Process(
             f"systemd host {name}",
@@ -440,18 +500,7 @@ class SystemdHost:
         return self._leader
 
     def _make_disk(self) -> None:
-        base = base_root(self.suite)
-        for name in ("root", "changes", "work"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        layers = f"lowerdir={base},upperdir={self.folder}/changes,workdir={self.folder}/work"
-        done = subprocess.run(
-            ["mount", "-t", "overlay", "overlay", "-o", layers, str(self.root)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise StackError(f"no overlay on {self.folder}: {done.stderr.strip()}")
+        _mount(self.folder, *([self._layer] if self._layer else []), base_root(self.suite))
         (self.root / "etc" / "hostname").write_text(f"{self.name}\n", encoding="utf-8")
         units = self.root / "etc" / "systemd" / "system"
         (units / "null.service").write_text(_NULL, encoding="utf-8")
@@ -473,10 +522,9 @@ class SystemdHost:
             "--register=no",
             "--keep-unit",
             "--console=read-only",
-            "--resolv-conf=off",
-            "--timezone=off",
+            *_OUTSIDE_STAYS,
             *network,
-            *(f"--bind-ro={outside}:{inside}" for inside, outside in self._binds.items()),
+            *_shown(self._binds),
         ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -96,10 +97,10 @@ def test_a_second_agent_is_told_who_is_there(tmp_path: Path) -> None:
 
 def test_the_folder_is_free_after_the_agent(tmp_path: Path) -> None:
     with identity.only_agent(tmp_path):
-        pass
+        lock = next(tmp_path.iterdir())
 
     with identity.only_agent(tmp_path):
-        pass
+        assert lock.read_text().strip() == str(os.getpid())
 
 
 def test_every_start_has_its_session() -> None:

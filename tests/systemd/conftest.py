@@ -12,13 +12,14 @@ import sysconfig
 from typing import TYPE_CHECKING, Any
 
 from commanding import FakeHomeAssistant
-from installing import NEWER, HostListener
+from installing import DIST, NEWER, HostListener
 import pytest
 
+from companion_agent import __version__
 from stack import system, toolchain
 from stack.broker import Mosquitto
 from stack.locks import file_lock
-from stack.nspawn import SOURCE, SUITES, SystemdHost, why_not
+from stack.nspawn import SOURCE, SUITES, SystemdHost, layer, why_not
 from stack.paths import ROOT
 from stack.process import Process, wait_for
 
@@ -184,6 +185,26 @@ def _build_packages(folder: Path) -> None:
         )
     ]
     assert [build.wait(200) for build in builds] == [0, 0, 0]
+
+
+@pytest.fixture
+def make_packaged_host(
+    make_host: Callable[..., SystemdHost], built_once: BuiltOnce, dist: Path, suite: str
+) -> Callable[..., SystemdHost]:
+    """Make hosts whose disk was written with the package on it, as images are.
+
+    It is installed once for each Debian: that is what takes time.
+    """
+
+    def install(folder: Path) -> None:
+        (package,) = dist.glob(f"*_{__version__}_*.deb")
+        layer(folder, suite, "dpkg", "--install", f"{DIST}/{package.name}", binds={DIST: dist})
+
+    def make(**options: Any) -> SystemdHost:
+        changes = built_once(f"packaged-{suite}", install) / "changes"
+        return make_host(layer=changes, binds={DIST: dist}, **options)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from conftest import both
@@ -50,11 +49,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def installed(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
+    make_packaged_host: Callable[..., SystemdHost], broker: Mosquitto, listener: HostListener
 ) -> SystemdHost:
     """A host with the package, set up and online."""
-    host = make_host(binds={DIST: dist})
-    install(host, __version__)
+    host = make_packaged_host()
     host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
     listener.wait()
     return host
@@ -309,10 +307,9 @@ def test_life_of_an_rpm(
 
 
 def test_the_service_sees_the_memory_of_its_container(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
+    make_packaged_host: Callable[..., SystemdHost], broker: Mosquitto, listener: HostListener
 ) -> None:
-    host = make_host(binds={DIST: dist})
-    install(host, __version__)
+    host = make_packaged_host()
     # As lxcfs does in a container of LXC.
     change = "s/^MemTotal:.*/MemTotal: 524288 kB/"
     host.run("sh", "-c", f"sed '{change}' /proc/meminfo > /root/meminfo")
@@ -351,10 +348,9 @@ def checks_of(host: SystemdHost) -> dict[str, dict[str, str]]:
 
 
 def test_setup_explains_and_keeps_secrets(
-    make_host: Callable[..., SystemdHost], dist: Path, tmp_path: Path
+    make_packaged_host: Callable[..., SystemdHost], tmp_path: Path
 ) -> None:
-    host = make_host(binds={DIST: dist})
-    install(host, __version__)
+    host = make_packaged_host()
     unanswered = host.run("pilot-agent", "setup", "--yes", "--broker", "127.0.0.1:1", check=False)
     assert (unanswered.returncode, "nothing listens on port 1" in unanswered.stdout) == (1, True)
     assert host.run("test", "-e", CONFIG, check=False).returncode
@@ -411,7 +407,13 @@ def test_broken_configuration_and_hanging_agent(
     drop_in(host, "[Service]\nWatchdogSec=2\n")
     host.run("systemctl", "reset-failed", "pilot-agent")
     host.run("systemctl", "start", "pilot-agent")
-    time.sleep(4)
+    # It is left alone while it gives signs of life.
+    began = int(show(host, "ActiveEnterTimestampMonotonic"))
+    wait_for(
+        lambda: int(show(host, "WatchdogTimestampMonotonic")) - began > 3_000_000,
+        "signs of life for longer than they may be missed",
+        timeout=60,
+    )
     pid = show(host, "MainPID")
     assert show(host, "NRestarts") == "0"
     host.run("systemctl", "kill", "--signal=SIGSTOP", "pilot-agent")
@@ -431,13 +433,21 @@ def test_disk_full_and_root_read_only(installed: SystemdHost, listener: HostList
     listener.wait()
     identity = listener.announce()["host"]["id"]
     host.run("sh", "-c", f"dd if=/dev/zero of={STATE}/filler bs=1k 2>/dev/null || true")
-    time.sleep(2)
+    listener.forget()
+    wait_for(lambda: listener.last("state"), "readings in spite of that", timeout=60)
     assert show(host, "ActiveState") == "active"
     # Started on a full disk it reports, or says that it cannot; and comes back by itself.
     listener.forget()
     drop_in(host, "[Service]\nRestartSec=2\n")
     host.run("systemctl", "restart", "pilot-agent", check=False)
-    time.sleep(1)
+    wait_for(
+        lambda: (
+            listener.availability[-1:] == ["online"]
+            or "No space left" in host.journal("-u", "pilot-agent")
+        ),
+        "the agent, or why it cannot start",
+        timeout=60,
+    )
     host.run("rm", f"{STATE}/filler")
     listener.wait()
     assert listener.announce()["host"]["id"] == identity
@@ -454,7 +464,6 @@ def test_disk_full_and_root_read_only(installed: SystemdHost, listener: HostList
     assert "Read-only file system" in refused.stderr
 
 
-@both
 def test_power_cut_while_it_writes(installed: SystemdHost, listener: HostListener) -> None:
     host = installed
     before = listener.announce()
@@ -463,7 +472,14 @@ def test_power_cut_while_it_writes(installed: SystemdHost, listener: HostListene
         stop = threading.Event()
         worker = threading.Thread(target=restart_forever, args=(host, stop))
         worker.start()
-        time.sleep(1.5)
+        for _ in range(2):
+            number = starts(host)
+            wait_for(
+                lambda number=number: starts(host) not in {0, number},
+                "a start",
+                interval=0.02,
+                timeout=60,
+            )
         host.kill()
         stop.set()
         worker.join()
@@ -475,6 +491,14 @@ def test_power_cut_while_it_writes(installed: SystemdHost, listener: HostListene
         assert after["sequence"] > before["sequence"]
 
 
+def starts(host: SystemdHost) -> int:
+    """Return the number of the agent's last start, as its state folder has it."""
+    try:
+        return int((host.path / STATE.lstrip("/") / "starts").read_text())
+    except (OSError, ValueError):  # While it is written anew.
+        return 0
+
+
 def restart_forever(host: SystemdHost, stop: threading.Event) -> None:
     drop_in(host, "[Unit]\nStartLimitIntervalSec=0\n")
     while not stop.is_set():
@@ -484,7 +508,7 @@ def restart_forever(host: SystemdHost, stop: threading.Event) -> None:
 
 @both
 def test_boots_without_network_and_without_broker(
-    make_host: Callable[..., SystemdHost], dist: Path, tmp_path: Path
+    make_packaged_host: Callable[..., SystemdHost], tmp_path: Path
 ) -> None:
     if not Network.available():
         pytest.skip("no network namespaces here")
@@ -493,8 +517,7 @@ def test_boots_without_network_and_without_broker(
         bind = ("127.0.0.1", network.gateway)
         with Mosquitto(tmp_path / "broker", bind=bind) as broker:
             listener = HostListener(broker)
-            host = make_host(binds={DIST: dist}, network=network)
-            install(host, __version__)
+            host = make_packaged_host(network=network)
             there = address(broker, network.gateway)
             host.write("/root/more.yaml", "backlog: {write_interval: 1}\n")
             more = ("--settings", "/root/more.yaml")

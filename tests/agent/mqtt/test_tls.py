@@ -38,6 +38,8 @@ def test_a_private_authority_is_trusted(
 
     link.connect()
 
+    assert link.transport.trouble == ""
+
 
 def test_an_authority_that_the_system_does_not_know(driver: MakeDriver, secure: Mosquitto) -> None:
     trouble = driver(secure.broker(tls=Tls())).fail()
@@ -69,7 +71,11 @@ def test_another_name(
 def test_a_client_certificate(
     driver: MakeDriver, exclusive: Mosquitto, certificates: Certificates
 ) -> None:
-    driver(exclusive.broker(tls=certificates.client_tls())).connect()
+    link = driver(exclusive.broker(tls=certificates.client_tls()))
+
+    link.connect()
+
+    assert link.transport.trouble == ""
 
 
 def test_no_client_certificate_where_one_is_wanted(

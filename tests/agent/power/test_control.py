@@ -311,6 +311,7 @@ def test_session_that_ends_meanwhile(logind: FakeLogind, control: LogindControl)
     )
     logind.method(MANAGER, "LockSession", "s", "", code)
     control.session("lock")
+    assert logind.calls("LockSession") == [("1",)]
 
 
 def test_lock_without_permission(logind: FakeLogind, control: LogindControl) -> None:

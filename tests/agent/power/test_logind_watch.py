@@ -102,9 +102,10 @@ def test_shutdown_waits_and_may_be_called_off(listening: Loop, logind: FakeLogin
     listening.until(lambda: logind.inhibitors() == INHIBITORS)
 
 
-def test_letting_go_twice(listening: Loop) -> None:
+def test_letting_go_twice(listening: Loop, logind: FakeLogind) -> None:
     listening.watch.let_go()
     listening.watch.let_go()
+    wait_until(lambda: not logind.inhibitors())
 
 
 def test_who_comes_and_goes(listening: Loop, logind: FakeLogind) -> None:
@@ -321,7 +322,9 @@ def test_logind_that_gives_no_inhibitor(
 def test_closing_while_the_connection_is_made(loop: Loop, bus: SystemBus) -> None:
     loop.watch.start(lambda: None)
     loop.watch.close()
-    time.sleep(0.1)
+    for thread in threading.enumerate():
+        if thread.name == "system bus":
+            thread.join()
     loop.turn()
     assert loop.watch.socket is None
 

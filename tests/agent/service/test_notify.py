@@ -109,3 +109,4 @@ def test_a_manager_that_goes_away_stops_nothing(manager: Manager) -> None:
     notifier = Notifier(manager.environment)
     manager.close()
     notifier.ready()
+    assert notifier.listening

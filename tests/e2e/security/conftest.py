@@ -21,7 +21,7 @@ from stack.broker import Mosquitto
 from support.dbusmock import why_not
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -44,9 +44,13 @@ class MakeCommanded(Protocol):
     """Makes a host that Home Assistant can command once it is paired."""
 
     def __call__(
-        self, name: str = ..., env: Mapping[str, str] | None = ..., **settings: Any
+        self,
+        name: str = ...,
+        env: Mapping[str, str] | None = ...,
+        command: Sequence[str] | None = ...,
+        **settings: Any,
     ) -> Commanded:
-        """Make it; it is not started yet."""
+        """Make it; it is not started yet. ``command`` starts another agent than this one."""
 
 
 @pytest.fixture(autouse=True)
@@ -139,13 +143,17 @@ def make_commanded(
     made: list[Commanded] = []
 
     def make(
-        name: str = "office-pc", env: Mapping[str, str] | None = None, **settings: Any
+        name: str = "office-pc",
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
+        **settings: Any,
     ) -> Commanded:
         agent = Agent(
             tmp_path / f"host-{len(made) + 1}",
             broker,
             settings={"collectors": QUICK, "name": name, **settings},
             env={**machine.env, **(env or {})},
+            command=command,
         )
         host = Commanded(ha, bus, agent, machine)
         made.append(host)

@@ -1,17 +1,21 @@
 """What a client with the broker's own login can make Home Assistant believe: nothing."""
 
 from collections.abc import Callable
+from datetime import timedelta
 import json
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from homeassistant.config_entries import SOURCE_REAUTH
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.util import dt as dt_util
 import pytest
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.envelope import seal
 from companion_agent.protocol.signing import derive
+from custom_components.pilot import auth
 from custom_components.pilot.coordinator import PilotCoordinator, Status
 from custom_components.pilot.trust import TrustStore
 from support.integration_agent import BASE, PREFIX, FakeAgent, FakeBroker
@@ -520,12 +524,10 @@ async def reauths(hass: HomeAssistant) -> list[Any]:
 
 
 async def wait_for_doubt(hass: HomeAssistant) -> None:
-    """Wait until the host had its chance to prove itself."""
-    import asyncio
-
-    for _ in range(40):
-        await asyncio.sleep(0.01)
+    """Let the delay of a suspicion pass, and wait for what is made of the host's answer."""
     await hass.async_block_till_done()
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=auth.DOUBT_DELAY))
+    await hass.async_block_till_done(wait_background_tasks=True)
 
 
 async def test_a_host_that_answers_is_not_doubted(
