@@ -327,11 +327,11 @@ def check_service(config: Config, snapshot: Snapshot) -> Iterator[Check]:
         yield Check("service", "ok", "; ".join(one.text for one in differences))
     else:
         yield Check("service", "ok", "it sees what this shell sees")
-    yield from _check_session_helpers(seen.get("desktop"))
+    yield from check_session_helpers(seen.get("desktop"))
     yield from _check_rights(seen.get("broker", {}))
 
 
-def _check_session_helpers(desktop: dict[str, Any] | None) -> Iterator[Check]:
+def check_session_helpers(desktop: dict[str, Any] | None) -> Iterator[Check]:
     """Say which session helpers the service knows, what each offers, and why not more."""
     if desktop is None:
         return  # The service is of an older version.

@@ -485,3 +485,43 @@ class Answering:
         self._loop.call(self.server.close)
         self._loop.settle()
         self._loop.end()
+
+
+# --- Session helpers -------------------------------------------------------------------------
+
+HELPER = {
+    "session": "2",
+    "user": "anna",
+    "type": "wayland",
+    "meant": True,
+    "silent": False,
+    "version": "0.1.0",
+    "domains": {
+        "screen": {"way": "Mutter's PowerSaveMode", "empty": False, "why": {"keep_awake": "no bus"}}
+    },
+}
+DESKTOP = {"closed": "", "refused": {}, "helpers": [], "lacking": []}
+
+
+@pytest.mark.parametrize(
+    ("desktop", "verdicts", "told"),
+    [
+        ({"closed": "the service has no runtime folder"}, ["absent"], "no runtime folder"),
+        ({}, ["absent"], "no user works in a session with windows"),
+        ({"lacking": ["anna"]}, ["bad"], "anna works in a session that has none"),
+        ({"helpers": [HELPER]}, ["ok"], "screen: Mutter's PowerSaveMode (not: keep_awake no bus)"),
+        ({"helpers": [{**HELPER, "silent": True}]}, ["bad"], "it does not answer"),
+        ({"helpers": [HELPER], "refused": {"no_session": 3}}, ["ok", "ok"], "no_session 3"),
+    ],
+)
+def test_session_helpers_are_listed_with_what_they_offer(
+    desktop: dict[str, Any], verdicts: list[str], told: str
+) -> None:
+    checks = list(doctor.check_session_helpers({**DESKTOP, **desktop}))
+
+    assert [check.verdict for check in checks] == verdicts
+    assert told in " ".join(check.detail for check in checks)
+
+
+def test_a_service_of_an_older_version_knows_no_session_helpers() -> None:
+    assert list(doctor.check_session_helpers(None)) == []
