@@ -8,7 +8,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from companion_agent import __version__
-from companion_agent.models import Argument, ChoiceArgument
+from companion_agent.models import (
+    Argument,
+    ChoiceArgument,
+    DataArgument,
+    FreeTextArgument,
+    ListArgument,
+)
 from companion_agent.protocol.announce import (
     Agent,
     Announce,
@@ -101,9 +107,7 @@ def describe_command(command: models.Command) -> Command:
         kind=command.kind or command.key,
         args={name: argument.unit for name, argument in command.args.items()},
         limits={
-            name: Limits(argument.minimum, argument.maximum, argument.step or None)
-            for name, argument in command.args.items()
-            if isinstance(argument, Argument)
+            name: limits for name, argument in command.args.items() if (limits := _limits(argument))
         },
         options={
             name: argument.options
@@ -129,6 +133,18 @@ def describe_device(device: models.Device) -> Device:
     """
     name = device.name or ("" if device.model else device.id)
     return Device(name, device.manufacturer, device.model)
+
+
+def _limits(argument: models.AnyArgument) -> Limits | None:
+    match argument:
+        case Argument():
+            return Limits(argument.minimum, argument.maximum, argument.step or None)
+        case FreeTextArgument() | DataArgument():
+            return Limits(0, argument.longest)
+        case ListArgument():
+            return Limits(0, argument.most)
+        case _:
+            return None
 
 
 def compose(

@@ -210,6 +210,60 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class FreeTextArgument:
+    """An argument that is any text, to be shown; control characters are taken out of it.
+
+    Attributes:
+        longest: Characters that are accepted.
+        default: Value when the caller leaves it out; it must not when `None`.
+        lines: Whether lines may be broken.
+        unit: What the announce says of it.
+    """
+
+    longest: int
+    default: str | None = ""
+    lines: bool = False
+    unit: str = "free text"
+
+
+@dataclass(frozen=True, slots=True)
+class DataArgument:
+    """An argument that is a file, in base64; empty when the caller leaves it out.
+
+    Attributes:
+        longest: Bytes that are accepted, before they are base64.
+        default: Value when the caller leaves it out.
+        unit: What the announce says of it.
+    """
+
+    longest: int
+    default: str = ""
+    unit: str = "base64"
+
+
+@dataclass(frozen=True, slots=True)
+class ListArgument:
+    """An argument that is a list of objects with texts; empty when the caller leaves it out.
+
+    Attributes:
+        most: Objects that are accepted.
+        fields: What each of them has.
+        default: Value when the caller leaves it out.
+        unit: What the announce says of it.
+    """
+
+    most: int
+    fields: Mapping[str, FreeTextArgument]
+    default: tuple[()] = ()
+    unit: str = "list"
+
+
+AnyArgument = (
+    Argument | TextArgument | ChoiceArgument | FreeTextArgument | DataArgument | ListArgument
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """One thing that Home Assistant can ask of this host.
 
@@ -230,10 +284,11 @@ class Command:
         confirm: Whether the user is to confirm it.
         harmless: Whether it ends no work, whatever is called.
         time_limit: Seconds that it may take; as long as the system's own commands when 0.
+        per_minute: Calls that are accepted in a minute; 0 for any number.
     """
 
     key: str
-    args: Mapping[str, Argument | TextArgument | ChoiceArgument] = field(default_factory=dict)
+    args: Mapping[str, AnyArgument] = field(default_factory=dict)
     missing: Missing | None = None
     cooldown: float = 0
     kind: str = ""
@@ -244,3 +299,4 @@ class Command:
     confirm: bool = False
     harmless: bool = False
     time_limit: float = 0
+    per_minute: int = 0

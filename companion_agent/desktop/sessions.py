@@ -101,6 +101,7 @@ class DesktopSessions:
         self._last: dict[str, tuple[int, Offer]] = {}  # whose it was, by domain
         self._calls: dict[int, tuple[Helper, _Answer]] = {}
         self._call_ids = count(1)
+        self._of_all_sessions: set[str] = set()
         self._helper_numbers = count(1)
 
     # --- In the event loop ---------------------------------------------------------------
@@ -160,7 +161,7 @@ class DesktopSessions:
                 self._take_values(helper, message)
             case Happened():
                 # That of a session in the background is no news of this machine's desktop.
-                if self._is_meant(helper):
+                if message.domain in self._of_all_sessions or self._is_meant(helper):
                     data = {**message.data, "user": helper.session.user}
                     self.happened(message.domain, message.type, data)
             case Outcome():
@@ -213,6 +214,25 @@ class DesktopSessions:
             helper.send(call)
 
     # --- From any thread -----------------------------------------------------------------
+
+    def hear_all(self, domain: str) -> None:
+        """Tell of the events of a domain whichever session they are of, from now on."""
+        self._of_all_sessions.add(domain)
+
+    def can(self, domain: str, command: Thing, session: str = "") -> bool:
+        """Tell whether the session that is meant, or another one, can carry out a command."""
+        with self._lock:
+            helper = self._named(session) if session else self._meant()
+            return bool(helper and command in helper.offers.get(domain, Offer()).commands)
+
+    def able(self, domain: str, command: Thing) -> list[str]:
+        """Return the ids of the sessions whose helper can carry out a command."""
+        with self._lock:
+            return [
+                name
+                for name, helper in self._helpers.items()
+                if command in helper.offers.get(domain, Offer()).commands
+            ]
 
     def view(self, domain: str) -> View:
         """Return what there is of a domain.

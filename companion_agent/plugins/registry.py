@@ -24,6 +24,7 @@ from companion_agent.plugins.fan import FanPlugin
 from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.memory import MemoryPlugin
 from companion_agent.plugins.network import NetworkPlugin
+from companion_agent.plugins.notifications.plugin import NotificationsPlugin
 from companion_agent.plugins.own.commands import OwnCommandsPlugin
 from companion_agent.plugins.own.readings import OwnReadingsPlugin
 from companion_agent.plugins.power import PowerPlugin
@@ -60,6 +61,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         SystemPlugin,
         SessionPlugin,
         ScreenPlugin,
+        NotificationsPlugin,
         WifiPlugin,
         RaspberryPiPlugin,
         AgentPlugin,

@@ -123,13 +123,17 @@ def verified_body(keys: Keys, topic: str, envelope: Envelope) -> bytes:
 # --- What controllers send -------------------------------------------------------------------
 
 
-def parse_controller_envelope(payload: bytes) -> ControllerEnvelope:
+def parse_controller_envelope(payload: bytes, limit: int = MAX_COMMAND) -> ControllerEnvelope:
     """Read the envelope of a command or an acknowledgement.
+
+    Args:
+        payload: The message.
+        limit: Bytes that it may have.
 
     Raises:
         ProtocolError: It is not an envelope with exactly one signature.
     """
-    data = load_object(payload, MAX_COMMAND)
+    data = load_object(payload, limit)
     check_protocol(data)
     body, signatures = data.get("body"), data.get("signatures")
     if not isinstance(body, str):

@@ -393,12 +393,13 @@ def parse_event(body: bytes) -> HostEvent:
 
 
 def parse_request(envelope: ControllerEnvelope) -> Request:
-    """Read the body of a command's envelope.
+    """Read the body of a command's envelope, whose size was checked with the envelope's.
 
     Raises:
         ProtocolError: The body breaks a rule.
     """
-    data = load_object(envelope.body.encode(), MAX_COMMAND)
+    body = envelope.body.encode()
+    data = load_object(body, len(body))
     request_id, controller = data.get("id"), data.get("controller")
     counter, moment, args = data.get("counter"), data.get("time"), data.get("args", {})
     if not is_token(request_id):

@@ -22,7 +22,7 @@ MAX_AVAILABILITY: Final = 16
 """One of the four words, bare."""
 MAX_AVAILABILITY_BODY: Final = 1024
 MAX_COMMAND: Final = 16 * 1024
-"""With its envelope."""
+"""With its envelope, and without the files in its arguments."""
 MAX_RESULT: Final = 16 * 1024
 MAX_EVENT: Final = 16 * 1024
 MAX_CHUNK: Final = 64 * 1024

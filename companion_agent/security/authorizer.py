@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections import Counter
 from dataclasses import dataclass
 import logging
@@ -12,12 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent.announcement import describe_command
 from companion_agent.errors import CommandError
-from companion_agent.models import Argument, ChoiceArgument, Command, Output, TextArgument
+from companion_agent.models import (
+    Argument,
+    ChoiceArgument,
+    Command,
+    DataArgument,
+    FreeTextArgument,
+    ListArgument,
+    Output,
+    TextArgument,
+)
 from companion_agent.protocol.envelope import parse_controller_envelope
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import REASONS, Request, Result, parse_request
 from companion_agent.protocol.topics import Separator, split_key_topic
-from companion_agent.protocol.validation import FLEET, MAX_COMMANDS, MAX_KEY, is_key
+from companion_agent.protocol.validation import (
+    FLEET,
+    MAX_COMMAND,
+    MAX_COMMANDS,
+    MAX_KEY,
+    UNPRINTABLE,
+    is_key,
+)
 from companion_agent.security.key_store import StoreError
 from companion_agent.security.rate_limit import TokenBucket
 from companion_agent.security.replay import ReplayWindow, ResultCache
@@ -26,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from companion_agent.config.policy import Policy
+    from companion_agent.models import AnyArgument
     from companion_agent.plugins.base import CommandProvider
     from companion_agent.protocol.announce import Command as AnnouncedCommand
     from companion_agent.protocol.topics import Topics
@@ -43,6 +61,7 @@ _STRANGERS = {
 }
 # Texts in arguments: ASCII from ! to ~.
 _PLAIN = re.compile(r"[!-~]*")
+_MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +176,7 @@ class Dispatcher:
         self._results = ResultCache()
         self._commands: dict[str, tuple[Command, CommandProvider]] = {}
         self._begun: dict[str, float] = {}
+        self._rates: dict[str, TokenBucket] = {}
         self._stranger_results = TokenBucket(5, 5, monotonic)
         self.refused: Counter[str] = Counter()
 
@@ -242,7 +262,7 @@ class Dispatcher:
         if heard.retained:
             raise _StrangerError("retained", "commands must not be retained")
         try:
-            envelope = parse_controller_envelope(heard.payload)
+            envelope = parse_controller_envelope(heard.payload, self._size(heard.key))
             request = parse_request(envelope)
         except ProtocolError as error:
             raise _StrangerError("malformed", str(error)) from None
@@ -274,6 +294,7 @@ class Dispatcher:
             raise CommandError("not_allowed", detail)
         args = check_arguments(command.args, genuine.request.args)
         self._check_cooldown(command)
+        self._check_rate(command)
         if command.missing:
             self._missing()
             # The whole of it is in the announce; a result has room for what to do, not for a file.
@@ -295,6 +316,24 @@ class Dispatcher:
                 command.time_limit,
             )
         )
+
+    def _size(self, key: str) -> int:
+        """Return how many bytes a message with a command may have."""
+        command, _ = self._commands.get(key, (None, None))
+        args = command.args.values() if command else ()
+        files = [one.longest for one in args if isinstance(one, DataArgument)]
+        return MAX_COMMAND + sum(map(_in_base64, files))
+
+    def _check_rate(self, command: Command) -> None:
+        if not command.per_minute:
+            return
+        most = command.per_minute
+        rate = self._rates.setdefault(
+            command.key, TokenBucket(most / _MINUTE, most, self._monotonic)
+        )
+        if not rate.take():
+            detail = f"{command.key} is accepted {most} times a minute"
+            raise CommandError("cooling_down", detail)
 
     def _check_cooldown(self, command: Command) -> None:
         begun = self._begun.get(command.key)
@@ -356,7 +395,7 @@ class Dispatcher:
 
     def _refuse_stranger(self, heard: _Heard, refusal: _StrangerError) -> None:
         self.refused[refusal.reason] += 1
-        request = _claimed(heard.payload)
+        request = _claimed(heard.payload, self._size(heard.key))
         controller = request.controller if request else ""
         self._audit.write_stranger(
             "command", refusal.reason, claims=controller, key=heard.key, detail=refusal.detail
@@ -409,7 +448,7 @@ class Dispatcher:
             name=name,
             key_id=genuine.key_id,
             key=genuine.key,
-            args=genuine.request.args,
+            args=self._recorded(genuine),
             id=genuine.request.id,
             status=status,
             reason=reason,
@@ -417,12 +456,23 @@ class Dispatcher:
             dry_run=dry_run,
         )
 
+    def _recorded(self, genuine: _Genuine) -> dict[str, Any]:
+        """Return arguments without what is shown to users, which is theirs, and without files."""
+        command, _ = self._commands.get(genuine.key, (None, None))
+        recorded = dict(genuine.request.args)
+        for name, argument in command.args.items() if command else ():
+            value = recorded.get(name)
+            if value and isinstance(argument, FreeTextArgument | DataArgument | ListArgument):
+                size = len(value) if isinstance(value, str | list) else 0
+                recorded[name] = f"<{argument.unit}, {size}>"
+        return recorded
+
     def _own_refusals(self) -> dict[str, int]:
         return {f"command.{reason}": count for reason, count in self.refused.items()}
 
 
 def check_arguments(
-    expected: Mapping[str, Argument | TextArgument | ChoiceArgument], given: Mapping[str, Any]
+    expected: Mapping[str, AnyArgument], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Check the arguments of a call and complete them with defaults.
 
@@ -437,18 +487,19 @@ def check_arguments(
         value = given.get(name, argument.default)
         if value is None and name not in given:
             raise CommandError("bad_arguments", f"{name} is missing")
-        if isinstance(argument, TextArgument):
-            checked[name] = _check_text(name, argument, value)
-            continue
-        if isinstance(argument, ChoiceArgument):
-            checked[name] = _check_choice(name, argument, value)
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise CommandError("bad_arguments", f"{name} is not a number")
-        if not argument.minimum <= value <= argument.maximum:
-            allowed = f"{argument.minimum:g} to {argument.maximum:g} {argument.unit}"
-            raise CommandError("bad_arguments", f"{name} is not {allowed.rstrip()}")
-        checked[name] = value
+        match argument:
+            case TextArgument():
+                checked[name] = _check_text(name, argument, value)
+            case ChoiceArgument():
+                checked[name] = _check_choice(name, argument, value)
+            case FreeTextArgument():
+                checked[name] = _check_free_text(name, argument, value)
+            case DataArgument():
+                checked[name] = _check_data(name, argument, value)
+            case ListArgument():
+                checked[name] = _check_list(name, argument, value)
+            case Argument():
+                checked[name] = _check_number(name, argument, value)
     return checked
 
 
@@ -465,6 +516,59 @@ def _check_choice(name: str, argument: ChoiceArgument, value: object) -> str:
         options = ", ".join(argument.options)
         raise CommandError("bad_arguments", f"{name} is not one of {options}")
     return value
+
+
+def _check_number(name: str, argument: Argument, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise CommandError("bad_arguments", f"{name} is not a number")
+    if not argument.minimum <= value <= argument.maximum:
+        allowed = f"{argument.minimum:g} to {argument.maximum:g} {argument.unit}"
+        raise CommandError("bad_arguments", f"{name} is not {allowed.rstrip()}")
+    return value
+
+
+def _check_free_text(name: str, argument: FreeTextArgument, value: object) -> str:
+    if value is None:
+        raise CommandError("bad_arguments", f"{name} is missing")
+    if not isinstance(value, str) or len(value) > argument.longest:
+        detail = f"{name} is not a text of up to {argument.longest} characters"
+        raise CommandError("bad_arguments", detail)
+    # What breaks a line for some reader does so for all.
+    lines = [UNPRINTABLE.sub("", line) for line in value.replace("\t", " ").splitlines()]
+    return ("\n" if argument.lines else " ").join(lines)
+
+
+def _check_data(name: str, argument: DataArgument, value: object) -> str:
+    if not isinstance(value, str) or len(value) > _in_base64(argument.longest):
+        detail = f"{name} is not a file of up to {argument.longest} bytes in base64"
+        raise CommandError("bad_arguments", detail)
+    try:
+        b64decode(value, validate=True)
+    except ValueError:
+        raise CommandError("bad_arguments", f"{name} is not base64") from None
+    return value
+
+
+def _check_list(name: str, argument: ListArgument, value: object) -> list[dict[str, str]]:
+    if not isinstance(value, list | tuple) or len(value) > argument.most:
+        detail = f"{name} is not a list of up to {argument.most}"
+        raise CommandError("bad_arguments", detail)
+    checked = []
+    for one in value:
+        if not isinstance(one, dict) or not one.keys() <= argument.fields.keys():
+            detail = f"{name} holds something else than {', '.join(argument.fields)}"
+            raise CommandError("bad_arguments", detail)
+        checked.append(
+            {
+                field: _check_free_text(field, rule, one.get(field, rule.default))
+                for field, rule in argument.fields.items()
+            }
+        )
+    return checked
+
+
+def _in_base64(size: int) -> int:
+    return (size + 2) // 3 * 4
 
 
 def _check_text(name: str, argument: TextArgument, value: object) -> str:
@@ -496,9 +600,9 @@ def outcome(error: CommandError | None) -> tuple[str, str]:
     return "failed", "failed"
 
 
-def _claimed(payload: bytes) -> Request | None:
+def _claimed(payload: bytes, limit: int) -> Request | None:
     """Read what a message that is refused says of itself, so that its result can be told apart."""
     try:
-        return parse_request(parse_controller_envelope(payload))
+        return parse_request(parse_controller_envelope(payload, limit))
     except ProtocolError:
         return None

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from companion_agent.desktop.domain import Domain
 
 LINUX: Mapping[str, str] = {
+    "notifications": "companion_agent.plugins.notifications.helper:NotificationsDomain",
     "screen": "companion_agent.plugins.screen.helper:ScreenDomain",
 }
 """By the name of the domain, its module and class."""

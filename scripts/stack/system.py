@@ -58,6 +58,7 @@ PROGRAMS: Mapping[str, Program] = {
         files=("/usr/lib/python3/dist-packages/dbusmock/__init__.py",),
     ),
     "Xvfb": Program(("Xvfb",), ("xvfb",), "xorg-x11-server-Xvfb"),
+    "dunst": Program(("dunst",), ("dunst",), "dunst"),
     # Debian keeps its servers' own programs off the PATH.
     "postgresql": Program(("pg_ctlcluster", "postgres"), ("postgresql",), "postgresql-server"),
     "mariadb": Program(("mariadbd",), ("mariadb-server",), "mariadb-server", "mariadb"),

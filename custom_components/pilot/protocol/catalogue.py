@@ -175,6 +175,11 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 setting=True,
             ),
             Kind(
+                "notifications.server",
+                "program that shows notifications, and its version",
+                type=ReadingType.TEXT,
+            ),
+            Kind(
                 "wifi.ssid",
                 "network that it is connected to",
                 type=ReadingType.TEXT,

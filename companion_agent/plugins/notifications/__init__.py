@@ -1,0 +1,1 @@
+"""Notifications: what a desktop shows its user, and what the user answers."""
