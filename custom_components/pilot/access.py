@@ -115,6 +115,7 @@ def async_register_action(
     supports_response: SupportsResponse = SupportsResponse.NONE,
     *,
     admin: bool = False,
+    domain: str = DOMAIN,
 ) -> None:
     """Register an action; one that is not for administrators alone asks its caller itself."""
 
@@ -125,7 +126,7 @@ def async_register_action(
         return await action(call, caller)
 
     hass.services.async_register(
-        DOMAIN, name, handle, probatio.Schema(_refusing(schema)), supports_response
+        domain, name, handle, probatio.Schema(_refusing(schema)), supports_response
     )
 
 

@@ -299,17 +299,28 @@ class HostCommands:
             self._channel.session = announce.session
             self._channel.separator = announce.separator
 
-    async def async_do(self, key: str, args: Mapping[str, Any] | None = None) -> None:
+    async def async_do(
+        self, key: str, args: Mapping[str, Any] | None = None, *, files: int = 0
+    ) -> None:
         """Have the host carry out a command; a dry run is an error.
+
+        Args:
+            key: The command.
+            args: Its arguments.
+            files: How many characters of them are files, for which a message has more room.
 
         Raises:
             HomeAssistantError: It did not, and why.
         """
-        if (await self.async_command(key, args)).dry_run:
+        if (await self.async_command(key, args, files=files)).dry_run:
             raise errors.local_error("command_rehearsed", self._entry.title, key)
 
-    async def async_command(self, key: str, args: Mapping[str, Any] | None = None) -> Result:
+    async def async_command(
+        self, key: str, args: Mapping[str, Any] | None = None, *, files: int = 0
+    ) -> Result:
         """Send a command, and return the result; the host may be set to dry runs.
+
+        The arguments are those of `async_do()`.
 
         Raises:
             ServiceValidationError: The arguments cannot be sent.
@@ -320,7 +331,7 @@ class HostCommands:
             raise HomeAssistantError(translation_domain=DOMAIN, translation_key="keys_unreadable")
         if self._channel is None:
             raise errors.not_paired(name, key)
-        if (trouble := _trouble_with(args or {})) is not None:
+        if (trouble := _trouble_with(args or {}, files)) is not None:
             raise errors.bad_arguments(name, key, trouble)
         if not mqtt.is_connected(self._hass):
             raise errors.local_error("no_broker", name, key)
@@ -382,7 +393,7 @@ class HostCommands:
             self.async_check_clock(result.time)
 
 
-def _trouble_with(args: Mapping[str, Any]) -> str | None:
+def _trouble_with(args: Mapping[str, Any], files: int) -> str | None:
     """Return why no host would read these arguments; None where one may."""
     if len(args) > MAX_ARGUMENTS or not all(is_argument_name(str(name)) for name in args):
         return f"more than {MAX_ARGUMENTS}, or with other names than a-z, 0-9 and _ make"
@@ -391,4 +402,5 @@ def _trouble_with(args: Mapping[str, Any]) -> str | None:
         size = len(dump(dump(dict(args))).encode())
     except ValueError, TypeError, RecursionError:
         return "not JSON, or with a number that is not finite"
-    return None if size <= MAX_COMMAND - _ENVELOPE else f"longer than {MAX_COMMAND - _ENVELOPE}"
+    room = MAX_COMMAND - _ENVELOPE + files
+    return None if size <= room else f"longer than {room}"

@@ -1,4 +1,4 @@
-"""Events of Pilot: power, sessions and the screen of a host."""
+"""Events of Pilot: power, sessions, the screen and answered notifications of a host."""
 
 from typing import TYPE_CHECKING, Final, override
 
@@ -8,6 +8,7 @@ from homeassistant.core import HomeAssistant, callback
 
 from .entity import PilotEntity
 from .factory import AnnouncedEntity, async_add_announced_entities
+from .notifications import EVENTS, reply_of
 
 if TYPE_CHECKING:
     from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 PARALLEL_UPDATES = 0
 
-ATTRIBUTES: Final = ("user", "remote", "type")
+ATTRIBUTES: Final = ("user", "remote", "type", "action", "tag", "reason")
 """The data of events that become attributes; `type` is that of the session, and named so."""
+
+_REPLIED: Final = "replied"
 
 DESCRIPTIONS: Final = {
     description.key: description
@@ -41,6 +44,12 @@ DESCRIPTIONS: Final = {
             translation_key="screen",
             entity_category=EntityCategory.DIAGNOSTIC,
             event_types=["turned_on", "turned_off"],
+        ),
+        EventEntityDescription(
+            key=EVENTS,
+            translation_key="notifications",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            event_types=["pressed", "replied", "closed"],
         ),
     )
 }
@@ -83,12 +92,12 @@ class HostEventEntity(PilotEntity, EventEntity):
         # A newer agent may have types that this version does not know.
         if event.type not in self.event_types:
             return
-        self._trigger_event(
-            event.type,
-            {
-                "session_type" if name == "type" else name: event.data[name]
-                for name in ATTRIBUTES
-                if name in event.data
-            },
-        )
+        attributes = {
+            "session_type" if name == "type" else name: event.data[name]
+            for name in ATTRIBUTES
+            if name in event.data
+        }
+        if event.type == _REPLIED:
+            attributes["reply_text"] = reply_of(event.data)
+        self._trigger_event(event.type, attributes)
         self.async_write_ha_state()

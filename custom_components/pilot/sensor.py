@@ -281,6 +281,11 @@ DESCRIPTIONS: Final = {
             entity_registry_enabled_default=False,
         ),
         _describe(
+            "notifications.server",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+        ),
+        _describe(
             "wifi.ssid",
             entity_category=EntityCategory.DIAGNOSTIC,
         ),

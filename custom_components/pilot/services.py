@@ -22,7 +22,7 @@ from homeassistant.helpers import (
 from homeassistant.helpers.target import TargetSelection, async_extract_referenced_entity_ids
 import probatio
 
-from . import button, switch
+from . import button, notifications, notify, switch
 from .access import Caller, async_register_action
 from .const import DOMAIN
 from .descriptions import called
@@ -31,7 +31,7 @@ from .entity import ATTR_CONFIRM, entity_key
 from .protocol.validation import is_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
     from datetime import timedelta
 
     from .data import PilotConfigEntry
@@ -42,7 +42,11 @@ ATTR_ARGUMENTS: Final = "arguments"
 ATTR_COMMAND: Final = "command"
 ATTR_DELAY: Final = "delay"
 
+ATTR_TAG: Final = "tag"
+
 SERVICE_CANCEL_SHUTDOWN: Final = "cancel_shutdown"
+SERVICE_CLEAR_NOTIFICATION: Final = "clear_notification"
+SERVICE_NOTIFY: Final = "notify"
 SERVICE_REBOOT: Final = "reboot"
 SERVICE_REFRESH: Final = "refresh"
 SERVICE_RUN_COMMAND: Final = "run_command"
@@ -62,13 +66,31 @@ _ENTITIES: Final[Mapping[str, tuple[Platform, str]]] = {
     "power.cancel": (Platform.BUTTON, entity_key(button.DESCRIPTIONS["power.cancel"])),
     "power.reboot": (Platform.BUTTON, entity_key(button.DESCRIPTIONS["power.reboot"])),
     "power.shutdown": (Platform.SWITCH, entity_key(switch.POWER)),
+    notifications.SHOW: (Platform.NOTIFY, entity_key(notify.SHOW)),
 }
 """The entity that does the same as an action, by its command: platform and key."""
 SERVICES: Final = (
     *_COMMANDS,
+    SERVICE_CLEAR_NOTIFICATION,
+    SERVICE_NOTIFY,
     SERVICE_REFRESH,
     SERVICE_RUN_COMMAND,
     SERVICE_SEND_COMMAND,
+)
+_NOTIFY_SCHEMA: Final = cv.make_entity_service_schema(
+    {
+        probatio.Required("message"): cv.string,
+        probatio.Optional("title"): cv.string,
+        probatio.Optional("image"): cv.string,
+        probatio.Optional("urgency"): probatio.In(notifications.URGENCIES),
+        probatio.Optional("actions"): probatio.All(cv.ensure_list, [dict]),
+        probatio.Optional(ATTR_TAG): cv.string,
+        probatio.Optional("timeout"): cv.positive_time_period,
+        probatio.Optional("sound"): cv.string,
+        probatio.Optional("user"): cv.string,
+        probatio.Optional("when_absent"): probatio.In(notifications.WHEN_ABSENT),
+        probatio.Optional("data"): dict,
+    }
 )
 _DELAYED: Final = (SERVICE_REBOOT, SERVICE_SHUTDOWN)
 
@@ -101,6 +123,15 @@ def async_setup_services(hass: HomeAssistant) -> None:
         )
         async_register_action(hass, service, _async_power, cv.make_entity_service_schema(delay))
     async_register_action(hass, SERVICE_REFRESH, _async_refresh, cv.make_entity_service_schema({}))
+    async_register_action(
+        hass, SERVICE_NOTIFY, _async_notify, _NOTIFY_SCHEMA, SupportsResponse.OPTIONAL
+    )
+    async_register_action(
+        hass,
+        SERVICE_CLEAR_NOTIFICATION,
+        _async_clear_notification,
+        cv.make_entity_service_schema({probatio.Required(ATTR_TAG): cv.string}),
+    )
     async_register_action(
         hass,
         SERVICE_RUN_COMMAND,
@@ -139,6 +170,45 @@ async def _async_power(call: ServiceCall, caller: Caller) -> None:
     for target in targets:
         _require_control(call.hass, caller, target, key)
     await _async_each(targets, key, args, really=True)
+
+
+async def _async_notify(call: ServiceCall, caller: Caller) -> ServiceResponse:
+    """Have hosts show a notification, and return what they leave out of it."""
+    wanted = notifications.wanted_by(call.data)
+    targets = _loaded_for(call, caller)
+    left_out = await _async_gather(
+        [notifications.async_notify(call.hass, one.entry, wanted, caller) for one in targets]
+    )
+    if not call.return_response:
+        return None
+    return {
+        one.entry.title: {"left_out": left} for one, left in zip(targets, left_out, strict=True)
+    }
+
+
+async def _async_clear_notification(call: ServiceCall, caller: Caller) -> None:
+    """Have hosts clear a notification, whoever sees it."""
+    targets = _loaded_for(call, caller)
+    tag = call.data[ATTR_TAG]
+    await _async_gather([notifications.async_clear(target.entry, tag) for target in targets])
+
+
+def _loaded_for(call: ServiceCall, caller: Caller) -> list[_Target]:
+    """Return the hosts that notifications are for, if the caller may have all of them show some."""
+    targets = _targets(call)
+    for target in targets:
+        _require_control(call.hass, caller, target, notifications.SHOW)
+        _require_loaded(target.entry)
+    return targets
+
+
+def _require_loaded(entry: PilotConfigEntry) -> None:
+    if entry.state is not ConfigEntryState.LOADED:
+        raise HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="host_not_loaded",
+            translation_placeholders={"name": entry.title},
+        )
 
 
 async def _async_refresh(call: ServiceCall, caller: Caller) -> None:
@@ -244,12 +314,7 @@ async def _async_ask_all(
     """Send a command with its arguments to each host, and return what each answered."""
 
     async def ask(entry: PilotConfigEntry, key: str, args: Mapping[str, Any]) -> dict[str, Any]:
-        if entry.state is not ConfigEntryState.LOADED:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN,
-                translation_key="host_not_loaded",
-                translation_placeholders={"name": entry.title},
-            )
+        _require_loaded(entry)
         commands = entry.runtime_data.coordinator.commands
         if really:
             await commands.async_do(key, args)
@@ -260,7 +325,17 @@ async def _async_ask_all(
             answer |= {"output": result.output, "truncated": result.truncated}
         return answer
 
-    answers = await asyncio.gather(*(ask(*request) for request in requests), return_exceptions=True)
+    answers = await _async_gather([ask(*request) for request in requests])
+    return {entry.title: answer for (entry, _, _), answer in zip(requests, answers, strict=True)}
+
+
+async def _async_gather[AnswerT](asked: Sequence[Coroutine[Any, Any, AnswerT]]) -> list[AnswerT]:
+    """Ask all hosts at once; what failed is told together.
+
+    Raises:
+        HomeAssistantError: With one or several it did not work.
+    """
+    answers = await asyncio.gather(*asked, return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
     if len(failures) == 1:
         raise failures[0]
@@ -270,11 +345,7 @@ async def _async_ask_all(
             translation_key="several_failed",
             translation_placeholders={"errors": " ".join(str(failure) for failure in failures)},
         )
-    return {
-        entry.title: answer
-        for (entry, _, _), answer in zip(requests, answers, strict=True)
-        if not isinstance(answer, BaseException)
-    }
+    return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
 def _require_control(hass: HomeAssistant, caller: Caller, target: _Target, key: str) -> None:

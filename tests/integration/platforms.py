@@ -18,7 +18,7 @@ DESCRIPTIONS: Final[Mapping[Platform, Mapping[str, Any]]] = {
 """The table of each platform; some have none."""
 
 # The keys of these tables are commands and events.
-_WITHOUT_READINGS: Final = {Platform.BUTTON, Platform.EVENT}
+_WITHOUT_READINGS: Final = {Platform.BUTTON, Platform.EVENT, Platform.NOTIFY}
 
 KINDS: Final = [
     (kind, platform)

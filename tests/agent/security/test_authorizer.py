@@ -10,7 +10,7 @@ import pytest
 
 from companion_agent.config.policy import Policy
 from companion_agent.errors import CommandError
-from companion_agent.models import Argument, Command
+from companion_agent.models import Argument, Command, DataArgument
 from companion_agent.protocol.announce import command_fields
 from companion_agent.protocol.messages import REASONS
 from companion_agent.protocol.topics import Separator
@@ -192,6 +192,28 @@ def test_cooling_down(world: PairedHost) -> None:
     assert result["detail"] == "possible again in 1 s"
     world.clock.now += 0.5
     assert world.call("power.suspend", time=world.clock.now)["status"] == "done"
+
+
+def test_so_many_in_a_minute(world: PairedHost) -> None:
+    world.dispatcher.offer({world.power: [Command("power.suspend", per_minute=2)]})
+    results = [world.call("power.suspend") for _ in range(3)]
+    assert [result["reason"] for result in results] == ["", "", "cooling_down"]
+    assert results[-1]["detail"] == "power.suspend is accepted 2 times a minute"
+    world.clock.now += 30
+    assert world.call("power.suspend", time=world.clock.now)["status"] == "done"
+
+
+def test_a_file_has_room_where_a_command_takes_one(world: PairedHost) -> None:
+    commands = [
+        Command("power.suspend", {"image": DataArgument(longest=30_000)}),
+        Command("power.lock", {}),
+    ]
+    world.dispatcher.offer({world.power: commands})
+    image = "A" * 40_000
+    assert world.call("power.suspend", {"image": image})["status"] == "done"
+    assert world.lines[-1]["args"] == {"image": "<base64, 40000>"}
+    assert world.call("power.suspend", {"image": image + "AAAA"})["reason"] == "bad_arguments"
+    assert world.call("power.lock", {"image": image})["reason"] == "malformed"
 
 
 def test_not_permitted(world: PairedHost) -> None:

@@ -120,6 +120,8 @@ def data_for(house: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "pilot.shutdown": host,
         "pilot.reboot": host,
         "pilot.cancel_shutdown": host,
+        "pilot.notify": {**host, "message": "Hello"},
+        "pilot.clear_notification": {**host, "tag": "door"},
         "pilot.refresh": host,
         "pilot.run_command": {**host, "command": "beep"},
         "pilot.send_command": {**host, "command": "audio.beep"},
