@@ -155,9 +155,17 @@ async def async_show(
     command = _command(entry, SHOW)
     buttons, reply = _answers(wanted.actions)
     if buttons and "actions" not in command.args:
-        raise _unoffered(entry, "notify_no_buttons")
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="notify_no_buttons",
+            translation_placeholders={"name": entry.title},
+        )
     if reply and "reply" not in command.args:
-        raise _unoffered(entry, "notify_no_reply")
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="notify_no_reply",
+            translation_placeholders={"name": entry.title},
+        )
     args: dict[str, Any] = {"message": wanted.message, "id": secrets.token_hex(8)}
     args |= {
         name: value
@@ -210,7 +218,7 @@ def async_tell_answers(hass: HomeAssistant, entry: PilotConfigEntry) -> None:
     @callback
     def answered(event: HostEvent) -> None:
         data = event.data
-        sent = hass.data.get(_SENT, {}).get(str(data.get("id")))
+        sent = hass.data.setdefault(_SENT, OrderedDict()).get(str(data.get("id")))
         told: dict[str, Any] = {"device_id": async_get_device(hass, entry).id}
         if sent is not None:
             told |= _as_phones_say(sent)
@@ -281,16 +289,12 @@ def _command(entry: PilotConfigEntry, key: str) -> Command:
     announce = entry.runtime_data.coordinator.data
     command = None if announce is None else announce.commands.get(key)
     if command is None:
-        raise _unoffered(entry, "notify_not_offered")
+        raise ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="notify_not_offered",
+            translation_placeholders={"name": entry.title},
+        )
     return command
-
-
-def _unoffered(entry: PilotConfigEntry, translation_key: str) -> ServiceValidationError:
-    return ServiceValidationError(
-        translation_domain=DOMAIN,
-        translation_key=translation_key,
-        translation_placeholders={"name": entry.title},
-    )
 
 
 _SENT: HassKey[OrderedDict[str, Notification]] = HassKey(f"{DOMAIN}_notifications_sent")

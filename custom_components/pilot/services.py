@@ -182,7 +182,7 @@ async def _async_notify(call: ServiceCall, caller: Caller) -> ServiceResponse:
     if not call.return_response:
         return None
     return {
-        one.entry.title: {"left_out": left} for one, left in zip(targets, left_out, strict=True)
+        one.entry.title: {"left_out": [*left]} for one, left in zip(targets, left_out, strict=True)
     }
 
 

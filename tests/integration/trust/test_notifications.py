@@ -52,6 +52,7 @@ class Desktop(CommandProvider):
         self.shown: list[dict[str, Any]] = []
         self.cleared: list[dict[str, Any]] = []
         self.failure = ""
+        self.asked = asyncio.Event()
 
     def commands(self) -> Sequence[Command]:
         """Offer what the agent offers."""
@@ -74,6 +75,7 @@ class Desktop(CommandProvider):
         if self.failure:
             raise CommandError("failed", self.failure)
         done = self.shown if key == "notifications.show" else self.cleared
+        self.asked.set()
         done.append({name: value for name, value in args.items() if value not in ("", [])})
 
 
@@ -483,8 +485,7 @@ async def test_a_blueprint_for_phones_works_unchanged(
     hass.bus.async_fire("dusk")
     # It goes on waiting, so that there is no end of all work to wait for.
     async with asyncio.timeout(30):
-        while not desktop.shown:
-            await asyncio.sleep(0.01)
+        await desktop.asked.wait()
     [shown] = desktop.shown
     close, keep = shown["actions"]
     assert (close["title"], keep["title"]) == ("Close", "Leave open")
