@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, override
 from homeassistant.auth.permissions.const import POLICY_CONTROL
 from homeassistant.components.notify import NotifyEntity, NotifyEntityDescription
 from homeassistant.components.notify.const import NOTIFY_SERVICE_SCHEMA, NotifyEntityFeature
-from homeassistant.const import Platform
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.util import slugify
 
 from . import notifications
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 # Hosts are independent of each other, and show several notifications at once.
 PARALLEL_UPDATES = 0
 
-SHOW: Final = NotifyEntityDescription(key=notifications.SHOW, translation_key="notifications_show")
+SHOW: Final = NotifyEntityDescription(
+    key=notifications.SHOW,
+    translation_key="notifications_show",
+    # As with all that acts on a host: no action on an area, and no assistant, reaches it.
+    entity_category=EntityCategory.CONFIG,
+)
 DESCRIPTIONS: Final = {SHOW.key: SHOW}
 
 
