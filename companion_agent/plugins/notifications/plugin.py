@@ -13,6 +13,7 @@ from companion_agent.desktop.messages import Thing
 from companion_agent.errors import CommandError
 from companion_agent.models import (
     Argument,
+    ChoiceArgument,
     Command,
     DataArgument,
     FreeTextArgument,
@@ -61,11 +62,11 @@ class NotificationsPlugin(DesktopPlugin):
             {
                 "message": FreeTextArgument(longest=2000, default=None, lines=True),
                 "title": FreeTextArgument(longest=255),
-                "urgency": TextArgument(longest=8, default="normal"),
+                "urgency": ChoiceArgument(_URGENCIES, default="normal"),
                 "timeout": Argument("seconds", SERVERS_CHOICE, _DAY, default=SERVERS_CHOICE),
                 "tag": _TAG,
                 "id": TextArgument(longest=64, default=""),
-                "when_absent": TextArgument(longest=5, default="error"),
+                "when_absent": ChoiceArgument(("error", "keep"), default="error"),
                 "actions": ListArgument(
                     MAX_BUTTONS,
                     {
@@ -130,10 +131,6 @@ class NotificationsPlugin(DesktopPlugin):
                 self._call(thing, rest, session)
             return
         keep = rest.pop("when_absent", "error")
-        if keep not in ("error", "keep"):
-            raise CommandError("bad_arguments", "when_absent is not error or keep")
-        if rest["urgency"] not in _URGENCIES:
-            raise CommandError("bad_arguments", f"urgency is not {', '.join(_URGENCIES)}")
         if keep == "keep" and not self._is_there(thing, session):
             self._keep({**rest, "session": session})
         else:

@@ -93,8 +93,8 @@ def test_without_a_session_ever_there_is_nothing(notifications: Notifications) -
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"urgency": "loud"}, "urgency is not low, normal, critical"),
-        ({"when_absent": "drop"}, "when_absent is not error or keep"),
+        ({"urgency": "loud"}, "urgency is not one of low, normal, critical"),
+        ({"when_absent": "drop"}, "when_absent is not one of error, keep"),
         ({"title": "x" * 256}, "title is not a text of up to 255 characters"),
         ({"message": 5}, "message is not a text of up to 2000"),
         ({"actions": BUTTONS * 3}, "actions is not a list of up to 5"),
