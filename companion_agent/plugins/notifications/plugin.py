@@ -97,7 +97,7 @@ class NotificationsPlugin(DesktopPlugin):
         super().__init__(platform, selection, sessions)
         self.sessions.hear_all(self.name)
         self._lock = threading.Lock()
-        # By tag where they have one: a newer one replaces what nobody has seen.
+        # By tag where they have one: a newer one replaces what was not shown yet.
         self._kept: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         self._number = 0
 
