@@ -187,7 +187,7 @@ async def _async_notify(call: ServiceCall, caller: Caller) -> ServiceResponse:
 
 
 async def _async_clear_notification(call: ServiceCall, caller: Caller) -> None:
-    """Have hosts clear a notification, whoever sees it."""
+    """Have hosts clear a notification, for all users."""
     targets = _loaded_for(call, caller)
     tag = call.data[ATTR_TAG]
     await _async_gather([notifications.async_clear(target.entry, tag) for target in targets])
