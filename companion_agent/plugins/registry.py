@@ -31,6 +31,7 @@ from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
 from companion_agent.plugins.screen.plugin import ScreenPlugin
 from companion_agent.plugins.session import SessionPlugin
+from companion_agent.plugins.sound.plugin import SoundPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
 from companion_agent.plugins.wifi import WifiPlugin
@@ -60,6 +61,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         SystemPlugin,
         SessionPlugin,
         ScreenPlugin,
+        SoundPlugin,
         WifiPlugin,
         RaspberryPiPlugin,
         AgentPlugin,

@@ -175,6 +175,27 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 setting=True,
             ),
             Kind(
+                "sound.output",
+                "where sound is played, unless a program chooses otherwise",
+                type=ReadingType.TEXT,
+                setting=True,
+            ),
+            Kind("sound.output_volume", "its volume", unit="%", setting=True),
+            Kind("sound.output_muted", "it is muted", type=ReadingType.BOOLEAN, setting=True),
+            Kind(
+                "sound.input",
+                "where sound is recorded, unless a program chooses otherwise",
+                type=ReadingType.TEXT,
+                setting=True,
+            ),
+            Kind("sound.input_volume", "its volume", unit="%", setting=True),
+            Kind("sound.input_muted", "it is muted", type=ReadingType.BOOLEAN, setting=True),
+            Kind(
+                "sound.microphone_in_use",
+                "a program records from a microphone or another input",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind(
                 "wifi.ssid",
                 "network that it is connected to",
                 type=ReadingType.TEXT,

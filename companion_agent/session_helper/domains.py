@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 LINUX: Mapping[str, str] = {
     "screen": "companion_agent.plugins.screen.helper:ScreenDomain",
+    "sound": "companion_agent.plugins.sound.helper:SoundDomain",
 }
 """By the name of the domain, its module and class."""
 
