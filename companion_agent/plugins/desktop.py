@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
-    from companion_agent.models import Argument, Command, Reading, Selection, Value
+    from companion_agent.models import Argument, Command, Output, Reading, Selection, Value
     from companion_agent.platforms.base import Platform
     from companion_agent.plugins.base import PluginContext
 
@@ -80,7 +80,7 @@ class DesktopPlugin(Collector, CommandProvider):
         """
         return [command for _, command in self._commands(self.sessions.view(self.name))]
 
-    def run(self, key: str, args: Mapping[str, Any]) -> None:
+    def run(self, key: str, args: Mapping[str, Any]) -> Output | None:
         """Have the helper do it."""
         thing = next(
             thing
@@ -89,6 +89,7 @@ class DesktopPlugin(Collector, CommandProvider):
         )
         rest = {name: value for name, value in args.items() if name != _SESSION}
         self.sessions.call(self.name, thing, rest, str(args.get(_SESSION, "")))
+        return None
 
     def _selects(self, thing: Thing) -> bool:
         return not thing.of or self.wants(thing.of)

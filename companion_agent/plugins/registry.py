@@ -22,6 +22,7 @@ from companion_agent.plugins.disk import DiskPlugin
 from companion_agent.plugins.disk_io import DiskIoPlugin
 from companion_agent.plugins.fan import FanPlugin
 from companion_agent.plugins.i2c.plugin import I2cPlugin
+from companion_agent.plugins.media.plugin import MediaPlugin
 from companion_agent.plugins.memory import MemoryPlugin
 from companion_agent.plugins.network import NetworkPlugin
 from companion_agent.plugins.own.commands import OwnCommandsPlugin
@@ -62,6 +63,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         SessionPlugin,
         ScreenPlugin,
         SoundPlugin,
+        MediaPlugin,
         WifiPlugin,
         RaspberryPiPlugin,
         AgentPlugin,

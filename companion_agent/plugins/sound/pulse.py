@@ -12,8 +12,12 @@ from contextlib import suppress
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pulsectl import PulseDisconnected, PulseError, PulseVolumeInfo
-from pulsectl_asyncio import PulseAsync
+from pulsectl import (  # type: ignore[import-untyped]
+    PulseDisconnected,
+    PulseError,
+    PulseVolumeInfo,
+)
+from pulsectl_asyncio import PulseAsync  # type: ignore[import-untyped]
 
 from companion_agent.desktop.messages import MAX_OPTIONS, MAX_TEXT, Offer, Thing
 from companion_agent.errors import CommandError, Unavailable
