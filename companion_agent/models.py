@@ -198,15 +198,17 @@ class ChoiceArgument:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a command has printed.
+    """What a command has printed, or found.
 
     Attributes:
         text: The text, or its beginning.
         truncated: Whether it was longer.
+        data: A picture that it was asked for.
     """
 
-    text: str
+    text: str = ""
     truncated: bool = False
+    data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

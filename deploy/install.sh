@@ -140,9 +140,9 @@ install_release() {
     say "Installing into $release"
     python3 -m venv "$release" >>"$LOG" 2>&1 || fail "no virtual environment; see $LOG"
     if [ -d "$source_" ]; then
-        set -- --no-index --find-links "$source_" "pilot-agent[i2c,setup,update]$version_"
+        set -- --no-index --find-links "$source_" "pilot-agent[i2c,setup,sound,update]$version_"
     else
-        set -- "${source_}[i2c,setup,update]$version_"
+        set -- "${source_}[i2c,setup,sound,update]$version_"
     fi
     "$release/bin/python" -m pip install --disable-pip-version-check --no-input "$@" \
         >>"$LOG" 2>&1 || fail "the agent cannot be installed; pip says why in $LOG"

@@ -36,7 +36,7 @@ ARCHITECTURES = {
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 # One library (cffi) has a binary for each Python; the others' have one for all of them.
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-EXTRAS = ("i2c", "setup", "update")
+EXTRAS = ("i2c", "setup", "sound", "update")
 
 LAUNCHER = """\
 #!/usr/bin/python3 -I

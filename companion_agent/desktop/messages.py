@@ -26,6 +26,8 @@ MAX_MESSAGE = 512 * 1024
 MAX_THINGS = 64
 """Readings, or commands, of one domain."""
 MAX_TEXT = 255
+MAX_OPTIONS = 64
+"""Texts that a command can choose from."""
 MAX_DATA = 32
 MAX_DOMAINS = 32
 
@@ -46,12 +48,14 @@ class Offer:
         commands: What it carries out.
         way: By what it does so ("wlr-output-power-management"), for `pilot-agent doctor`.
         why: What it cannot do here and why, by name; by an empty name why it can do nothing.
+        options: What a command that chooses can choose now.
     """
 
     readings: tuple[Thing, ...] = ()
     commands: tuple[Thing, ...] = ()
     way: str = ""
     why: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[Thing, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -155,6 +159,7 @@ def encode_message(message: FromHelper | FromAgent) -> dict[str, Any]:
                 "commands": [list(thing) for thing in offer.commands],
                 "way": offer.way,
                 "why": dict(offer.why),
+                "options": [[*thing, list(texts)] for thing, texts in offer.options.items()],
             }
         case Values():
             values = [[*thing, value] for thing, value in message.values.items()]
@@ -247,7 +252,21 @@ def _offer(message: Mapping[str, Any]) -> Offer:
         _things(message.get("commands")),
         _text(message.get("way", "")),
         {_text(name, 48): _text(reason, 1024) for name, reason in why.items()},
+        _options(message.get("options", [])),
     )
+
+
+def _options(found: object) -> dict[Thing, tuple[str, ...]]:
+    if not isinstance(found, list) or len(found) > MAX_THINGS:
+        raise ProtocolError("options", f"not a list of up to {MAX_THINGS}")
+    options = {}
+    for one in found:
+        if not isinstance(one, list) or len(one) != 3 or not isinstance(one[2], list):
+            raise ProtocolError("options", "not a name, what it is of, and a list of texts")
+        if len(one[2]) > MAX_OPTIONS:
+            raise ProtocolError("options", f"more than {MAX_OPTIONS} of a command")
+        options[_thing(one[:2])] = tuple(_text(text) for text in one[2])
+    return options
 
 
 def _things(found: object) -> tuple[Thing, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from companion_agent.desktop.messages import Offer, Thing
 from companion_agent.desktop.sessions import DesktopSessions, View
-from companion_agent.models import TextArgument
+from companion_agent.models import ChoiceArgument, TextArgument
 from companion_agent.plugins.base import Collector, CommandProvider
 from companion_agent.plugins.naming import segment, title
 from companion_agent.protocol.catalogue import CATALOGUE, ReadingType
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
-    from companion_agent.models import Command, Reading, Selection, Value
+    from companion_agent.models import Argument, Command, Output, Reading, Selection, Value
     from companion_agent.platforms.base import Platform
     from companion_agent.plugins.base import PluginContext
 
@@ -36,7 +36,8 @@ class DesktopPlugin(Collector, CommandProvider):
         declared_readings: The readings that there may be, by their name. One of which there are
             several gets the name of its thing behind it: `brightness` becomes `brightness.edp-1`.
         declared_commands: The commands that there may be; `state` names a reading of the same
-            sort. All of them take `session` besides.
+            sort. All of them take `session` besides. What a choice without options chooses from,
+            the helper says.
     """
 
     interval: ClassVar[float] = 60
@@ -79,7 +80,7 @@ class DesktopPlugin(Collector, CommandProvider):
         """
         return [command for _, command in self._commands(self.sessions.view(self.name))]
 
-    def run(self, key: str, args: Mapping[str, Any]) -> None:
+    def run(self, key: str, args: Mapping[str, Any]) -> Output | None:
         """Have the helper do it."""
         thing = next(
             thing
@@ -88,6 +89,7 @@ class DesktopPlugin(Collector, CommandProvider):
         )
         rest = {name: value for name, value in args.items() if name != _SESSION}
         self.sessions.call(self.name, thing, rest, str(args.get(_SESSION, "")))
+        return None
 
     def _selects(self, thing: Thing) -> bool:
         return not thing.of or self.wants(thing.of)
@@ -123,11 +125,25 @@ class DesktopPlugin(Collector, CommandProvider):
                         key=f"{self.name}.{_key(thing)}",
                         kind=command.kind or command.key,
                         state=f"{self.name}.{_key(Thing(state, thing.of))}" if state else "",
-                        args={**command.args, **_ARGUMENTS},
+                        args={
+                            **_choosable(command, view.offer.options.get(thing, ())),
+                            **_ARGUMENTS,
+                        },
                     ),
                 )
             )
         return found
+
+
+def _choosable(
+    command: Command, options: tuple[str, ...]
+) -> dict[str, Argument | TextArgument | ChoiceArgument]:
+    return {
+        name: replace(argument, options=options)
+        if isinstance(argument, ChoiceArgument) and not argument.options
+        else argument
+        for name, argument in command.args.items()
+    }
 
 
 def _key(thing: Thing) -> str:

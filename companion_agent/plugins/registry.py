@@ -22,6 +22,7 @@ from companion_agent.plugins.disk import DiskPlugin
 from companion_agent.plugins.disk_io import DiskIoPlugin
 from companion_agent.plugins.fan import FanPlugin
 from companion_agent.plugins.i2c.plugin import I2cPlugin
+from companion_agent.plugins.media.plugin import MediaPlugin
 from companion_agent.plugins.memory import MemoryPlugin
 from companion_agent.plugins.network import NetworkPlugin
 from companion_agent.plugins.notifications.plugin import NotificationsPlugin
@@ -32,6 +33,7 @@ from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
 from companion_agent.plugins.screen.plugin import ScreenPlugin
 from companion_agent.plugins.session import SessionPlugin
+from companion_agent.plugins.sound.plugin import SoundPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
 from companion_agent.plugins.wifi import WifiPlugin
@@ -62,6 +64,8 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         SessionPlugin,
         ScreenPlugin,
         NotificationsPlugin,
+        SoundPlugin,
+        MediaPlugin,
         WifiPlugin,
         RaspberryPiPlugin,
         AgentPlugin,

@@ -431,8 +431,9 @@ class Dispatcher:
             # Lets a controller whose clock was set back go on above it.
             counter=counter,
             refused=refused,
-            output=output.text if output else None,
+            output=output.text if output and not output.data else None,
             truncated=output.truncated if output else False,
+            data=output.data if output else b"",
         )
         return topic, self._ring.seal(topic, result.body())
 

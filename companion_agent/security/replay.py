@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_AGE = 30.0
 _KEPT_ANSWERS = 256
+# Characters of an answer: all that are kept shall not have more than a few megabytes.
+_LONGEST_KEPT = 16 * 1024
 
 
 class ReplayWindow:
@@ -99,6 +101,6 @@ class ResultCache:
             self._kept.popitem(last=False)
 
     def finish(self, name: bytes, topic: str, payload: str) -> None:
-        """Remember the result of a request."""
-        if name in self._kept:
+        """Remember the result of a request; one with a picture is told once."""
+        if name in self._kept and len(payload) <= _LONGEST_KEPT:
             self._kept[name] = (topic, payload)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 LINUX: Mapping[str, str] = {
     "notifications": "companion_agent.plugins.notifications.helper:NotificationsDomain",
     "screen": "companion_agent.plugins.screen.helper:ScreenDomain",
+    "sound": "companion_agent.plugins.sound.helper:SoundDomain",
+    "media": "companion_agent.plugins.media.helper:MediaDomain",
 }
 """By the name of the domain, its module and class."""
 

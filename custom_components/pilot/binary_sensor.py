@@ -87,6 +87,11 @@ DESCRIPTIONS = {
             on=False,
         ),
         PilotBinarySensorDescription(
+            key="sound.microphone_in_use",
+            translation_key="sound_microphone_in_use",
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
             key="system.pending_reboot",
             translation_key="system_pending_reboot",
             entity_category=EntityCategory.DIAGNOSTIC,

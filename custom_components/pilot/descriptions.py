@@ -10,6 +10,9 @@ from .protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
 SYSTEM_DISKS: Final = frozenset({"/", "C:"})
 """What hosts call the file system that their operating system is on."""
 
+MEDIA: Final = frozenset(kind for kind in CATALOGUE if kind.startswith("media."))
+"""The kinds that are shown together, by one media player."""
+
 _FILE_SYSTEMS: Final = frozenset({"disk.used_percent", "disk.used", "disk.free", "disk.total"})
 
 
@@ -53,6 +56,8 @@ def platform_of(reading: Reading) -> Platform | None:
     """
     if reading.kind in SETTINGS:
         return None
+    if reading.kind in MEDIA:
+        return Platform.MEDIA_PLAYER
     if reading.type is ReadingType.BOOLEAN:
         return Platform.BINARY_SENSOR
     return Platform.SENSOR

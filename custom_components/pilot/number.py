@@ -26,14 +26,18 @@ if TYPE_CHECKING:
 PARALLEL_UPDATES = 0
 
 
-def _describe(kind: str, device_class: NumberDeviceClass | None = None) -> NumberEntityDescription:
+def _describe(
+    kind: str,
+    device_class: NumberDeviceClass | None = None,
+    mode: NumberMode = NumberMode.BOX,
+) -> NumberEntityDescription:
     """Describe how a kind of setting is drawn; its unit stands in the catalogue."""
     return NumberEntityDescription(
         key=kind,
         translation_key=translation_key(kind),
         device_class=device_class,
         entity_category=EntityCategory.CONFIG,
-        mode=NumberMode.BOX,
+        mode=mode,
         native_unit_of_measurement=native_unit(kind),
     )
 
@@ -41,6 +45,8 @@ def _describe(kind: str, device_class: NumberDeviceClass | None = None) -> Numbe
 DESCRIPTIONS: Final = {
     description.key: description
     for description in (
+        _describe("sound.output_volume", mode=NumberMode.SLIDER),
+        _describe("sound.input_volume", mode=NumberMode.SLIDER),
         _describe(
             "i2c.interval",
             device_class=NumberDeviceClass.DURATION,

@@ -1,13 +1,13 @@
-"""Selects of Pilot: what the owner of a host has added, where it is one of several texts."""
+"""Selects of Pilot: settings of a host, and what its owner has added, that are a choice."""
 
-from typing import TYPE_CHECKING, override
+from typing import TYPE_CHECKING, Final, override
 
 from homeassistant.components.select import SelectEntity, SelectEntityDescription
-from homeassistant.const import Platform
+from homeassistant.const import EntityCategory, Platform
 
-from .descriptions import OWN_COMMAND, category_of
+from .descriptions import OWN_COMMAND, category_of, translation_key
 from .entity import ARGUMENT, Setting, SettingEntity
-from .factory import async_add_announced_entities, owners_setting_source
+from .factory import async_add_announced_entities, owners_setting_source, setting_source
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 # Hosts carry out what they are asked in their own order.
 PARALLEL_UPDATES = 0
 
+DESCRIPTIONS: Final = {
+    kind: SelectEntityDescription(
+        key=kind,
+        translation_key=translation_key(kind),
+        entity_category=EntityCategory.CONFIG,
+    )
+    for kind in ("sound.output", "sound.input")
+}
+
 
 async def async_setup_entry(
     hass: HomeAssistant,
@@ -28,13 +37,18 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Set up the selects of a host."""
+    coordinator = entry.runtime_data.coordinator
     async_add_announced_entities(
         entry,
         Platform.SELECT,
         async_add_entities,
-        owners_setting_source(
-            entry.runtime_data.coordinator, Platform.SELECT, _describe_owners, SettingSelect
+        setting_source(
+            coordinator,
+            DESCRIPTIONS,
+            SettingSelect,
+            accepts=lambda setting: ARGUMENT in setting.command.options,
         ),
+        owners_setting_source(coordinator, Platform.SELECT, _describe_owners, SettingSelect),
     )
 
 

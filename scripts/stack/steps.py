@@ -210,7 +210,7 @@ def _agent(version: str, *, coverage: bool) -> Callable[[Options], Outcome]:
     def run(options: Options) -> Outcome:
         # Elsewhere the tests that need these say so and skip.
         if system.can_apt_install():
-            system.require("mosquitto", "dbus-daemon", "dbusmock", "dunst")
+            system.require("mosquitto", "dbus-daemon", "dbusmock", "dunst", "pulseaudio", "mpv")
             system.require("nats-server", "nginx", "rabbitmq", "Xvfb")
         flags = ["--timeout=300", *_ANY_WORKER]
         if options.everything and coverage:

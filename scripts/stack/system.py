@@ -59,6 +59,11 @@ PROGRAMS: Mapping[str, Program] = {
     ),
     "Xvfb": Program(("Xvfb",), ("xvfb",), "xorg-x11-server-Xvfb"),
     "dunst": Program(("dunst",), ("dunst",), "dunst"),
+    "pulseaudio": Program(("pulseaudio",), ("pulseaudio",), "pulseaudio", "pulseaudio"),
+    # With the plug-in that has it speak MPRIS.
+    "mpv": Program(
+        ("mpv",), ("mpv", "mpv-mpris"), "mpv", "mpv", files=("/usr/lib/mpv-mpris/mpris.so",)
+    ),
     # Debian keeps its servers' own programs off the PATH.
     "postgresql": Program(("pg_ctlcluster", "postgres"), ("postgresql",), "postgresql-server"),
     "mariadb": Program(("mariadbd",), ("mariadb-server",), "mariadb-server", "mariadb"),

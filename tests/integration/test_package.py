@@ -17,6 +17,7 @@ from custom_components.pilot import (
     config_flow,
     const,
     errors,
+    media_player,
     options_flow,
     pairing_flow,
     problem,
@@ -67,6 +68,7 @@ def test_every_entity_has_a_name(language: str) -> None:
         for platform, descriptions in DESCRIPTIONS.items()
     }
     expected["binary_sensor"] |= {"connectivity": set(), "paired": set(), "problem": set()}
+    expected["media_player"] |= {media_player.PLAYER.translation_key: set()}
     expected["sensor"] |= {"room": set(), "status": set()}
     expected["switch"] |= {switch.POWER.key: set()}
     for platform in ("button", "number", "select", "switch"):

@@ -236,7 +236,7 @@ def _download_wheels(folder: Path) -> None:
                 *(
                     "--constraint",
                     str(ROOT / "requirements/agent.txt"),
-                    f"{agent}[i2c,setup,update]",
+                    f"{agent}[i2c,setup,sound,update]",
                 ),
                 # pipx wants one of its own.
                 "pip",

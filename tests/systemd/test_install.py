@@ -243,7 +243,7 @@ def test_a_tool_in_an_environment_of_its_own(
 ) -> None:
     host = make_host(binds={WHEELS: wheels, UV: Path(toolchain.uv()).parent})
     before = left_behind(host)
-    program = "pilot-agent[i2c,setup,update]"
+    program = "pilot-agent[i2c,setup,sound,update]"
     if way == "uv":
         # In root's home: the service sees the program there, and nothing else.
         offline = ("--offline", "--no-cache", "--no-index", "--find-links", str(WHEELS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from bisect import bisect_right
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -18,6 +19,7 @@ from .validation import (
     MAX_EVENT_DATA,
     MAX_NUMBER,
     MAX_OUTPUT,
+    MAX_PICTURE,
     MAX_REFUSED_COUNTS,
     MAX_RESULT,
     MAX_STATE,
@@ -173,6 +175,7 @@ class Result(NamedTuple):
         refused: After `trust.verify`: how many messages it has refused, by what and why.
         output: What the command has printed; `None` when that says nothing.
         truncated: Whether that is only its beginning.
+        data: A picture that the command was asked for.
     """
 
     id: str
@@ -187,6 +190,7 @@ class Result(NamedTuple):
     refused: Mapping[str, int] | None = None
     output: str | None = None
     truncated: bool = False
+    data: bytes = b""
 
     def body(self) -> str:
         """Write the body of the message."""
@@ -207,6 +211,8 @@ class Result(NamedTuple):
         if self.output is not None:
             content["output"] = _fitting(self.output)
             content["truncated"] = self.truncated or content["output"] != self.output
+        if self.data:
+            content["data"] = b64encode(self.data).decode("ascii")
         return dump(content)
 
 
@@ -446,8 +452,21 @@ def parse_result(body: bytes) -> Result:
         refused=refused,
         output=(get_optional_text(data, "output", MAX_OUTPUT) or "") if "output" in data else None,
         truncated=data.get("truncated") is True,
+        data=_picture(data["data"]) if "data" in data else b"",
         **texts,
     )
+
+
+def _picture(encoded: object) -> bytes:
+    if not isinstance(encoded, str):
+        raise ProtocolError("data", "data is not a text")
+    try:
+        picture = b64decode(encoded, validate=True)
+    except ValueError:
+        raise ProtocolError("data", "data is not base64") from None
+    if len(picture) > MAX_PICTURE:
+        raise ProtocolError("data", f"data has more than {MAX_PICTURE} bytes")
+    return picture
 
 
 def _fitting(output: str) -> str:

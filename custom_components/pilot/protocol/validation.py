@@ -23,7 +23,9 @@ MAX_AVAILABILITY: Final = 16
 MAX_AVAILABILITY_BODY: Final = 1024
 MAX_COMMAND: Final = 16 * 1024
 """With its envelope, and without the files in its arguments."""
-MAX_RESULT: Final = 16 * 1024
+MAX_RESULT: Final = 384 * 1024
+"""A picture in base64, and what is around it."""
+MAX_PICTURE: Final = 256 * 1024
 MAX_EVENT: Final = 16 * 1024
 MAX_CHUNK: Final = 64 * 1024
 MAX_CHUNK_ENVELOPE: Final = 128 * 1024
@@ -77,6 +79,12 @@ _TOKEN = re.compile(r"[a-z0-9]{8,64}")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2})+")
 _SIXTEEN_DIGITS = re.compile(r"[0-9a-f]{16}")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
+_PICTURES = (
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
 _ARGUMENT = re.compile(rf"[a-z0-9_]{{1,{MAX_ARGUMENT_NAME}}}")
 
 # Controls, line separators, what turns the direction of writing, and broken characters: hosts
@@ -162,6 +170,14 @@ def in_range(number: float) -> bool:
 
 
 # --- Writing ---------------------------------------------------------------------------------
+
+
+def picture_type(data: bytes) -> str | None:
+    """Return the media type of a picture by its first bytes; `None` for anything else."""
+    for beginning, media_type in _PICTURES:
+        if data.startswith(beginning):
+            return media_type
+    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
 def clean_text(text: str, limit: int = MAX_TEXT) -> str:

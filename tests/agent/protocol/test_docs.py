@@ -34,8 +34,10 @@ SIZES = [
         f"announce {kib(limit.MAX_ANNOUNCE)}, state {kib(limit.MAX_STATE)}, "
         f"availability {limit.MAX_AVAILABILITY} bytes"
     ),
-    f"Command {kib(limit.MAX_COMMAND)}, result and event {kib(limit.MAX_RESULT)}",
-    f"result and event {kib(limit.MAX_EVENT)}",
+    (
+        f"Command {kib(limit.MAX_COMMAND)}, event {kib(limit.MAX_EVENT)}, "
+        f"result {kib(limit.MAX_RESULT)} with a picture of {kib(limit.MAX_PICTURE)}"
+    ),
     f"the body of an availability {kib(limit.MAX_AVAILABILITY_BODY)}",
     f"acknowledgement {kib(limit.MAX_ACKNOWLEDGEMENT)}",
     f"{kib(limit.MAX_CHUNK_ENVELOPE)} around a body of {kib(limit.MAX_CHUNK)}",

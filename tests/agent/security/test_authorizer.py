@@ -10,10 +10,12 @@ import pytest
 
 from companion_agent.config.policy import Policy
 from companion_agent.errors import CommandError
-from companion_agent.models import Argument, Command, DataArgument
+from companion_agent.models import Argument, Command, DataArgument, Output
 from companion_agent.protocol.announce import command_fields
-from companion_agent.protocol.messages import REASONS
+from companion_agent.protocol.envelope import verified
+from companion_agent.protocol.messages import REASONS, parse_result
 from companion_agent.protocol.topics import Separator
+from companion_agent.protocol.validation import MAX_PICTURE, MAX_RESULT
 from companion_agent.security.authorizer import check_arguments
 from support.agent_security import BASE, NOW, FakeController, PairedHost
 
@@ -291,6 +293,21 @@ def test_a_repeat_while_the_first_still_runs_waits_for_it(world: PairedHost) -> 
     assert (len(world.jobs), world.published) == (1, [])
     world.work()
     assert len(world.power.done) == len(world.published) == 1
+
+
+def test_a_picture_is_handed_over_once_and_not_kept(world: PairedHost) -> None:
+    payload = world.home.command("power.shutdown")
+    topic = f"{BASE}/command/power.shutdown"
+    picture = b"GIF89a" + bytes(MAX_PICTURE - 6)
+    world.dispatcher.received(topic, payload, retained=False)
+
+    world.dispatcher.finished(world.jobs[0], None, Output(data=picture))
+    world.dispatcher.received(topic, payload, retained=False)
+
+    [(answer, sealed)] = world.published
+    assert len(sealed) <= MAX_RESULT
+    body = verified(world.home.keys, answer, sealed.encode(), MAX_RESULT)
+    assert parse_result(body).data == picture
 
 
 def test_a_repeat_of_a_refused_request_is_refused_alike(world: PairedHost) -> None:

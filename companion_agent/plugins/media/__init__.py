@@ -1,0 +1,1 @@
+"""Media players: what the active one plays, and its controls."""

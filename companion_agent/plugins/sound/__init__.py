@@ -1,0 +1,1 @@
+"""Sound: devices, volume and mute, and whether a microphone is in use."""

@@ -1,0 +1,284 @@
+"""The sound server's devices: PulseAudio, or PipeWire by its PulseAudio interface.
+
+The server tells of changes, and is asked again then; what it says while nothing changes costs
+nothing. A volume is that of the loudest channel, as mixers show it, and setting it keeps the
+balance. Source: PulseAudio's `introspect.h` and `subscribe.h`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pulsectl import (  # type: ignore[import-untyped]
+    PulseDisconnected,
+    PulseError,
+    PulseVolumeInfo,
+)
+from pulsectl_asyncio import PulseAsync  # type: ignore[import-untyped]
+
+from companion_agent.desktop.messages import MAX_OPTIONS, MAX_TEXT, Offer, Thing
+from companion_agent.errors import CommandError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from companion_agent.desktop.domain import HelperContext
+    from companion_agent.models import Value
+
+_LOGGER = logging.getLogger(__name__)
+
+OUTPUT, INPUT = Thing("output"), Thing("input")
+OUTPUT_VOLUME, INPUT_VOLUME = Thing("output_volume"), Thing("input_volume")
+OUTPUT_MUTED, INPUT_MUTED = Thing("output_muted"), Thing("input_muted")
+MICROPHONE_IN_USE = Thing("microphone_in_use")
+_OF_OUTPUT = (OUTPUT, OUTPUT_VOLUME, OUTPUT_MUTED)
+_OF_INPUT = (INPUT, INPUT_VOLUME, INPUT_MUTED)
+
+# Seconds until a server that has gone is looked for again; the last one for ever.
+_AGAIN = (1.0, 2.0, 5.0, 10.0, 60.0)
+_CONNECT_LIMIT = 3.0
+# Seconds in which what was set is to be read back: a device that was asleep needs a moment.
+_READ_BACK = 3.0
+# Programs change volumes in a burst of events.
+_TOGETHER = 0.05
+# PA_INVALID_INDEX: the source is not what a sink plays, but a device that records.
+_NOT_A_MONITOR = 0xFFFFFFFF
+_FACILITIES = ("sink", "source", "source_output", "server")
+
+
+class _Devices(NamedTuple):
+    """The devices of one direction, by the names that are shown; those of monitors left out.
+
+    Attributes:
+        by_name: Each device.
+        chosen: The name of the default device; `None` where there is none.
+    """
+
+    by_name: dict[str, Any]
+    chosen: str | None
+
+    @property
+    def default(self) -> Any:  # noqa: ANN401  (sink or source of an untyped library)
+        return self.by_name.get(self.chosen) if self.chosen else None
+
+
+class Pulse:
+    """A connection to the sound server that is made again when it breaks.
+
+    Args:
+        context: What the helper does for the domain.
+    """
+
+    def __init__(self, context: HelperContext) -> None:
+        self._context = context
+        self._pulse: PulseAsync | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._server = ""
+        self._read = asyncio.Condition()
+        self._values: dict[Thing, Value] = {}
+
+    async def start(self) -> Offer:
+        """Connect, and follow the server from then on.
+
+        Raises:
+            Unavailable: No server answers.
+        """
+        if self._task is None:
+            await self._connect()
+            offer = await self._look()
+            self._task = asyncio.create_task(self._follow())
+            return offer
+        return await self._look()
+
+    async def stop(self) -> None:
+        """Hang up."""
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        self._close()
+
+    async def set(self, thing: Thing, value: float | str) -> None:
+        """Set something, and wait until the server says that it is so.
+
+        Raises:
+            CommandError: It is not, with what the server says.
+        """
+        pulse = self._connected()
+        try:
+            if thing in (OUTPUT, INPUT):
+                wanted: Value = await self._choose(pulse, thing, str(value))
+            else:
+                wanted = await self._set_device(pulse, thing, float(value))
+            await self._read_back(thing, wanted)
+        except (PulseError, PulseDisconnected) as error:
+            raise CommandError("failed", f"the sound server refused it: {error}") from error
+
+    async def _choose(self, pulse: PulseAsync, thing: Thing, name: str) -> str:
+        devices = await self._devices(pulse, outputs=thing == OUTPUT)
+        if name not in devices.by_name:
+            raise CommandError("failed", f"there is no device {name} now")
+        await pulse.default_set(devices.by_name[name])
+        return name
+
+    async def _set_device(self, pulse: PulseAsync, thing: Thing, value: float) -> Value:
+        device = (await self._devices(pulse, outputs=thing in _OF_OUTPUT)).default
+        if device is None:
+            raise CommandError("failed", "there is no device now")
+        if thing in (OUTPUT_MUTED, INPUT_MUTED):
+            await pulse.mute(device, value == 1)
+            return value == 1
+        await pulse.volume_set(device, _scaled(device.volume.values, value / 100))
+        return round(value)
+
+    async def _read_back(self, thing: Thing, wanted: Value) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READ_BACK), self._read:
+                await self._look()
+                await self._read.wait_for(lambda: self._values.get(thing) == wanted)
+        if (seen := self._values.get(thing)) != wanted:
+            raise CommandError("failed", f"the sound server says that it is {seen}")
+
+    def _connected(self) -> PulseAsync:
+        if self._pulse is None:
+            raise CommandError("failed", "the sound server has gone")
+        return self._pulse
+
+    # --- The connection ------------------------------------------------------------------
+
+    async def _connect(self) -> None:
+        self._close()
+        pulse = PulseAsync("pilot-agent")
+        try:
+            # What plays no sound needs no server started for it.
+            await pulse.connect(autospawn=False, timeout=_CONNECT_LIMIT)
+            info = await pulse.server_info()
+        except (PulseError, PulseDisconnected, TimeoutError) as error:
+            pulse.close()
+            raise Unavailable("no sound server (PulseAudio, PipeWire) answers") from error
+        self._pulse = pulse
+        self._server = str(info.server_name)
+
+    def _close(self) -> None:
+        if self._pulse:
+            self._pulse.close()
+            self._pulse = None
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                await self._listen(self._connected())
+            except (PulseError, PulseDisconnected) as error:
+                _LOGGER.info("The sound server has gone: %s", error or "disconnected")
+            self._close()
+            self._context.offer(Offer(why={"": "the sound server has gone"}))
+            await self._find_again()
+
+    async def _listen(self, pulse: PulseAsync) -> None:
+        changed = asyncio.Event()
+        changed.set()
+        looker = asyncio.create_task(self._look_when(changed))
+        try:
+            async for _ in pulse.subscribe_events(*_FACILITIES):
+                changed.set()
+        finally:
+            looker.cancel()
+
+    async def _look_when(self, changed: asyncio.Event) -> None:
+        while True:
+            await changed.wait()
+            await asyncio.sleep(_TOGETHER)
+            changed.clear()
+            # A server that has gone is noticed by who listens.
+            with suppress(PulseError, PulseDisconnected):
+                self._context.offer(await self._look())
+                async with self._read:
+                    self._read.notify_all()
+
+    async def _find_again(self) -> None:
+        waits = list(_AGAIN)
+        while True:
+            await asyncio.sleep(waits.pop(0) if len(waits) > 1 else waits[0])
+            with suppress(Unavailable):
+                await self._connect()
+                return
+
+    # --- What the server says ------------------------------------------------------------
+
+    async def _look(self) -> Offer:
+        """Read everything, and return what can be done."""
+        pulse = self._connected()
+        outputs = await self._devices(pulse, outputs=True)
+        inputs = await self._devices(pulse, outputs=False)
+        values: dict[Thing, Value] = {MICROPHONE_IN_USE: await _records(pulse, inputs)}
+        settings: list[Thing] = []
+        why = {}
+        for things, devices in ((_OF_OUTPUT, outputs), (_OF_INPUT, inputs)):
+            if not devices.by_name:
+                why[things[0].name] = "there is no device"
+                continue
+            settings += things
+            device = devices.default
+            values[things[0]] = devices.chosen
+            values[things[1]] = _percent(device) if device else None
+            values[things[2]] = bool(device.mute) if device else None
+        self._values = values
+        offer = Offer(
+            (*settings, MICROPHONE_IN_USE),
+            tuple(settings),
+            self._server,
+            why,
+            {
+                thing: tuple(devices.by_name)
+                for thing, devices in ((OUTPUT, outputs), (INPUT, inputs))
+                if devices.by_name
+            },
+        )
+        self._context.read(values)
+        return offer
+
+    async def _devices(self, pulse: PulseAsync, *, outputs: bool) -> _Devices:
+        info = await pulse.server_info()
+        if outputs:
+            found, default = await pulse.sink_list(), info.default_sink_name
+        else:
+            sources = await pulse.source_list()
+            found = [one for one in sources if one.monitor_of_sink == _NOT_A_MONITOR]
+            default = info.default_source_name
+        by_name = _named(found)
+        chosen = next((name for name, one in by_name.items() if one.name == default), None)
+        return _Devices(by_name, chosen)
+
+
+async def _records(pulse: PulseAsync, inputs: _Devices) -> bool:
+    """Tell whether a program records from a device; level meters do not count."""
+    microphones = {device.index for device in inputs.by_name.values()}
+    return any(
+        one.source in microphones and not one.corked and one.resample_method != "peaks"
+        for one in await pulse.source_output_list()
+    )
+
+
+def _named(devices: Sequence[Any]) -> dict[str, Any]:
+    """Return devices by the name that the system shows; by more where two have the same."""
+    named: dict[str, Any] = {}
+    for device in devices[:MAX_OPTIONS]:
+        name = str(device.description or device.name)[:MAX_TEXT]
+        if name in named:
+            name = f"{name[: MAX_TEXT // 2]} ({str(device.name)[: MAX_TEXT // 3]})"
+        named[name] = device
+    return named
+
+
+def _percent(device: Any) -> int | None:  # noqa: ANN401  (sink or source of an untyped library)
+    return round(max(device.volume.values) * 100) if device.volume.values else None
+
+
+def _scaled(values: Sequence[float], wanted: float) -> PulseVolumeInfo:
+    loudest = max(values, default=0.0)
+    if loudest <= 0:
+        return PulseVolumeInfo([wanted] * len(values))
+    return PulseVolumeInfo([value * wanted / loudest for value in values])

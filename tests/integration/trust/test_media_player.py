@@ -1,0 +1,221 @@
+"""The media player of a paired host's desktop."""
+
+from http import HTTPStatus
+import json
+from time import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from homeassistant.components.media_player.const import MediaPlayerEntityFeature as Feature
+from homeassistant.exceptions import HomeAssistantError
+import pytest
+
+from companion_agent.errors import CommandError
+from companion_agent.models import ChoiceArgument, Command, Output
+from companion_agent.plugins.base import CommandProvider
+from companion_agent.plugins.media.plugin import MediaPlugin
+from companion_agent.protocol.validation import MAX_PICTURE
+from support.integration_agent import BASE, FakeAgent, FakeBroker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from homeassistant.core import HomeAssistant, State
+    from homeassistant.helpers import entity_registry as er
+    from pytest_homeassistant_custom_component.common import MockConfigEntry
+    from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+    from syrupy.assertion import SnapshotAssertion
+
+PLAYER = "media_player.office_pc_media_player"
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(MAX_PICTURE - 8)
+SONG: dict[str, Any] = {
+    "state": "playing",
+    "title": "Song",
+    "artist": "Anna, Bob",
+    "album": "Album",
+    "art": "0123456789abcdef",
+    "duration": 200.5,
+    "position": 12.25,
+    "position_at": "2026-11-05T08:00:00+00:00",
+    "volume": 50,
+    "shuffle": False,
+    "repeat": "off",
+    "source": "mpv",
+    "can": "play,pause,stop,next,previous,seek,volume,shuffle,repeat",
+}
+NO_PLAYER: dict[str, Any] = dict.fromkeys(SONG) | {"state": "no_player"}
+
+
+class Media(CommandProvider):
+    """The players of a session, as a host offers them."""
+
+    name: ClassVar[str] = "media"
+
+    def __init__(self, bus: FakeBroker) -> None:
+        """Begin with a song that is played."""
+        self.bus = bus
+        self.values = dict(SONG)
+        self.picture = PICTURE
+        self.failure = ""
+
+    def commands(self) -> Sequence[Command]:
+        """Offer what the agent declares."""
+        source = Command(
+            "media.source", {"value": ChoiceArgument(("mpv", "Firefox"))}, state="media.source"
+        )
+        return [
+            source if command.key == source.key else command
+            for command in MediaPlugin.declared_commands
+        ]
+
+    def run(self, key: str, args: Mapping[str, Any]) -> Output | None:
+        """Hand over the picture, or do nothing."""
+        if self.failure:
+            raise CommandError("failed", self.failure)
+        return Output(data=self.picture) if key == "media.art" else None
+
+    def say(self, **values: Any) -> None:
+        """Publish what is read."""
+        self.values |= values
+        parts = {"media": {"ts": time(), "values": self.values}}
+        self.bus.fire(f"{BASE}/state", json.dumps({"collectors": parts}))
+
+
+@pytest.fixture
+async def media(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent, bus: FakeBroker
+) -> Media:
+    """Return the players of the paired host."""
+    media = Media(bus)
+    agent.announced["readings"] = [{"key": f"media.{name}"} for name in SONG]
+    agent.announced["collectors"] = {"media": {"interval": 60}}
+    agent.dispatcher.offer({agent.power: agent.power.commands(), media: media.commands()})
+    agent.announce()
+    media.say()
+    await hass.async_block_till_done()
+    return media
+
+
+def player(hass: HomeAssistant) -> State:
+    state = hass.states.get(PLAYER)
+    assert state is not None
+    return state
+
+
+async def test_the_player_shows_what_is_played(
+    hass: HomeAssistant,
+    media: Media,
+    entity_registry: er.EntityRegistry,
+    snapshot: SnapshotAssertion,
+) -> None:
+    """Title, position and what it can do."""
+    state = player(hass)
+    assert state.state == "playing"
+    assert entity_registry.async_get(PLAYER) == snapshot(name="entry")
+    shown = {
+        name: value
+        for name, value in state.attributes.items()
+        if name not in ("entity_picture", "access_token")
+    }
+    assert shown == snapshot(name="attributes")
+    assert "cache=0123456789abcdef" in state.attributes["entity_picture"]
+
+
+@pytest.mark.parametrize(
+    ("service", "data", "command", "args"),
+    [
+        ("media_play", {}, "media.play", {}),
+        ("media_pause", {}, "media.pause", {}),
+        ("media_stop", {}, "media.stop", {}),
+        ("media_next_track", {}, "media.next", {}),
+        ("media_previous_track", {}, "media.previous", {}),
+        ("media_seek", {"seek_position": 30}, "media.seek", {"position": 30}),
+        ("volume_set", {"volume_level": 0.25}, "media.volume", {"value": 25}),
+        ("shuffle_set", {"shuffle": True}, "media.shuffle", {"value": 1}),
+        ("repeat_set", {"repeat": "one"}, "media.repeat", {"value": "one"}),
+        ("select_source", {"source": "Firefox"}, "media.source", {"value": "Firefox"}),
+    ],
+)
+async def test_a_track_is_controlled(
+    hass: HomeAssistant,
+    media: Media,
+    bus: FakeBroker,
+    service: str,
+    data: dict[str, Any],
+    command: str,
+    args: dict[str, Any],
+) -> None:
+    """The host is asked for it."""
+    await hass.services.async_call(
+        "media_player", service, {"entity_id": PLAYER, **data}, blocking=True
+    )
+
+    assert [one["args"] for one in bus.commands(command)] == [args]
+
+
+async def test_what_does_not_work_is_said(hass: HomeAssistant, media: Media) -> None:
+    """What says yes and does nothing is a failure."""
+    media.failure = "mpv says that its PlaybackStatus is Playing"
+
+    with pytest.raises(HomeAssistantError, match="PlaybackStatus is Playing"):
+        await hass.services.async_call(
+            "media_player", "media_pause", {"entity_id": PLAYER}, blocking=True
+        )
+
+    assert player(hass).state == "playing"
+
+
+async def test_it_offers_what_the_active_player_can(hass: HomeAssistant, media: Media) -> None:
+    """Another player, other controls."""
+    media.say(can="play,pause", source="Firefox")
+    await hass.async_block_till_done()
+
+    state = player(hass)
+    assert state.attributes["supported_features"] == (
+        Feature.PLAY | Feature.PAUSE | Feature.SELECT_SOURCE
+    )
+    assert state.attributes["source"] == "Firefox"
+
+
+async def test_without_a_player_it_is_off(hass: HomeAssistant, media: Media) -> None:
+    """It stays, so that dashboards have it."""
+    media.say(**NO_PLAYER)
+    await hass.async_block_till_done()
+
+    assert player(hass).state == "off"
+
+
+async def test_without_a_session_it_is_unavailable(hass: HomeAssistant, media: Media) -> None:
+    """The helper takes its readings along."""
+    media.say(**dict.fromkeys(SONG))
+    await hass.async_block_till_done()
+
+    assert player(hass).state == "unavailable"
+
+
+async def picture(hass: HomeAssistant, client: ClientSessionGenerator) -> tuple[int, bytes, str]:
+    """Return what a browser gets for the picture."""
+    session = await client()
+    response = await session.get(player(hass).attributes["entity_picture"])
+    return response.status, await response.read(), response.content_type
+
+
+async def test_the_picture_is_fetched_from_the_host_once(
+    hass: HomeAssistant, media: Media, bus: FakeBroker, hass_client: ClientSessionGenerator
+) -> None:
+    """The largest that there may be; a second look takes no second transfer."""
+    assert await picture(hass, hass_client) == (HTTPStatus.OK, PICTURE, "image/png")
+    assert await picture(hass, hass_client) == (HTTPStatus.OK, PICTURE, "image/png")
+
+    assert [one["args"] for one in bus.commands("media.art")] == [{"token": "0123456789abcdef"}]
+
+
+async def test_a_host_cannot_have_a_page_served(
+    hass: HomeAssistant, media: Media, hass_client: ClientSessionGenerator
+) -> None:
+    """What is no picture is not shown under Home Assistant's own address."""
+    media.picture = b"<script>alert(1)</script>"
+
+    status, body, _ = await picture(hass, hass_client)
+
+    assert status == HTTPStatus.NOT_FOUND
+    assert b"script" not in body

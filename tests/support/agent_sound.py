@@ -1,0 +1,71 @@
+"""A PulseAudio server of a test's own, with devices that make no sound."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from .event_loop import PATIENCE, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_MODULES = (
+    "module-null-sink sink_name=speaker sink_properties=device.description=Speaker",
+    "module-null-sink sink_name=headset sink_properties=device.description=Headset",
+    "module-null-source source_name=mic description=Microphone",
+)
+
+
+def why_not() -> str:
+    """Say why there can be no such server here; empty when there can."""
+    if shutil.which("pulseaudio") is None:
+        return "PulseAudio is not installed; `apt-get install pulseaudio` brings it"
+    return ""
+
+
+class SoundServer:
+    """PulseAudio with two outputs and a microphone.
+
+    Args:
+        folder: An empty folder for its socket and its state.
+
+    Attributes:
+        address: What programs connect to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._socket = folder / "native"
+        self.address = f"unix:{self._socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        modules = [f"--load=module-native-protocol-unix auth-anonymous=1 socket={self._socket}"]
+        modules += [f"--load={module}" for module in _MODULES]
+        self._process = subprocess.Popen(
+            # What the system configures would look for hardware.
+            ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1",
+             "--log-level=error", *modules],
+            env={"HOME": str(self._folder), "XDG_RUNTIME_DIR": str(self._folder),
+                 "PULSE_RUNTIME_PATH": str(self._folder), "PATH": "/usr/bin:/bin"},
+        )  # fmt: skip
+        wait_until(self._socket.exists)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    @contextmanager
+    def by_hand(self) -> Iterator[Any]:
+        """Connect as another program, a mixer say."""
+        from pulsectl import Pulse
+
+        with Pulse("mixer", server=self.address) as pulse:
+            yield pulse
