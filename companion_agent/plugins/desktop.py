@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
-    from companion_agent.models import Argument, Command, Output, Reading, Selection, Value
+    from companion_agent.models import AnyArgument, Command, Output, Reading, Selection, Value
     from companion_agent.platforms.base import Platform
     from companion_agent.plugins.base import PluginContext
 
@@ -135,9 +135,7 @@ class DesktopPlugin(Collector, CommandProvider):
         return found
 
 
-def _choosable(
-    command: Command, options: tuple[str, ...]
-) -> dict[str, Argument | TextArgument | ChoiceArgument]:
+def _choosable(command: Command, options: tuple[str, ...]) -> dict[str, AnyArgument]:
     return {
         name: replace(argument, options=options)
         if isinstance(argument, ChoiceArgument) and not argument.options
