@@ -141,7 +141,8 @@ def test_every_option_is_translated(language: str) -> None:
     attribute = entity["binary_sensor"]["connectivity"]["state_attributes"]["status"]
     assert set(attribute["state"]) == statuses
     for kind in CATALOGUE.values():
-        if kind.options:
+        # Home Assistant itself has the words for what a media player does.
+        if kind.options and not kind.name.startswith("media."):
             words = entity[platform_of_kind(kind.name)][translation_key(kind.name)]["state"]
             assert set(words) == set(kind.options)
 

@@ -333,7 +333,7 @@ async def test_a_host_that_says_nothing_any_more(
     async with asyncio.timeout(5):
         await updates.asked.get()
     agent.happens("update", "progress", version=NEWER, step="restarting", percent=100, within=0)
-    with pytest.raises(HomeAssistantError, match="does not report"):
+    with pytest.raises(HomeAssistantError, match="has stopped reporting"):
         async with asyncio.timeout(5):
             await task
 
