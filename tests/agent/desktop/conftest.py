@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def control() -> FakeControl:
-    """Whoever connects is anna, who sits at the machine."""
+    """Every connection is that of anna, who sits at the machine."""
     return FakeControl(session())
 
 
