@@ -123,4 +123,5 @@ def test_generated_parts_are_up_to_date() -> None:
 
     check = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert (check.stderr, check.returncode) == ("", 0)
+    # It may have something to say, such as that it builds its environment first.
+    assert check.returncode == 0, check.stderr
