@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from .protocol.announce import Announce, Reading
 
 TO_REDACT = {CONF_AUTO_TITLE, CONF_HOST_NAME, "id", "macs", "name", "pair", "session"}
-KINDS_TO_REDACT = {"network.ipv4", "network.ipv6", "wifi.ssid"}
+KINDS_TO_REDACT = {
+    "media.album",
+    "media.artist",
+    "media.title",
+    "network.ipv4",
+    "network.ipv6",
+    "wifi.ssid",
+}
 
 
 async def async_get_config_entry_diagnostics(
