@@ -30,7 +30,7 @@ from .const import CONF_PREFIX, DOMAIN, LOGGER
 from .devices import async_remove_stale_devices, async_update_devices
 from .messages import payload_bytes
 from .pacing import async_get_pacer
-from .protocol.announce import Announce, Reading
+from .protocol.announce import Announce
 from .protocol.errors import ProtocolError
 from .protocol.messages import Availability, HostEvent, parse_state
 from .protocol.topics import Topics, split_key_topic
@@ -192,10 +192,10 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         return None if self._host_status is None else (self._host_status, self._host_since)
 
     @callback
-    def async_add_reading_listener(self, reading: Reading, listener: Listener) -> CALLBACK_TYPE:
+    def async_add_reading_listener(self, key: str, listener: Listener) -> CALLBACK_TYPE:
         """Call this whenever the value of a reading changes."""
-        self.readings.listen(reading, listener)
-        return lambda: self.readings.stop(reading, listener)
+        self.readings.listen(key, listener)
+        return lambda: self.readings.stop(key, listener)
 
     @callback
     def async_add_event_listener(self, key: str, listener: EventListener) -> CALLBACK_TYPE:
@@ -349,7 +349,9 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         show = self.status is Status.ONLINE
         for cell, raw, value in changes:
             cell.take(raw, value)
-            if show and collector.fresh:
+        if show and collector.fresh:
+            # All are taken before the first is shown: an entity may show several of them.
+            for cell, _, value in changes:
                 for listener in cell.listeners:
                     listener.async_show(value)
         if not collector.fresh and collector.stale_at > now:

@@ -9,7 +9,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 from homeassistant.util import dt as dt_util
 
 from .coordinator import PilotCoordinator, Status
-from .descriptions import announced_name, is_of_system_disk, translation_key
+from .descriptions import DETAILS, announced_name, is_of_system_disk, translation_key
 from .devices import unique_id
 from .protocol.catalogue import CATALOGUE, Several
 
@@ -97,7 +97,10 @@ class OnlineEntity(PilotEntity):
 
 
 class ReadingEntity(PilotEntity):
-    """An entity that shows a reading; it is updated when the value changes, and only then."""
+    """An entity that shows a reading; it is updated when the value changes, and only then.
+
+    The details of its reading are its attributes.
+    """
 
     def __init__(
         self,
@@ -109,6 +112,9 @@ class ReadingEntity(PilotEntity):
         """Derive all that does not depend on the value, so that showing one is cheap."""
         super().__init__(coordinator, description, reading.key, device)
         self.reading = reading
+        self._details = {
+            key: detail for key, detail in DETAILS.items() if detail.of == reading.kind
+        }
         if (kind := CATALOGUE.get(reading.kind)) is None:
             self._attr_name = announced_name(reading)
         elif is_of_system_disk(reading):
@@ -122,14 +128,27 @@ class ReadingEntity(PilotEntity):
     async def async_added_to_hass(self) -> None:
         # Without the listener of `CoordinatorEntity`: status and announce change no value that
         # the coordinator does not show by itself.
-        self.async_on_remove(self.coordinator.async_add_reading_listener(self.reading, self))
+        for key in (self.reading.key, *self._details):
+            self.async_on_remove(self.coordinator.async_add_reading_listener(key, self))
         self._set_value(self.coordinator.value(self.reading.key))
+        self._set_details()
 
     @callback
     def async_show(self, value: NativeValue | None) -> None:
-        """Show a value; None makes the entity unavailable."""
+        """Show a value, which may be that of a detail; None makes the entity unavailable."""
+        if self._details:
+            value = self.coordinator.value(self.reading.key)
+            self._set_details()
         self._set_value(value)
         self.async_write_in_turn()
+
+    def _set_details(self) -> None:
+        if self._details:
+            self._attr_extra_state_attributes = {
+                detail.attribute: detail.read(value)
+                for key, detail in self._details.items()
+                if (value := self.coordinator.value(key)) is not None
+            }
 
     def _set_value(self, value: NativeValue | None) -> None:
         """Update the attributes that follow from the value."""

@@ -101,7 +101,7 @@ class ProblemSensor(PilotEntity, BinarySensorEntity):
     @override
     async def async_added_to_hass(self) -> None:
         for reading in self._readings:
-            self.async_on_remove(self.coordinator.async_add_reading_listener(reading, self))
+            self.async_on_remove(self.coordinator.async_add_reading_listener(reading.key, self))
         self._judge()
 
     @callback

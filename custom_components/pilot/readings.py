@@ -182,21 +182,21 @@ class Readings:
             collectors[reading.collector].cells[reading.value_name] = cell
         self.collectors = collectors
 
-    def listen(self, reading: Reading, listener: Listener) -> None:
-        """Add a listener to a reading."""
-        self._set_listeners(reading, (*self._listeners.get(reading.key, ()), listener))
+    def listen(self, key: str, listener: Listener) -> None:
+        """Add a listener to a reading, which may be announced later on."""
+        self._set_listeners(key, (*self._listeners.get(key, ()), listener))
 
-    def stop(self, reading: Reading, listener: Listener) -> None:
+    def stop(self, key: str, listener: Listener) -> None:
         """Remove a listener of a reading."""
-        listeners = self._listeners.get(reading.key, ())
-        self._set_listeners(reading, tuple(one for one in listeners if one is not listener))
+        listeners = self._listeners.get(key, ())
+        self._set_listeners(key, tuple(one for one in listeners if one is not listener))
 
-    def _set_listeners(self, reading: Reading, listeners: tuple[Listener, ...]) -> None:
+    def _set_listeners(self, key: str, listeners: tuple[Listener, ...]) -> None:
         if listeners:
-            self._listeners[reading.key] = listeners
+            self._listeners[key] = listeners
         else:
-            self._listeners.pop(reading.key, None)
-        if (cell := self.cell(reading.key)) is not None:
+            self._listeners.pop(key, None)
+        if (cell := self.cell(key)) is not None:
             cell.listeners = listeners
 
     def cell(self, key: str) -> Cell | None:

@@ -282,9 +282,9 @@ async def test_entities_may_overlap(hass: HomeAssistant, online: FakeHost) -> No
     late = reading._replace(key="disk.gone.used_percent")
     old, new = Mock(), Mock()
 
-    stop_old = coordinator.async_add_reading_listener(reading, old)
-    coordinator.async_add_reading_listener(reading, new)
-    stop_late = coordinator.async_add_reading_listener(late, old)
+    stop_old = coordinator.async_add_reading_listener(reading.key, old)
+    coordinator.async_add_reading_listener(reading.key, new)
+    stop_late = coordinator.async_add_reading_listener(late.key, old)
     stop_old()
     stop_late()
     await online.state("disk", root__used_percent=70)
