@@ -201,6 +201,11 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 type=ReadingType.BOOLEAN,
             ),
             Kind(
+                "sound.microphone_programs",
+                "the programs that do so, with commas between",
+                type=ReadingType.TEXT,
+            ),
+            Kind(
                 "media.state",
                 "",
                 type=ReadingType.ENUM,

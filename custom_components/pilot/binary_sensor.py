@@ -89,6 +89,7 @@ DESCRIPTIONS = {
         PilotBinarySensorDescription(
             key="sound.microphone_in_use",
             translation_key="sound_microphone_in_use",
+            device_class=BinarySensorDeviceClass.RUNNING,
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
         PilotBinarySensorDescription(

@@ -1,6 +1,7 @@
 """How readings are drawn: by which platform, and under which name."""
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from homeassistant.const import EntityCategory, Platform
 
@@ -12,6 +13,31 @@ SYSTEM_DISKS: Final = frozenset({"/", "C:"})
 
 MEDIA: Final = frozenset(kind for kind in CATALOGUE if kind.startswith("media."))
 """The kinds that are shown together, by one media player."""
+
+
+class Detail(NamedTuple):
+    """A reading that is an attribute of another one's entity, and has none of its own.
+
+    Attributes:
+        of: The kind whose entity it is; a host has one of it, whose key is the kind.
+        attribute: What it is called there.
+        read: Makes the attribute of a value.
+    """
+
+    of: str
+    attribute: str
+    read: Callable[[Any], object]
+
+
+def _texts(value: str) -> list[str]:
+    """Return the texts of one that has commas between them."""
+    return value.split(", ") if value else []
+
+
+DETAILS: Final[Mapping[str, Detail]] = {
+    "sound.microphone_programs": Detail("sound.microphone_in_use", "programs", _texts),
+}
+"""The details by their kinds."""
 
 _FILE_SYSTEMS: Final = frozenset({"disk.used_percent", "disk.used", "disk.free", "disk.total"})
 
@@ -52,9 +78,10 @@ def called(command: Command) -> str:
 def platform_of(reading: Reading) -> Platform | None:
     """Return the platform that shows a reading.
 
-    None for a setting: the platform that describes its kind shows it, while it can be set.
+    None for a setting: the platform that describes its kind shows it, while it can be set; and
+    for a detail of another reading.
     """
-    if reading.kind in SETTINGS:
+    if reading.kind in SETTINGS or reading.kind in DETAILS:
         return None
     if reading.kind in MEDIA:
         return Platform.MEDIA_PLAYER

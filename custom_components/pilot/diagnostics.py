@@ -27,6 +27,7 @@ KINDS_TO_REDACT = {
     "media.title",
     "network.ipv4",
     "network.ipv6",
+    "sound.microphone_programs",
     "wifi.ssid",
 }
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from homeassistant.auth.permissions.const import POLICY_CONTROL
+from homeassistant.auth.permissions.const import POLICY_CONTROL, POLICY_READ
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import Platform
 from homeassistant.core import (
@@ -22,7 +22,7 @@ from homeassistant.helpers import (
 from homeassistant.helpers.target import TargetSelection, async_extract_referenced_entity_ids
 import probatio
 
-from . import button, notifications, notify, switch
+from . import button, notifications, notify, programs, switch
 from .access import Caller, async_register_action
 from .const import DOMAIN
 from .descriptions import called
@@ -41,16 +41,21 @@ ATTR_ARGS: Final = "args"
 ATTR_ARGUMENTS: Final = "arguments"
 ATTR_COMMAND: Final = "command"
 ATTR_DELAY: Final = "delay"
-
+ATTR_MUTED: Final = "muted"
+ATTR_PROGRAM: Final = "program"
 ATTR_TAG: Final = "tag"
+ATTR_USER: Final = "user"
+ATTR_VOLUME: Final = "volume"
 
 SERVICE_CANCEL_SHUTDOWN: Final = "cancel_shutdown"
 SERVICE_CLEAR_NOTIFICATION: Final = "clear_notification"
+SERVICE_GET_PROGRAMS: Final = "get_programs"
 SERVICE_NOTIFY: Final = "notify"
 SERVICE_REBOOT: Final = "reboot"
 SERVICE_REFRESH: Final = "refresh"
 SERVICE_RUN_COMMAND: Final = "run_command"
 SERVICE_SEND_COMMAND: Final = "send_command"
+SERVICE_SET_PROGRAM_VOLUME: Final = "set_program_volume"
 SERVICE_SHUTDOWN: Final = "shutdown"
 
 REFRESH: Final = "readings.refresh"
@@ -67,15 +72,18 @@ _ENTITIES: Final[Mapping[str, tuple[Platform, str]]] = {
     "power.reboot": (Platform.BUTTON, entity_key(button.DESCRIPTIONS["power.reboot"])),
     "power.shutdown": (Platform.SWITCH, entity_key(switch.POWER)),
     notifications.SHOW: (Platform.NOTIFY, entity_key(notify.SHOW)),
+    programs.VOLUME: (Platform.NUMBER, "sound.output_volume"),
 }
 """The entity that does the same as an action, by its command: platform and key."""
 SERVICES: Final = (
     *_COMMANDS,
     SERVICE_CLEAR_NOTIFICATION,
+    SERVICE_GET_PROGRAMS,
     SERVICE_NOTIFY,
     SERVICE_REFRESH,
     SERVICE_RUN_COMMAND,
     SERVICE_SEND_COMMAND,
+    SERVICE_SET_PROGRAM_VOLUME,
 )
 _NOTIFY_SCHEMA: Final = cv.make_entity_service_schema(
     {
@@ -87,10 +95,25 @@ _NOTIFY_SCHEMA: Final = cv.make_entity_service_schema(
         probatio.Optional(ATTR_TAG): cv.string,
         probatio.Optional("timeout"): cv.positive_time_period,
         probatio.Optional("sound"): cv.string,
-        probatio.Optional("user"): cv.string,
+        probatio.Optional(ATTR_USER): cv.string,
         probatio.Optional("when_absent"): probatio.In(notifications.WHEN_ABSENT),
         probatio.Optional("data"): dict,
     }
+)
+_PROGRAM_SCHEMA: Final = probatio.Schema(
+    probatio.All(
+        cv.make_entity_service_schema(
+            {
+                probatio.Required(ATTR_PROGRAM): cv.string,
+                probatio.Optional(ATTR_VOLUME): probatio.All(
+                    probatio.Coerce(float), probatio.Range(min=0, max=100)
+                ),
+                probatio.Optional(ATTR_MUTED): cv.boolean,
+                probatio.Optional(ATTR_USER, default=""): cv.string,
+            }
+        ),
+        cv.has_at_least_one_key(ATTR_VOLUME, ATTR_MUTED),
+    )
 )
 _DELAYED: Final = (SERVICE_REBOOT, SERVICE_SHUTDOWN)
 
@@ -131,6 +154,16 @@ def async_setup_services(hass: HomeAssistant) -> None:
         SERVICE_CLEAR_NOTIFICATION,
         _async_clear_notification,
         cv.make_entity_service_schema({probatio.Required(ATTR_TAG): cv.string}),
+    )
+    async_register_action(
+        hass,
+        SERVICE_GET_PROGRAMS,
+        _async_get_programs,
+        cv.make_entity_service_schema({probatio.Optional(ATTR_USER, default=""): cv.string}),
+        SupportsResponse.ONLY,
+    )
+    async_register_action(
+        hass, SERVICE_SET_PROGRAM_VOLUME, _async_set_program_volume, _PROGRAM_SCHEMA
     )
     async_register_action(
         hass,
@@ -175,7 +208,7 @@ async def _async_power(call: ServiceCall, caller: Caller) -> None:
 async def _async_notify(call: ServiceCall, caller: Caller) -> ServiceResponse:
     """Have hosts show a notification, and return what they leave out of it."""
     wanted = notifications.wanted_by(call.data)
-    targets = _loaded_for(call, caller)
+    targets = _loaded_for(call, caller, notifications.SHOW)
     left_out = await _async_gather(
         [notifications.async_notify(call.hass, one.entry, wanted, caller) for one in targets]
     )
@@ -188,16 +221,47 @@ async def _async_notify(call: ServiceCall, caller: Caller) -> ServiceResponse:
 
 async def _async_clear_notification(call: ServiceCall, caller: Caller) -> None:
     """Have hosts clear a notification, for all users."""
-    targets = _loaded_for(call, caller)
+    targets = _loaded_for(call, caller, notifications.SHOW)
     tag = call.data[ATTR_TAG]
     await _async_gather([notifications.async_clear(target.entry, tag) for target in targets])
 
 
-def _loaded_for(call: ServiceCall, caller: Caller) -> list[_Target]:
-    """Return the hosts that notifications are for, if the caller may have all of them show some."""
+async def _async_get_programs(call: ServiceCall, caller: Caller) -> ServiceResponse:
+    """Return what plays sound on hosts."""
     targets = _targets(call)
     for target in targets:
-        _require_control(call.hass, caller, target, notifications.SHOW)
+        caller.require_devices([target.device_id], POLICY_READ)
+        _require_loaded(target.entry)
+    found = await _async_gather(
+        [programs.async_list(target.entry, call.data[ATTR_USER]) for target in targets]
+    )
+    return {
+        target.entry.title: {"programs": [*playing]}
+        for target, playing in zip(targets, found, strict=True)
+    }
+
+
+async def _async_set_program_volume(call: ServiceCall, caller: Caller) -> None:
+    """Set volume and mute of a program on hosts."""
+    await _async_gather(
+        [
+            programs.async_set(
+                target.entry,
+                call.data[ATTR_PROGRAM],
+                volume=call.data.get(ATTR_VOLUME),
+                muted=call.data.get(ATTR_MUTED),
+                user=call.data[ATTR_USER],
+            )
+            for target in _loaded_for(call, caller, programs.VOLUME)
+        ]
+    )
+
+
+def _loaded_for(call: ServiceCall, caller: Caller, key: str) -> list[_Target]:
+    """Return the hosts that an action is for, if the caller may have all of them do it."""
+    targets = _targets(call)
+    for target in targets:
+        _require_control(call.hass, caller, target, key)
         _require_loaded(target.entry)
     return targets
 

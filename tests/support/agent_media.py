@@ -48,9 +48,10 @@ def load(mock, parameters):
         "Position": dbus.Int64(7000000),
         "Volume": 0.5, "CanControl": True, "CanPlay": True, "CanPause": True, "CanGoNext": False,
     }}, signature="sv"))
-    mock.AddMethod(MAIN_IFACE, "Play", "", "", "")
+    mock.AddMethod(MAIN_IFACE, "Play", "", "", parameters["play"])
     mock.AddMethod(MAIN_IFACE, "Pause", "", "", parameters["pause"])
 """
+PLAYS = "self.UpdateProperties('org.mpris.MediaPlayer2.Player', {'PlaybackStatus': 'Playing'})"
 PAUSES = "self.UpdateProperties('org.mpris.MediaPlayer2.Player', {'PlaybackStatus': 'Paused'})"
 
 
@@ -112,7 +113,7 @@ class FakePlayers:
             _TEMPLATE.format(mpris=MPRIS, name=name, path=PATH, player=PLAYER, title=name.title())
         )
         service = f"{MPRIS}.{name}"
-        self._bus.play(str(template), service, status=status, art=art, pause=pause)
+        self._bus.play(str(template), service, status=status, art=art, play=PLAYS, pause=pause)
 
     def stop(self, name: str) -> None:
         self._bus.stop_mock(f"{MPRIS}.{name}")
@@ -123,3 +124,9 @@ class FakePlayers:
             f"{MPRIS}.{name}", PATH, "org.freedesktop.DBus.Mock", "UpdateProperties", "sa{sv}",
             PLAYER, properties,
         )  # fmt: skip
+
+    def status(self, name: str) -> str:
+        """Return what one says that it does."""
+        service, properties = f"{MPRIS}.{name}", "org.freedesktop.DBus.Properties"
+        (found,) = self._bus.call(service, PATH, properties, "Get", "ss", PLAYER, "PlaybackStatus")
+        return str(found[1])

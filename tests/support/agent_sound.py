@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
+from io import BytesIO
+import math
 import shutil
+import struct
 import subprocess
 from typing import TYPE_CHECKING, Any
+import wave
 
 from .event_loop import PATIENCE, wait_until
 
@@ -18,6 +23,25 @@ _MODULES = (
     "module-null-sink sink_name=headset sink_properties=device.description=Headset",
     "module-null-source source_name=mic description=Microphone",
 )
+
+
+_RATE = 8000
+
+
+def tone(seconds: float) -> bytes:
+    """Return a WAV file with a tone of 440 Hz at half of the full volume."""
+    written = BytesIO()
+    with wave.open(written, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(_RATE)
+        sound.writeframes(
+            b"".join(
+                struct.pack("<h", int(16_000 * math.sin(2 * math.pi * 440 * at / _RATE)))
+                for at in range(int(seconds * _RATE))
+            )
+        )
+    return written.getvalue()
 
 
 def why_not() -> str:
@@ -69,3 +93,23 @@ class SoundServer:
 
         with Pulse("mixer", server=self.address) as pulse:
             yield pulse
+
+    def peak(self, sink: str) -> float:
+        """Return the loudest that a sink plays within a moment, from 0 to 1."""
+        from pulsectl_asyncio import PulseAsync
+
+        async def listen() -> float:
+            async with PulseAsync("meter", server=self.address) as pulse:
+                found: float = await pulse.get_peak_sample(f"{sink}.monitor", 0.5)
+                return found
+
+        return asyncio.run(listen())
+
+    def streams_of(self, program: str) -> list[Any]:
+        """Return what a program plays, by what it calls itself."""
+        with self.by_hand() as mixer:
+            return [
+                one
+                for one in mixer.sink_input_list()
+                if one.proplist.get("application.name") == program
+            ]

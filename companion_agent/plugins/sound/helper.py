@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from companion_agent.desktop.domain import Domain
+from companion_agent.desktop.messages import Thing
 from companion_agent.errors import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from companion_agent.desktop.messages import Offer, Thing
+    from companion_agent.desktop.messages import Offer
     from companion_agent.plugins.sound.pulse import Pulse
 
 
 class SoundDomain(Domain):
-    """Reads and sets devices, volume and mute."""
+    """Reads and sets devices, volume and mute, also of single programs."""
 
     name: ClassVar[str] = "sound"
     _pulse: Pulse | None = None
@@ -41,10 +42,18 @@ class SoundDomain(Domain):
             self._pulse = Pulse(self.context)
         return await self._pulse.start()
 
-    async def call(self, command: Thing, args: Mapping[str, Any]) -> None:
-        """Set something, and read it back."""
+    async def call(
+        self, command: Thing, args: Mapping[str, Any]
+    ) -> Mapping[str, str | float | bool] | None:
+        """Set something and read it back, or list the programs that play."""
         assert self._pulse
-        await self._pulse.set(command, args["value"])
+        if command == Thing("programs"):
+            return {"programs": await self._pulse.programs()}
+        if "program" in args:
+            await self._pulse.set_program(command, args["program"], args["value"])
+        else:
+            await self._pulse.set(command, args["value"])
+        return None
 
     async def stop(self) -> None:
         """Hang up."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+import json
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +35,9 @@ OUTPUT, INPUT = Thing("output"), Thing("input")
 OUTPUT_VOLUME, INPUT_VOLUME = Thing("output_volume"), Thing("input_volume")
 OUTPUT_MUTED, INPUT_MUTED = Thing("output_muted"), Thing("input_muted")
 MICROPHONE_IN_USE = Thing("microphone_in_use")
+MICROPHONE_PROGRAMS = Thing("microphone_programs")
+PROGRAMS = Thing("programs")
+PROGRAM_VOLUME, PROGRAM_MUTED = Thing("program_volume"), Thing("program_muted")
 _OF_OUTPUT = (OUTPUT, OUTPUT_VOLUME, OUTPUT_MUTED)
 _OF_INPUT = (INPUT, INPUT_VOLUME, INPUT_MUTED)
 
@@ -46,7 +50,10 @@ _READ_BACK = 3.0
 _TOGETHER = 0.05
 # PA_INVALID_INDEX: the source is not what a sink plays, but a device that records.
 _NOT_A_MONITOR = 0xFFFFFFFF
-_FACILITIES = ("sink", "source", "source_output", "server")
+_FACILITIES = ("sink", "source", "sink_input", "source_output", "server")
+# Programs that an answer names.
+_MAX_PROGRAMS = 50
+_OF_PROGRAMS = (PROGRAMS, PROGRAM_VOLUME, PROGRAM_MUTED)
 
 
 class _Devices(NamedTuple):
@@ -116,6 +123,58 @@ class Pulse:
             await self._read_back(thing, wanted)
         except (PulseError, PulseDisconnected) as error:
             raise CommandError("failed", f"the sound server refused it: {error}") from error
+
+    async def programs(self) -> str:
+        """Return what plays, as JSON: a list of `name`, `volume`, `muted` and `playing`.
+
+        Raises:
+            CommandError: The server has gone.
+        """
+        try:
+            programs = await _programs(self._connected())
+        except (PulseError, PulseDisconnected) as error:
+            raise CommandError("failed", f"the sound server refused it: {error}") from error
+        return json.dumps(
+            [
+                {
+                    "name": name,
+                    "volume": max(filter(None, map(_percent, streams)), default=0),
+                    "muted": all(one.mute for one in streams),
+                    "playing": not all(one.corked for one in streams),
+                }
+                for name, streams in list(programs.items())[:_MAX_PROGRAMS]
+            ]
+        )
+
+    async def set_program(self, thing: Thing, program: str, value: float) -> None:
+        """Set volume or mute of all that a program plays, and read it back.
+
+        Raises:
+            CommandError: It plays nothing, or it is not so, with what the server says.
+        """
+        pulse = self._connected()
+        try:
+            for stream in await _streams(pulse, program):
+                if thing == PROGRAM_MUTED:
+                    await pulse.mute(stream, value == 1)
+                else:
+                    scaled = _scaled(stream.volume.values, value / 100)
+                    await pulse.volume_set(stream, scaled)
+            seen: list[object] = []
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_READ_BACK), self._read:
+                    while True:
+                        streams = await _streams(pulse, program)
+                        seen = [
+                            bool(one.mute) if thing == PROGRAM_MUTED else _percent(one)
+                            for one in streams
+                        ]
+                        if all(one == round(value) for one in seen):
+                            return
+                        await self._read.wait()
+        except (PulseError, PulseDisconnected) as error:
+            raise CommandError("failed", f"the sound server refused it: {error}") from error
+        raise CommandError("failed", f"the sound server says that it is {seen} of {program}")
 
     async def _choose(self, pulse: PulseAsync, thing: Thing, name: str) -> str:
         devices = await self._devices(pulse, outputs=thing == OUTPUT)
@@ -213,7 +272,11 @@ class Pulse:
         pulse = self._connected()
         outputs = await self._devices(pulse, outputs=True)
         inputs = await self._devices(pulse, outputs=False)
-        values: dict[Thing, Value] = {MICROPHONE_IN_USE: await _records(pulse, inputs)}
+        recorders = await _recorders(pulse, inputs)
+        values: dict[Thing, Value] = {
+            MICROPHONE_IN_USE: bool(recorders),
+            MICROPHONE_PROGRAMS: _together(recorders),
+        }
         settings: list[Thing] = []
         why = {}
         for things, devices in ((_OF_OUTPUT, outputs), (_OF_INPUT, inputs)):
@@ -227,8 +290,8 @@ class Pulse:
             values[things[2]] = bool(device.mute) if device else None
         self._values = values
         offer = Offer(
-            (*settings, MICROPHONE_IN_USE),
-            tuple(settings),
+            (*settings, MICROPHONE_IN_USE, MICROPHONE_PROGRAMS),
+            (*settings, *_OF_PROGRAMS),
             self._server,
             why,
             {
@@ -253,13 +316,54 @@ class Pulse:
         return _Devices(by_name, chosen)
 
 
-async def _records(pulse: PulseAsync, inputs: _Devices) -> bool:
-    """Tell whether a program records from a device; level meters do not count."""
+async def _recorders(pulse: PulseAsync, inputs: _Devices) -> list[str]:
+    """Return the programs that record from a device; level meters do not count."""
     microphones = {device.index for device in inputs.by_name.values()}
-    return any(
-        one.source in microphones and not one.corked and one.resample_method != "peaks"
-        for one in await pulse.source_output_list()
+    return sorted(
+        {
+            _program_of(one)
+            for one in await pulse.source_output_list()
+            if one.source in microphones and not one.corked and one.resample_method != "peaks"
+        }
     )
+
+
+async def _programs(pulse: PulseAsync) -> dict[str, list[Any]]:
+    """Return the streams of the programs that play, by the programs' names in their order."""
+    programs: dict[str, list[Any]] = {}
+    for stream in await pulse.sink_input_list():
+        programs.setdefault(_program_of(stream), []).append(stream)
+    return dict(sorted(programs.items()))
+
+
+async def _streams(pulse: PulseAsync, program: str) -> list[Any]:
+    programs = await _programs(pulse)
+    wanted = program.casefold()
+    found = [one for name, one in programs.items() if name.casefold() == wanted]
+    if not found:
+        these = ", ".join(programs) or "nothing else does either"
+        raise CommandError("failed", f"{program} plays nothing now; what plays: {these}")
+    return [stream for streams in found for stream in streams]
+
+
+def _program_of(stream: Any) -> str:  # noqa: ANN401  (a stream of an untyped library)
+    """Return what a program calls itself, which stays when it is started anew."""
+    properties = stream.proplist
+    name = properties.get("application.name") or properties.get("application.process.binary")
+    # A module of the server's has neither.
+    # Several are one text, with commas between.
+    return " ".join(str(name or stream.name).replace(",", " ").split())[:MAX_TEXT] or "unknown"
+
+
+def _together(names: Sequence[str]) -> str:
+    """Return names as one text, with commas between, without those that there is no room for."""
+    text = ""
+    for name in names:
+        longer = f"{text}, {name}" if text else name
+        if len(longer) > MAX_TEXT:
+            break
+        text = longer
+    return text
 
 
 def _named(devices: Sequence[Any]) -> dict[str, Any]:

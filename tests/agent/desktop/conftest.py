@@ -11,10 +11,14 @@ if sys.platform == "win32":
     collect_ignore_glob = ["test_*.py"]
 else:
     from support.agent_desktop import AgentEnd, FakeControl, HelperEnd, session
+    from support.agent_media import FakePlayers
+    from support.agent_sound import SoundServer, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from support.agent_logind import SystemBus
 
 
 @pytest.fixture
@@ -55,3 +59,21 @@ def admit(agent: AgentEnd) -> Iterator[Callable[[], HelperEnd]]:
     yield admit
     for end in ends:
         end.close()
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoundServer]:
+    """A sound server with two outputs and a microphone."""
+    if reason := why_not():
+        pytest.skip(reason)
+    pytest.importorskip("pulsectl_asyncio", reason="the extra `sound` is not installed")
+    server = SoundServer(tmp_path_factory.mktemp("sound"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def players(bus: SystemBus, tmp_path_factory: pytest.TempPathFactory) -> FakePlayers:
+    """Media players on the session bus that do what a test says."""
+    return FakePlayers(bus, tmp_path_factory.mktemp("players"))

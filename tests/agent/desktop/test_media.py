@@ -10,8 +10,9 @@ from companion_agent.desktop.messages import Thing
 from companion_agent.errors import CommandError
 from companion_agent.models import ChoiceArgument
 from companion_agent.plugins.media.plugin import MediaPlugin
+from companion_agent.protocol.validation import MAX_PICTURE
 from support.agent_host import FakePlatform
-from support.agent_media import PICTURE, FakePlayers, Mpv, why_not
+from support.agent_media import PICTURE, Mpv, why_not
 from support.event_loop import wait_until
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from support.agent_desktop import AgentEnd
     from support.agent_logind import SystemBus
+    from support.agent_media import FakePlayers
 
 STATE, TITLE, SOURCE = Thing("state"), Thing("title"), Thing("source")
 
@@ -41,11 +43,6 @@ def helper(
         DBUS_SYSTEM_BUS_ADDRESS="unix:path=/nowhere", DBUS_SESSION_BUS_ADDRESS=bus.address,
     )  # fmt: skip
     agent.wait_for_value("media", STATE, "no_player")
-
-
-@pytest.fixture
-def players(bus: SystemBus, tmp_path_factory: pytest.TempPathFactory) -> FakePlayers:
-    return FakePlayers(bus, tmp_path_factory.mktemp("players"))
 
 
 @pytest.fixture
@@ -155,6 +152,19 @@ def test_a_track_cannot_name_other_files_of_the_user(
     agent.wait_for_value("media", SOURCE, "Radio")
 
     with pytest.raises(CommandError, match="it is no picture"):
+        send(media, "art", token=media.collect()["art"])
+
+
+@pytest.mark.usefixtures("helper")
+def test_a_picture_that_is_too_large_is_not_handed_on(
+    agent: AgentEnd, media: MediaPlugin, players: FakePlayers, tmp_path: Path
+) -> None:
+    cover = tmp_path / "cover.png"
+    cover.write_bytes(PICTURE + bytes(MAX_PICTURE))
+    players.start("radio", status="Playing", art=cover.as_uri())
+    agent.wait_for_value("media", SOURCE, "Radio")
+
+    with pytest.raises(CommandError, match="the picture is larger than 256 KiB"):
         send(media, "art", token=media.collect()["art"])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,28 +13,17 @@ from companion_agent.errors import CommandError, Unavailable
 from companion_agent.models import ChoiceArgument
 from companion_agent.plugins.sound.plugin import SoundPlugin
 from support.agent_host import FakePlatform
-from support.agent_sound import SoundServer, why_not
+from support.agent_sound import tone
 from support.event_loop import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    import subprocess
 
     from support.agent_desktop import AgentEnd
+    from support.agent_sound import SoundServer
 
 VOLUME = Thing("output_volume")
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoundServer]:
-    if reason := why_not():
-        pytest.skip(reason)
-    pytest.importorskip("pulsectl_asyncio", reason="the extra `sound` is not installed")
-    server = SoundServer(tmp_path_factory.mktemp("sound"))
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -65,9 +56,9 @@ def test_devices_are_what_the_server_has(sound: SoundPlugin) -> None:
     assert sound.collect() == {
         "output": "Speaker", "output_volume": 100, "output_muted": False,
         "input": "Microphone", "input_volume": 100, "input_muted": False,
-        "microphone_in_use": False,
+        "microphone_in_use": False, "microphone_programs": "",
     }  # fmt: skip
-    choices = {command.key: command.args["value"] for command in sound.commands()}
+    choices = {command.key: command.args.get("value") for command in sound.commands()}
     assert choices["sound.output"] == ChoiceArgument(("Speaker", "Headset"))
     assert choices["sound.input"] == ChoiceArgument(("Microphone",))
 
@@ -83,7 +74,7 @@ def test_what_is_set_is_read_back(sound: SoundPlugin, server: SoundServer) -> No
     assert sound.collect() == {
         "output": "Headset", "output_volume": 30, "output_muted": True,
         "input": "Microphone", "input_volume": 0, "input_muted": False,
-        "microphone_in_use": False,
+        "microphone_in_use": False, "microphone_programs": "",
     }  # fmt: skip
     with server.by_hand() as mixer:
         assert mixer.server_info().default_sink_name == "headset"
@@ -112,6 +103,7 @@ def test_what_others_change_is_followed(agent: AgentEnd, server: SoundServer) ->
 
         recording = mixer.module_load("module-loopback", "source=mic sink=speaker")
         agent.wait_for_value("sound", Thing("microphone_in_use"), True)
+        agent.wait_for_value("sound", Thing("microphone_programs"), "Loopback to Speaker")
         mixer.module_unload(recording)
         agent.wait_for_value("sound", Thing("microphone_in_use"), False)
 
@@ -179,3 +171,79 @@ def test_without_a_server_it_says_so(
 
     with pytest.raises(Unavailable, match="no sound server"):
         sound.collect()
+
+
+@pytest.fixture
+def play(server: SoundServer, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Start a program that plays for a minute under a name."""
+    file = tmp_path / "tone.wav"
+    file.write_bytes(tone(60))
+    started: list[subprocess.Popen[bytes]] = []
+
+    def play(name: str) -> subprocess.Popen[bytes]:
+        before = len(server.streams_of(name))
+        started.append(
+            subprocess.Popen(
+                ["paplay", f"--server={server.address}", f"--client-name={name}", file]
+            )
+        )
+        wait_until(lambda: len(server.streams_of(name)) > before)
+        return started[-1]
+
+    yield play
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def programs(sound: SoundPlugin) -> dict[str, tuple[int, bool, bool]]:
+    output = sound.run("sound.programs", {"session": ""})
+    assert output is not None
+    return {
+        one["name"]: (one["volume"], one["muted"], one["playing"])
+        for one in json.loads(output.text)
+    }
+
+
+@pytest.mark.usefixtures("helper")
+def test_a_program_has_a_volume_of_its_own(
+    sound: SoundPlugin,
+    server: SoundServer,
+    play: Callable[[str], subprocess.Popen[bytes]],
+) -> None:
+    play("Firefox")
+    tab = play("Firefox")
+    play("Radio")
+
+    sound.run("sound.program_volume", {"program": "firefox", "value": 30, "session": ""})
+    sound.run("sound.program_muted", {"program": "Radio", "value": 1, "session": ""})
+
+    assert programs(sound) == {"Firefox": (30, False, True), "Radio": (100, True, True)}
+    assert [round(one.volume.value_flat, 2) for one in server.streams_of("Firefox")] == [0.3, 0.3]
+    tab.kill()
+    wait_until(lambda: len(server.streams_of("Firefox")) == 1)
+    assert programs(sound)["Firefox"] == (30, False, True)
+
+
+@pytest.mark.usefixtures("helper")
+def test_a_program_that_does_not_play_is_named_with_those_that_do(
+    sound: SoundPlugin, play: Callable[[str], subprocess.Popen[bytes]]
+) -> None:
+    play("Radio")
+
+    with pytest.raises(CommandError, match="Firefox plays nothing now; what plays: Radio"):
+        sound.run("sound.program_volume", {"program": "Firefox", "value": 30, "session": ""})
+
+
+@pytest.mark.usefixtures("helper")
+def test_programs_that_record_are_named(agent: AgentEnd, server: SoundServer) -> None:
+    record = ["parec", f"--server={server.address}", "--device=mic", "--client-name=Zoom"]
+    meeting = subprocess.Popen(record, stdout=subprocess.DEVNULL)
+    try:
+        agent.wait_for_value("sound", Thing("microphone_programs"), "Zoom")
+    finally:
+        meeting.kill()
+        meeting.wait()
+
+    agent.wait_for_value("sound", Thing("microphone_in_use"), False)
+    agent.wait_for_value("sound", Thing("microphone_programs"), "")

@@ -122,6 +122,8 @@ def data_for(house: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "pilot.cancel_shutdown": host,
         "pilot.notify": {**host, "message": "Hello"},
         "pilot.clear_notification": {**host, "tag": "door"},
+        "pilot.get_programs": host,
+        "pilot.set_program_volume": {**host, "program": "Firefox", "volume": 30},
         "pilot.refresh": host,
         "pilot.run_command": {**host, "command": "beep"},
         "pilot.send_command": {**host, "command": "audio.beep"},

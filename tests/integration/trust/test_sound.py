@@ -4,12 +4,14 @@ import json
 from time import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from homeassistant.exceptions import HomeAssistantError
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+import probatio
 import pytest
 
 from companion_agent.errors import CommandError
-from companion_agent.models import Argument, ChoiceArgument, Command
+from companion_agent.models import Argument, ChoiceArgument, Command, Output, TextArgument
 from companion_agent.plugins.base import CommandProvider
+from companion_agent.plugins.sound.plugin import SoundPlugin
 from support.integration_agent import BASE, FakeAgent, FakeBroker
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ ENTITIES = (
     "switch.office_pc_microphone_mute",
     MICROPHONE,
 )
+PROGRAMS = [
+    {"name": "Firefox", "volume": 40, "muted": False, "playing": True},
+    {"name": "Radio", "volume": 100, "muted": True, "playing": False},
+]
 
 
 class Sound(CommandProvider):
@@ -53,7 +59,9 @@ class Sound(CommandProvider):
             "input_volume": 100,
             "input_muted": True,
             "microphone_in_use": False,
+            "microphone_programs": "",
         }
+        self.programs: Any = PROGRAMS
         self.failure = ""
 
     def commands(self) -> Sequence[Command]:
@@ -68,19 +76,30 @@ class Sound(CommandProvider):
             "input_volume": percent,
             "input_muted": switch,
         }
-        return [
+        settings = [
             Command(f"sound.{name}", {"value": argument}, state=f"sound.{name}")
             for name, argument in arguments.items()
         ]
+        session = {"session": TextArgument(longest=64, default="")}
+        return settings + [
+            Command(one.key, {**one.args, **session})
+            for one in SoundPlugin.declared_commands
+            if one.key.startswith("sound.program")
+        ]
 
-    def run(self, key: str, args: Mapping[str, Any]) -> None:
-        """Set something."""
+    def run(self, key: str, args: Mapping[str, Any]) -> Output | None:
+        """Set something, or list the programs."""
         if self.failure:
             raise CommandError("failed", self.failure)
         name = key.removeprefix("sound.")
+        if name == "programs":
+            return Output(json.dumps(self.programs))
+        if "program" in args:
+            return None
         boolean = isinstance(self.values[name], bool)
         self.values[name] = args["value"] == 1 if boolean else args["value"]
         self.say()
+        return None
 
     def say(self) -> None:
         """Publish what is read."""
@@ -170,3 +189,88 @@ async def test_a_device_that_comes_can_be_chosen(
     state = hass.states.get(OUTPUT)
     assert state is not None
     assert state.attributes["options"] == ["Speaker", "Headset", "HDMI"]
+
+
+async def test_the_microphone_names_the_programs_that_record(
+    hass: HomeAssistant, sound: Sound
+) -> None:
+    """As an attribute, for automations."""
+    sound.values |= {"microphone_in_use": True, "microphone_programs": "Firefox, Zoom"}
+    sound.say()
+    await hass.async_block_till_done()
+
+    state = hass.states.get(MICROPHONE)
+    assert state is not None
+    assert state.state == "on"
+    assert state.attributes["programs"] == ["Firefox", "Zoom"]
+
+
+async def call(hass: HomeAssistant, action: str, **data: Any) -> Any:
+    return await hass.services.async_call(
+        "pilot",
+        action,
+        data,
+        target={"entity_id": VOLUME},
+        blocking=True,
+        return_response=action == "get_programs",
+    )
+
+
+async def test_programs_that_play_are_listed(
+    hass: HomeAssistant, sound: Sound, bus: FakeBroker
+) -> None:
+    """For automations, and to know how they are called."""
+    assert await call(hass, "get_programs") == {"office-pc": {"programs": PROGRAMS}}
+    assert [one["args"] for one in bus.commands("sound.programs")] == [{}]
+
+
+async def test_what_is_no_program_is_left_out(hass: HomeAssistant, sound: Sound) -> None:
+    """A host may say anything."""
+    sound.programs = [{"name": "Firefox"}, 7, {**PROGRAMS[0], "secret": 1}]
+
+    assert await call(hass, "get_programs") == {"office-pc": {"programs": PROGRAMS[:1]}}
+
+
+@pytest.mark.parametrize(
+    ("data", "asked"),
+    [
+        ({"volume": 30}, [("sound.program_volume", 30)]),
+        ({"muted": True}, [("sound.program_muted", 1)]),
+        (
+            {"volume": 0, "muted": False},
+            [("sound.program_volume", 0), ("sound.program_muted", 0)],
+        ),
+    ],
+)
+async def test_a_program_is_set(
+    hass: HomeAssistant,
+    sound: Sound,
+    bus: FakeBroker,
+    data: dict[str, Any],
+    asked: list[tuple[str, int]],
+) -> None:
+    """Its volume, whether it is muted, or both."""
+    await call(hass, "set_program_volume", program="Firefox", user="anna", **data)
+
+    for key, value in asked:
+        assert [one["args"] for one in bus.commands(key)] == [
+            {"program": "Firefox", "value": value, "session": "anna"}
+        ]
+
+
+async def test_setting_nothing_is_refused(hass: HomeAssistant, sound: Sound) -> None:
+    """A call that could do nothing is a mistake."""
+    with pytest.raises(probatio.Invalid, match="at least one of"):
+        await call(hass, "set_program_volume", program="Firefox")
+
+
+async def test_a_host_without_sound_says_so(hass: HomeAssistant, paired: MockConfigEntry) -> None:
+    """No user has logged in, say."""
+    with pytest.raises(ServiceValidationError, match="offers no volume of programs"):
+        await hass.services.async_call(
+            "pilot",
+            "set_program_volume",
+            {"program": "Firefox", "volume": 30},
+            target={"entity_id": "switch.office_pc_power"},
+            blocking=True,
+        )
