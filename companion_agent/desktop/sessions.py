@@ -258,7 +258,12 @@ class DesktopSessions:
         raise Unavailable(reason, hint)
 
     def call(
-        self, domain: str, command: Thing, args: Mapping[str, Any], session: str = ""
+        self,
+        domain: str,
+        command: Thing,
+        args: Mapping[str, Any],
+        session: str = "",
+        within: float = CALL_LIMIT,
     ) -> Mapping[str, Any]:
         """Have a command carried out in a session, and wait for its outcome.
 
@@ -267,6 +272,7 @@ class DesktopSessions:
             command: The command.
             args: Its arguments, checked.
             session: Another session than the one that is meant, by its id or its user's name.
+            within: Seconds in which the helper answers.
 
         Returns:
             What came of it.
@@ -283,13 +289,13 @@ class DesktopSessions:
                 raise CommandError("failed", self._why(domain, session)[0])
             number = next(self._call_ids)
             self._calls[number] = (helper, answer)
-        call = Call(number, domain, command, args, CALL_LIMIT)
+        call = Call(number, domain, command, args, within)
         self._loop.call_soon_threadsafe(self._send, helper, call)
         try:
-            return answer.result(CALL_LIMIT)
+            return answer.result(within)
         except concurrent.futures.TimeoutError:
             self._give_up(helper, number)
-            detail = f"{_name(helper.session)} did not answer within {CALL_LIMIT:.0f} s"
+            detail = f"{_name(helper.session)} did not answer within {within:.0f} s"
             raise CommandError("failed", detail) from None
 
     def describe(self) -> list[dict[str, Any]]:

@@ -2,13 +2,19 @@
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, override
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final, override
+from urllib.parse import unquote, urlsplit
 
+from homeassistant.components import media_source
 from homeassistant.components.media_player import (
+    BrowseMedia,
     MediaPlayerEntity,
     MediaPlayerEntityDescription,
 )
 from homeassistant.components.media_player.const import (
+    ATTR_MEDIA_ANNOUNCE,
+    ATTR_MEDIA_EXTRA,
     MediaPlayerEntityFeature,
     MediaPlayerState,
     MediaType,
@@ -18,6 +24,7 @@ from homeassistant.const import Platform
 from homeassistant.core import callback
 from homeassistant.exceptions import HomeAssistantError
 
+from . import host_media
 from .coordinator import Status
 from .entity import ARGUMENT, PilotEntity
 from .factory import AnnouncedEntity, async_add_announced_entities
@@ -36,6 +43,7 @@ PARALLEL_UPDATES = 0
 
 PLAYER: Final = MediaPlayerEntityDescription(key="media", translation_key="media")
 
+_MAX_TITLE: Final = 255
 _STATE: Final = "media.state"
 _SOURCE: Final = "media.source"
 
@@ -45,6 +53,12 @@ _STATES: Final = {
     "stopped": MediaPlayerState.IDLE,
     "no_player": MediaPlayerState.OFF,
 }
+
+_PLAYS_MEDIA: Final = (
+    MediaPlayerEntityFeature.PLAY_MEDIA
+    | MediaPlayerEntityFeature.BROWSE_MEDIA
+    | MediaPlayerEntityFeature.MEDIA_ANNOUNCE
+)
 
 _FEATURES: Final = {
     "play": MediaPlayerEntityFeature.PLAY,
@@ -84,16 +98,19 @@ class PilotMediaPlayer(PilotEntity, MediaPlayerEntity):
 
     _attr_media_content_type = MediaType.MUSIC
     _write_due: asyncio.Handle | None = None
+    # What a host is sent is one thing at a time.
+    _sending: asyncio.Lock
     # What was fetched last: browsers ask for each size and tab again.
     _picture: tuple[str, bytes] | None = None
 
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
+        self._sending = asyncio.Lock()
         announce = self.coordinator.data
         for reading in announce.readings.values() if announce else ():
             if reading.collector == PLAYER.key:
-                self.async_on_remove(self.coordinator.async_add_reading_listener(reading, self))
+                self.async_on_remove(self.coordinator.async_add_reading_listener(reading.key, self))
 
     @callback
     def async_show(self, value: NativeValue | None) -> None:
@@ -144,6 +161,8 @@ class PilotMediaPlayer(PilotEntity, MediaPlayerEntity):
         for name in (self._text("can") or "").split(","):
             if f"{PLAYER.key}.{name}" in commands:
                 features |= _FEATURES.get(name, MediaPlayerEntityFeature(0))
+        if {host_media.LOAD, host_media.PLAY_MEDIA} <= commands.keys():
+            features |= _PLAYS_MEDIA
         source = commands.get(_SOURCE)
         self._attr_source_list = list(source.options.get(ARGUMENT, ())) if source else []
         if self._attr_source_list:
@@ -219,3 +238,47 @@ class PilotMediaPlayer(PilotEntity, MediaPlayerEntity):
     @override
     async def async_select_source(self, source: str) -> None:
         await self._async_do("source", source)
+
+    @override
+    async def async_browse_media(
+        self,
+        media_content_type: MediaType | str | None = None,
+        media_content_id: str | None = None,
+    ) -> BrowseMedia:
+        return await media_source.async_browse_media(
+            self.hass, media_content_id, content_filter=_can_be_heard
+        )
+
+    @override
+    async def async_play_media(
+        self,
+        media_type: MediaType | str,
+        media_id: str,
+        **kwargs: Any,
+    ) -> None:
+        announced = self.coordinator.data
+        assert announced is not None
+        async with self._sending:
+            await host_media.async_play(
+                self.hass,
+                self.coordinator.commands,
+                announced.commands[host_media.LOAD],
+                media_id,
+                entity_id=self.entity_id,
+                title=_title_of(media_id, kwargs.get(ATTR_MEDIA_EXTRA) or {}),
+                announce=bool(kwargs.get(ATTR_MEDIA_ANNOUNCE)),
+            )
+
+
+def _can_be_heard(item: BrowseMedia) -> bool:
+    return item.media_content_type.startswith("audio/")
+
+
+def _title_of(media_id: str, extra: dict[str, Any]) -> str:
+    """Return what the caller calls a media, or its file; nothing for speech."""
+    metadata = extra.get("metadata")
+    title = extra.get("title") or (metadata.get("title") if isinstance(metadata, dict) else None)
+    if isinstance(title, str):
+        return title[:_MAX_TITLE]
+    file = PurePosixPath(unquote(urlsplit(media_id).path))
+    return file.stem[:_MAX_TITLE] if file.suffix else ""

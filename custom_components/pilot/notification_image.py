@@ -1,21 +1,17 @@
 """Images in notifications: read by Home Assistant, made small, and sent along."""
 
-import asyncio
 from base64 import b64encode
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from aiohttp import ClientError
 from homeassistant.auth.permissions.const import POLICY_READ
-from homeassistant.components import media_source
 from homeassistant.const import Platform
-from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers.aiohttp_client import async_get_clientsession
+from homeassistant.exceptions import ServiceValidationError
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .const import DOMAIN
+from .source_files import SourceFiles
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -27,7 +23,6 @@ MAX_SOURCE: Final = 16 * 1024 * 1024
 _SIDES: Final = (640, 480, 320, 160)
 """Pixels of the longer side: notification servers draw less than the first."""
 _QUALITIES: Final = (85, 70, 50)
-_FETCH_LIMIT: Final = 10.0
 _MAX_PIXELS: Final = 64_000_000
 
 
@@ -63,7 +58,7 @@ async def _async_read(hass: HomeAssistant, source: str, caller: Caller | None) -
         if source.startswith(f"{domain}."):
             break
     else:
-        return await _async_read_file(hass, source, path)
+        return await SourceFiles(hass, MAX_SOURCE, _unreadable).async_read(source)
     if caller is not None:
         caller.require_entities([source], POLICY_READ)
     if domain is Platform.CAMERA:
@@ -73,65 +68,6 @@ async def _async_read(hass: HomeAssistant, source: str, caller: Caller | None) -
     from homeassistant.components import image  # noqa: PLC0415
 
     return (await image.async_get_image(hass, source)).content
-
-
-async def _async_read_file(hass: HomeAssistant, source: str, path: str) -> bytes:
-    if media_source.is_media_source_id(source):
-        found = (await media_source.async_resolve_media(hass, source, None)).path
-        if found is None:
-            raise _unreadable(source, "not a file of Home Assistant's")
-        return await hass.async_add_executor_job(_read, source, found)
-    for start, folder in (
-        ("/local/", Path(hass.config.path("www"))),
-        *((f"/media/{name}/", Path(folder)) for name, folder in hass.config.media_dirs.items()),
-    ):
-        if source.startswith(start):
-            file = await hass.async_add_executor_job(_below, folder, path.removeprefix(start))
-            if file is None:
-                raise _unreadable(source, "outside of its folder")
-            return await hass.async_add_executor_job(_read, source, file)
-    if not source.startswith(("http://", "https://")):
-        raise _unreadable(source, "not a kind of address that is known")
-    if not hass.config.is_allowed_external_url(source):
-        raise _unreadable(source, "not among allowlist_external_urls of Home Assistant")
-    return await _async_fetch(hass, source)
-
-
-async def _async_fetch(hass: HomeAssistant, source: str) -> bytes:
-    session = async_get_clientsession(hass)
-    try:
-        async with (
-            asyncio.timeout(_FETCH_LIMIT),
-            # Where it leads elsewhere was not allowed.
-            session.get(source, allow_redirects=False) as answer,
-        ):
-            if answer.status != 200:
-                raise _unreadable(source, f"status {answer.status}")
-            content = await answer.content.read(MAX_SOURCE + 1)
-            while len(content) <= MAX_SOURCE and not answer.content.at_eof():
-                content += await answer.content.read(MAX_SOURCE + 1 - len(content))
-    except (ClientError, TimeoutError) as err:
-        raise _unreadable(source, str(err) or "no answer") from err
-    return _checked(source, content)
-
-
-def _below(folder: Path, name: str) -> Path | None:
-    file = (folder / name).resolve()
-    return file if file.is_relative_to(folder.resolve()) else None
-
-
-def _read(source: str, file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return _checked(source, opened.read(MAX_SOURCE + 1))
-    except OSError as err:
-        raise _unreadable(source, err.strerror or "it cannot be read") from err
-
-
-def _checked(source: str, content: bytes) -> bytes:
-    if len(content) > MAX_SOURCE:
-        raise _unreadable(source, f"more than {MAX_SOURCE // 1024**2} MiB")
-    return content
 
 
 def _small(source: str, content: bytes, limit: int) -> str:
@@ -159,7 +95,7 @@ def _small(source: str, content: bytes, limit: int) -> str:
     raise _unreadable(source, f"more than {limit} bytes even when it is small")
 
 
-def _unreadable(source: str, reason: str) -> HomeAssistantError:
+def _unreadable(source: str, reason: str) -> ServiceValidationError:
     return ServiceValidationError(
         translation_domain=DOMAIN,
         translation_key="notify_image_unreadable",

@@ -19,16 +19,14 @@ from hashlib import sha256
 import math
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from companion_agent.desktop.messages import MAX_OPTIONS, MAX_TEXT, Offer, Thing
+from companion_agent.desktop.messages import MAX_OPTIONS, MAX_TEXT
 from companion_agent.errors import CommandError
 from companion_agent.platforms.linux.dbus import BusError, Target, plain
 from companion_agent.plugins.media import art
-from companion_agent.protocol.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from companion_agent.desktop.domain import HelperContext
     from companion_agent.models import Value
     from companion_agent.platforms.linux.async_bus import AsyncBus
     from companion_agent.platforms.linux.dbus import Signal
@@ -49,19 +47,15 @@ _MICROSECONDS = 1_000_000
 _MOVES = frozenset({"PlaybackStatus", "Rate", "Metadata"})
 # Seconds in which a player follows a command.
 _READ_BACK = 3.0
+# Seconds that an announcement waits for players that are to be silent meanwhile.
+_PAUSES_WITHIN = 1.5
 # By how many seconds a position may be beside what was asked for.
 _NEAR = 2.0
 
-_READINGS = tuple(
-    Thing(kind.removeprefix("media.")) for kind in CATALOGUE if kind.startswith("media.")
-)
-_COMMANDS = tuple(
-    Thing(name)
-    for name in (
-        "play", "pause", "stop", "next", "previous", "seek", "volume", "shuffle", "repeat", "art",
-    )
+COMMANDS = (
+    "play", "pause", "stop", "next", "previous", "seek", "volume", "shuffle", "repeat", "art",
 )  # fmt: skip
-_SOURCE = Thing("source")
+"""What `Players.call()` does, and `source` where there is a player."""
 
 
 @dataclass(eq=False, slots=True)
@@ -101,20 +95,20 @@ class Players:
     """Follows all players of a session.
 
     Args:
-        context: What the helper does for the domain.
         bus: The session's bus.
+        changed: Called when there is another player, or one says something else.
     """
 
-    def __init__(self, context: HelperContext, bus: AsyncBus) -> None:
-        self._context = context
+    def __init__(self, bus: AsyncBus, changed: Callable[[], None]) -> None:
         self._bus = bus
+        self._tell = changed
         self._players: dict[str, _Player] = {}
         self._turn = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Condition()
         self._subscribed = False
 
-    async def start(self) -> Offer:
+    async def start(self) -> None:
         """Find the players that are there, and follow those that come and go."""
         if not self._subscribed:
             self._subscribed = True
@@ -132,8 +126,6 @@ class Players:
                 for name in names:
                     if _is_player(name) and (owner := await self._bus.owner(name)):
                         await self._appeared(name, owner)
-        self._tell()
-        return self._offer()
 
     async def call(
         self, name: str, args: Mapping[str, Any]
@@ -156,6 +148,25 @@ class Players:
         except BusError as error:
             raise CommandError("failed", f"{player.title}: {error.text}") from error
         return None
+
+    async def pause_all(self) -> list[str]:
+        """Pause all that play and can; return them for `resume()`."""
+        playing = [one for one in self._players.values() if one.playing and "pause" in _can(one)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PAUSES_WITHIN):
+                await asyncio.gather(
+                    *(self._switch(one, "Pause", "Paused") for one in playing),
+                    return_exceptions=True,
+                )
+        return [one.owner for one in playing if not one.playing]
+
+    async def resume(self, owners: list[str]) -> None:
+        """Have those play on that are still paused."""
+        for owner in owners:
+            player = self._players.get(owner)
+            if player and player.properties.get("PlaybackStatus") == "Paused":
+                with suppress(BusError):
+                    await self._ask(player, "Play")
 
     # --- What players do -----------------------------------------------------------------
 
@@ -252,10 +263,9 @@ class Players:
             gone.names.discard(name)
             if not gone.names:
                 del self._players[old]
-                self._context.offer(self._offer())
                 self._tell()
         if new:
-            self._begin(self._appeared(name, new, announce=True))
+            self._begin(self._appeared(name, new))
 
     def _properties_changed(self, signal: Signal) -> None:
         player = self._players.get(signal.sender)
@@ -269,7 +279,7 @@ class Players:
             player.position = _position(signal.body[0])
             self._begin(self._told())
 
-    async def _appeared(self, name: str, owner: str, *, announce: bool = False) -> None:
+    async def _appeared(self, name: str, owner: str) -> None:
         if known := self._players.get(owner):
             known.names.add(name)
             return
@@ -285,9 +295,7 @@ class Players:
             # It has gone again, or has the name and does not speak it.
             self._players.pop(owner, None)
             return
-        if announce:
-            self._context.offer(self._offer())
-            await self._told()
+        await self._told()
 
     async def _follow(self, player: _Player, changed: dict[str, Any], invalid: set[str]) -> None:
         with suppress(BusError):
@@ -336,20 +344,19 @@ class Players:
             titles[title] = player
         return titles
 
-    def _offer(self) -> Offer:
-        titles = tuple(self._titles())
-        if not titles:
-            return Offer(_READINGS, _COMMANDS, "MPRIS")
-        return Offer(_READINGS, (*_COMMANDS, _SOURCE), "MPRIS", options={_SOURCE: titles})
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What the players are called, that one can be chosen."""
+        return tuple(self._titles())
 
-    def _tell(self) -> None:
+    @property
+    def values(self) -> dict[str, Value]:
+        """What the active player is told to play, by the names of the readings."""
         player = self._active()
         if player is None:
-            values: dict[str, Value] = {"state": "no_player"}
-        else:
-            source = next(title for title, one in self._titles().items() if one is player)
-            values = {**_read(player), "source": source}
-        self._context.read({thing: values.get(thing.name) for thing in _READINGS})
+            return {"state": "no_player"}
+        source = next(title for title, one in self._titles().items() if one is player)
+        return {**_read(player), "source": source}
 
 
 def _is_player(name: str) -> bool:

@@ -12,11 +12,14 @@ from companion_agent.models import (
     Argument,
     ChoiceArgument,
     Command,
+    DataArgument,
+    FreeTextArgument,
     Output,
     Reading,
     TextArgument,
 )
 from companion_agent.plugins.desktop import DesktopPlugin
+from companion_agent.plugins.media.inbox import MAX_MEDIA, MAX_PART
 from companion_agent.protocol.catalogue import CATALOGUE
 from companion_agent.protocol.validation import MAX_PICTURE
 
@@ -24,10 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ART = "media.art"
+PLAY_MEDIA = "media.play_media"
+PLAY_LIMIT = 12.0
+"""Seconds in which a player is found, started and heard; more than the helper gives each."""
 
 # A week: longer than anything that is played in one piece.
 _LONGEST = 604_800
 _PERCENT = {"value": Argument(unit="percent", minimum=0, maximum=100, step=1)}
+_ID = TextArgument(longest=64, default=None)
 # 0 is off, 1 is on.
 _SWITCH = {"value": Argument(unit="boolean", minimum=0, maximum=1, step=1)}
 
@@ -55,10 +62,33 @@ class MediaPlugin(DesktopPlugin):
         ),
         Command("media.source", {"value": ChoiceArgument(())}, state="media.source"),
         Command(ART, {"token": TextArgument(longest=64, default="")}),
+        Command(
+            "media.load",
+            {
+                "id": _ID,
+                "offset": Argument("bytes", minimum=0, maximum=MAX_MEDIA, step=1),
+                "data": DataArgument(longest=MAX_PART),
+            },
+        ),
+        Command(
+            PLAY_MEDIA,
+            {
+                "id": _ID,
+                "title": FreeTextArgument(longest=255),
+                "announce": Argument("boolean", minimum=0, maximum=1, default=0, step=1),
+            },
+            time_limit=PLAY_LIMIT,
+        ),
     )
 
     def run(self, key: str, args: Mapping[str, Any]) -> Output | None:
         """Have the helper do it; art comes back with it."""
+        if key == PLAY_MEDIA:
+            rest = {name: value for name, value in args.items() if name != "session"}
+            self.sessions.call(
+                self.name, Thing("play_media"), rest, str(args["session"]), within=PLAY_LIMIT
+            )
+            return None
         if key != ART:
             return super().run(key, args)
         data = self.sessions.call(
