@@ -8,10 +8,10 @@ from urllib.parse import unquote, urlsplit
 
 from homeassistant.components import media_source
 from homeassistant.components.media_player import (
-    BrowseMedia,
     MediaPlayerEntity,
     MediaPlayerEntityDescription,
 )
+from homeassistant.components.media_player.browse_media import BrowseMedia
 from homeassistant.components.media_player.const import (
     ATTR_MEDIA_ANNOUNCE,
     ATTR_MEDIA_EXTRA,
