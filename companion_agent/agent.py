@@ -23,7 +23,7 @@ from companion_agent.ipc.session_server import SessionServer
 from companion_agent.mqtt.connection import Message, Transport
 from companion_agent.mqtt.publisher import CollectorState, Publisher
 from companion_agent.mqtt.router import Router
-from companion_agent.plugins.desktop import DesktopPlugin
+from companion_agent.plugins.desktop import DesktopPlugin, told_to_helpers
 from companion_agent.protocol.announce import Trust
 from companion_agent.protocol.messages import SIGNED_STATES
 from companion_agent.protocol.topics import Topics
@@ -196,11 +196,15 @@ class Agent:
         self._refusals.include("pairing", self._handlers.refused)
         self._server = LocalServer(self._folder, self._handlers)
         self._desktop = desktop or DesktopSessions()
-        self._desktop_events = {
-            group.name: group.events for group in groups if isinstance(group, DesktopPlugin)
-        }
+        desktop_plugins = [group for group in groups if isinstance(group, DesktopPlugin)]
+        self._desktop_events = {group.name: group.events for group in desktop_plugins}
         self._session_server = SessionServer(
-            runtime_folder, self._desktop, platform.control, self._audit, clock
+            runtime_folder,
+            self._desktop,
+            platform.control,
+            self._audit,
+            clock,
+            domains=told_to_helpers(desktop_plugins, {source.name for source in sources}),
         )
         self._refusals.include("session_helper", self._session_server.refused)
         self._buffer = Buffer(

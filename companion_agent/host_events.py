@@ -39,8 +39,8 @@ NEWS = 60.0
 # News of a session is published after the reading that follows from it, so that an automation
 # finds it, but waits no longer than this for a read that hangs.
 READING_FIRST = 1.0
-# The collector that reads whether the machine is locked.
-_LOCK = "session"
+# The collector that reads who is logged in, and whether the machine is locked.
+_SESSIONS = "session"
 _MOST_NEWS = 50
 
 
@@ -183,10 +183,11 @@ class HostEvents:
         self._watch_sockets()
         if self._watch and self._watch.locked != self._locked:
             self._locked = self._watch.locked
-            self._reader.read_soon(_LOCK)
+            self._reader.read_soon(_SESSIONS)
         if self._watch and (sessions := self._watch.sessions) != self._sessions:
             self._sessions = sessions
             self._follow_sessions(sessions)
+            self._reader.read_soon(_SESSIONS)
         if not self._holds_back():
             self._publish_news()
         self._end_farewell()
@@ -247,7 +248,7 @@ class HostEvents:
             return False
         first = self._news[0]
         waited = self._clock() - first.since
-        return first.key == _LOCK and waited < READING_FIRST and self._reader.awaits(_LOCK)
+        return first.key == _SESSIONS and waited < READING_FIRST and self._reader.awaits(_SESSIONS)
 
     def _publish_news(self) -> None:
         now = self._clock()

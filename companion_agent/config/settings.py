@@ -18,6 +18,7 @@ from companion_agent.config.policy import Policy
 from companion_agent.config.updates import UpdateConfig, check_update
 from companion_agent.fields import ByName, Section, Setting, construct, declared, group, setting
 from companion_agent.models import Selection
+from companion_agent.plugins.desktop_settings import DesktopConfig
 from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
 from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, make_reading
 from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
@@ -312,6 +313,7 @@ class Config:
         birth_topic: Where Home Assistant says that it is there; empty to not listen.
         log: What is logged.
         collectors: Collectors that differ from their defaults, by name.
+        desktop: What is looked at of users' desktops.
         i2c: The sensors on the I²C buses.
         own_commands: What the owner has added for Home Assistant to start, by name.
         own_readings: What the owner has added for Home Assistant to see, by name.
@@ -351,6 +353,9 @@ class Config:
     log: LogConfig = setting(Section(LogConfig), "What is logged.", factory=LogConfig)
     collectors: Mapping[str, CollectorConfig] = setting(
         ByName("collector", Section(CollectorConfig)), "How collectors work.", factory=dict
+    )
+    desktop: DesktopConfig = setting(
+        Section(DesktopConfig), "What is looked at of users' desktops.", factory=DesktopConfig
     )
     i2c: I2cConfig = setting(
         Section(I2cConfig, make_i2c), "Sensors on I²C buses.", factory=I2cConfig
@@ -392,6 +397,7 @@ class Config:
         """Return the sections that belong to single plug-ins, by their type."""
         return {
             # What is not read cannot be tuned.
+            DesktopConfig: self.desktop,
             I2cConfig: self.i2c if self.collector("i2c").enabled else None,
             OwnCommands: OwnCommands(self.own_commands),
             OwnReadings: OwnReadings(self.own_readings),

@@ -8,17 +8,57 @@ it, and imports what it needs of the system when it knows that it needs it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from companion_agent.errors import CommandError, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterable, Mapping
 
     from companion_agent.desktop.messages import Offer, Thing
     from companion_agent.models import Value
 
 
+class Way(Protocol):
+    """One of the ways to the same: a protocol of compositors, say."""
+
+    async def open(self) -> None:
+        """Begin to use it.
+
+        Raises:
+            Unavailable: It is no way here.
+        """
+
+
+_Way = TypeVar("_Way", bound=Way)
+
+
+async def open_first(ways: AsyncIterable[_Way]) -> _Way:
+    """Return the first way that there is, open.
+
+    Raises:
+        Unavailable: There is none, and why not each.
+    """
+    reasons = []
+    async for way in ways:
+        try:
+            await way.open()
+        except Unavailable as error:
+            reasons.append(error.reason)
+        else:
+            return way
+    raise Unavailable("; ".join(dict.fromkeys(reasons)))
+
+
 class HelperContext(Protocol):
-    """What the helper does for a domain. All of it belongs to the event loop's thread."""
+    """What the helper does for a domain. All of it belongs to the event loop's thread.
+
+    Attributes:
+        settings: What the host's configuration says of the domain; empty of an agent that says
+            nothing, an older one.
+    """
+
+    settings: Mapping[str, Any]
 
     def offer(self, offer: Offer) -> None:
         """Say that something else can be done from now on than `start()` has said."""
@@ -66,7 +106,6 @@ class Domain(ABC):
             Unavailable: Nothing of it.
         """
 
-    @abstractmethod
     async def call(
         self, command: Thing, args: Mapping[str, Any]
     ) -> Mapping[str, str | float | bool] | None:
@@ -75,6 +114,7 @@ class Domain(ABC):
         Raises:
             CommandError: It did not work: with what was seen.
         """
+        raise CommandError("failed", f"there is no {command.name} here")
 
     async def stop(self) -> None:  # noqa: B027  (most domains hold nothing)
         """Listen no more."""

@@ -108,11 +108,20 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The agent has admitted the helper."""
+    """The agent has admitted the helper.
+
+    Attributes:
+        protocol: The version of these messages.
+        version: The agent's own.
+        session: Which session it is.
+        domains: What the host's configuration says of domains, by their name; `None` for one that
+            is not wanted, of which nothing is to be looked at.
+    """
 
     protocol: int
     version: str
     session: str
+    domains: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +186,7 @@ def encode_message(message: FromHelper | FromAgent) -> dict[str, Any]:
                     "protocol": message.protocol,
                     "version": message.version,
                     "session": message.session,
+                    "domains": dict(message.domains),
                 }
             }
         case Refused():
@@ -226,6 +236,7 @@ def parse_from_agent(message: Mapping[str, Any]) -> FromAgent | None:
             _whole(welcome.get("protocol")),
             _text(welcome.get("version"), 64),
             _text(welcome.get("session")),
+            _domains(welcome.get("domains")),
         )
     if "refused" in message:
         return Refused(_segment(message["refused"]), _text(message.get("detail"), 4096))
@@ -303,6 +314,14 @@ def _value(found: object) -> Value:
             raise ProtocolError("value", "not a number of that size")
         return found
     return _text(found)
+
+
+def _domains(found: object) -> dict[str, Mapping[str, Any] | None]:
+    domains = _mapping({} if found is None else found)
+    return {
+        _domain(name): None if settings is None else _mapping(settings)
+        for name, settings in domains.items()
+    }
 
 
 def _data(found: object) -> Mapping[str, Any]:

@@ -39,7 +39,7 @@ from companion_agent.security.rate_limit import TokenBucket
 from companion_agent.worker import HungError, Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from companion_agent.desktop.messages import FromHelper
@@ -86,6 +86,8 @@ class SessionServer:
         audit: The record.
         clock: Monotonic seconds.
         uid: The user that the agent runs as; found out when left out.
+        domains: What helpers are told of the configuration, by domain; `None` for one that is not
+            wanted.
 
     Attributes:
         refused: How many were refused, by reason.
@@ -100,6 +102,7 @@ class SessionServer:
         audit: AuditLog,
         clock: Callable[[], float] = time.monotonic,
         uid: int | None = None,
+        domains: Mapping[str, Mapping[str, Any] | None] | None = None,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.closed = "the agent does not listen yet"
@@ -109,6 +112,7 @@ class SessionServer:
         self._audit = audit
         self._clock = clock
         self._uid = _own_uid() if uid is None else uid
+        self._domains = domains or {}
         self._worker = Worker()
         self._server: asyncio.Server | None = None
         self._visits: dict[Connection, _Visit] = {}
@@ -281,7 +285,7 @@ class SessionServer:
         visit.helper = self._sessions.admit(
             session, hello.version, lambda call: self._send(connection, call)
         )
-        self._send(connection, Welcome(VERSION, __version__, session.id))
+        self._send(connection, Welcome(VERSION, __version__, session.id, self._domains))
         _LOGGER.info("The session helper of %s is there (session %s)", session.user, session.id)
 
     def _refuse(self, connection: Connection, visit: _Visit, reason: str, detail: str = "") -> None:

@@ -16,7 +16,7 @@ from companion_agent.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch
+    from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch, Session
     from companion_agent.platforms.i2c import I2cBus
 
 
@@ -258,6 +258,10 @@ class Platform(ABC):
     def session_locked(self) -> bool:
         """Tell whether this machine has to be unlocked or logged in to before it can be used."""
         not_offered("whether it is locked")
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Return the sessions of people that there are."""
+        not_offered("which sessions there are")
 
     def planned_shutdown(self) -> float | None:
         """Return when it is to be shut down or rebooted, in seconds since 1970.

@@ -109,6 +109,14 @@ class HostControl(ABC):
             CommandError: The system refused it, or it did not work.
         """
 
+    def sessions(self) -> tuple[Session, ...]:
+        """Return the sessions of people that there are.
+
+        Raises:
+            Unavailable: Nothing here can be asked.
+        """
+        raise Unavailable("this operating system does not tell which sessions there are")
+
     def session_of(self, pid: int, uid: int) -> Session | None:
         """Return the session of a person that a process of theirs belongs to.
 
@@ -196,6 +204,11 @@ class HostWatch(ABC):
     def sessions(self) -> tuple[Session, ...]:
         """The sessions of people that there are, as far as they are known."""
         return ()
+
+    @property
+    def knows_sessions(self) -> bool:
+        """Whether `sessions` are all that there are. Safe from any thread."""
+        return False
 
     @abstractmethod
     def let_go(self) -> None:

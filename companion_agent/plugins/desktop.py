@@ -13,11 +13,12 @@ from companion_agent.desktop.messages import Offer, Thing
 from companion_agent.desktop.sessions import DesktopSessions, View
 from companion_agent.models import ChoiceArgument, TextArgument
 from companion_agent.plugins.base import Collector, CommandProvider
+from companion_agent.plugins.desktop_settings import DesktopConfig
 from companion_agent.plugins.naming import segment, title
 from companion_agent.protocol.catalogue import CATALOGUE, ReadingType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import Self
 
     from companion_agent.models import AnyArgument, Command, Output, Reading, Selection, Value
@@ -49,14 +50,29 @@ class DesktopPlugin(Collector, CommandProvider):
         platform: Platform,
         selection: Selection | None = None,
         sessions: DesktopSessions | None = None,
+        config: DesktopConfig | None = None,
     ) -> None:
         super().__init__(platform, selection)
         self.sessions = sessions or DesktopSessions()
+        self.config = config or DesktopConfig()
 
     @classmethod
     def create(cls, context: PluginContext) -> Self:
-        """Make it with the helpers."""
-        return cls(context.platform, context.selection, context.get(DesktopSessions))
+        """Make it with the helpers, and what the owner says of desktops."""
+        return cls(
+            context.platform,
+            context.selection,
+            context.get(DesktopSessions),
+            context.get(DesktopConfig),
+        )
+
+    @property
+    def settings(self) -> Mapping[str, Any] | None:
+        """What its half in the session helper has to know of the configuration.
+
+        `None` for a domain that is not wanted: no helper looks at anything of it.
+        """
+        return {}
 
     def collect(self) -> Mapping[str, Value]:
         """Return what the helper of the session that is meant has read.
@@ -133,6 +149,22 @@ class DesktopPlugin(Collector, CommandProvider):
                 )
             )
         return found
+
+
+def told_to_helpers(
+    plugins: Iterable[DesktopPlugin], read: Collection[str]
+) -> dict[str, Mapping[str, Any] | None]:
+    """Return what helpers have to know of the configuration, by domain; `None` for not wanted.
+
+    Args:
+        plugins: The plug-ins.
+        read: The names of those whose readings are wanted. What is only read, and is not wanted,
+            is not looked at either.
+    """
+    return {
+        plugin.name: plugin.settings if plugin.name in read or plugin.declared_commands else None
+        for plugin in plugins
+    }
 
 
 def _choosable(command: Command, options: tuple[str, ...]) -> dict[str, AnyArgument]:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from zlib import crc32
+
+from companion_agent.protocol.validation import MAX_TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _OTHER = re.compile(r"[^a-z0-9_-]+")
 _LONGEST = 48
@@ -52,3 +58,14 @@ def title(name: str) -> str:
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     text = " ".join(text.split())
     return (text if len(text) <= _LONGEST_OF else f"{text[: _LONGEST_OF - 1]}…") or "?"
+
+
+def listing(texts: Iterable[str]) -> str:
+    """Make one text of several, with commas between: as many as a reading's value takes."""
+    told = ""
+    for one in texts:
+        longer = f"{told}, {one}" if told else one
+        if len(longer) > MAX_TEXT:
+            break
+        told = longer
+    return told

@@ -1,38 +1,61 @@
-"""Sessions at this machine: whether it is locked, locking it and logging out."""
+"""Sessions at this machine: who is logged in, whether it is locked, locking it and logging out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from companion_agent.models import Command, Reading, Value
+from companion_agent.errors import Unavailable
+from companion_agent.models import Command, Reading, Selection, Value
 from companion_agent.plugins.base import Collector, CommandProvider
+from companion_agent.plugins.naming import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from companion_agent.platforms.control import SessionAction
+    from companion_agent.platforms.base import Platform
+    from companion_agent.platforms.control import Session, SessionAction
+
+_LOCKED, _USERS = "locked", "users"
 
 
 class SessionPlugin(Collector, CommandProvider):
-    """Reads whether the machine is locked; locks or ends local sessions, not remote ones.
+    """Reads who is logged in and whether the machine is locked; locks or ends local sessions.
 
-    The agent reads it anew whenever a session changes. Who is logged in is not read: a consumer
-    that only needs to know whether the machine is in use has no need for names.
+    The agent reads it anew whenever a session changes.
     """
 
     name: ClassVar[str] = "session"
     events: ClassVar[tuple[str, ...]] = ("locked", "unlocked", "logged_in", "logged_out")
     interval: ClassVar[float] = 60
 
+    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
+        super().__init__(platform, selection)
+        self._missing: dict[str, Unavailable] = {}
+
     def collect(self) -> Mapping[str, Value]:
-        """Read whether it is locked.
+        """Read whether it is locked, and who is logged in.
 
         Raises:
-            Unavailable: There is nothing that can be locked.
+            Unavailable: Neither can be told.
         """
-        locked = self.platform.session_locked()
-        self.describe("locked", lambda: [Reading("locked")])
-        return {"locked": locked}
+        values: dict[str, Value] = {}
+        self._missing = {}
+        try:
+            values[_LOCKED] = self.platform.session_locked()
+        except Unavailable as error:
+            self._missing[_LOCKED] = error
+        try:
+            values[_USERS] = users_of(self.platform.sessions())
+        except Unavailable as error:
+            self._missing[_USERS] = error
+        if not values:
+            raise self._missing[_LOCKED]
+        self.describe(tuple(values), lambda: [Reading(key) for key in values])
+        return values
+
+    def left_out(self) -> Mapping[str, str]:
+        """Say what cannot be told."""
+        return {key: error.reason for key, error in self._missing.items()}
 
     def commands(self) -> Sequence[Command]:
         """Ask the platform what can be done to sessions."""
@@ -45,3 +68,11 @@ class SessionPlugin(Collector, CommandProvider):
         """Have the platform do it."""
         action = cast("SessionAction", key.removeprefix(f"{self.name}."))
         self.platform.control().session(action)
+
+
+def users_of(sessions: Iterable[Session]) -> str:
+    """Return who is logged in, as `session.users` says it."""
+    return listing(
+        f"{one.type or 'unspecified'} {'remote' if one.remote else 'local'} {one.user or one.uid}"
+        for one in sorted(sessions, key=lambda one: (one.user, one.id))
+    )

@@ -60,15 +60,49 @@ class _Work:
 
     def __init__(self, helper: SessionHelper, name: str, make: Callable[[_Work], Domain]) -> None:
         self.name = name
+        self.settings: Mapping[str, Any] = {}
         self.offered = Offer()
         self.values: dict[Thing, Value] = {}
         self.domain: Domain | None = None
         self._helper = helper
         self._make = make
+        self._wanted = True
+        self._beginning: asyncio.Task[None] | None = None
+        self._following = asyncio.Lock()
         self._pending: dict[Thing, Value] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def begin(self) -> None:
+    async def follow(self, settings: Mapping[str, Any] | None) -> None:
+        """Work by the agent's settings, or not at all, and say everything: it knows nothing.
+
+        Args:
+            settings: What the host's configuration says of the domain; `None` for not wanted.
+        """
+        wanted = settings is not None
+        async with self._following:
+            if self._beginning and (wanted, settings or {}) == (self._wanted, self.settings):
+                self._tell_all()
+                return
+            await self.end()
+            self.settings, self._wanted = settings or {}, wanted
+            self._beginning = asyncio.create_task(self._begin() if wanted else self._refuse())
+
+    async def end(self) -> None:
+        """Stop the domain, and forget what it has read."""
+        if self._beginning:
+            self._beginning.cancel()
+        domain, self.domain = self.domain, None
+        self.offered = Offer()
+        self.values.clear()
+        self._pending.clear()
+        if domain:
+            with suppress(Exception):
+                await domain.stop()
+
+    async def _refuse(self) -> None:
+        self.offer(Offer(why={"": "the host's configuration does not want it"}))
+
+    async def _begin(self) -> None:
         """Start the domain; again some times while it offers nothing."""
         for wait in (*START_AGAIN, None):
             await self._start()
@@ -87,8 +121,7 @@ class _Work:
             _LOGGER.exception("The domain %s cannot be started", self.name)
             self.offer(Offer(why={"": f"{type(error).__name__}: {error}"[:MAX_TEXT]}))
 
-    def tell_all(self) -> None:
-        """Say everything, to an agent that knows nothing."""
+    def _tell_all(self) -> None:
         self._helper.send(Offered(self.name, self.offered))
         if self.values:
             self._helper.send(Values(self.name, dict(self.values)))
@@ -257,7 +290,8 @@ class SessionHelper:
             case Welcome():
                 _LOGGER.info("Connected to pilot-agent %s", message.version)
                 self._admitted = True
-                self._begin()
+                for name, domain in self._works.items():
+                    self._spawn(domain.follow(message.domains.get(name, {})))
             case Refused():
                 # Before the connection is known to be there, maybe.
                 _LOGGER.warning("The agent refuses this helper: %s", message.detail)
@@ -270,13 +304,6 @@ class SessionHelper:
                 else:
                     self._spawn(work.carry_out(message))
 
-    def _begin(self) -> None:
-        for work in self._works.values():
-            if work.domain is None:
-                self._spawn(work.begin())
-            else:
-                work.tell_all()
-
     def _spawn(self, what: Awaitable[None]) -> None:
         task = asyncio.ensure_future(what)
         self._tasks.add(task)
@@ -286,9 +313,7 @@ class SessionHelper:
         for task in self._tasks:
             task.cancel()
         for work in self._works.values():
-            if work.domain:
-                with suppress(Exception):
-                    await work.domain.stop()
+            await work.end()
         if self._link:
             self._link.hang_up()
         for bus in self._buses.values():

@@ -76,8 +76,10 @@ class AgentEnd:
         control: Says whose sessions there are.
         clock: Monotonic seconds, for limits.
         uid: The user that the agent takes itself for.
+        domains: What it tells helpers of the configuration.
 
     Attributes:
+        heard: What helpers have said, as it came.
         offered: The domains that it was told have changed.
         events: The events that were told.
     """
@@ -88,8 +90,10 @@ class AgentEnd:
         control: Any,
         clock: Callable[[], float] = time.monotonic,
         uid: int | None = OTHER_UID,
+        domains: Mapping[str, Mapping[str, Any] | None] | None = None,
     ) -> None:
         self.folder = folder
+        self.heard: list[dict[str, Any]] = []
         self.sessions = DesktopSessions()
         self.events: list[tuple[str, str, dict[str, Any]]] = []
         self.offered: list[str] = []
@@ -98,7 +102,14 @@ class AgentEnd:
             (domain, event, dict(data))
         )
         audit = AuditLog(folder / "audit.log", time.time, clock)
-        self.server = SessionServer(folder, self.sessions, lambda: control, audit, clock, uid)
+        self.server = SessionServer(
+            folder, self.sessions, lambda: control, audit, clock, uid, domains
+        )
+        received = self.server.received
+        self.server.received = lambda *said: (  # type: ignore[method-assign]
+            self.heard.append(said[1]),
+            received(*said),
+        )[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -223,10 +234,14 @@ class FakeContext:
         ended: Whether the domain has said that the session has ended.
 
     Args:
+        settings: What the agent says of the domain.
         buses: What makes the connections to buses that there are, by name.
     """
 
-    def __init__(self, **buses: Callable[[], AsyncBus]) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any] | None = None, **buses: Callable[[], AsyncBus]
+    ) -> None:
+        self.settings = settings or {}
         self.offered = Offer()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.ended = False

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import os
 
     from companion_agent.platforms.base import Wanted
-    from companion_agent.platforms.control import HostWatch, NetworkWatch
+    from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.linux.logind import LogindControl
 
@@ -131,6 +131,12 @@ class LinuxPlatform(Platform):
         """Ask the watch, which hears of every change, and logind itself where none listens."""
         locked = self._watch.locked if self._watch else None
         return self.control().locked() if locked is None else locked
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Ask the watch, which hears of every change, and logind itself where none listens."""
+        if self._watch and self._watch.knows_sessions:
+            return self._watch.sessions
+        return self.control().sessions()
 
     def planned_shutdown(self) -> float | None:
         """Ask logind."""

@@ -102,6 +102,12 @@ class AsyncBus:
         except TimeoutError:
             raise BusError("", f"{target.service} does not answer") from None
 
+    def tell(self, target: Target, method: str, signature: str = "", *args: object) -> None:
+        """Call a method whose answer does not matter, or do nothing on a connection that broke."""
+        if self._open:
+            with suppress(BusGoneError):
+                self._listener.call(None, target, method, signature, *args)
+
     async def get(self, target: Target, name: str) -> Any:  # noqa: ANN401  (any type of D-Bus)
         """Return a property.
 

@@ -190,6 +190,12 @@ class LogindControl(HostControl):
             raise Unavailable("there is no desktop on this machine")
         return not any(session.open for session in sessions)
 
+    def sessions(self) -> tuple[Session, ...]:
+        """Ask logind."""
+        with _connected() as bus:
+            sessions = _sessions(bus)
+        return tuple(one for one in sessions if one.person and not one.closing)
+
     def session_of(self, pid: int, uid: int) -> Session | None:
         """Ask logind."""
         with _connected() as bus:

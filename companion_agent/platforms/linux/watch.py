@@ -130,6 +130,8 @@ class LogindWatch(HostWatch):
         self._asked: set[str] | None = None  # sessions still to be looked at; `None`: all
         self._desktop = False
         self._locked: bool | None = None
+        self._complete = False
+        self._shown: tuple[Session, ...] = ()
         self._events: list[HostEvent] = []
 
     def start(self, wake: Callable[[], None]) -> None:
@@ -164,7 +166,12 @@ class LogindWatch(HostWatch):
     @property
     def sessions(self) -> tuple[Session, ...]:
         """Those that signals have told of."""
-        return tuple(known.now for known in self._sessions.values())
+        return self._shown
+
+    @property
+    def knows_sessions(self) -> bool:
+        """Whether each that logind has told of was looked at."""
+        return self._complete
 
     def let_go(self) -> None:
         """Close the inhibitors."""
@@ -378,6 +385,7 @@ class LogindWatch(HostWatch):
 
     def _conclude(self) -> None:
         """Keep what follows from all sessions, once each was looked at."""
-        complete = self._desktop and self._asked is not None and not self._asked
+        self._shown = tuple(known.now for known in self._sessions.values())
+        self._complete = self._asked is not None and not self._asked
         opened = any(known.open for known in self._sessions.values())
-        self._locked = not opened if complete else None
+        self._locked = not opened if self._complete and self._desktop else None

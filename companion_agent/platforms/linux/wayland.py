@@ -104,6 +104,10 @@ class WaylandClient:
         self._objects[self._last] = events
         return self._last
 
+    def adopt(self, made: int, events: OnEvent) -> None:
+        """Have the events of an object that the compositor has made go to a function."""
+        self._objects[made] = events
+
     def forget(self, made: int) -> None:
         """Hear no more of an object."""
         self._objects.pop(made, None)

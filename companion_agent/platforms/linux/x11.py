@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 import os
 from pathlib import Path
 import re
@@ -60,6 +61,7 @@ class X11Client:
         self._gone = gone
         self._socket: socket.socket | None = None
         self._sequence = 0
+        self._ids = count()
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._received = b""
 
@@ -77,7 +79,8 @@ class X11Client:
             async with asyncio.timeout(_ANSWER_LIMIT):
                 await loop.sock_connect(connection, str(_SOCKETS / f"X{number}"))
                 await loop.sock_sendall(connection, _greeting(number))
-                self.root = await _read_welcome(loop, connection)
+                self.root, first, step = await _read_welcome(loop, connection)
+                self._ids = count(first, step)
         except (OSError, TimeoutError, X11Error, struct.error) as error:
             connection.close()
             raise Unavailable(f"the X server :{number} cannot be asked ({error})") from error
@@ -97,6 +100,10 @@ class X11Client:
             if not waiting.done():
                 waiting.set_exception(X11Error("the X server has gone"))
         self._waiting.clear()
+
+    def new_id(self) -> int:
+        """Return a number for something that this client makes at the server."""
+        return next(self._ids)
 
     async def extension(self, name: bytes) -> Extension | None:
         """Return an extension; `None` where the server does not have it."""
@@ -230,8 +237,13 @@ def _padded(data: bytes) -> bytes:
     return data + b"\0" * (-len(data) % 4)
 
 
-async def _read_welcome(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> int:
-    """Read the server's greeting; return its first root window.
+async def _read_welcome(
+    loop: asyncio.AbstractEventLoop, connection: socket.socket
+) -> tuple[int, int, int]:
+    """Read the server's greeting.
+
+    Returns:
+        Its first root window, and the first of this client's own numbers with the step to the next.
 
     Raises:
         X11Error: It does not let this user in.
@@ -250,6 +262,8 @@ async def _read_welcome(loop: asyncio.AbstractEventLoop, connection: socket.sock
     body = await read(more * 4)
     if status != 1:
         raise X11Error(body[:told].decode("latin-1").strip() or "it asks for another login")
+    first, mask = struct.unpack_from("=II", body, 4)
     vendor, formats = struct.unpack_from("=H", body, 16)[0], body[21]
     root: int = struct.unpack_from("=I", body, 32 + len(_padded(b" " * vendor)) + 8 * formats)[0]
-    return root
+    # The numbers are made of the bits of the mask, which are in one piece.
+    return root, first, mask & -mask or 1

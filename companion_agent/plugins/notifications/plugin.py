@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from companion_agent.desktop.sessions import DesktopSessions
     from companion_agent.models import Selection
     from companion_agent.platforms.base import Platform
+    from companion_agent.plugins.desktop_settings import DesktopConfig
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -93,8 +94,9 @@ class NotificationsPlugin(DesktopPlugin):
         platform: Platform,
         selection: Selection | None = None,
         sessions: DesktopSessions | None = None,
+        config: DesktopConfig | None = None,
     ) -> None:
-        super().__init__(platform, selection, sessions)
+        super().__init__(platform, selection, sessions, config)
         self.sessions.hear_all(self.name)
         self._lock = threading.Lock()
         # By tag where they have one: a newer one replaces what was not shown yet.

@@ -359,17 +359,40 @@ def test_the_lock_is_asked_of_logind_without_a_listener(logind: FakeLogind) -> N
     """As in `pilot-agent read`, and in the first second of the service."""
     platform = LinuxPlatform()
     collector = SessionPlugin(platform)
-    with pytest.raises(Unavailable, match="no desktop"):
-        collector.probe()
+    assert "locked" not in collector.collect()
+    assert collector.left_out() == {"locked": "there is no desktop on this machine"}
     greeter = logind.add_session("c1", 120, "gdm", Class="greeter")
-    collector.probe()
-    assert collector.collect() == {"locked": True}
+    assert collector.collect()["locked"] is True
     logind.log_out("c1", greeter)
     anna = logind.add_session("1", 1000, "anna")
-    assert collector.collect() == {"locked": False}
+    assert collector.collect()["locked"] is False
     logind.set_locked(anna, True)
-    assert collector.collect() == {"locked": True}
-    assert [reading.key for reading in collector.readings()] == ["locked"]
+    assert collector.collect()["locked"] is True
+    assert [reading.key for reading in collector.readings()] == ["locked", "users"]
+    assert collector.left_out() == {}
+
+
+def test_who_is_logged_in_is_asked_of_logind_without_a_listener(logind: FakeLogind) -> None:
+    """People alone, with what sort of session they have and whether they are here."""
+    collector = SessionPlugin(LinuxPlatform())
+    assert collector.collect() == {"users": ""}
+    logind.add_session("c1", 120, "gdm", Class="greeter")
+    logind.add_session("2", 1001, "ben", seat=False, Type="tty", Remote=True)
+    logind.add_session("1", 1000, "anna")
+    logind.add_session("3", 1000, "anna", seat=False, State="closing")
+
+    assert collector.collect()["users"] == "wayland local anna, tty remote ben"
+
+
+def test_as_many_users_are_named_as_fit(logind: FakeLogind) -> None:
+    for number in range(20):
+        logind.add_session(str(number), 1000 + number, f"student-{number:02}")
+
+    told = SessionPlugin(LinuxPlatform()).collect()["users"]
+
+    assert isinstance(told, str)
+    assert len(told) <= 255
+    assert told.split(", ")[-1] == f"wayland local student-{len(told.split(', ')) - 1:02}"
 
 
 def test_without_logind_there_is_no_lock(bus: SystemBus) -> None:

@@ -339,6 +339,18 @@ def test_nothing_happens_while_nothing_happens(listening: Loop) -> None:
 # --- The lock ----------------------------------------------------------------------------
 
 
+def test_who_is_logged_in_is_known_once_each_was_looked_at(
+    listening: Loop, logind: FakeLogind
+) -> None:
+    watch = listening.watch
+    listening.until(lambda: watch.knows_sessions)
+    assert [session.user for session in watch.sessions] == ["anna"]
+    ben = logind.log_in("2", 1001, "ben", seat=False, Type="tty", Remote=True)
+    listening.until(lambda: len(watch.sessions) == 2)
+    logind.log_out("2", ben)
+    listening.until(lambda: len(watch.sessions) == 1)
+
+
 def test_the_lock_follows_the_session_in_front(listening: Loop, logind: FakeLogind) -> None:
     watch, anna = listening.watch, "/org/freedesktop/login1/session/1"
     listening.until(lambda: watch.locked is False)

@@ -1,0 +1,92 @@
+"""Hears what happens to files, for asyncio. Source: inotify(7).
+
+A library is not used: it is three calls of libc, and what reads their answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ATTRIB, CLOSE_WRITE, CLOSE_NOWRITE, OPEN = 0x4, 0x8, 0x10, 0x20
+MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x40, 0x80, 0x100, 0x200
+CLOSE = CLOSE_WRITE | CLOSE_NOWRITE
+OVERFLOW = 0x4000
+_EVENT = struct.Struct("=iIII")
+
+
+class Event(NamedTuple):
+    """Something that happened.
+
+    Attributes:
+        watch: What was watched; -1 where some were lost (`OVERFLOW`).
+        mask: What happened to it.
+        name: To which file of a folder; empty for what is watched itself.
+    """
+
+    watch: int
+    mask: int
+    name: str
+
+
+class Inotify:
+    """Watches files and folders, and has what happens called back.
+
+    Args:
+        happened: Takes an event.
+
+    Raises:
+        OSError: This user watches too much already, or the system cannot.
+    """
+
+    def __init__(self, happened: Callable[[Event], None]) -> None:
+        self._happened = happened
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = self._checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._descriptor, self._read)
+
+    def watch(self, path: os.PathLike[str], mask: int) -> int:
+        """Hear of what happens to a file, or in a folder; return what events name it by.
+
+        Raises:
+            OSError: It is not there, or may not be read.
+        """
+        return self._checked(
+            self._libc.inotify_add_watch(self._descriptor, os.fsencode(path), mask)
+        )
+
+    def forget(self, watch: int) -> None:
+        """Hear no more of it; it may have gone already."""
+        self._libc.inotify_rm_watch(self._descriptor, watch)
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._loop.remove_reader(self._descriptor)
+        os.close(self._descriptor)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._descriptor, 65536)
+        except BlockingIOError:
+            return
+        place = 0
+        while place < len(data):
+            watch, mask, _, size = _EVENT.unpack_from(data, place)
+            place += _EVENT.size
+            name = os.fsdecode(data[place : place + size].rstrip(b"\0"))
+            place += size
+            self._happened(Event(watch, mask, name))
+
+    @staticmethod
+    def _checked(result: int) -> int:
+        if result < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return result

@@ -1,0 +1,1 @@
+"""Whether the session that is in use is being used: keys and movements, never which."""
