@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from companion_agent.protocol.errors import PilotError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from companion_agent.protocol.messages import FieldError
 
 __all__ = ["CommandError", "PilotError", "Unavailable"]
 
@@ -31,9 +38,13 @@ class CommandError(PilotError):
     Attributes:
         reason: Code for the result, one of those in `docs/protocol.md`.
         detail: Words for the user: what happened and what to do.
+        fields: What is wrong with single fields of a form, by their keys.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(
+        self, reason: str, detail: str, fields: Mapping[str, FieldError] | None = None
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+        self.fields = fields or {}

@@ -94,6 +94,8 @@ class Setting:
             the value; `None` where there is none.
         needs: Another key of the section without which this one is wrong; empty for none.
         quiet: Whether `config show` leaves it out while it has its default.
+        remote: Whether Home Assistant may set it where neither file nor environment does. Never
+            what decides whom the host trusts, what may be done to it, or what of its user is told.
     """
 
     kind: Kind
@@ -104,6 +106,7 @@ class Setting:
     file: Leaf[Any] | None = None
     needs: str = ""
     quiet: bool = False
+    remote: bool = False
 
 
 class _Group(NamedTuple):

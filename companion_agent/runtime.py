@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from companion_agent import __version__, identity, logs, platforms, signals
 from companion_agent.agent import Agent
+from companion_agent.config.loader import known_collectors
 from companion_agent.config.reloader import Reloader
+from companion_agent.config.remote import RemoteSettings
 from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import PluginError
 from companion_agent.ipc import runtime_folder
@@ -23,17 +25,18 @@ from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates.updater import Updater
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from companion_agent.config import Config
+    from companion_agent.config.reloader import Load
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.base import Plugin, Rereader
+    from companion_agent.plugins.base import Plugin
     from companion_agent.updates.launcher import Launched
 
 _LOGGER = logging.getLogger("companion_agent.agent")
 
 
-def run(config: Config, launched: Launched, load: Callable[[], Config]) -> bool:
+def run(config: Config, launched: Launched, load: Load) -> bool:
     """Report this host until the process is asked to end.
 
     Args:
@@ -42,7 +45,8 @@ def run(config: Config, launched: Launched, load: Callable[[], Config]) -> bool:
         load: Reads the configuration anew, when that is asked for.
 
     Returns:
-        Whether another version is to be started now.
+        Whether the base is to be started anew now: for another version, or because it was asked
+        for.
 
     Raises:
         identity.IdentityError: The state folder cannot be used, or another agent uses it.
@@ -54,6 +58,8 @@ def run(config: Config, launched: Launched, load: Callable[[], Config]) -> bool:
             updater = Updater(reloader.config.update, config.state_dir, launched)
             if not _run_once(reloader, launched, counters, updater):
                 return updater.restart
+            if reloader.restarting:
+                return True
             logs.set_up(reloader.config.log)
 
 
@@ -64,6 +70,8 @@ def _run_once(reloader: Reloader, launched: Launched, counters: Counters, update
     host_id = identity.host_id(config.state_dir, platform)
     desktop = DesktopSessions()
     plugins = make_plugins(config, platform, counters, updater, desktop, reloader)
+    for mistake in config.overlay_mistakes:
+        _LOGGER.warning("A setting made from Home Assistant does not count: %s", mistake)
     _LOGGER.info("pilot-agent %s starts as %s", __version__, host_id)
     agent = Agent(
         config,
@@ -105,10 +113,11 @@ def make_plugins(
     counters: Counters,
     updater: Updater,
     desktop: DesktopSessions,
-    rereader: Rereader | None = None,
+    reloader: Reloader | None = None,
 ) -> list[Plugin]:
     """Make every plug-in that can be made."""
     overrides = Overrides(config.state_dir)
+    settings = RemoteSettings(reloader, known_collectors()) if reloader else None
     made = []
     for name in registry.load().types:
         wanted = config.collector(name)
@@ -117,7 +126,8 @@ def make_plugins(
             wanted.selection,
             counters,
             updater,
-            rereader,
+            reloader,
+            settings,
             {**config.of_plugins(), Overrides: overrides, DesktopSessions: desktop},
         )
         try:

@@ -30,6 +30,8 @@ def main(parsed: argparse.Namespace) -> int:
     if config is None:
         return BAD_INPUT
     if parsed.action == "check":
+        for mistake in config.overlay_mistakes:
+            print(mistake, file=sys.stderr)
         print("ok")
         return OK
     return _show(config)

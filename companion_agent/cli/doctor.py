@@ -20,9 +20,11 @@ from companion_agent import (
 )
 from companion_agent.announcement import compose, describe_host
 from companion_agent.cli.comparison import compare
+from companion_agent.cli.settings import describe
 from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
 from companion_agent.config.buffer import FILE, MIB
+from companion_agent.config.overlay import Overlay, OverlayError
 from companion_agent.ipc import sight
 from companion_agent.ipc.client import ChannelError, LocalClient, NotRunningError
 from companion_agent.models import Counters
@@ -127,6 +129,7 @@ def examine(path: Path | None) -> Iterator[Check]:
     if config:
         yield _check_pairing(config)
         yield from _check_tuning(config)
+        yield from _check_settings(config)
         yield from check_backlog(config)
         yield from _check_secrets(config)
         yield _check_refused(config)
@@ -239,6 +242,17 @@ def _check_tuning(config: Config) -> Iterator[Check]:
             f"changed from Home Assistant: {changed}",
             "pilot-agent tuning reset goes back to the configuration",
         )
+
+
+def _check_settings(config: Config) -> Iterator[Check]:
+    """Say what Home Assistant has set, and what of it does not count."""
+    name = "settings from Home Assistant"
+    for mistake in config.overlay_mistakes:
+        hint = "set it again in Home Assistant, or: pilot-agent settings reset"
+        yield Check(name, "bad", str(mistake), hint)
+    with suppress(OverlayError):  # Said above.
+        if lines := describe(config, Overlay.read(config.state_dir)):
+            yield Check(name, "ok", "; ".join(lines), "pilot-agent settings reset takes them back")
 
 
 def check_backlog(config: Config) -> Iterator[Check]:

@@ -71,6 +71,15 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--all", action="store_true", help="all of them")
     _add_config(reset)
 
+    settings = _add(commands, "settings", "show what Home Assistant has set of the configuration")
+    _add_config(settings)
+    changes = settings.add_subparsers(title="commands", metavar="COMMAND", dest="action")
+    reset = _add(changes, "reset", "take back what Home Assistant has set")
+    which = reset.add_mutually_exclusive_group(required=True)
+    which.add_argument("key", nargs="*", default=[], help="the key, as listed")
+    which.add_argument("--all", action="store_true", help="all of them")
+    _add_config(reset)
+
     identity = _add(commands, "id", "show the id that this host is known by")
     identity.add_argument(
         "--new", action="store_true", help="draw a new one, for a disk that was cloned"

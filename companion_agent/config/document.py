@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from companion_agent.config.errors import Mistake
+from companion_agent.config.origins import Origins, Place, values_in
 from companion_agent.config.settings import SECRETS
 from companion_agent.storage.plain import read_plain
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.values import Raw
-
-Place = tuple[str | int, ...]
 
 MAX_BYTES = 1024 * 1024
 MAX_NODES = 100_000
@@ -76,6 +75,10 @@ class Document:
             if found := self.places.get(place[:length]):
                 return found
         return ""
+
+    def origins(self) -> Origins:
+        """Return where each value was written."""
+        return Origins({place: self.where(place) for place, _ in values_in(self.tree)})
 
 
 def read_file(path: Path) -> Document:

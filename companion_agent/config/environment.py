@@ -15,7 +15,8 @@ from companion_agent.values import closest, expand_home, read_secret
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from companion_agent.config.document import Document, Place
+    from companion_agent.config.document import Document
+    from companion_agent.config.origins import Place
     from companion_agent.values import Raw
 
 ENV_PREFIX = "PILOT_"
@@ -75,7 +76,7 @@ def override(document: Document, key: tuple[str, ...], text: str, where: str) ->
         value = [item.strip() for item in text.split(",")]
     for place in [place for place in document.places if place[: len(key)] == key]:
         del document.places[place]
-    _put(document, key, value, where)
+    put(document, key, value, where)
 
 
 def _set_on_brokers(document: Document, key: tuple[str, ...], text: str, where: str) -> None:
@@ -84,7 +85,7 @@ def _set_on_brokers(document: Document, key: tuple[str, ...], text: str, where: 
         expanded = expand_broker(brokers)
         if isinstance(expanded, dict):
             document.tree["broker"] = expanded
-            _put(document, key, text, where)
+            put(document, key, text, where)
         return
     if key in {("broker", "host"), ("broker", "port")}:
         document.mistakes.append(
@@ -95,10 +96,11 @@ def _set_on_brokers(document: Document, key: tuple[str, ...], text: str, where: 
         expanded = expand_broker(broker)
         if isinstance(expanded, dict):
             brokers[number] = expanded
-            _put(document, ("broker", number, *key[1:]), text, where)
+            put(document, ("broker", number, *key[1:]), text, where)
 
 
-def _put(document: Document, place: Place, value: Raw, where: str) -> None:
+def put(document: Document, place: Place, value: Raw, where: str) -> None:
+    """Set a key, and note where that was written."""
     parent: Raw = document.tree
     for step in place[:-1]:
         if isinstance(parent, list) and isinstance(step, int):

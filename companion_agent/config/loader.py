@@ -12,6 +12,7 @@ import voluptuous as vol
 from companion_agent.config.document import Document, dotted, read_file
 from companion_agent.config.environment import apply_credentials, apply_environment, secret_files
 from companion_agent.config.errors import ConfigError, Mistake
+from companion_agent.config.overlay import Overlay, OverlayError
 from companion_agent.config.settings import Config
 from companion_agent.config.validators import Context, Known, build
 from companion_agent.fields import all_keys, construct
@@ -19,7 +20,7 @@ from companion_agent.fields import all_keys, construct
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from companion_agent.config.document import Place
+    from companion_agent.config.origins import Place
     from companion_agent.plugins.base import Collector
 
 APP = "pilot-agent"
@@ -57,17 +58,20 @@ def load(
     collectors: Mapping[str, type[Collector]] | None = None,
     *,
     needs_broker: bool = True,
+    overlay: Overlay | None = None,
 ) -> Config:
-    """Read the configuration file and the environment.
+    """Read the configuration file and the environment, and what Home Assistant has set besides.
 
     Args:
         explicit: The file that the command line names.
         environment: The environment.
         collectors: The collectors that there are; all of them when `None`.
         needs_broker: Whether a configuration that names no broker is wrong.
+        overlay: What Home Assistant has set; what is kept in the state folder when `None`.
 
     Raises:
-        ConfigError: Anything is wrong; it names everything that is.
+        ConfigError: Anything is wrong; it names everything that is. Mistakes of the overlay are
+            not among them: what is wrong there does not count, and the configuration says so.
     """
     path = find_file(explicit, environment)
     document = read_file(path) if path else Document()
@@ -75,16 +79,50 @@ def load(
         # What the rest should be cannot be said of a file that cannot be read.
         raise ConfigError(document.mistakes)
     base = path.absolute().parent if path else Path.cwd()
-    known = _known(collectors)
+    known = known_collectors(collectors)
     apply_credentials(document, environment)
     keys = all_keys(Config, {"collector": list(known)})
     apply_environment(document, environment, [key.path for key in keys])
     if not needs_broker:
         document.tree.setdefault("broker", "localhost")
-    values = _validate(document, Context(base, known), environment, path)
+    context = Context(base, known)
+    values = _validate(document, context, environment, path)
     secrets = secret_files(document, path, base)
-    config: Config = construct(Config, values, path=path, secret_files=secrets)
+    wrong: list[Mistake] = []
+    if overlay is None:
+        try:
+            overlay = Overlay.read(values["state_dir"])
+        except OverlayError as error:
+            overlay = Overlay()
+            wrong = [Mistake("", "", str(error))]
+    if overlay.values:
+        wrong += overlay.put_below(document, known)
+        values, invalid = _validate_overlay(document, overlay, context, environment)
+        wrong += invalid
+    config: Config = construct(
+        Config,
+        values,
+        path=path,
+        secret_files=secrets,
+        origins=document.origins(),
+        overlay_mistakes=tuple(wrong),
+    )
     return config
+
+
+def _validate_overlay(
+    document: Document, overlay: Overlay, context: Context, environment: Mapping[str, str]
+) -> tuple[dict[str, Any], list[Mistake]]:
+    """Return the values with an overlay, and what of it is wrong and does not count.
+
+    What the overlay was put below has been found right.
+    """
+    try:
+        return _validate(document, context, environment, None), []
+    except ConfigError as error:
+        wrong = error.mistakes
+        overlay.take_out(document, [mistake.key for mistake in wrong])
+        return _validate(document, context, environment, None), list(wrong)
 
 
 def _validate(
@@ -147,7 +185,8 @@ def _user_folder(purpose: Literal["config", "state"]) -> Iterator[Path]:
         yield folder
 
 
-def _known(collectors: Mapping[str, type[Collector]] | None) -> dict[str, Known]:
+def known_collectors(collectors: Mapping[str, type[Collector]] | None = None) -> dict[str, Known]:
+    """Return what collectors are to the configuration; all that there are when `None`."""
     if collectors is None:
         from companion_agent.plugins import registry  # noqa: PLC0415  (tests bring their own)
 

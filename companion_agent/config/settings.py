@@ -14,6 +14,7 @@ import voluptuous as vol
 
 from companion_agent.config.broker_address import BROKER_FORM, parse_broker
 from companion_agent.config.buffer import BacklogConfig
+from companion_agent.config.origins import Origins
 from companion_agent.config.policy import Policy
 from companion_agent.config.updates import UpdateConfig, check_update
 from companion_agent.fields import ByName, Section, Setting, construct, declared, group, setting
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from companion_agent.config.errors import Mistake
     from companion_agent.values import Raw
 
 Protocol = Literal["5", "3.1.1"]
@@ -235,7 +237,9 @@ class LogConfig:
         keep: How many full files are kept.
     """
 
-    level: str = setting(Choice(*LEVELS), "The least important messages that are shown.", "info")
+    level: str = setting(
+        Choice(*LEVELS), "The least important messages that are shown.", "info", remote=True
+    )
     format: LogFormat = setting(
         Choice("text", "json"), "Text for people, JSON lines for machines.", "text"
     )
@@ -263,18 +267,19 @@ class CollectorConfig:
         selection: Which of several things it reads.
     """
 
-    enabled: bool = setting(Switch(), "Whether it works.", True)
+    enabled: bool = setting(Switch(), "Whether it works.", True, remote=True)
     interval: float | None = setting(
         Seconds(1, MAX_INTERVAL),
         "Time between two readings.",
         None,
         shown="the collector's own",
+        remote=True,
     )
     selection: Selection = group(
         Selection,
         factory=Selection,
-        include=Setting(Patterns(), "Only these.", shown="all"),
-        exclude=Setting(Patterns(), "Not these."),
+        include=Setting(Patterns(), "Only these.", shown="all", remote=True),
+        exclude=Setting(Patterns(), "Not these.", remote=True),
     )
 
 
@@ -324,6 +329,8 @@ class Config:
         mirror: The first version's topics to publish as well; `None` for not.
         path: The file that it was read from; `None` when it all came from the environment.
         secret_files: The files that hold a password or a key, this one among them if it does.
+        origins: Where each value was written.
+        overlay_mistakes: What Home Assistant has set and cannot count, and why.
     """
 
     brokers: tuple[Broker, ...] = setting(
@@ -392,6 +399,8 @@ class Config:
     )
     path: Path | None = None
     secret_files: tuple[Path, ...] = field(default=(), compare=False)
+    origins: Origins = field(default_factory=Origins, compare=False, repr=False)
+    overlay_mistakes: tuple[Mistake, ...] = field(default=(), compare=False)
 
     def of_plugins(self) -> dict[type, object]:
         """Return the sections that belong to single plug-ins, by their type."""

@@ -9,14 +9,45 @@ import yaml
 from companion_agent.fields import ByName, Section, declared, value_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from companion_agent.config.origins import Place
     from companion_agent.config.settings import Config
     from companion_agent.fields import Declared, Kind
 
 
+_ANY_WIDTH = 1_000_000
+
+
 def show(config: Config) -> str:
-    """Write the configuration as YAML; secrets are hidden."""
-    head = f"# {config.path or 'from the environment'}\n"
-    return head + yaml.safe_dump(as_tree(config), sort_keys=False, allow_unicode=True)
+    """Write the configuration as YAML, each value with where it comes from; secrets are hidden."""
+    text = yaml.safe_dump(as_tree(config), sort_keys=False, allow_unicode=True, width=_ANY_WIDTH)
+    lines = text.splitlines()
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        for place, line in _values(node, ()) if node else ():
+            lines[line] += f"  # {_origin(config, place)}"
+    finally:
+        loader.dispose()
+    return "\n".join([f"# {config.path or 'from the environment'}", *lines, ""])
+
+
+def _values(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
+    """List the values of a document whose key's line has room for a comment, with that line."""
+    for key, value in node.value:
+        here = (*place, key.value)
+        if isinstance(value, yaml.MappingNode) and not value.flow_style:
+            yield from _values(value, here)
+        elif isinstance(value, yaml.SequenceNode) or key.start_mark.line == value.end_mark.line:
+            yield here, key.start_mark.line
+
+
+def _origin(config: Config, place: Place) -> str:
+    origin = config.origins.of(place)
+    if config.path and origin.startswith(f"{config.path}:"):
+        return f"line {origin.rpartition(':')[2]}"
+    return origin or "default"
 
 
 def as_tree(owner: Any) -> dict[str, Any]:  # noqa: ANN401  (an instance of any section)

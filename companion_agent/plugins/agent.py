@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 UPDATE = "agent.update"
 RELOAD = "agent.reload"
+RESTART = "agent.restart"
 
 _READINGS = (
     # The allocator moves by pages of 4 KiB and arenas of 256 KiB; half a MiB is growth.
@@ -31,7 +32,7 @@ _READINGS = (
 
 
 class AgentPlugin(Collector, CommandProvider):
-    """Reads the agent's own figures; has it replaced, or its configuration read again.
+    """Reads the agent's own figures; has it replaced, started anew, or its configuration read.
 
     Args:
         platform: The operating system.
@@ -89,7 +90,7 @@ class AgentPlugin(Collector, CommandProvider):
         Raises:
             Unavailable: It cannot, and there is no configuration to be read again.
         """
-        commands = [] if self._rereader is None else [Command(RELOAD)]
+        commands = [] if self._rereader is None else [Command(RELOAD), Command(RESTART)]
         cannot = self._updater.cannot if self._updater else "only a running agent can be updated"
         if cannot and not commands:
             raise Unavailable(cannot)
@@ -103,13 +104,13 @@ class AgentPlugin(Collector, CommandProvider):
         return [*commands, Command(UPDATE, args)]
 
     def run(self, key: str, args: Mapping[str, Any]) -> None:
-        """Have the updater begin, or read the configuration.
+        """Have the updater begin, the configuration read, or the process started anew.
 
         Events and the next announces say how an update goes on. The agent goes on with what was
-        read when it has said that this is done.
+        read, or ends, when it has said that this is done.
         """
-        if key == RELOAD:
+        if key in {RELOAD, RESTART}:
             if self._rereader is not None:
-                self._rereader.read()
+                (self._rereader.read if key == RELOAD else self._rereader.restart)()
         elif self._updater is not None:
             self._updater.ask(args["version"], args["url"])

@@ -33,6 +33,31 @@ class Rereader(Protocol):
             CommandError: It has mistakes; nothing changes.
         """
 
+    def restart(self) -> None:
+        """Have the process started anew once the command is done.
+
+        Raises:
+            CommandError: It must not be, now.
+        """
+
+
+class SettingsEditor(Protocol):
+    """Knows the settings that Home Assistant may change."""
+
+    def describe(self, section: str) -> str:
+        """Return the sections as JSON, and the fields of one of them.
+
+        Raises:
+            CommandError: There is no such section.
+        """
+
+    def change(self, revision: str, changes: str) -> None:
+        """Set values, given as JSON; the agent goes on with them once the command is done.
+
+        Raises:
+            CommandError: Something is wrong; nothing changes.
+        """
+
 
 class Updater(Protocol):
     """Replaces the agent by another version of it."""
@@ -55,6 +80,7 @@ class PluginContext:
         counters: What the agent counts while it runs.
         updater: Replaces the agent; `None` where no agent runs (`pilot-agent read`).
         rereader: Reads the configuration again; `None` where no agent runs.
+        settings: Changes settings for Home Assistant; `None` where no agent runs.
         given: What single plug-ins get besides, a section of the configuration say, by its type.
     """
 
@@ -63,6 +89,7 @@ class PluginContext:
     counters: Counters = field(default_factory=Counters)
     updater: Updater | None = None
     rereader: Rereader | None = None
+    settings: SettingsEditor | None = None
     given: Mapping[type, object] = field(default_factory=dict)
 
     def get(self, wanted: type[_Given]) -> _Given | None:

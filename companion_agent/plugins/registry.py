@@ -17,6 +17,7 @@ from companion_agent.errors import PluginError
 from companion_agent.plugins.agent import AgentPlugin
 from companion_agent.plugins.base import Collector, Plugin
 from companion_agent.plugins.battery import BatteryPlugin
+from companion_agent.plugins.config import ConfigPlugin
 from companion_agent.plugins.cpu import CpuPlugin
 from companion_agent.plugins.disk import DiskPlugin
 from companion_agent.plugins.disk_io import DiskIoPlugin
@@ -69,6 +70,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         WifiPlugin,
         RaspberryPiPlugin,
         AgentPlugin,
+        ConfigPlugin,
         I2cPlugin,
         OwnCommandsPlugin,
         OwnReadingsPlugin,

@@ -434,6 +434,7 @@ class Dispatcher:
             output=output.text if output and not output.data else None,
             truncated=output.truncated if output else False,
             data=output.data if output else b"",
+            errors=error.fields if error else {},
         )
         return topic, self._ring.seal(topic, result.body())
 

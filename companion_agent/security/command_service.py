@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.models import Output
-from companion_agent.plugins.agent import RELOAD
+from companion_agent.plugins.agent import RELOAD, RESTART
 from companion_agent.plugins.readings import REFRESH
+from companion_agent.protocol.settings import CONFIG_SET
 from companion_agent.security.authorizer import Dispatcher
 from companion_agent.timing import Alarm
 from companion_agent.worker import HungError, Job, Worker
@@ -37,6 +38,8 @@ _LOGGER = logging.getLogger(__name__)
 PROBE_INTERVAL = 60.0
 # A command that takes longer has failed, as far as can be told.
 COMMAND_LIMIT = 8.0
+_BEGIN_ANEW = frozenset({RELOAD, RESTART, CONFIG_SET})
+"""Commands after which the agent begins anew, once their result is told."""
 
 
 class CommandService:
@@ -194,7 +197,7 @@ class CommandService:
             self._changed(job.state)
         if job.key == REFRESH and error is None:
             self._refresh([name for name in job.args["collectors"].split(",") if name])
-        if job.key == RELOAD and error is None:
+        if job.key in _BEGIN_ANEW and error is None:
             self._renew()
         self._count(-1)
 

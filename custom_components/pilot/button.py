@@ -66,6 +66,11 @@ DESCRIPTIONS: Final = {
         ),
         PilotButtonDescription(key="i2c.reset_tuning", translation_key="i2c_reset_tuning"),
         PilotButtonDescription(key="agent.reload", translation_key="agent_reload"),
+        PilotButtonDescription(
+            key="agent.restart",
+            translation_key="agent_restart",
+            device_class=ButtonDeviceClass.RESTART,
+        ),
     )
 }
 """The commands that have a button; the key is the command's kind."""

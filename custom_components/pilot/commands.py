@@ -326,6 +326,22 @@ class HostCommands:
             ServiceValidationError: The arguments cannot be sent.
             HomeAssistantError: The host did not carry it out, and why.
         """
+        result = await self.async_ask(key, args, files=files)
+        if result.status != "done":
+            raise errors.command_error(self._entry.title, key, result)
+        return result
+
+    async def async_ask(
+        self, key: str, args: Mapping[str, Any] | None = None, *, files: int = 0
+    ) -> Result:
+        """Send a command, and return its result, whatever became of it.
+
+        The arguments are those of `async_do()`.
+
+        Raises:
+            ServiceValidationError: The arguments cannot be sent.
+            HomeAssistantError: The host did not answer, and why.
+        """
         name, status = self._entry.title, self._status()
         if not self._readable:
             raise HomeAssistantError(translation_domain=DOMAIN, translation_key="keys_unreadable")
@@ -337,7 +353,7 @@ class HostCommands:
             raise errors.local_error("no_broker", name, key)
         try:
             granted = self._time_limit(key)
-            result = await self._channel.async_request(
+            return await self._channel.async_request(
                 key, args or {}, None if granted is None else GIVE_UP + granted
             )
         except NoAnswerError as err:
@@ -348,9 +364,6 @@ class HostCommands:
             raise errors.local_error(translation_key, name, key) from None
         except HomeAssistantError as err:
             raise errors.local_error("no_broker", name, key) from err
-        if result.status != "done":
-            raise errors.command_error(name, key, result)
-        return result
 
     async def async_verify(self, patience: float) -> bool:
         """Return whether the host gives a signed answer within so many seconds.

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from .protocol.messages import Result
 
 # What the user asked for cannot be; everything else is a matter of the host.
-_USERS_FAULT: Final = frozenset({"bad_arguments", "cooling_down", "not_allowed", "unknown_command"})
+_USERS_FAULT: Final = frozenset(
+    {"bad_arguments", "cooling_down", "not_allowed", "stale", "unknown_command"}
+)
 
 BY_REASON: Final[Mapping[str, str]] = {
     "retained": "command_retained",
@@ -27,6 +29,7 @@ BY_REASON: Final[Mapping[str, str]] = {
     "unknown_command": "command_unknown",
     "not_allowed": "command_not_allowed",
     "bad_arguments": "command_bad_arguments",
+    "stale": "command_stale",
     "cooling_down": "command_cooling_down",
     "not_permitted": "command_not_permitted",
     "failed": "command_failed",

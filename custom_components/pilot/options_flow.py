@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
-from homeassistant.config_entries import ConfigFlowResult, OptionsFlow
+from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.helpers.selector import (
     BooleanSelector,
     NumberSelector,
@@ -20,8 +20,8 @@ import probatio
 
 from .const import CONF_CLEAR_ON_REMOVE, CONF_WAKE_ADDRESS, CONF_WAKE_PORT
 from .fleet import async_set_fleet_key
-from .flow_base import MarkdownFlow
 from .protocol.signing import fleet_secret
+from .settings_flow import AgentSettingsFlow
 from .trust import async_get_trust
 from .wake_on_lan import DEFAULT_ADDRESS, DEFAULT_PORT
 
@@ -36,12 +36,14 @@ FLEET_ASK: Final = "ask"
 FLEET_FORGET: Final = "forget"
 
 
-class PilotOptionsFlow(MarkdownFlow, OptionsFlow):
-    """Change the options of a host, or the fleet key."""
+class PilotOptionsFlow(AgentSettingsFlow):
+    """Change the options of a host, the settings of its agent, or the fleet key."""
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask what is to be set."""
-        return self.async_show_menu(step_id="init", menu_options=["computer", "fleet_key"])
+        return self.async_show_menu(
+            step_id="init", menu_options=["settings", "computer", "fleet_key"]
+        )
 
     async def async_step_computer(
         self, user_input: dict[str, Any] | None = None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from companion_agent.cli.migrate import env
-from companion_agent.config.document import MAX_BYTES, Place, dotted, read_file
+from companion_agent.config.document import MAX_BYTES, dotted, read_file
 from companion_agent.config.errors import ConfigError, Mistake
 from companion_agent.storage.plain import read_plain
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from companion_agent.config.origins import Place
     from companion_agent.values import Raw
 
 

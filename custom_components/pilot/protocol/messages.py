@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from bisect import bisect_right
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .encoding import decode_json, dump, load_object
@@ -17,6 +18,8 @@ from .validation import (
     MAX_COMMAND,
     MAX_EVENT,
     MAX_EVENT_DATA,
+    MAX_FIELD_ERRORS,
+    MAX_KEY,
     MAX_NUMBER,
     MAX_OUTPUT,
     MAX_PICTURE,
@@ -70,8 +73,14 @@ REASONS: Final = (
     "bad_arguments",
     "cooling_down",
     "not_permitted",
+    "stale",
 )
-"""Why a request is rejected, in the order in which a host checks it."""
+"""Why a request is rejected, in the order in which a host checks it; the last one is said by the
+command itself."""
+
+FIELD_REASONS: Final = ("invalid", "fixed", "not_settable")
+"""Why a field was refused: its value is none that it can have; the host's own file or environment
+sets it; controllers may not set it."""
 
 SEARCH_SPREAD: Final = 10.0
 """Seconds over which hosts spread their answers to a search that does not say."""
@@ -159,6 +168,18 @@ class Request(NamedTuple):
         )
 
 
+class FieldError(NamedTuple):
+    """What is wrong with one field of a form.
+
+    Attributes:
+        reason: One of `FIELD_REASONS`.
+        detail: The same in words of the host.
+    """
+
+    reason: str
+    detail: str = ""
+
+
 class Result(NamedTuple):
     """What became of a request.
 
@@ -176,6 +197,7 @@ class Result(NamedTuple):
         output: What the command has printed; `None` when that says nothing.
         truncated: Whether that is only its beginning.
         data: A picture that the command was asked for.
+        errors: After `bad_arguments`: what is wrong with single fields, by their keys.
     """
 
     id: str
@@ -191,6 +213,7 @@ class Result(NamedTuple):
     output: str | None = None
     truncated: bool = False
     data: bytes = b""
+    errors: Mapping[str, FieldError] = MappingProxyType({})
 
     def body(self) -> str:
         """Write the body of the message."""
@@ -211,6 +234,11 @@ class Result(NamedTuple):
         if self.output is not None:
             content["output"] = _fitting(self.output)
             content["truncated"] = self.truncated or content["output"] != self.output
+        if self.errors:
+            content["errors"] = {
+                key: {"reason": error.reason, "detail": clean_text(error.detail)}
+                for key, error in list(self.errors.items())[:MAX_FIELD_ERRORS]
+            }
         if self.data:
             content["data"] = b64encode(self.data).decode("ascii")
         return dump(content)
@@ -453,8 +481,23 @@ def parse_result(body: bytes) -> Result:
         output=(get_optional_text(data, "output", MAX_OUTPUT) or "") if "output" in data else None,
         truncated=data.get("truncated") is True,
         data=_picture(data["data"]) if "data" in data else b"",
+        errors=_field_errors(data["errors"]) if "errors" in data else {},
         **texts,
     )
+
+
+def _field_errors(errors: object) -> dict[str, FieldError]:
+    if not isinstance(errors, dict) or len(errors) > MAX_FIELD_ERRORS:
+        raise ProtocolError("errors", f"errors is not an object of at most {MAX_FIELD_ERRORS}")
+    found = {}
+    for key, error in errors.items():
+        fields = as_object(error, "errors")
+        if len(key) > MAX_KEY:
+            raise ProtocolError("errors", "a key in errors is too long")
+        found[key] = FieldError(
+            get_text(fields, "reason"), get_optional_text(fields, "detail") or ""
+        )
+    return found
 
 
 def _picture(encoded: object) -> bytes:

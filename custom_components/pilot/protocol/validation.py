@@ -43,6 +43,9 @@ MAX_COMMANDS: Final = 200
 MAX_EVENTS: Final = 200
 MAX_ARGUMENTS: Final = 32
 MAX_EVENT_DATA: Final = 32
+MAX_FIELD_ERRORS: Final = 64
+MAX_SETTINGS: Final = 200
+"""Sections, and fields of one."""
 MAX_REFUSED_COUNTS: Final = 100
 MAX_CHUNK_POINTS: Final = 2000
 MAX_CHUNK_READINGS: Final = 200

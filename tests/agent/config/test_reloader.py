@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from companion_agent import platforms
 from companion_agent.config import load
 from companion_agent.config.reloader import Reloader
 from companion_agent.errors import CommandError
-from companion_agent.plugins.agent import RELOAD, AgentPlugin
+from companion_agent.plugins.agent import RELOAD, RESTART, AgentPlugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reloader(path: Path) -> Reloader:
-    return Reloader(load(path, {}), lambda: load(path, {}))
+    return Reloader(load(path, {}), partial(load, path, {}))
 
 
 def write(path: Path, text: str) -> None:
@@ -86,10 +87,23 @@ def test_home_assistant_can_ask_for_it(reloader: Reloader, path: Path) -> None:
     plugin = AgentPlugin(platforms.current(), rereader=reloader)
     write(path, "name: after")
 
-    assert [command.key for command in plugin.commands()] == [RELOAD]
+    assert [command.key for command in plugin.commands()] == [RELOAD, RESTART]
     plugin.run(RELOAD, {})
 
     assert reloader.config.name == "after"
+
+
+def test_home_assistant_can_have_the_process_started_anew(reloader: Reloader) -> None:
+    plugin = AgentPlugin(platforms.current(), rereader=reloader)
+    reloader.occupied = lambda: "this version is on trial"
+
+    with pytest.raises(CommandError, match="on trial"):
+        plugin.run(RESTART, {})
+    assert not reloader.restarting
+    reloader.occupied = lambda: ""
+    plugin.run(RESTART, {})
+
+    assert reloader.restarting
 
 
 # --- The whole process -----------------------------------------------------------------------

@@ -10,9 +10,11 @@ import pytest
 from companion_agent import platforms
 from companion_agent.config.policy import Policy
 from companion_agent.errors import CommandError
-from companion_agent.models import Command, Output
+from companion_agent.models import Command, Output, TextArgument
 from companion_agent.plugins.agent import RELOAD, AgentPlugin
 from companion_agent.plugins.readings import REFRESH, ReadingsPlugin
+from companion_agent.protocol.messages import FieldError
+from companion_agent.protocol.settings import CONFIG_SET
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.audit import AuditLog
 from companion_agent.security.command_service import COMMAND_LIMIT, CommandService
@@ -189,6 +191,36 @@ def test_the_agent_begins_anew_once_it_has_said_that_its_configuration_was_read(
 
     results = [(result["status"], result["detail"]) for result in scene.results()]
     assert results == [("failed", "config.yaml:3: is not known here"), ("done", "")]
+    assert scene.renewed == [2]
+    scene.loop.end()
+
+
+class Editor(FakePower):
+    """Settings that can be changed unless one is wrong."""
+
+    name: ClassVar[str] = "config"
+
+    def commands(self) -> Sequence[Command]:
+        return [Command(CONFIG_SET, {"values": TextArgument(64, None, pattern=r"\{.*\}")})]
+
+    def run(self, key: str, args: Mapping[str, Any]) -> None:
+        if args["values"] == "{}":
+            errors = {"log.level": FieldError("fixed", "config.yaml:3")}
+            raise CommandError("bad_arguments", "log.level: fixed", errors)
+
+
+def test_settings_are_gone_on_with_once_the_result_is_told(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, Editor())
+
+    scene.send(CONFIG_SET, {"values": "{}"})
+    scene.loop.until(lambda: len(scene.said) == 1)
+    scene.send(CONFIG_SET, {"values": '{"log.level": "debug"}'})
+    scene.loop.until(lambda: bool(scene.renewed))
+
+    refused, done = scene.results()
+    assert refused["status"] == "rejected"
+    assert refused["errors"] == {"log.level": {"reason": "fixed", "detail": "config.yaml:3"}}
+    assert (done["status"], "errors" in done) == ("done", False)
     assert scene.renewed == [2]
     scene.loop.end()
 
