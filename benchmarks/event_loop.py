@@ -73,6 +73,8 @@ class Variant:
         with Listener(self.broker) as listener:
             stack.enter_context(self.home_assistant)
             self.home_assistant.ask("start")
+            if self.domain == "pilot":
+                self.home_assistant.ask("offer", hosts=len(self.fleet.hosts))
             # The birth message ends the time in which subscriptions are held back.
             listener.wait(lambda heard: heard.topic == "homeassistant/status", 60)
         self._client.connect(self.broker.host, self.broker.port)

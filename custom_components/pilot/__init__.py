@@ -18,6 +18,7 @@ from .devices import device_is_announced
 from .discovery import async_clear_retained, async_setup_search
 from .exposure import async_categorize, exposed_entities
 from .ignored_hosts import async_get_removed_hosts
+from .kept_announces import async_get_kept_announces
 from .pacing import async_get_pacer
 from .pair import async_part
 from .repairs import (
@@ -66,7 +67,9 @@ async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> boo
     """Set up a host, while there is time beside other hosts that are set up with it."""
     await async_get_pacer(hass).async_turn()
     async_review_exposed(hass, entry)
-    coordinator = PilotCoordinator(hass, entry, await async_get_trust(hass))
+    coordinator = PilotCoordinator(
+        hass, entry, await async_get_trust(hass), await async_get_kept_announces(hass)
+    )
     entry.runtime_data = PilotRuntimeData(coordinator)
     await coordinator.async_config_entry_first_refresh()
     await BacklogReceiver(coordinator, numeric_units).async_start()
@@ -90,6 +93,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> No
         await importer.async_forget(entry.unique_id)
     await async_part(hass, entry.data[CONF_PREFIX], entry.unique_id, entry.title)
     (await async_get_removed_hosts(hass)).async_add(entry.unique_id)
+    (await async_get_kept_announces(hass)).async_forget(entry.unique_id)
     if entry.options.get(CONF_CLEAR_ON_REMOVE):
         await async_clear_retained(hass, entry.data[CONF_PREFIX], entry.unique_id)
 

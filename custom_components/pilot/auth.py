@@ -29,6 +29,8 @@ from .trust import NO_ORDER, HostRecord, TrustStore
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from .kept_announces import KeptAnnounces
+
 type RefuseMessage = Callable[[str, ProtocolError], None]
 """Counts a refused message: the name of its topic, and why it is refused."""
 
@@ -155,6 +157,7 @@ class HostAuth:
         hass: HomeAssistant,
         entry: ConfigEntry,
         store: TrustStore,
+        kept: KeptAnnounces,
         reauthentication: Reauthentication,
         refuse: RefuseMessage,
     ) -> None:
@@ -163,6 +166,8 @@ class HostAuth:
         self._hass = hass
         self._entry = entry
         self._store = store
+        self._kept = kept
+        self._last_announce: tuple[bytes, Announce] | None = None
         self._reauthentication = reauthentication
         self._refuse = refuse
         self._prefix: str = entry.data[CONF_PREFIX]
@@ -197,6 +202,16 @@ class HostAuth:
 
     # --- Messages ----------------------------------------------------------------------------
 
+    def kept_announce(self) -> Announce | None:
+        """Return what the host announced last, before this run; None where that is not known."""
+        body = self._kept.get(self._host_id, self._key_id)
+        if body is None:
+            return None
+        try:
+            return self._parse_announce(body)
+        except ProtocolError:
+            return None  # Another version of Pilot accepted it.
+
     def read_announce(self, payload: bytes) -> Announce | None:
         """Parse an announce; None says that the host was removed.
 
@@ -214,10 +229,23 @@ class HostAuth:
             if self.paired and (reason := _SUSPICIOUS.get(err.kind)) is not None:
                 self._reauthentication.suspect(reason)
             raise
-        announce = parse_announce(body, self._host_id)
-        assert announce is not None
+        announce = self._parse_announce(body)
         if self._accept_announce(announce):
             self._reauthentication.clear()
+        self._kept.async_keep(self._host_id, body, self._key_id)
+        return announce
+
+    @property
+    def _key_id(self) -> str:
+        return "" if self.keys is None else self.keys.key_id
+
+    def _parse_announce(self, body: bytes) -> Announce:
+        if self._last_announce is not None and self._last_announce[0] == body:
+            return self._last_announce[1]
+        announce = parse_announce(body, self._host_id)
+        if announce is None:
+            raise ProtocolError("empty", "it says nothing")
+        self._last_announce = body, announce
         return announce
 
     def read_availability(self, topic: str, payload: bytes) -> tuple[Availability, bool]:

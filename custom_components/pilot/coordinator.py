@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from homeassistant.components.mqtt import ReceiveMessage
 
+    from .kept_announces import KeptAnnounces
     from .trust import TrustStore
 
 type EventListener = Callable[[HostEvent], None]
@@ -61,12 +62,12 @@ class Status(StrEnum):
 
 
 class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
-    """Follow one host; the data is its last announce, None before the first.
+    """Follow one host; the data is its last announce, None before the very first.
 
     Attributes:
         host_id: The id of the host, which is the unique id of its config entry.
         topics: Its topics.
-        announced_at: When the last announce came.
+        announced_at: When the last announce came; None while `data` is what was kept.
         received: How many messages came, by topic.
         refused: How many messages were refused, by topic and error.
         readings: The values of its readings.
@@ -79,8 +80,17 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
 
     config_entry: ConfigEntry
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, store: TrustStore) -> None:
-        """Prepare to follow the host of a config entry; `store` has the keys shared with it."""
+    def __init__(
+        self, hass: HomeAssistant, entry: ConfigEntry, store: TrustStore, kept: KeptAnnounces
+    ) -> None:
+        """Prepare to follow the host of a config entry.
+
+        Args:
+            hass: Home Assistant.
+            entry: The config entry of the host.
+            store: The keys that are shared with it.
+            kept: What it announced before Home Assistant started.
+        """
         super().__init__(hass, LOGGER, config_entry=entry, name=entry.title)
         assert entry.unique_id is not None
         self.host_id = entry.unique_id
@@ -90,7 +100,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         self.refused: Counter[str] = Counter()
         self.readings = Readings()
         self._reauthentication = Reauthentication(hass, entry, self._verify)
-        self.auth = HostAuth(hass, entry, store, self._reauthentication, self.async_refuse)
+        self.auth = HostAuth(hass, entry, store, kept, self._reauthentication, self.async_refuse)
         self.commands = HostCommands(
             hass,
             entry,
@@ -124,6 +134,10 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         # It need not be connected: where the broker is away, the status says so.
         await mqtt.async_wait_for_mqtt_client(self.hass)
         entry = self.config_entry
+        if (kept := self.auth.kept_announce()) is not None:
+            async_update_devices(self.hass, entry, kept, None)
+            self.readings.arrange(kept, monotonic())
+            self.data = kept
         self._reauthentication.async_start(has_keys=self.auth.paired, readable=self.auth.readable)
         try:
             await self.commands.async_start()
@@ -213,7 +227,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     @callback
     def _receive(self, handler: Handler, message: ReceiveMessage) -> None:
         """Handle a message in the order in which all hosts' messages came, as there is time."""
-        if handler == self._on_state and self.data is None:
+        if handler == self._on_state and self.announced_at is None:
             # It means nothing before the announce. Where that waits for its turn, entities are made
             # with their values then, and not written twice.
             self._early_state = message

@@ -228,6 +228,21 @@ async def test_on_wakes(hass: HomeAssistant, paired: MockConfigEntry, agent: Fak
     ]
 
 
+async def test_on_wakes_a_host_that_nothing_was_heard_of(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
+) -> None:
+    """Home Assistant has started, the broker has kept nothing, and the host is off."""
+    pytest.importorskip("wakeonlan")
+    await hass.config_entries.async_unload(paired.entry_id)
+    await hass.config_entries.async_setup(paired.entry_id)
+    await hass.async_block_till_done()
+
+    with patch("wakeonlan.send_magic_packet") as send:
+        await turn(hass, "on")
+
+    send.assert_called_once()
+
+
 async def test_a_network_that_takes_no_packet(
     hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
 ) -> None:
