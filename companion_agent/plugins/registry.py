@@ -17,11 +17,13 @@ from companion_agent.errors import PluginError
 from companion_agent.plugins.agent import AgentPlugin
 from companion_agent.plugins.base import Collector, Plugin
 from companion_agent.plugins.battery import BatteryPlugin
+from companion_agent.plugins.camera.plugin import CameraPlugin
 from companion_agent.plugins.config import ConfigPlugin
 from companion_agent.plugins.cpu import CpuPlugin
 from companion_agent.plugins.disk import DiskPlugin
 from companion_agent.plugins.disk_io import DiskIoPlugin
 from companion_agent.plugins.fan import FanPlugin
+from companion_agent.plugins.hotkeys.plugin import HotkeysPlugin
 from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.media.plugin import MediaPlugin
 from companion_agent.plugins.memory import MemoryPlugin
@@ -30,6 +32,7 @@ from companion_agent.plugins.notifications.plugin import NotificationsPlugin
 from companion_agent.plugins.own.commands import OwnCommandsPlugin
 from companion_agent.plugins.own.readings import OwnReadingsPlugin
 from companion_agent.plugins.power import PowerPlugin
+from companion_agent.plugins.presence.plugin import PresencePlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
 from companion_agent.plugins.screen.plugin import ScreenPlugin
@@ -38,6 +41,7 @@ from companion_agent.plugins.sound.plugin import SoundPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
 from companion_agent.plugins.wifi import WifiPlugin
+from companion_agent.plugins.window.plugin import WindowPlugin
 from companion_agent.protocol.validation import SEGMENT
 
 if TYPE_CHECKING:
@@ -63,6 +67,10 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         PowerPlugin,
         SystemPlugin,
         SessionPlugin,
+        PresencePlugin,
+        WindowPlugin,
+        CameraPlugin,
+        HotkeysPlugin,
         ScreenPlugin,
         NotificationsPlugin,
         SoundPlugin,

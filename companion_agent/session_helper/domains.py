@@ -15,6 +15,10 @@ LINUX: Mapping[str, str] = {
     "screen": "companion_agent.plugins.screen.helper:ScreenDomain",
     "sound": "companion_agent.plugins.sound.helper:SoundDomain",
     "media": "companion_agent.plugins.media.helper:MediaDomain",
+    "presence": "companion_agent.plugins.presence.helper:PresenceDomain",
+    "window": "companion_agent.plugins.window.helper:WindowDomain",
+    "camera": "companion_agent.plugins.camera.helper:CameraDomain",
+    "hotkeys": "companion_agent.plugins.hotkeys.helper:HotkeysDomain",
 }
 """By the name of the domain, its module and class."""
 

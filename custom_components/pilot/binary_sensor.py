@@ -57,6 +57,21 @@ DESCRIPTIONS = {
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
         PilotBinarySensorDescription(
+            key="camera.in_use",
+            translation_key="camera_in_use",
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="presence.in_use",
+            translation_key="presence_in_use",
+            device_class=BinarySensorDeviceClass.OCCUPANCY,
+        ),
+        PilotBinarySensorDescription(
+            key="window.full_screen",
+            translation_key="window_full_screen",
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
             key="rpi.under_voltage",
             translation_key="rpi_under_voltage",
             device_class=BinarySensorDeviceClass.PROBLEM,

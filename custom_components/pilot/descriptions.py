@@ -1,6 +1,7 @@
 """How readings are drawn: by which platform, and under which name."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from homeassistant.const import EntityCategory, Platform
@@ -29,12 +30,30 @@ class Detail(NamedTuple):
     read: Callable[[Any], object]
 
 
+def _sessions(value: str) -> list[dict[str, str | bool]]:
+    """Return the sessions of `session.users`."""
+    sessions: list[dict[str, str | bool]] = []
+    for session in _texts(value):
+        kind, _, rest = session.partition(" ")
+        place, _, user = rest.partition(" ")
+        sessions.append({"user": user, "type": kind, "remote": place == "remote"})
+    return sessions
+
+
+def _moment(value: datetime) -> str:
+    """Return a time as attributes have it."""
+    return value.isoformat(timespec="seconds")
+
+
 def _texts(value: str) -> list[str]:
     """Return the texts of one that has commas between them."""
     return value.split(", ") if value else []
 
 
 DETAILS: Final[Mapping[str, Detail]] = {
+    "camera.programs": Detail("camera.in_use", "programs", _texts),
+    "presence.since": Detail("presence.in_use", "since", _moment),
+    "session.users": Detail("system.users", "sessions", _sessions),
     "sound.microphone_programs": Detail("sound.microphone_in_use", "programs", _texts),
 }
 """The details by their kinds."""

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 TO_REDACT = {CONF_AUTO_TITLE, CONF_HOST_NAME, "id", "macs", "name", "pair", "session"}
 KINDS_TO_REDACT = {
+    "camera.programs",
     "media.album",
     "media.artist",
     "media.title",
     "network.ipv4",
     "network.ipv6",
+    "session.users",
     "sound.microphone_programs",
     "wifi.ssid",
+    "window.program",
+    "window.title",
 }
 
 

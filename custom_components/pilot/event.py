@@ -1,4 +1,4 @@
-"""Events of Pilot: power, sessions, the screen and answered notifications of a host."""
+"""Events of Pilot: power, sessions, the screen, hotkeys and answered notifications of a host."""
 
 from typing import TYPE_CHECKING, Final, override
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PARALLEL_UPDATES = 0
 
-ATTRIBUTES: Final = ("user", "remote", "type", "action", "tag", "reason")
+ATTRIBUTES: Final = ("user", "remote", "type", "action", "tag", "reason", "hotkey")
 """The data of events that become attributes; `type` is that of the session, and named so."""
 
 _REPLIED: Final = "replied"
@@ -44,6 +44,12 @@ DESCRIPTIONS: Final = {
             translation_key="screen",
             entity_category=EntityCategory.DIAGNOSTIC,
             event_types=["turned_on", "turned_off"],
+        ),
+        EventEntityDescription(
+            key="hotkeys",
+            translation_key="hotkeys",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            event_types=["pressed"],
         ),
         EventEntityDescription(
             key=EVENTS,

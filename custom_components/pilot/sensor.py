@@ -370,6 +370,10 @@ DESCRIPTIONS: Final = {
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
         ),
+        # The desktop
+        _describe("window.title", entity_category=EntityCategory.DIAGNOSTIC),
+        _describe("window.program", entity_category=EntityCategory.DIAGNOSTIC),
+        _describe("hotkeys.keys", entity_category=EntityCategory.DIAGNOSTIC),
         # The agent itself
         _describe(
             "agent.memory",

@@ -55,7 +55,14 @@ async def test_nothing_private_is_told(
     for private in ("office-pc", HOST_ID, "00:00:5e:00:53:01", "secret-clone", "words-"):
         assert private not in told
     readings = (await async_get_config_entry_diagnostics(hass, configured))["readings"]
-    for key in ("network.ipv4", "network.ipv6", "wifi.ssid"):
+    for key in (
+        "network.ipv4",
+        "network.ipv6",
+        "session.users",
+        "wifi.ssid",
+        "window.program",
+        "window.title",
+    ):
         assert readings[key]["value"] == "**REDACTED**"
 
 

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from homeassistant.const import Platform
+from homeassistant.const import EVENT_STATE_CHANGED, Platform
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
+from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.pilot import sensor
-from custom_components.pilot.descriptions import MEDIA
+from custom_components.pilot.descriptions import DETAILS, MEDIA
 from custom_components.pilot.protocol.catalogue import CATALOGUE, SETTINGS, ReadingType, Several
 from support.integration_host import HOST_ID, FakeHost
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
 PLANNED = "sensor.office_pc_planned_shutdown"
+IN_USE = "binary_sensor.office_pc_in_use"
+USERS = "sensor.office_pc_users"
 
 pytestmark = pytest.mark.usefixtures("freezer")
 
@@ -62,8 +65,10 @@ async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHo
     states = hass.states.async_all(("sensor", "binary_sensor"))
 
     # Connection, status, problem, whether it is paired, and the room, not told yet. What can
-    # be set is drawn by other platforms, on hosts that are paired; what is played, by one entity.
-    shown = [one for one in all_kinds()["readings"] if one["kind"] not in SETTINGS | MEDIA]
+    # be set is drawn by other platforms, on hosts that are paired; what is played, by one entity;
+    # details are attributes.
+    drawn_otherwise = SETTINGS | MEDIA | DETAILS.keys()
+    shown = [one for one in all_kinds()["readings"] if one["kind"] not in drawn_otherwise]
     assert len(states) == len(shown) + 5
     assert [state.entity_id for state in states if state.state in ("unavailable", "unknown")] == [
         "sensor.aht20_room"
@@ -83,7 +88,7 @@ async def test_an_area_shows_what_matters_of_a_computer(
     device_registry: dr.DeviceRegistry,
     entity_registry: er.EntityRegistry,
 ) -> None:
-    """Six entities at most carry no category, of all kinds that there are."""
+    """Eight entities at most carry no category, of all kinds that there are."""
     host = FakeHost(hass, all_kinds())
     host.announced["readings"] = [
         reading
@@ -108,6 +113,7 @@ async def test_an_area_shows_what_matters_of_a_computer(
         "Temperature",
         "Battery",
         "Media player",
+        "In use",
     }
 
 
@@ -127,6 +133,41 @@ async def test_a_planned_shutdown_that_there_is_not_is_unknown(
 
     await host.availability("off")
     assert hass.states.get(PLANNED).state == "unavailable"
+
+
+async def test_details_are_attributes_of_what_they_are_about(
+    hass: HomeAssistant, configured: MockConfigEntry, host: FakeHost
+) -> None:
+    """And have no entities; of another collector, and announced later on, they are heard too."""
+    await host.availability()
+    presence = [{"key": "presence.in_use"}, {"key": "presence.since"}]
+    users = [{"key": "system.users"}]
+    collectors = {name: {"interval": 60} for name in ("presence", "session", "system")}
+    await host.announce(collectors=collectors, readings=[*presence, *users])
+    await host.announce(
+        collectors=collectors, readings=[*presence, *users, {"key": "session.users"}]
+    )
+    written = async_capture_events(hass, EVENT_STATE_CHANGED)
+
+    await host.state("presence", in_use=True, since="2026-11-05T08:00:00+01:00")
+    await host.state("system", users=2)
+    await host.state("session", users="wayland local anna, tty remote ben van dam")
+
+    assert [event.data["entity_id"] for event in written] == [IN_USE, USERS, USERS]
+    assert hass.states.get(IN_USE).state == "on"
+    assert hass.states.get(IN_USE).attributes["since"] == "2026-11-05T07:00:00+00:00"
+    assert hass.states.get(USERS).attributes["sessions"] == [
+        {"user": "anna", "type": "wayland", "remote": False},
+        {"user": "ben van dam", "type": "tty", "remote": True},
+    ]
+
+    await host.state("session", users="")
+    assert hass.states.get(USERS).attributes["sessions"] == []
+    await host.state("session", users=None)
+    assert "sessions" not in hass.states.get(USERS).attributes
+    await host.state("presence", in_use=False, since="2026-11-05T08:10:00+01:00")
+    assert hass.states.get(IN_USE).attributes["since"] == "2026-11-05T07:10:00+00:00"
+    assert [event.data["entity_id"] for event in written[3:]] == [USERS, USERS, IN_USE]
 
 
 async def test_devices(
@@ -151,7 +192,7 @@ async def test_devices(
 
 def test_every_kind_is_described_on_its_platform() -> None:
     """And nothing else is: a description that is not in the catalogue is a mistake."""
-    assert sorted(kind for kind, _ in KINDS) == sorted(CATALOGUE.keys() - MEDIA)
+    assert sorted(kind for kind, _ in KINDS) == sorted(CATALOGUE.keys() - MEDIA - DETAILS.keys())
 
     for kind, platform in KINDS:
         value_type = CATALOGUE[kind].type

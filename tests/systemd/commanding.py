@@ -40,6 +40,13 @@ class FakeHomeAssistant(RecordingClient):
         """Wait for something that the host says, and take off its envelope."""
         return wait_for(lambda: self.said(below), below)[-1].body
 
+    def reading(self, key: str) -> Any:
+        """Return what the host said last of a reading that is not signed; `None` for nothing."""
+        collector, _, name = key.partition(".")
+        parts = [message.json["collectors"].get(collector) for message in self.said("state")]
+        told = [part["values"] for part in parts if part]
+        return told[-1].get(name) if told else None
+
     def commands(self) -> dict[str, Any]:
         return {command["key"]: command for command in self.body("announce")["commands"]}
 

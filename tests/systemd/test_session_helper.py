@@ -15,6 +15,7 @@ from companion_agent.service import unit
 from companion_agent.service.unit import SERVICE, SESSION_SERVICE, Program
 from stack.nspawn import LIBRARIES, SOURCE, Done, SystemdHost
 from stack.process import wait_for
+from support.wayland_window import PROGRAM as PROGRAM_WITH_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ export PYTHONPATH={SOURCE}:{LIBRARIES} PYTHONDONTWRITEBYTECODE=1
 exec /usr/bin/python3 -m companion_agent "$@"
 """
 WAYLAND = "wayland-1"
+WINDOW = "support.wayland_window"
 # A compositor without a screen, in the user's service manager.
 SWAY = (
     "--setenv=WLR_BACKENDS=headless", "--setenv=WLR_LIBINPUT_NO_DEVICES=1",
@@ -72,6 +74,12 @@ class Desktops:
         (socket,) = self.host.run("find", folder, "-name", "sway-ipc.*").stdout.split()
         return self._as(user, "swaymsg", "--socket", socket, *command).stdout
 
+    def open_window(self, user: str, title: str) -> None:
+        """Have a user start a program with a window."""
+        settings = (f"WAYLAND_DISPLAY={WAYLAND}", f"PYTHONPATH={SOURCE}:{SOURCE}/tests")
+        program = (*(f"--setenv={one}" for one in settings), "python3", "-m", WINDOW, title)
+        assert self._as(user, "systemd-run", "--user", "--quiet", *program).returncode == 0
+
     def power(self, user: str) -> list[bool]:
         """Return whether each of a user's monitors has power, as sway says."""
         return [one["power"] for one in json.loads(self.sway(user, "-t", "get_outputs", "--raw"))]
@@ -104,6 +112,7 @@ def desktops(make_agent_host: Callable[..., SystemdHost], broker: Mosquitto) -> 
         "broker": {"host": broker.host, "port": broker.port},
         "security": {"fleet_key": base64.b64encode(FLEET_KEY).decode()},
         "state_dir": "/var/lib/pilot-agent",
+        "desktop": {"idle_after": 5, "window": True},
     }
     host.run("mkdir", "-p", "/etc/pilot-agent")
     host.write(CONFIG, json.dumps(config), mode=0o644)
@@ -136,7 +145,7 @@ def test_two_users_and_a_stranger(desktops: Desktops) -> None:
 
 
 @pytest.mark.parametrize("suite", ["trixie"], indirect=True)
-def test_a_screen_is_switched_and_noticed(
+def test_a_screen_is_switched_and_who_is_at_it_noticed(
     home_assistant: FakeHomeAssistant, desktops: Desktops
 ) -> None:
     add(desktops.host, "sway")
@@ -152,3 +161,14 @@ def test_a_screen_is_switched_and_noticed(
     desktops.sway("anna", "output * power off")
     event = home_assistant.body("event/screen")
     assert (event["type"], event["data"]["user"]) == ("turned_off", "anna")
+
+    # Nothing is touched.
+    wait_for(lambda: home_assistant.reading("presence.in_use") is False, "absence", timeout=60)
+
+    assert home_assistant.reading("window.title") is None
+    desktops.open_window("anna", "A letter")
+    wait_for(lambda: home_assistant.reading("window.title") == "A letter", "a window", timeout=60)
+    assert home_assistant.reading("window.program") == PROGRAM_WITH_WINDOW
+    assert home_assistant.reading("window.full_screen") is False
+    desktops.sway("anna", "fullscreen enable")
+    wait_for(lambda: home_assistant.reading("window.full_screen"), "a full screen", timeout=60)

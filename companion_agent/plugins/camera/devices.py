@@ -105,5 +105,7 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
 
 def _program(process: Path) -> str:
     with suppress(OSError):
-        return (process / "comm").read_text("utf-8", "replace").strip()
+        # Several are one text, with commas between.
+        name = (process / "comm").read_text("utf-8", "replace").replace(",", " ")
+        return " ".join(name.split())
     return process.name

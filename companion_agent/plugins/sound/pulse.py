@@ -22,6 +22,7 @@ from pulsectl_asyncio import PulseAsync  # type: ignore[import-untyped]
 
 from companion_agent.desktop.messages import MAX_OPTIONS, MAX_TEXT, Offer, Thing
 from companion_agent.errors import CommandError, Unavailable
+from companion_agent.plugins.naming import listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -275,7 +276,7 @@ class Pulse:
         recorders = await _recorders(pulse, inputs)
         values: dict[Thing, Value] = {
             MICROPHONE_IN_USE: bool(recorders),
-            MICROPHONE_PROGRAMS: _together(recorders),
+            MICROPHONE_PROGRAMS: listing(recorders),
         }
         settings: list[Thing] = []
         why = {}
@@ -353,17 +354,6 @@ def _program_of(stream: Any) -> str:  # noqa: ANN401  (a stream of an untyped li
     # A module of the server's has neither.
     # Several are one text, with commas between.
     return " ".join(str(name or stream.name).replace(",", " ").split())[:MAX_TEXT] or "unknown"
-
-
-def _together(names: Sequence[str]) -> str:
-    """Return names as one text, with commas between, without those that there is no room for."""
-    text = ""
-    for name in names:
-        longer = f"{text}, {name}" if text else name
-        if len(longer) > MAX_TEXT:
-            break
-        text = longer
-    return text
 
 
 def _named(devices: Sequence[Any]) -> dict[str, Any]:

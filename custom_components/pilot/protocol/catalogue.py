@@ -162,6 +162,54 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 type=ReadingType.BOOLEAN,
             ),
             Kind(
+                "session.users",
+                "who is logged in: `wayland`, `x11`, `tty` or another type of session, `local` or "
+                "`remote`, and the user; several with commas between, as many as fit",
+                type=ReadingType.TEXT,
+            ),
+            Kind(
+                "presence.in_use",
+                "a key was pressed or the mouse moved in the session that is in use, not long ago",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind(
+                "presence.since",
+                "since when it is in use, or is not: the first or the last movement",
+                type=ReadingType.TIMESTAMP,
+            ),
+            Kind(
+                "window.title",
+                "title of the active window; null while none is",
+                type=ReadingType.TEXT,
+                nullable=True,
+            ),
+            Kind(
+                "window.program",
+                "program of the active window; null while none is",
+                type=ReadingType.TEXT,
+                nullable=True,
+            ),
+            Kind(
+                "window.full_screen",
+                "the active window fills the screen",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind(
+                "camera.in_use",
+                "a program of the user has a camera open",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind(
+                "camera.programs",
+                "programs that have a camera open, with commas between, as many as fit",
+                type=ReadingType.TEXT,
+            ),
+            Kind(
+                "hotkeys.keys",
+                "the hotkeys, and the keys that the desktop has bound them to",
+                type=ReadingType.TEXT,
+            ),
+            Kind(
                 "screen.on",
                 "the screen of the session that is in use is on",
                 type=ReadingType.BOOLEAN,

@@ -59,7 +59,7 @@ def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
     found = set().union(*(check_platform(build(name, tmp_path / name)) for name in MACHINES))
 
     # What is asked of logind is tested with it.
-    of_logind = {"power.planned_shutdown", "session.locked"}
+    of_logind = {"power.planned_shutdown", "session.locked", "session.users"}
     # And what session helpers read, with them.
     of_desktops = {
         kind
