@@ -9,15 +9,17 @@ import asyncio
 import ctypes
 import os
 import struct
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+assert sys.platform == "linux"
+
 ATTRIB, CLOSE_WRITE, CLOSE_NOWRITE, OPEN = 0x4, 0x8, 0x10, 0x20
-MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x40, 0x80, 0x100, 0x200
+MOVED_TO, CREATE, DELETE = 0x80, 0x100, 0x200
 CLOSE = CLOSE_WRITE | CLOSE_NOWRITE
-OVERFLOW = 0x4000
 _EVENT = struct.Struct("=iIII")
 
 
@@ -25,7 +27,7 @@ class Event(NamedTuple):
     """Something that happened.
 
     Attributes:
-        watch: What was watched; -1 where some were lost (`OVERFLOW`).
+        watch: What was watched; -1 where some were lost.
         mask: What happened to it.
         name: To which file of a folder; empty for what is watched itself.
     """

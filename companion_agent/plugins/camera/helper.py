@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from companion_agent.desktop.domain import Domain
@@ -13,6 +14,8 @@ from companion_agent.plugins.naming import listing
 
 if TYPE_CHECKING:
     from companion_agent.platforms.linux.inotify import Event, Inotify
+
+assert sys.platform == "linux"
 
 IN_USE, PROGRAMS = Thing("in_use"), Thing("programs")
 
