@@ -29,7 +29,7 @@ export PYTHONPATH={SOURCE}:{LIBRARIES} PYTHONDONTWRITEBYTECODE=1
 exec /usr/bin/python3 -m companion_agent "$@"
 """
 WAYLAND = "wayland-1"
-WINDOW = "support.wayland_window"
+WINDOW, POINTER = "support.wayland_window", "support.wayland_pointer"
 # A compositor without a screen, in the user's service manager.
 SWAY = (
     "--setenv=WLR_BACKENDS=headless", "--setenv=WLR_LIBINPUT_NO_DEVICES=1",
@@ -74,11 +74,11 @@ class Desktops:
         (socket,) = self.host.run("find", folder, "-name", "sway-ipc.*").stdout.split()
         return self._as(user, "swaymsg", "--socket", socket, *command).stdout
 
-    def open_window(self, user: str, title: str) -> None:
-        """Have a user start a program with a window."""
+    def play(self, user: str, program: str, *arguments: str) -> None:
+        """Have a user start a program of the tests."""
         settings = (f"WAYLAND_DISPLAY={WAYLAND}", f"PYTHONPATH={SOURCE}:{SOURCE}/tests")
-        program = (*(f"--setenv={one}" for one in settings), "python3", "-m", WINDOW, title)
-        assert self._as(user, "systemd-run", "--user", "--quiet", *program).returncode == 0
+        command = (*(f"--setenv={one}" for one in settings), "python3", "-m", program, *arguments)
+        assert self._as(user, "systemd-run", "--user", "--quiet", *command).returncode == 0
 
     def power(self, user: str) -> list[bool]:
         """Return whether each of a user's monitors has power, as sway says."""
@@ -162,11 +162,13 @@ def test_a_screen_is_switched_and_who_is_at_it_noticed(
     event = home_assistant.body("event/screen")
     assert (event["type"], event["data"]["user"]) == ("turned_off", "anna")
 
-    # Nothing is touched.
+    # Nothing is touched, and then something is.
     wait_for(lambda: home_assistant.reading("presence.in_use") is False, "absence", timeout=60)
+    desktops.play("anna", POINTER)
+    wait_for(lambda: home_assistant.reading("presence.in_use"), "presence", timeout=60)
 
     assert home_assistant.reading("window.title") is None
-    desktops.open_window("anna", "A letter")
+    desktops.play("anna", WINDOW, "A letter")
     wait_for(lambda: home_assistant.reading("window.title") == "A letter", "a window", timeout=60)
     assert home_assistant.reading("window.program") == PROGRAM_WITH_WINDOW
     assert home_assistant.reading("window.full_screen") is False

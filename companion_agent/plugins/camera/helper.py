@@ -12,10 +12,10 @@ from companion_agent.desktop.messages import Offer, Thing
 from companion_agent.errors import Unavailable
 from companion_agent.plugins.naming import listing
 
+assert sys.platform == "linux"
+
 if TYPE_CHECKING:
     from companion_agent.platforms.linux.inotify import Event, Inotify
-
-assert sys.platform == "linux"
 
 IN_USE, PROGRAMS = Thing("in_use"), Thing("programs")
 
