@@ -77,7 +77,7 @@ def install(host: SystemdHost, version: str) -> str:
 def add(host: SystemdHost, package: str) -> None:
     """Install one of the packages that hosts have in stock."""
     command = ("apt-get", "-qq", "-y", "--no-install-recommends", "install", package)
-    host.run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, timeout=120)
+    host.run(*command, env={"DEBIAN_FRONTEND": "noninteractive"}, timeout=300)
 
 
 def show(host: SystemdHost, name: str) -> str:
