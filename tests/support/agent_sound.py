@@ -25,6 +25,12 @@ _MODULES = (
 )
 
 
+_PIPEWIRE = ("pipewire", "pipewire-pulse", "wireplumber")
+_PIPEWIRE_DEVICES = (
+    ("speaker", "Speaker", ""),
+    ("headset", "Headset", ""),
+    ("mic", "Microphone", "media.class=Audio/Source/Virtual channel_map=mono"),
+)
 _RATE = 8000
 
 
@@ -113,3 +119,56 @@ class SoundServer:
                 for one in mixer.sink_input_list()
                 if one.proplist.get("application.name") == program
             ]
+
+
+def why_no_pipewire() -> str:
+    """Say why there can be no PipeWire here; empty when there can."""
+    if not all(map(shutil.which, _PIPEWIRE)):
+        packages = " ".join(_PIPEWIRE)
+        return f"PipeWire is not installed; `apt-get install {packages}` brings it"
+    return ""
+
+
+class PipeWireServer(SoundServer):
+    """PipeWire with a session manager and the interface of PulseAudio, and the same devices.
+
+    Args:
+        folder: An empty folder for its sockets and its state.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._socket = folder / "pulse" / "native"
+        self.address = f"unix:{self._socket}"
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        bus, core = self._folder / "bus", self._folder / "pipewire-0"
+        for socket in (bus, core, self._socket):
+            socket.unlink(missing_ok=True)
+        self._run("dbus-daemon", "--session", f"--address=unix:path={bus}", "--nofork")
+        wait_until(bus.exists)
+        self._run("pipewire")
+        wait_until(core.exists)
+        self._run("wireplumber")
+        self._run("pipewire-pulse")
+        wait_until(self._socket.exists)
+        with self.by_hand() as mixer:
+            for name, description, more in _PIPEWIRE_DEVICES:
+                properties = f"sink_properties=device.description={description}"
+                mixer.module_load("module-null-sink", f"sink_name={name} {properties} {more}")
+            wait_until(lambda: mixer.server_info().default_source_name == "mic")
+
+    def stop(self) -> None:
+        while self._processes:
+            process = self._processes.pop()
+            process.terminate()
+            process.wait(PATIENCE)
+
+    def _run(self, *command: str) -> None:
+        folder = str(self._folder)
+        address = f"unix:path={folder}/bus"
+        environment = {"HOME": folder, "XDG_RUNTIME_DIR": folder, "PATH": "/usr/bin:/bin",
+                       "DBUS_SESSION_BUS_ADDRESS": address,
+                       "DBUS_SYSTEM_BUS_ADDRESS": address}  # fmt: skip
+        self._processes.append(subprocess.Popen(command, env=environment))

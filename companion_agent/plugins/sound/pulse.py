@@ -213,8 +213,10 @@ class Pulse:
         pulse = PulseAsync("pilot-agent")
         try:
             # What plays no sound needs no server started for it.
-            await pulse.connect(autospawn=False, timeout=_CONNECT_LIMIT)
-            info = await pulse.server_info()
+            async with asyncio.timeout(_CONNECT_LIMIT):
+                await pulse.connect(autospawn=False)
+                # PipeWire's interface accepts, and says nothing while no session manager runs.
+                info = await pulse.server_info()
         except (PulseError, PulseDisconnected, TimeoutError) as error:
             pulse.close()
             raise Unavailable("no sound server (PulseAudio, PipeWire) answers") from error
