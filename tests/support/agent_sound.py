@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from array import array
 from contextlib import contextmanager
 from io import BytesIO
 import math
@@ -15,7 +15,7 @@ import wave
 from .event_loop import PATIENCE, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _MODULES = (
@@ -100,16 +100,26 @@ class SoundServer:
         with Pulse("mixer", server=self.address) as pulse:
             yield pulse
 
-    def peak(self, sink: str) -> float:
-        """Return the loudest that a sink plays within a moment, from 0 to 1."""
-        from pulsectl_asyncio import PulseAsync
+    @contextmanager
+    def listen(self, sink: str) -> Iterator[Callable[[], float]]:
+        """Record what a sink plays; what is yielded returns the loudest so far, from 0 to 1."""
+        with (self._folder / f"{sink}.raw").open("w+b") as recorded:
+            recorder = subprocess.Popen(
+                ["parec", f"--server={self.address}", f"--device={sink}.monitor", "--raw",
+                 "--format=s16le", "--channels=1", f"--rate={_RATE}"],
+                stdout=recorded,
+            )  # fmt: skip
 
-        async def listen() -> float:
-            async with PulseAsync("meter", server=self.address) as pulse:
-                found: float = await pulse.get_peak_sample(f"{sink}.monitor", 0.5)
-                return found
+            def loudest() -> float:
+                recorded.seek(0)
+                heard = recorded.read()
+                return max(map(abs, array("h", heard[: len(heard) // 2 * 2])), default=0) / 32768
 
-        return asyncio.run(listen())
+            try:
+                yield loudest
+            finally:
+                recorder.kill()
+                recorder.wait()
 
     def streams_of(self, program: str) -> list[Any]:
         """Return what a program plays, by what it calls itself."""

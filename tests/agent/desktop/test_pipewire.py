@@ -118,7 +118,8 @@ def test_media_is_heard(agent: AgentEnd, server: PipeWireServer) -> None:
         media.run("media.load", args)
     media.run("media.play_media", {"id": "1", "title": "", "announce": 0, "session": ""})
 
-    wait_until(lambda: server.peak("speaker") > 0.2)
+    with server.listen("speaker") as loudest:
+        wait_until(lambda: loudest() > 0.2)
     media.run("media.volume", {"value": 50, "session": ""})
     media.run("media.stop", {"session": ""})
     agent.wait_for_value("media", Thing("state"), "no_player")
