@@ -10,6 +10,7 @@ from security.victim import Code
 from stack import system
 from stack.process import Process, wait_for
 from support.agent_sound import SoundServer, tone, why_not
+from support.unix_socket import accepts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ def desktop(make_host: MakeHost, server: SoundServer, tmp_path: Path, logs: Logs
         tmp_path / "bus.log",
     )
     bus.start()
-    wait_for((tmp_path / "bus").exists, "the session's bus", process=bus)
+    wait_for(lambda: accepts(tmp_path / "bus"), "the session's bus", process=bus)
     host = make_host(
         "desk-pc", env={"RUNTIME_DIRECTORY": str(folder), "DBUS_SYSTEM_BUS_ADDRESS": NOWHERE}
     ).start()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import wave
 
 from .event_loop import PATIENCE, wait_until
+from .unix_socket import accepts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +85,7 @@ class SoundServer:
             env={"HOME": str(self._folder), "XDG_RUNTIME_DIR": str(self._folder),
                  "PULSE_RUNTIME_PATH": str(self._folder), "PATH": "/usr/bin:/bin"},
         )  # fmt: skip
-        wait_until(self._socket.exists)
+        wait_until(lambda: accepts(self._socket))
 
     def stop(self) -> None:
         if self._process:
@@ -157,12 +158,12 @@ class PipeWireServer(SoundServer):
         for socket in (bus, core, self._socket):
             socket.unlink(missing_ok=True)
         self._run("dbus-daemon", "--session", f"--address=unix:path={bus}", "--nofork")
-        wait_until(bus.exists)
+        wait_until(lambda: accepts(bus))
         self._run("pipewire")
-        wait_until(core.exists)
+        wait_until(lambda: accepts(core))
         self._run("wireplumber")
         self._run("pipewire-pulse")
-        wait_until(self._socket.exists)
+        wait_until(lambda: accepts(self._socket))
         with self.by_hand() as mixer:
             for name, description, more in _PIPEWIRE_DEVICES:
                 properties = f"sink_properties=device.description={description}"
