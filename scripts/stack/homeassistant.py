@@ -487,12 +487,16 @@ class HomeAssistant:
         """Write what has to lie in the folder before Home Assistant starts."""
         storage = self.folder / ".storage"
         storage.mkdir(parents=True, exist_ok=True)
+        media = self.folder / "media"
+        media.mkdir(exist_ok=True)
         configuration: dict[str, Any] = {
             "homeassistant": {
                 "name": "Pilot",
                 "unit_system": "metric",
                 "time_zone": _time_zone(),
                 "country": _country(),
+                # In a container it would be /media.
+                "media_dirs": {"local": str(media)},
             },
             "frontend": None,
             "config": None,

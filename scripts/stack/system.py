@@ -60,6 +60,12 @@ PROGRAMS: Mapping[str, Program] = {
     "Xvfb": Program(("Xvfb",), ("xvfb",), "xorg-x11-server-Xvfb"),
     "dunst": Program(("dunst",), ("dunst",), "dunst"),
     "pulseaudio": Program(("pulseaudio",), ("pulseaudio",), "pulseaudio", "pulseaudio"),
+    "pipewire": Program(
+        ("pipewire",),
+        ("pipewire", "pipewire-pulse", "wireplumber"),
+        "pipewire pipewire-pulseaudio wireplumber",
+        files=("/usr/bin/pipewire-pulse", "/usr/bin/wireplumber"),
+    ),
     # With the plug-in that has it speak MPRIS.
     "mpv": Program(
         ("mpv",), ("mpv", "mpv-mpris"), "mpv", "mpv", files=("/usr/lib/mpv-mpris/mpris.so",)

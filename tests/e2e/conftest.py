@@ -111,9 +111,8 @@ def ha(
     tmp_path_factory: pytest.TempPathFactory, broker: Mosquitto, logs: Logs
 ) -> Iterator[HomeAssistant]:
     """Return a running Home Assistant that is connected with the broker."""
-    with HomeAssistant(
-        tmp_path_factory.mktemp("homeassistant"), configuration={"conversation": None}
-    ) as ha:
+    configuration = {"conversation": None, "tts": [{"platform": "demo"}]}
+    with HomeAssistant(tmp_path_factory.mktemp("homeassistant"), configuration=configuration) as ha:
         logs.watch(ha.process)
         ha.add_mqtt(broker)
         yield ha

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from companion_agent.platforms.linux.dbus import Bus, Target
 
 from .dbusmock import BUS_CONFIG, MOCK_PYTHON, without_python
 from .event_loop import wait_until
+from .unix_socket import accepts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class SystemBus:
         self._daemon = subprocess.Popen(
             ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"]
         )
-        wait_until(self._accepts)
+        wait_until(lambda: accepts(self.socket))
 
     def stop(self) -> None:
         for name in list(self._mocks):
@@ -88,15 +88,6 @@ class SystemBus:
     ) -> tuple[Any, ...]:
         with Bus() as bus:
             return bus.call(Target(service, path, interface), method, signature, *args)
-
-    def _accepts(self) -> bool:
-        # The socket is there before anything listens on it.
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(self.socket))
-            except OSError:
-                return False
-        return True
 
     def _has_owner(self, service: str) -> bool:
         path = "/org/freedesktop/DBus"

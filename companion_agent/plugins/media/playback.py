@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from companion_agent.models import Value
 
-BEGINS_WITHIN = 8.0
+BEGINS_WITHIN = 10.0
 """Seconds in which the stream is to be there: a program's first start reads its libraries."""
-_CONNECT_LIMIT = 3.0
+_CONNECT_LIMIT = 5.0
 _ENDS_WITHIN = 2.0
 # The end of what a program complains of.
 _LAST_WORDS = 300

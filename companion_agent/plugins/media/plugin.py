@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ART = "media.art"
 PLAY_MEDIA = "media.play_media"
-PLAY_LIMIT = 12.0
+PLAY_LIMIT = 20.0
 """Seconds in which a player is found, started and heard; more than the helper gives each."""
 
 # A week: longer than anything that is played in one piece.

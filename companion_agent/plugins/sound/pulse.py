@@ -44,7 +44,8 @@ _OF_INPUT = (INPUT, INPUT_VOLUME, INPUT_MUTED)
 
 # Seconds until a server that has gone is looked for again; the last one for ever.
 _AGAIN = (1.0, 2.0, 5.0, 10.0, 60.0)
-_CONNECT_LIMIT = 3.0
+# A machine that has just been started is busy; what is not there refuses at once.
+_CONNECT_LIMIT = 10.0
 # Seconds in which what was set is to be read back: a device that was asleep needs a moment.
 _READ_BACK = 3.0
 # Programs change volumes in a burst of events.
@@ -214,8 +215,10 @@ class Pulse:
         pulse = PulseAsync("pilot-agent")
         try:
             # What plays no sound needs no server started for it.
-            await pulse.connect(autospawn=False, timeout=_CONNECT_LIMIT)
-            info = await pulse.server_info()
+            async with asyncio.timeout(_CONNECT_LIMIT):
+                await pulse.connect(autospawn=False)
+                # PipeWire's interface accepts, and says nothing while no session manager runs.
+                info = await pulse.server_info()
         except (PulseError, PulseDisconnected, TimeoutError) as error:
             pulse.close()
             raise Unavailable("no sound server (PulseAudio, PipeWire) answers") from error

@@ -92,9 +92,9 @@ def test_what_is_sent_is_heard_until_it_is_stopped(
 ) -> None:
     start(program)
 
-    play(media, tone(60))
-
-    wait_until(lambda: server.peak("speaker") > 0.2)
+    with server.listen("speaker") as loudest:
+        play(media, tone(60))
+        wait_until(lambda: loudest() > 0.2)
     seen = media.collect()
     assert (seen["state"], seen["title"], seen["source"]) == ("playing", "Tone", OURS)
     assert seen["can"] == "stop,volume"
