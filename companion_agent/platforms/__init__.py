@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def current() -> Platform:
     """Return the platform that this process runs on; only its own module is imported."""
     if sys.platform == "linux":
-        from companion_agent.platforms.linux import LinuxPlatform as Found  # noqa: PLC0415 - see above
+        from companion_agent.platforms.linux.platform import LinuxPlatform as Found  # noqa: PLC0415
     elif sys.platform == "win32":
         from companion_agent.platforms.windows import WindowsPlatform as Found  # noqa: PLC0415
     else:

@@ -32,7 +32,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from companion_agent.platforms.base import DiskUsage
-from companion_agent.platforms.linux import LinuxPlatform
+from companion_agent.platforms.linux.platform import LinuxPlatform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

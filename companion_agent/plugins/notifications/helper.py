@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 import os
 from pathlib import Path
-import tempfile
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from companion_agent.desktop.domain import Domain
@@ -299,6 +298,8 @@ def _write_image(text: str) -> Path:
     suffix = next((end for begin, end in _IMAGES.items() if content.startswith(begin)), "")
     if not suffix:
         raise CommandError("bad_arguments", "image is neither PNG nor JPEG")
+    import tempfile  # noqa: PLC0415  (it brings a megabyte that most never need)
+
     try:
         number, name = tempfile.mkstemp(suffix, "pilot-", os.environ.get("XDG_RUNTIME_DIR"))
         with os.fdopen(number, "wb") as file:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent import platforms
-from companion_agent.platforms.linux import LinuxPlatform
 from companion_agent.platforms.linux.nl80211 import Nl80211
+from companion_agent.platforms.linux.platform import LinuxPlatform
 
 if TYPE_CHECKING:
     from typing import Any

@@ -9,7 +9,7 @@ import pytest
 
 from companion_agent import platforms
 from companion_agent.errors import Unavailable
-from companion_agent.platforms.linux import LinuxPlatform
+from companion_agent.platforms.linux.platform import LinuxPlatform
 from companion_agent.platforms.portable import PortablePlatform
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Plugin

@@ -8,8 +8,8 @@ import pytest
 
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.models import Missing
-from companion_agent.platforms.linux import LinuxPlatform
 from companion_agent.platforms.linux.logind import LogindControl, polkit_actions
+from companion_agent.platforms.linux.platform import LinuxPlatform
 from companion_agent.platforms.portable import PortablePlatform
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.session import SessionPlugin

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from companion_agent.platforms.linux import LinuxPlatform
+from companion_agent.platforms.linux.platform import LinuxPlatform
 from companion_agent.plugins.i2c.place import Place
 from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.i2c.settings import I2cConfig, SensorConfig, Tuning

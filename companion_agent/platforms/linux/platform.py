@@ -1,0 +1,273 @@
+"""Linux, read from the files of its kernel; docs/architecture.md says why not by psutil."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from companion_agent.errors import Unavailable
+from companion_agent.platforms.base import (
+    CpuSample,
+    DiskCounters,
+    DiskUsage,
+    FirmwareFlags,
+    HostInfo,
+    InterfaceCounters,
+    Link,
+    MemorySample,
+    Mount,
+    Platform,
+    PowerSample,
+    Sensor,
+    WifiLink,
+    everything,
+)
+from companion_agent.platforms.linux import (
+    i2c,
+    identity,
+    reboot,
+    sessions,
+    system,
+)
+from companion_agent.platforms.linux.cpu import Processor
+from companion_agent.platforms.linux.disks import Disks
+from companion_agent.platforms.linux.files import Files, integer
+from companion_agent.platforms.linux.hwmon import Hwmon
+from companion_agent.platforms.linux.memory import parse_arcstats, parse_meminfo
+from companion_agent.platforms.linux.mounts import choose, parse_mountinfo
+from companion_agent.platforms.linux.netlink import RouteWatch
+from companion_agent.platforms.linux.network import Network
+from companion_agent.platforms.linux.power import Power
+from companion_agent.platforms.linux.raspberry_pi import RaspberryPi
+from companion_agent.platforms.linux.wifi import Wifi
+from companion_agent.platforms.time_limit import TimeLimitedCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    import os
+
+    from companion_agent.platforms.base import Wanted
+    from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
+    from companion_agent.platforms.i2c import I2cBus
+    from companion_agent.platforms.linux.logind import LogindControl
+
+
+class LinuxPlatform(Platform):
+    """A Linux machine.
+
+    Args:
+        root: Where its files are; `proc`, `sys`, `etc` and `run` lie below.
+    """
+
+    def __init__(self, root: str | os.PathLike[str] = "/") -> None:
+        self._files = Files(root)
+        self._processor = Processor(self._files)
+        self._disks = Disks(self._files)
+        self._network = Network(self._files)
+        self._hwmon = Hwmon(self._files)
+        self._power = Power(self._files)
+        self._wifi = Wifi(self._files)
+        self._pi = RaspberryPi(self._files)
+        self._folders = TimeLimitedCalls[str, bool](self._is_folder)
+        self._mountinfo = b""
+        self._mounts: list[Mount] = []
+        self._made: tuple[str, str] | None = None
+        self._control: LogindControl | None = None
+        self._watch: HostWatch | None = None
+
+    # Firmware does not change while the system runs; names, releases and network cards do.
+    def host_info(self) -> HostInfo:
+        """Describe this computer."""
+        if self._made is None:
+            self._made = identity.maker_and_model(self._files)
+        manufacturer, model = self._made
+        name = self._files.text("proc/sys/kernel/hostname") or "localhost"
+        return HostInfo(
+            name=name.split(".")[0] or name,
+            os=identity.os_name(self._files),
+            arch=system.ARCH,
+            manufacturer=manufacturer,
+            model=model,
+            macs=self._network.hardware_addresses(),
+        )
+
+    def installation_id(self) -> str | None:
+        """Return the machine id, see machine-id(5)."""
+        return identity.machine_id(self._files)
+
+    def suspended_time(self) -> float | None:
+        """Return how far the clock that counts sleep is ahead of the one that does not."""
+        return system.suspended_time()
+
+    def boot_id(self) -> str | None:
+        """Return the boot id, see random(4)."""
+        return self._files.text("proc/sys/kernel/random/boot_id") or None
+
+    def clock_confirmed(self) -> bool:
+        """Tell whether systemd-timesyncd(8) has set the clock.
+
+        The kernel knows it of every time server, but the service may not ask it (adjtimex).
+        """
+        return self._files.exists("run/systemd/timesync/synchronized")
+
+    # Imported when used: D-Bus costs two megabytes, which `read` does not need.
+    def control(self) -> LogindControl:
+        """Return what ends or pauses this machine's work."""
+        from companion_agent.platforms.linux.logind import LogindControl  # noqa: PLC0415
+
+        if self._control is None:
+            self._control = LogindControl()
+        return self._control
+
+    def watch(self) -> HostWatch | None:
+        """Return what hears of sleep, shutdown and sessions."""
+        from companion_agent.platforms.linux.watch import LogindWatch  # noqa: PLC0415
+
+        if self._watch is None:
+            self._watch = LogindWatch()
+        return self._watch
+
+    def session_locked(self) -> bool:
+        """Ask the watch, which hears of every change, and logind itself where none listens."""
+        locked = self._watch.locked if self._watch else None
+        return self.control().locked() if locked is None else locked
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Ask the watch, which hears of every change, and logind itself where none listens."""
+        if self._watch and self._watch.knows_sessions:
+            return self._watch.sessions
+        return self.control().sessions()
+
+    def planned_shutdown(self) -> float | None:
+        """Ask logind."""
+        return self.control().planned_shutdown()
+
+    def network_watch(self) -> NetworkWatch | None:
+        """Return what hears that the network has changed."""
+        with suppress(OSError):
+            return RouteWatch()
+        return None
+
+    def cpu(self) -> CpuSample:
+        """Read `/proc/stat`."""
+        return self._processor.sample()
+
+    def load(self) -> tuple[float, float, float] | None:
+        """Read `/proc/loadavg`."""
+        return self._processor.load()
+
+    def cpu_frequency(self) -> float | None:
+        """Read cpufreq."""
+        return self._processor.frequency()
+
+    def cpu_temperature(self) -> float | None:
+        """Read the processor's sensor in hwmon or a thermal zone."""
+        return self._hwmon.processor()
+
+    def memory(self) -> MemorySample:
+        """Read `/proc/meminfo`, and what ZFS keeps, which the kernel does not count as free."""
+        sample = parse_meminfo(self._files.read("proc/meminfo") or b"")
+        if sample is None:
+            raise Unavailable("/proc/meminfo cannot be read", "mount /proc")
+        cached = parse_arcstats(self._files.read("proc/spl/kstat/zfs/arcstats") or b"")
+        # In a container of LXC the memory is the container's, and the cache its host's.
+        if not cached or self._files.text("run/systemd/container") == "lxc":
+            return sample
+        available = sample.available + cached
+        return sample._replace(available=available) if available <= sample.total else sample
+
+    def mounts(self) -> list[Mount]:
+        """Read `/proc/self/mountinfo`; it is only looked into when it changed."""
+        data = self._files.read("proc/self/mountinfo") or b""
+        if data != self._mountinfo:
+            # One that does not answer is hardly a single file.
+            self._mounts = choose(
+                parse_mountinfo(data),
+                lambda point: self._folders.results([point]).get(point, True),
+            )
+            self._mountinfo = data
+        return self._mounts
+
+    def _is_folder(self, point: str) -> bool:
+        return self._files.is_folder(point[1:])
+
+    def disk_usage(self, point: str) -> DiskUsage:
+        """Ask statvfs(3)."""
+        return system.disk_usage(f"{self._files.root}{point}")
+
+    def disks(self) -> list[DiskCounters]:
+        """Read `/proc/diskstats`."""
+        return self._disks.counters()
+
+    def interfaces(self) -> list[InterfaceCounters]:
+        """Read `/proc/net/dev`."""
+        return self._network.counters()
+
+    def links(self, names: Iterable[str]) -> dict[str, Link]:
+        """Read sysfs and `/proc/net/if_inet6`, and ask netdevice(7)."""
+        return self._network.links(names)
+
+    def temperatures(self, wanted: Wanted = everything) -> list[Sensor]:
+        """Read hwmon and thermal zones."""
+        return self._hwmon.temperatures(wanted)
+
+    def fans(self, wanted: Wanted = everything) -> list[Sensor]:
+        """Read hwmon."""
+        return self._hwmon.fans(wanted)
+
+    def power(self, wanted: Wanted = everything) -> PowerSample:
+        """Read the class power_supply."""
+        return self._power.sample(wanted)
+
+    def started(self) -> float:
+        """Read `btime` of `/proc/stat`, see proc(5).
+
+        The kernel keeps it as an offset that only a clock that is set can move. Now minus
+        `/proc/uptime`, which ticks in hundredths, would differ by a second between two starts
+        of the agent and look like a reboot.
+        """
+        for line in (self._files.read("proc/stat") or b"").splitlines():
+            if line.startswith(b"btime ") and line[6:].strip().isdigit():
+                return float(line[6:])
+        raise Unavailable("/proc/stat has no start time", "mount /proc")
+
+    def kernel_version(self) -> str:
+        """Read what `uname -r` shows."""
+        version = self._files.text("proc/sys/kernel/osrelease")
+        if not version:
+            raise Unavailable("/proc/sys/kernel/osrelease cannot be read", "mount /proc")
+        return version[:255]
+
+    def users(self) -> int | None:
+        """Ask logind's files or utmp."""
+        return sessions.count_users(self._files, system.ARCH)
+
+    def processes(self) -> int | None:
+        """Count the numbers in `/proc`."""
+        return sum(name[0].isdigit() for name in self._files.names("proc")) or None
+
+    def pending_reboot(self) -> bool | None:
+        """Look for the flag of Debian and Ubuntu, and for other kernels than the running one."""
+        return reboot.pending(self._files, self._files.text("proc/sys/kernel/osrelease") or "")
+
+    def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
+        """Ask nl80211."""
+        return self._wifi.links(wanted)
+
+    def firmware_flags(self) -> FirmwareFlags:
+        """Ask the firmware's driver, hwmon and vcgencmd."""
+        return self._pi.flags()
+
+    def i2c_buses(self) -> list[int]:
+        """List `/dev/i2c-*`."""
+        return i2c.numbers(self._files)
+
+    def i2c_bus(self, number: int) -> I2cBus:
+        """Open `/dev/i2c-N`."""
+        return i2c.open_bus(self._files, number)
+
+    def own_memory(self) -> int | None:
+        """Read `/proc/self/statm`."""
+        fields = (self._files.read("proc/self/statm") or b"").split()
+        pages = integer(fields[1]) if len(fields) > 1 else None
+        return None if pages is None else pages * system.PAGE
