@@ -12,6 +12,7 @@ from companion_agent.agent import Agent
 from companion_agent.config.loader import known_collectors
 from companion_agent.config.reloader import Reloader
 from companion_agent.config.remote import RemoteSettings
+from companion_agent.desktop.offers import LastOffers
 from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import PluginError
 from companion_agent.ipc import runtime_folder
@@ -19,6 +20,7 @@ from companion_agent.models import Counters
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
 from companion_agent.plugins.i2c.overrides import Overrides
+from companion_agent.plugins.notifications.kept import KeptNotifications
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.service.pair_command import pair_command
 from companion_agent.service.sd_notify import Notifier
@@ -68,7 +70,7 @@ def _run_once(reloader: Reloader, launched: Launched, counters: Counters, update
     config, platform = reloader.config, platforms.current()
     reloader.occupied = lambda: updater.occupied
     host_id = identity.host_id(config.state_dir, platform)
-    desktop = DesktopSessions()
+    desktop = DesktopSessions(LastOffers(config.state_dir))
     plugins = make_plugins(config, platform, counters, updater, desktop, reloader)
     for mistake in config.overlay_mistakes:
         _LOGGER.warning("A setting made from Home Assistant does not count: %s", mistake)
@@ -117,6 +119,7 @@ def make_plugins(
 ) -> list[Plugin]:
     """Make every plug-in that can be made."""
     overrides = Overrides(config.state_dir)
+    kept = KeptNotifications(config.state_dir)
     settings = RemoteSettings(reloader, known_collectors()) if reloader else None
     made = []
     for name in registry.load().types:
@@ -128,7 +131,12 @@ def make_plugins(
             updater,
             reloader,
             settings,
-            {**config.of_plugins(), Overrides: overrides, DesktopSessions: desktop},
+            {
+                **config.of_plugins(),
+                Overrides: overrides,
+                DesktopSessions: desktop,
+                KeptNotifications: kept,
+            },
         )
         try:
             made.append(registry.create(name, context))

@@ -12,6 +12,7 @@ import concurrent.futures
 from dataclasses import dataclass, field
 from itertools import count
 import threading
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.desktop.messages import (
@@ -24,6 +25,7 @@ from companion_agent.desktop.messages import (
     Thing,
     Values,
 )
+from companion_agent.desktop.offers import LastOffers
 from companion_agent.errors import CommandError, Unavailable
 
 if TYPE_CHECKING:
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
 
 CALL_LIMIT = 6.0
 """Seconds in which a helper answers; a command as a whole has 8 (`COMMAND_LIMIT`)."""
+
+SETTLED = 120.0
+"""Seconds without an offer after which it is withdrawn for good.
+
+A helper offers nothing until the services of its desktop run, and nothing any more when they end
+before it at logout.
+"""
 
 _HINT = "systemctl --user status pilot-agent-session, as that user"
 # Reasons that a helper may give; any other is its failure.
@@ -62,6 +71,8 @@ class Helper:
         send: Sends a call; only in the event loop's thread.
         offers: What it offers, by domain.
         values: What it reads, by domain.
+        empty_since: Since when it offers nothing of a domain, monotonic seconds, by domain.
+        withdrawn: The domains of which it offered something before that.
         silent: Whether it has not answered a call, and said nothing since.
         number: Grows with every helper.
     """
@@ -71,6 +82,8 @@ class Helper:
     send: Callable[[Call], None]
     offers: dict[str, Offer] = field(default_factory=dict)
     values: dict[str, Mapping[Thing, Value]] = field(default_factory=dict)
+    empty_since: dict[str, float] = field(default_factory=dict)
+    withdrawn: set[str] = field(default_factory=set)
     silent: bool = False
     number: int = 0
 
@@ -84,13 +97,19 @@ class DesktopSessions:
     That of the session which the seat shows is meant; on a machine at which no user sits, the
     remote session that came last.
 
+    Args:
+        last: What was last offered; kept for as long as this object when left out.
+        clock: Monotonic seconds.
+
     Attributes:
         changed: Called with a domain whose readings may be others now, in the event loop's thread.
         offered: Called, after that, with one whose offer may be another.
         happened: Called with domain, type and data of an event, there too.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, last: LastOffers | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.changed: Callable[[str], None] = lambda _: None
         self.offered: Callable[[str], None] = lambda _: None
         self.happened: Callable[[str, str, Mapping[str, Any]], None] = lambda *_: None
@@ -98,7 +117,8 @@ class DesktopSessions:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._helpers: dict[str, Helper] = {}  # by their session's id
         self._sessions: tuple[Session, ...] = ()
-        self._last: dict[str, tuple[int, Offer]] = {}  # whose it was, by domain
+        self._last = last or LastOffers()
+        self._clock = clock
         self._calls: dict[int, tuple[Helper, _Answer]] = {}
         self._call_ids = count(1)
         self._of_all_sessions: set[str] = set()
@@ -173,7 +193,15 @@ class DesktopSessions:
         with self._lock:
             if message.domain not in helper.offers and len(helper.offers) >= MAX_DOMAINS:
                 return
+            before = helper.offers.get(message.domain, Offer())
             helper.offers[message.domain] = message.offer
+            if not message.offer.empty:
+                helper.empty_since.pop(message.domain, None)
+                helper.withdrawn.discard(message.domain)
+            else:
+                helper.empty_since.setdefault(message.domain, self._clock())
+                if not before.empty:
+                    helper.withdrawn.add(message.domain)
             kept = helper.values.get(message.domain, {})
             shown = {thing: kept[thing] for thing in message.offer.readings if thing in kept}
             helper.values[message.domain] = shown
@@ -223,15 +251,13 @@ class DesktopSessions:
         """Tell whether the session that is meant, or another one, can carry out a command."""
         with self._lock:
             helper = self._named(session) if session else self._meant()
-            return bool(helper and command in helper.offers.get(domain, Offer()).commands)
+            return bool(helper and _is_able(helper, domain, command))
 
     def able(self, domain: str, command: Thing) -> list[str]:
         """Return the ids of the sessions whose helper can carry out a command."""
         with self._lock:
             return [
-                name
-                for name, helper in self._helpers.items()
-                if command in helper.offers.get(domain, Offer()).commands
+                name for name, helper in self._helpers.items() if _is_able(helper, domain, command)
             ]
 
     def view(self, domain: str) -> View:
@@ -241,21 +267,11 @@ class DesktopSessions:
             Unavailable: There is nothing, and never was.
         """
         with self._lock:
-            helper = self._meant()
-            uid, last = self._last.get(domain, (-1, Offer()))
-            offer = helper.offers.get(domain) if helper else None
-            if helper and offer is not None and not offer.empty:
-                self._last[domain] = (helper.session.uid, offer)
-                values = {} if helper.silent else helper.values.get(domain, {})
-                return View(offer, values)
-            if helper and offer is not None and uid == helper.session.uid:
-                # Who offered it has withdrawn it. Another's desktop that lacks it has not.
-                self._last.pop(domain, None)
-                last = Offer()
-            if not last.empty:
-                return View(last, {})
-            reason, hint = self._why(domain)
-        raise Unavailable(reason, hint)
+            found = self._view(domain) or self._why(domain)
+        self._last.save()
+        if isinstance(found, View):
+            return found
+        raise Unavailable(*found)
 
     def call(
         self,
@@ -336,6 +352,27 @@ class DesktopSessions:
 
     # --- With the lock held --------------------------------------------------------------
 
+    def _view(self, domain: str) -> View | None:
+        helper = self._meant()
+        offer = helper.offers.get(domain, Offer()) if helper else Offer()
+        if helper and not offer.empty:
+            self._last.note(domain, helper.session.uid, offer)
+            return View(offer, {} if helper.silent else helper.values.get(domain, {}))
+        last = self._last.of(domain)
+        # Only who offered it withdraws it: another user's desktop may lack it.
+        if last and not (
+            helper and last.uid == helper.session.uid and self._is_withdrawn(helper, domain)
+        ):
+            return View(last.offer, {})
+        return None
+
+    def _is_withdrawn(self, helper: Helper, domain: str) -> bool:
+        since = helper.empty_since.get(domain)
+        if since is not None and self._clock() - since >= SETTLED:
+            self._last.forget(domain)
+            return True
+        return domain in helper.withdrawn
+
     def _meant(self) -> Helper | None:
         session = self._meant_session()
         return self._helpers.get(session.id) if session else None
@@ -370,6 +407,10 @@ class DesktopSessions:
         if offer is None:
             return f"{_name(helper.session)} does not know it", "update the agent"
         return offer.why.get("") or "; ".join(offer.why.values()) or "not in this session", ""
+
+
+def _is_able(helper: Helper, domain: str, command: Thing) -> bool:
+    return not helper.silent and command in helper.offers.get(domain, Offer()).commands
 
 
 def _name(session: Session) -> str:

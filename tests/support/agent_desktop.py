@@ -21,6 +21,7 @@ from companion_agent.desktop.messages import (
     Values,
     encode_message,
 )
+from companion_agent.desktop.offers import LastOffers
 from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import Unavailable
 from companion_agent.ipc.lines import SESSION_SOCKET, LineDecoder, encode
@@ -72,11 +73,12 @@ class AgentEnd:
     """The agent's end, in a thread with an event loop of its own.
 
     Args:
-        folder: A folder for the socket and the record.
+        folder: A folder for the socket and the record; the agent's state is below it.
         control: Says whose sessions there are.
         clock: Monotonic seconds, for limits.
         uid: The user that the agent takes itself for.
         domains: What it tells helpers of the configuration.
+        now: Seconds since 1970.
 
     Attributes:
         heard: What helpers have said, as it came.
@@ -91,10 +93,11 @@ class AgentEnd:
         clock: Callable[[], float] = time.monotonic,
         uid: int | None = OTHER_UID,
         domains: Mapping[str, Mapping[str, Any] | None] | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.folder = folder
         self.heard: list[dict[str, Any]] = []
-        self.sessions = DesktopSessions()
+        self.sessions = DesktopSessions(LastOffers(folder / "state", now), clock)
         self.events: list[tuple[str, str, dict[str, Any]]] = []
         self.offered: list[str] = []
         self.sessions.offered = self.offered.append

@@ -8,6 +8,12 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.desktop.messages import Thing
+from companion_agent.plugins.notifications.kept import KeptNotifications
+from companion_agent.plugins.notifications.plugin import NotificationsPlugin
+from companion_agent.security.authorizer import check_arguments
+
+from .agent_host import FakePlatform
 from .agent_logind import MOCK
 from .event_loop import wait_until
 
@@ -15,7 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from .agent_desktop import AgentEnd
     from .agent_logind import SystemBus
+
+SHOW, CLEAR, SERVER = Thing("show"), Thing("clear"), Thing("server")
+BUTTONS = [{"action": "OPEN", "title": "Open"}, {"action": "default", "title": "Leave it"}]
 
 SERVICE = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"
@@ -26,6 +36,33 @@ _DUNSTRC = """\
     dmenu = {menu}
     monitor = 0
 """
+
+
+class Notifications:
+    """The plug-in as the command layer uses it."""
+
+    def __init__(self, plugin: NotificationsPlugin) -> None:
+        self.plugin = plugin
+
+    def arguments(self, name: str) -> Any:
+        key = f"notifications.{name}"
+        return next(one.args for one in self.plugin.commands() if one.key == key)
+
+    def show(self, message: str = "The door is open", **args: Any) -> None:
+        checked = check_arguments(self.arguments("show"), {"message": message, **args})
+        self.plugin.run("notifications.show", checked)
+
+    def clear(self, tag: str) -> None:
+        self.plugin.run(
+            "notifications.clear", check_arguments(self.arguments("clear"), {"tag": tag})
+        )
+
+
+def plug_in(agent: AgentEnd) -> Notifications:
+    """Return the plug-in as each start of the agent makes it."""
+    kept = KeptNotifications(agent.folder / "state")
+    platform: Any = FakePlatform()
+    return Notifications(NotificationsPlugin(platform, None, agent.sessions, kept=kept))
 
 
 class PlayedServer:
@@ -48,6 +85,11 @@ class PlayedServer:
 
     def close(self, number: int, reason: int) -> None:
         self.signal("NotificationClosed", "uu", ("u", number), ("u", reason))
+
+    def forget(self) -> None:
+        """Have shown nothing yet."""
+        self.bus.call(SERVICE, PATH, MOCK, "Reset")
+        self.bus.call(SERVICE, PATH, MOCK, "ClearCalls")
 
     def asked(self, method: str = "Notify") -> list[tuple[Any, ...]]:
         """Return the arguments of each call of a method."""

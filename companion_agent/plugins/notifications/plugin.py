@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 import logging
-import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from companion_agent.desktop.messages import Thing
+from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import CommandError
 from companion_agent.models import (
     Argument,
@@ -22,14 +21,16 @@ from companion_agent.models import (
     TextArgument,
 )
 from companion_agent.plugins.desktop import DesktopPlugin
+from companion_agent.plugins.desktop_settings import DesktopConfig
+from companion_agent.plugins.notifications.kept import KeptNotifications
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Self
 
-    from companion_agent.desktop.sessions import DesktopSessions
     from companion_agent.models import Selection
     from companion_agent.platforms.base import Platform
-    from companion_agent.plugins.desktop_settings import DesktopConfig
+    from companion_agent.plugins.base import PluginContext
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -39,8 +40,6 @@ EVERYONE = "*"
 """As `session`: all sessions in which notifications can be shown."""
 MAX_IMAGE = 64 * 1024
 MAX_BUTTONS = 5
-MAX_KEPT = 20
-"""Notifications that wait for a session; the oldest go first."""
 SERVERS_CHOICE = -1
 """As `timeout`: the notification server decides, as it does for other programs."""
 
@@ -95,13 +94,22 @@ class NotificationsPlugin(DesktopPlugin):
         selection: Selection | None = None,
         sessions: DesktopSessions | None = None,
         config: DesktopConfig | None = None,
+        kept: KeptNotifications | None = None,
     ) -> None:
         super().__init__(platform, selection, sessions, config)
         self.sessions.hear_all(self.name)
-        self._lock = threading.Lock()
-        # By tag where they have one: a newer one replaces what was not shown yet.
-        self._kept: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
-        self._number = 0
+        self._kept = kept or KeptNotifications()
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make it with the helpers, and with what was kept."""
+        return cls(
+            context.platform,
+            context.selection,
+            context.get(DesktopSessions),
+            context.get(DesktopConfig),
+            context.get(KeptNotifications),
+        )
 
     def commands(self) -> Sequence[Command]:
         """Return what the notification server of the session that is meant can do.
@@ -128,13 +136,13 @@ class NotificationsPlugin(DesktopPlugin):
         rest = {name: value for name, value in args.items() if name != "session"}
         session = str(args.get("session", ""))
         if thing == CLEAR:
-            self._forget(rest["tag"])
+            self._kept.forget(rest["tag"])
             if self._is_there(thing, session):
                 self._call(thing, rest, session)
             return
         keep = rest.pop("when_absent", "error")
         if keep == "keep" and not self._is_there(thing, session):
-            self._keep({**rest, "session": session})
+            self._kept.keep({**rest, "session": session})
         else:
             self._call(thing, rest, session)
 
@@ -160,32 +168,17 @@ class NotificationsPlugin(DesktopPlugin):
         if errors:
             raise errors[0]
 
-    # --- What waits for a session --------------------------------------------------------
-
-    def _keep(self, args: Mapping[str, Any]) -> None:
-        with self._lock:
-            self._number += 1
-            name = args["tag"] and f"tag {args['tag']}"
-            self._kept.pop(name, None)
-            self._kept[name or str(self._number)] = args
-            if len(self._kept) > MAX_KEPT:
-                _LOGGER.warning("More than %d notifications wait for a session", MAX_KEPT)
-                self._kept.popitem(last=False)
-
-    def _forget(self, tag: str) -> None:
-        with self._lock:
-            self._kept.pop(f"tag {tag}", None)
-
     def _show_kept(self) -> None:
-        with self._lock:
-            kept = dict(self._kept)
-        for name, args in kept.items():
-            if not self._is_there(SHOW, args["session"]):
+        for name, args in self._kept.waiting():
+            session = args["session"]
+            if not self._is_there(SHOW, session) or not self._kept.take(name):
                 continue
-            with self._lock:
-                self._kept.pop(name, None)
             rest = {key: value for key, value in args.items() if key != "session"}
             try:
-                self._call(SHOW, rest, args["session"])
+                self._call(SHOW, rest, session)
             except CommandError as error:
+                if not self._is_there(SHOW, session):
+                    self._kept.give_back(name)
+                    continue
                 _LOGGER.warning("A notification that was kept is not shown: %s", error)
+            self._kept.shown(name, args)

@@ -2,59 +2,43 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+import errno
+import os
 import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.desktop.messages import Happened, Thing
+from companion_agent.desktop import sessions as desktop_sessions
+from companion_agent.desktop.messages import Happened
 from companion_agent.errors import CommandError, Unavailable
-from companion_agent.plugins.notifications.plugin import MAX_KEPT, NotificationsPlugin
+from companion_agent.plugins.notifications.kept import KEPT_FILE, MAX_KEPT, KeptNotifications
 from companion_agent.security.authorizer import check_arguments
 from support.agent_desktop import AgentEnd, FakeControl, HelperEnd, session
-from support.agent_host import FakePlatform
-from support.agent_notifications import Dunst, PlayedServer
-from support.event_loop import wait_until
+from support.agent_notifications import (
+    BUTTONS,
+    CLEAR,
+    SERVER,
+    SHOW,
+    Dunst,
+    Notifications,
+    PlayedServer,
+    plug_in,
+)
+from support.event_loop import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from support.agent_logind import SystemBus
-
-SHOW, CLEAR, SERVER = Thing("show"), Thing("clear"), Thing("server")
-EVERYTHING = ("actions", "body", "body-markup", "icon-static", "inline-reply", "sound")
-PNG = b"\x89PNG\r\n\x1a\n and the rest"
-BUTTONS = [{"action": "OPEN", "title": "Open"}, {"action": "default", "title": "Leave it"}]
-
-
-class Notifications:
-    """The plug-in as the command layer uses it."""
-
-    def __init__(self, plugin: NotificationsPlugin) -> None:
-        self.plugin = plugin
-
-    def arguments(self, name: str) -> Any:
-        key = f"notifications.{name}"
-        return next(one.args for one in self.plugin.commands() if one.key == key)
-
-    def show(self, message: str = "The door is open", **args: Any) -> None:
-        checked = check_arguments(self.arguments("show"), {"message": message, **args})
-        self.plugin.run("notifications.show", checked)
-
-    def clear(self, tag: str) -> None:
-        self.plugin.run(
-            "notifications.clear", check_arguments(self.arguments("clear"), {"tag": tag})
-        )
 
 
 @pytest.fixture
 def notifications(agent: AgentEnd) -> Notifications:
-    plugin = NotificationsPlugin(FakePlatform(), None, agent.sessions)  # type: ignore[arg-type]
-    return Notifications(plugin)
+    return plug_in(agent)
 
 
 @pytest.fixture
@@ -169,7 +153,79 @@ def test_what_is_kept_is_shown_when_a_user_logs_in(
     assert [one["message"] for one in shown] == ["The door was opened"]
 
 
-def probe(notifications: Notifications, answer: Callable[[], None]) -> None:
+def test_what_is_kept_outlasts_the_agent_until_it_was_shown(
+    agent: AgentEnd, admit_able: Callable[[], HelperEnd], notifications: Notifications
+) -> None:
+    log_out(agent, admit_able(), notifications)
+    notifications.show("The bell rang", id="n1", when_absent="keep", actions=BUTTONS)
+    notifications.show("replaced", tag="door", when_absent="keep")
+    notifications.show("The door was opened", tag="door", when_absent="keep")
+    notifications.show("cleared", tag="gate", when_absent="keep")
+    notifications.clear("gate")
+
+    after = plug_in(agent)
+    agent.follow(session())
+    end = admit_able()
+    shown: list[dict[str, Any]] = []
+
+    def answer() -> None:
+        shown.extend(end.answer()["args"] for _ in range(2))
+
+    probe(after, answer)
+    assert [one["message"] for one in shown] == ["The bell rang", "The door was opened"]
+    assert (shown[0]["id"], shown[0]["actions"]) == ("n1", BUTTONS)
+    assert not list(KeptNotifications(agent.folder / "state").waiting())
+
+
+def test_what_a_helper_that_ends_has_not_shown_waits_further(
+    agent: AgentEnd, admit_able: Callable[[], HelperEnd], notifications: Notifications
+) -> None:
+    log_out(agent, admit_able(), notifications)
+    notifications.show("The bell rang", when_absent="keep")
+    agent.follow(session())
+    end = admit_able()
+
+    def end_it() -> None:
+        end.hear()
+        end.close()
+
+    probe(notifications, end_it)
+
+    [(_, waiting)] = KeptNotifications(agent.folder / "state").waiting()
+    assert waiting["message"] == "The bell rang"
+    again = admit_able()
+    probe(notifications, again.answer)
+    assert not list(KeptNotifications(agent.folder / "state").waiting())
+
+
+def test_what_cannot_be_kept_is_an_error(
+    agent: AgentEnd,
+    admit_able: Callable[[], HelperEnd],
+    notifications: Notifications,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    log_out(agent, admit_able(), notifications)
+    monkeypatch.setattr("companion_agent.storage.state_file.write_private", fail)
+
+    with pytest.raises(CommandError, match="cannot be written: No space left"):
+        notifications.show("The bell rang", when_absent="keep")
+
+
+def test_what_was_kept_and_is_damaged_is_moved_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / KEPT_FILE).write_text('{"version": 1, "waiting": [{"message": 5}]}')
+
+    assert not list(KeptNotifications(tmp_path).waiting())
+
+    assert "damaged" in caplog.text
+    assert (tmp_path / f"{KEPT_FILE}.damaged").exists()
+
+
+def probe(notifications: Notifications, answer: Callable[[], object]) -> None:
     """Have the plug-in say what it can do, as the agent does when a helper has come."""
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(notifications.plugin.commands)
@@ -218,7 +274,7 @@ def test_every_session_shows_what_is_for_everyone(
     assert agent.events == [("notifications", "pressed", {"action": "OPEN", "user": "bert"})]
 
 
-# --- A server that is played -----------------------------------------------------------------
+# --- Servers that come and go ----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -227,9 +283,13 @@ def start(
     bus: SystemBus,
     run_command: Callable[..., subprocess.Popen[str]],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], None]:
     """Start a session helper, and wait until it knows its server."""
     agent.folder.chmod(0o755)
+
+    # A helper that is slow on a busy machine is not frozen.
+    monkeypatch.setattr(desktop_sessions, "CALL_LIMIT", PATIENCE)
 
     def start(server: str) -> None:
         run_command(
@@ -246,40 +306,9 @@ def start(
 
 @pytest.fixture
 def server(bus: SystemBus, start: Callable[[str], None]) -> PlayedServer:
-    server = PlayedServer(bus, *EVERYTHING)
+    server = PlayedServer(bus, "actions", "body")
     start("mock-notify 1.0")
     return server
-
-
-def test_all_of_a_notification_reaches_the_server(
-    server: PlayedServer, notifications: Notifications, tmp_path: Path
-) -> None:
-    notifications.show(
-        "<b>5 < 6</b> & more",
-        title="Door <b>",
-        urgency="critical",
-        timeout=90,
-        actions=BUTTONS,
-        reply="ANSWER",
-        reply_title="Say something",
-        image=b64encode(PNG).decode(),
-        sound="bell",
-    )
-
-    [(app, replaces, icon, summary, body, actions, hints, timeout)] = server.asked()
-    assert (app, replaces, icon) == ("Home Assistant", 0, "")
-    assert (summary, body) == ("Door <b>", "&lt;b&gt;5 &lt; 6&lt;/b&gt; &amp; more")
-    assert actions == ["0", "Open", "1", "Leave it", "inline-reply", "Say something"]
-    assert timeout == 90_000
-    found = {name: value for name, (_, value) in hints.items()}
-    assert (found["urgency"], found["sound-name"]) == (2, "bell")
-    image = Path(found["image-path"].removeprefix("file://"))
-    assert image.parent == tmp_path
-    assert image.read_bytes() == PNG
-    assert image.stat().st_mode & 0o077 == 0
-
-    server.close(1, 2)
-    wait_until(lambda: not image.exists())
 
 
 def test_a_server_without_markup_gets_the_text_as_it_is(
@@ -292,78 +321,6 @@ def test_a_server_without_markup_gets_the_text_as_it_is(
 
     assert server.asked()[0][4] == "5 < 6"
     assert {"actions", "reply", "image", "sound"}.isdisjoint(notifications.arguments("show"))
-
-
-def test_a_button_is_told_once(
-    agent: AgentEnd, server: PlayedServer, notifications: Notifications
-) -> None:
-    notifications.show(tag="door", id="n1", actions=BUTTONS)
-
-    server.press(1, "1")
-    # As swaync does.
-    for _ in range(3):
-        server.close(1, 2)
-    notifications.show("after it", tag="door", id="n2")
-    server.close(2, 1)
-
-    wait_until(lambda: len(agent.events) == 2)
-    assert agent.events == [
-        (
-            "notifications",
-            "pressed",
-            {"id": "n1", "tag": "door", "action": "default", "user": "anna"},
-        ),
-        (
-            "notifications",
-            "closed",
-            {"id": "n2", "tag": "door", "reason": "expired", "user": "anna"},
-        ),
-    ]
-
-
-def test_a_reply_of_any_length_arrives_whole(
-    agent: AgentEnd, server: PlayedServer, notifications: Notifications
-) -> None:
-    notifications.show(reply="ANSWER", id="n1")
-
-    server.press(1, "inline-reply")
-    server.reply(1, "ja " * 100)
-
-    wait_until(lambda: bool(agent.events))
-    [(_, event, data)] = agent.events
-    assert (event, data["action"]) == ("replied", "ANSWER")
-    assert data["reply"] + data["reply_1"] == "ja " * 100
-
-
-def test_a_tag_replaces_and_clears(server: PlayedServer, notifications: Notifications) -> None:
-    notifications.show("first", tag="door")
-    notifications.show("second", tag="door")
-    notifications.show("other")
-
-    notifications.clear("door")
-    notifications.clear("never shown")
-
-    assert [one[1] for one in server.asked()] == [0, 1, 0]
-    assert server.asked("CloseNotification") == [(1,)]
-
-
-def test_what_others_show_is_not_told(
-    agent: AgentEnd, server: PlayedServer, notifications: Notifications
-) -> None:
-    notifications.show(id="ours")
-
-    server.close(99, 2)
-    server.close(1, 2)
-
-    wait_until(lambda: bool(agent.events))
-    assert [data["id"] for _, _, data in agent.events] == ["ours"]
-
-
-def test_an_image_that_is_none_is_refused(
-    server: PlayedServer, notifications: Notifications
-) -> None:
-    with pytest.raises(CommandError, match="neither PNG nor JPEG"):
-        notifications.show(image=b64encode(b"<svg/>").decode())
 
 
 def test_a_server_that_comes_later_is_found(
