@@ -21,7 +21,7 @@ from companion_agent.ipc.handlers import Handlers, no_reload
 from companion_agent.ipc.server import LocalServer
 from companion_agent.ipc.session_server import SessionServer
 from companion_agent.mqtt.connection import Message, Transport
-from companion_agent.mqtt.publisher import CollectorState, Publisher
+from companion_agent.mqtt.publisher import CollectorState, Publisher, Standing
 from companion_agent.mqtt.router import Router
 from companion_agent.plugins.desktop import DesktopPlugin, told_to_helpers
 from companion_agent.protocol.announce import Trust
@@ -59,6 +59,8 @@ _LOGGER = logging.getLogger(__name__)
 
 # How long `off` may take to reach the broker when the agent ends.
 FAREWELL_LIMIT = 1.0
+# How long an agent that goes on for another one may take to be heard before it says `off`.
+ARRIVAL_LIMIT = 5.0
 # How long a slow disk may take to keep what was not heard.
 LAST_WRITE_LIMIT = 5.0
 
@@ -88,9 +90,11 @@ class Agent:
         desktop: The session helpers, which plug-ins know as well.
         runtime_folder: Where session helpers find the agent; `None` where there is no such place.
         reloader: Reads the configuration again; `None` where there is none to read.
+        present: Whether the agent that it goes on for has left the host as being there.
 
     Attributes:
         renewed: Whether it has ended to begin anew with the configuration that was read again.
+        present: Whether it has left the host as being there then.
     """
 
     def __init__(
@@ -112,8 +116,11 @@ class Agent:
         desktop: DesktopSessions | None = None,
         runtime_folder: Path | None = None,
         reloader: Reloader | None = None,
+        *,
+        present: bool = False,
     ) -> None:
         self.renewed = False
+        self.present = present
         self._reloader = reloader
         self._described = describe_agent(pair_command)
         self._folder = config.state_dir
@@ -121,6 +128,7 @@ class Agent:
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
+        self._stopped = self._renewing = False
         self._failure: Exception | None = None
         topics = Topics(config.topic_prefix, host_id)
         client_id = f"pilot-{host_id}-{session[:8]}"
@@ -276,7 +284,7 @@ class Agent:
 
     def stop(self) -> None:
         """Let `run()` end; safe from any thread, and after the end."""
-        self.renewed = False
+        self._stopped = True
         if self._loop is None:
             self._stopping.set()
         else:
@@ -343,7 +351,18 @@ class Agent:
 
     async def _raise_when_stopped(self) -> None:
         await self._stopping.wait()
+        if self._stopped and self.present:
+            # No `off` is heard without a connection, and no will says it.
+            await self._until_heard()
         raise _Stopped
+
+    async def _until_heard(self) -> None:
+        """Wait until the host has appeared, or must not, or for some seconds."""
+        changed = Alarm()
+        self._publisher.observe(changed.ring)
+        until = self._clock() + ARRIVAL_LIMIT
+        while self._publisher.standing is Standing.UNHEARD and self._clock() < until:
+            await changed.wait(until)
 
     def _callback_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """End when something fails that is in no task, as what a message causes."""
@@ -380,6 +399,8 @@ class Agent:
         self._tell_manager()
 
     async def _say_goodbye(self) -> None:
+        self.renewed = self._renewing and not self._stopped
+        self.present = self.renewed and (self.present or self._publisher.arrived)
         if self._updater.restart:
             self._notifier.status("Starting another version")
         elif self.renewed:
@@ -425,7 +446,7 @@ class Agent:
             self._renew()
 
     def _renew(self) -> None:
-        self.renewed = True
+        self._renewing = True
         self._stopping.set()
 
     # --- What the parts tell each other --------------------------------------------------

@@ -53,20 +53,61 @@ def run(config: Config, launched: Launched, load: Load) -> bool:
     Raises:
         identity.IdentityError: The state folder cannot be used, or another agent uses it.
     """
-    counters = Counters()
-    reloader = Reloader(config, load)
-    with identity.only_agent(config.state_dir):
+    with (
+        identity.only_agent(config.state_dir),
+        # Windows' usual event loop cannot wait for the sockets of others.
+        asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,
+    ):
+        return runner.run(_run(Reloader(config, load), launched))
+
+
+class _Ending:
+    """That the process was asked to end: whichever agent runs then, or else the next one ends."""
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._agent: Agent | None = None
+
+    def ask(self) -> None:
+        self._asked = True
+        if self._agent:
+            self._agent.stop()
+
+    def follow(self, agent: Agent) -> None:
+        self._agent = agent
+        if self._asked:
+            agent.stop()
+
+
+async def _run(reloader: Reloader, launched: Launched) -> bool:
+    """Run one agent after the other, each with the configuration that was read last.
+
+    They share an event loop, and with it the handlers of signals, so that none is lost between two
+    of them.
+    """
+    counters, ending, present = Counters(), _Ending(), False
+    with signals.on_end(ending.ask):
         while True:
-            updater = Updater(reloader.config.update, config.state_dir, launched)
-            if not _run_once(reloader, launched, counters, updater):
+            updater = Updater(reloader.config.update, reloader.config.state_dir, launched)
+            agent = await _run_once(reloader, launched, counters, updater, ending, present=present)
+            if not agent.renewed:
                 return updater.restart
             if reloader.restarting:
                 return True
+            present = agent.present
             logs.set_up(reloader.config.log)
 
 
-def _run_once(reloader: Reloader, launched: Launched, counters: Counters, updater: Updater) -> bool:
-    """Report this host; tell whether to begin anew, with the configuration that was read again."""
+async def _run_once(
+    reloader: Reloader,
+    launched: Launched,
+    counters: Counters,
+    updater: Updater,
+    ending: _Ending,
+    *,
+    present: bool,
+) -> Agent:
+    """Report this host; return the agent that has ended."""
     config, platform = reloader.config, platforms.current()
     reloader.occupied = lambda: updater.occupied
     host_id = identity.host_id(config.state_dir, platform)
@@ -91,22 +132,18 @@ def _run_once(reloader: Reloader, launched: Launched, counters: Counters, update
         desktop=desktop,
         runtime_folder=runtime_folder.of_the_agent(),
         reloader=reloader,
+        present=present,
     )
+    ending.follow(agent)
     # What importing has left behind: a quarter of a megabyte.
     gc.collect()
     try:
-        # Windows' usual event loop cannot wait for the sockets of others.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            runner.run(_run(agent))
+        with signals.on_hang_up(agent.reload, agent.stop):
+            await agent.run()
     finally:
         for plugin in plugins:
             plugin.close()
-    return agent.renewed
-
-
-async def _run(agent: Agent) -> None:
-    with signals.on_end(agent.stop), signals.on_hang_up(agent.reload, agent.stop):
-        await agent.run()
+    return agent
 
 
 def make_plugins(

@@ -189,6 +189,7 @@ def run_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
         session: str = "5e551017aaaaaaaa",
         interval: float = 3600,
         name: str = "",
+        present: bool = False,
     ) -> RunningAgent:
         config = Config(brokers=brokers, state_dir=tmp_path, name=name)
         started = RunningAgent(
@@ -198,6 +199,7 @@ def run_agent(tmp_path: Path) -> Iterator[Callable[..., RunningAgent]]:
             PassingClock(),
             session,
             interval,
+            present=present,
         )
         running.append(started)
         return started

@@ -6,11 +6,13 @@ from collections.abc import Callable
 import itertools
 import json
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from companion_agent.agent import ARRIVAL_LIMIT
 from companion_agent.errors import Unavailable
 from companion_agent.models import Reading
 from companion_agent.platforms.base import HostInfo
@@ -113,6 +115,34 @@ def test_says_off_when_it_is_stopped(
     assert not [
         p for t, p in home_assistant.published if t.endswith("availability") and p == b"lost"
     ]
+
+
+def test_one_that_goes_on_for_another_is_heard_before_it_says_off(
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
+) -> None:
+    collector = FakeCollector("cpu")
+    collector.gate = threading.Event()
+    agent = run_agent(mosquitto.broker(), collectors=[collector], present=True)
+    assert collector.entered.wait(20)
+
+    agent.agent.stop()
+    collector.gate.set()
+
+    agent.thread.wait_for_end()
+    home_assistant.wait_for("availability", b"off")
+
+
+def test_one_that_goes_on_for_another_does_not_wait_for_a_broker_for_ever(
+    run_agent: RunAgent, mosquitto: Mosquitto
+) -> None:
+    broker = mosquitto.broker()
+    mosquitto.stop()
+    agent = run_agent(broker, present=True)
+
+    agent.agent.stop()
+    agent.advance(ARRIVAL_LIMIT)
+
+    agent.thread.wait_for_end()
 
 
 def test_a_broker_that_does_not_answer_does_not_hold_up_the_end(
@@ -420,3 +450,19 @@ def test_home_assistant_hears_off_when_the_agent_is_told_to_end(
     home_assistant.wait_for("availability", b"off")
     assert process.returncode == 0
     assert "Traceback" not in log
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+def test_home_assistant_hears_off_when_the_agent_ends_while_it_begins_anew(
+    process: subprocess.Popen[str], home_assistant: FakeHomeAssistant
+) -> None:
+    home_assistant.wait_for("state/cpu")
+    process.send_signal(signal.SIGHUP)
+    assert process.stderr
+    assert any("Beginning anew" in line for line in process.stderr)
+
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+    home_assistant.wait_for("availability", b"off")
+    assert process.returncode == 0

@@ -139,6 +139,8 @@ class RunningAgent:
         clock: PassingClock,
         session: str,
         interval: float,
+        *,
+        present: bool = False,
     ) -> None:
         self.counts = Counters()
         self.clock = clock
@@ -150,6 +152,7 @@ class RunningAgent:
             session,
             self.counts,
             clock,
+            present=present,
         )
         self.thread = AgentThread(self.agent, clock)
 
