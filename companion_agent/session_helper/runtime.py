@@ -33,7 +33,7 @@ from companion_agent.session_helper import domains
 from companion_agent.session_helper.link import AwayError, Link, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from pathlib import Path
 
     from companion_agent.desktop.domain import Domain
@@ -51,8 +51,11 @@ SOON, SOON_TRIES, LATER = 1.0, 60, 10.0
 REFUSED = 60.0
 # Services of a desktop start in any order; what is not there then is taken to be missing.
 START_AGAIN = (2.0, 10.0, 60.0)
-# What changes many times a second travels as often as a person can follow.
-READ_TOGETHER = 0.1
+# A domain that waits for its service does not keep the next one waiting.
+NEXT_DOMAIN = 0.05
+# What changes at the same moment travels together, and what changes all the time as often as a
+# person can follow: the agent hangs up on a helper that says more than 20 things a second.
+READ_TOGETHER, PACE = 0.1, 0.5
 
 
 class _Work:
@@ -70,7 +73,9 @@ class _Work:
         self._beginning: asyncio.Task[None] | None = None
         self._following = asyncio.Lock()
         self._pending: dict[Thing, Value] = {}
+        self._offer_pending = False
         self._timer: asyncio.TimerHandle | None = None
+        self._flushed = -PACE
 
     async def follow(self, settings: Mapping[str, Any] | None) -> None:
         """Work by the agent's settings, or not at all, and say everything: it knows nothing.
@@ -87,6 +92,11 @@ class _Work:
             self.settings, self._wanted = settings or {}, wanted
             self._beginning = asyncio.create_task(self._begin() if wanted else self._refuse())
 
+    async def settle(self, limit: float) -> None:
+        """Wait until it has offered something or nothing, for so many seconds at most."""
+        if self._beginning:
+            await asyncio.wait({self._beginning}, timeout=limit)
+
     async def end(self) -> None:
         """Stop the domain, and forget what it has read."""
         if self._beginning:
@@ -95,6 +105,7 @@ class _Work:
         self.offered = Offer()
         self.values.clear()
         self._pending.clear()
+        self._offer_pending = False
         if domain:
             with suppress(Exception):
                 await domain.stop()
@@ -122,9 +133,9 @@ class _Work:
             self.offer(Offer(why={"": f"{type(error).__name__}: {error}"[:MAX_TEXT]}))
 
     def _tell_all(self) -> None:
-        self._helper.send(Offered(self.name, self.offered))
-        if self.values:
-            self._helper.send(Values(self.name, dict(self.values)))
+        self._offer_pending = True
+        self._pending = dict(self.values)
+        self._flush()
 
     async def carry_out(self, call: Call) -> None:
         """Carry out a command and say what became of it."""
@@ -157,16 +168,16 @@ class _Work:
             return
         self.offered = offer
         self.values = {thing: one for thing, one in self.values.items() if thing in offer.readings}
-        self._helper.send(Offered(self.name, offer))
+        self._offer_pending = True
+        self._flush_after(0)
 
     def read(self, values: Mapping[Thing, Value]) -> None:
         """Say what is read now, together with what else is read in the same moment."""
         for thing, value in values.items():
             if thing not in self.values or self.values[thing] != value:
                 self.values[thing] = self._pending[thing] = value
-        if self._pending and self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(READ_TOGETHER, self._flush)
+        if self._pending:
+            self._flush_after(READ_TOGETHER)
 
     def happened(self, event: str, **data: str | float | bool) -> None:
         """Tell of an event, after the readings that follow from it."""
@@ -181,10 +192,23 @@ class _Work:
         """End the helper."""
         self._helper.stop()
 
+    def _flush_after(self, wait: float) -> None:
+        """Say what is new in so many seconds, or when it was not said for a while."""
+        loop = asyncio.get_running_loop()
+        due = max(loop.time() + wait, self._flushed + PACE)
+        if due <= loop.time():
+            self._flush()
+        elif self._timer is None:
+            self._timer = loop.call_at(due, self._flush)
+
     def _flush(self) -> None:
         if self._timer:
             self._timer.cancel()
             self._timer = None
+        self._flushed = asyncio.get_running_loop().time()
+        if self._offer_pending:
+            self._offer_pending = False
+            self._helper.send(Offered(self.name, self.offered))
         if self._pending:
             offered = {
                 thing: one for thing, one in self._pending.items() if thing in self.offered.readings
@@ -211,6 +235,7 @@ class SessionHelper:
             for name, place in places.items()
         }
         self._link: Link | None = None
+        self._settings: Mapping[str, Mapping[str, Any] | None] = {}
         self._admitted = False
         self._refused = ""
         self._stopping = asyncio.Event()
@@ -290,8 +315,7 @@ class SessionHelper:
             case Welcome():
                 _LOGGER.info("Connected to pilot-agent %s", message.version)
                 self._admitted = True
-                for name, domain in self._works.items():
-                    self._spawn(domain.follow(message.domains.get(name, {})))
+                self._spawn(self._follow(message.domains))
             case Refused():
                 # Before the connection is known to be there, maybe.
                 _LOGGER.warning("The agent refuses this helper: %s", message.detail)
@@ -304,8 +328,16 @@ class SessionHelper:
                 else:
                     self._spawn(work.carry_out(message))
 
-    def _spawn(self, what: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(what)
+    async def _follow(self, settings: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Work by the agent's settings: what one domain has is offered before the next begins."""
+        self._settings = settings
+        for name, work in self._works.items():
+            if self._settings is settings:
+                await work.follow(settings.get(name, {}))
+                await work.settle(NEXT_DOMAIN)
+
+    def _spawn(self, what: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(what)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -8,21 +8,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.desktop.messages import Thing
+from companion_agent.desktop import sessions as desktop_sessions
+from companion_agent.desktop.messages import Offer, Offered, Thing, Values
 from companion_agent.errors import CommandError
+from companion_agent.ipc.session_server import RATE
 from companion_agent.plugins.screen.plugin import ScreenPlugin
-from companion_agent.session_helper.runtime import ANOTHER_RUNS
+from companion_agent.session_helper.runtime import ANOTHER_RUNS, SessionHelper
 from support.agent_desktop import AgentEnd, FakeControl, HelperEnd
 from support.agent_host import FakePlatform
 from support.agent_logind import MANAGER, FakeLogind
-from support.event_loop import PATIENCE, wait_until
+from support.event_loop import PATIENCE, ManualEventLoop, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     import subprocess
 
+    from companion_agent.desktop.messages import FromHelper
+    from support.clock import ManualClock
+
 KEEP_AWAKE = Thing("keep_awake")
+
+
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give helpers time: one that is slow on a busy machine is not frozen."""
+    monkeypatch.setattr(desktop_sessions, "CALL_LIMIT", PATIENCE)
 
 
 @pytest.fixture
@@ -96,6 +107,37 @@ def test_it_comes_back_to_an_agent_that_was_started_anew(
 
     with AgentEnd(tmp_path, control) as anew:
         anew.wait_for_value("screen", KEEP_AWAKE, False)
+
+
+@pytest.fixture
+def loop(still_clock: ManualClock) -> Iterator[ManualEventLoop]:
+    loop = ManualEventLoop(still_clock)
+    yield loop
+    loop.end()
+
+
+def test_what_changes_all_the_time_does_not_flood_the_agent(
+    loop: ManualEventLoop, still_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[FromHelper] = []
+    helper = SessionHelper({"sound": ""})
+    monkeypatch.setattr(helper, "send", said.append)
+    (work,) = helper._works.values()
+    volume = Thing("volume")
+
+    seconds = 10
+    for number in range(50 * seconds):
+        loop.call(work.offer, Offer((volume,), way=str(number)))
+        loop.call(work.read, {volume: number})
+        still_clock.advance(0.02)
+        loop.settle()
+    still_clock.advance(1)
+    loop.settle()
+
+    # Each of four domains may do so.
+    assert len(said) * 4 < RATE * seconds
+    assert [message.values for message in said if isinstance(message, Values)][-1] == {volume: 499}
+    assert [m.offer.way for m in said if isinstance(m, Offered)][-1] == "499"
 
 
 def test_it_leaves_a_session_that_has_another(
