@@ -47,6 +47,18 @@ STOCK = ("openssh-server", "mosquitto", "rpm", "pipx", "python3-apt")
 """What every host can install with apt although it has no network."""
 STOCK_OF = {"trixie": ("sway",)}
 """What hosts of one Debian can install besides; the desktop of Debian 12 cannot switch a screen."""
+DESKTOPS = {
+    "trixie": (
+        "dbus-user-session",
+        "sway",
+        "mutter",
+        "mako-notifier",
+        "sway-notification-center",
+        "mpv",
+        "mpv-mpris",
+    )
+}
+"""What :func:`desktops` installs, where a Debian's desktops do what these tests ask of them."""
 
 _TOOLS = {
     "systemd-nspawn": "systemd-container",
@@ -214,6 +226,42 @@ def layer(folder: Path, suite: str, *command: str, binds: Mapping[Path, Path]) -
     if done.returncode:
         raise StackError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
     return folder / "changes"
+
+
+def desktops(suite: str) -> Path:
+    """Return a layer with desktops installed, for any number of hosts at the same time.
+
+    The first call downloads and installs it (two minutes, 700 MB).
+
+    Raises:
+        StackError: It cannot be had here.
+
+    """
+    base = base_root(suite)
+    packages = DESKTOPS[suite]
+    digest = hashlib.sha256(" ".join((base.name, *packages)).encode()).hexdigest()[:8]
+    made = cache_dir() / "roots" / f"desktops-{suite}-{digest}"
+    with file_lock(cache_dir() / "locks" / made.name, f"desktops for Debian {suite}"):
+        if not made.exists():
+            _install_desktops(made, base, suite, packages)
+    return made
+
+
+def _install_desktops(made: Path, base: Path, suite: str, packages: Sequence[str]) -> None:
+    say(f"installing desktops for Debian {suite}, once (two minutes)")
+    part = made.with_name(made.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    _mount(part, base)
+    try:
+        fetch = [*_apt(part / "root"), "-y", "--download-only", "install", *packages]
+        _run_or_clear(fetch, part)
+    finally:
+        subprocess.run(["umount", str(part / "root")], check=True)
+    install = ("apt-get", "-qq", "-y", "--no-install-recommends", "install", *packages)
+    changes = layer(part, suite, "env", "DEBIAN_FRONTEND=noninteractive", *install, binds={})
+    shutil.rmtree(changes / "var" / "cache" / "apt" / "archives", ignore_errors=True)
+    changes.rename(made)
+    shutil.rmtree(part)
 
 
 def _mount(folder: Path, *lower: Path) -> None:

@@ -50,6 +50,11 @@ class FakeHomeAssistant(RecordingClient):
     def commands(self) -> dict[str, Any]:
         return {command["key"]: command for command in self.body("announce")["commands"]}
 
+    def all_commands(self) -> list[set[str]]:
+        """Return the keys of the commands of each announce that was heard."""
+        bodies = [message.body for message in self.said("announce")]
+        return [{command["key"] for command in body["commands"]} for body in bodies]
+
     def command(self, key: str, **args: Any) -> dict[str, Any]:
         """Have the host do something, and return its result."""
         announce = self.body("announce")

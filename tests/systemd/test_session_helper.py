@@ -4,123 +4,105 @@ from __future__ import annotations
 
 import base64
 import json
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from commanding import FLEET_KEY, FakeHomeAssistant
-from installing import add
 import pytest
 
-from companion_agent.service import unit
-from companion_agent.service.unit import SERVICE, SESSION_SERVICE, Program
-from stack.nspawn import LIBRARIES, SOURCE, Done, SystemdHost
+from companion_agent.service.unit import SERVICE, SESSION_SERVICE
+from stack import nspawn
 from stack.process import wait_for
+from support.desktops import MUTTER, SWAY, Desktops
 from support.wayland_window import PROGRAM as PROGRAM_WITH_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stack.broker import Mosquitto
+    from stack.nspawn import SystemdHost
 
-PROGRAM = PurePosixPath("/usr/local/bin/pilot-agent")
-SCRIPT = f"""\
-#!/bin/sh
-export PYTHONPATH={SOURCE}:{LIBRARIES} PYTHONDONTWRITEBYTECODE=1
-exec /usr/bin/python3 -m companion_agent "$@"
-"""
-WAYLAND = "wayland-1"
+KEEP_AWAKE = "screen.keep_awake"
 WINDOW, POINTER = "support.wayland_window", "support.wayland_pointer"
-# A compositor without a screen, in the user's service manager.
-SWAY = (
-    "--setenv=WLR_BACKENDS=headless", "--setenv=WLR_LIBINPUT_NO_DEVICES=1",
-    "--setenv=WLR_RENDERER=pixman", "sway", "--config", "/dev/null",
-)  # fmt: skip
-CONFIG = "/etc/pilot-agent/config.yaml"
+MUTTER_ON, MUTTER_OFF = 0, 3
+BUTTONS = [{"action": "OPEN", "title": "Open"}, {"action": "LEAVE", "title": "Leave it"}]
+_ANSWERS = "event/notifications"
 RECORD = "/var/lib/pilot-agent/audit.log"
 
 
-class Desktops:
-    """A host with the service, and users who come and go."""
+class NotificationServers:
+    """Notification servers of anna's desktop, one after the other, and what is shown on them."""
 
-    def __init__(self, host: SystemdHost) -> None:
-        self.host = host
+    def __init__(self, desktops: Desktops, home_assistant: FakeHomeAssistant) -> None:
+        self._desktops = desktops
+        self._home_assistant = home_assistant
+        self._before = 0
 
-    def log_in(self, user: str, *compositor: str) -> None:
-        """Have a user come to the seat, and their service manager reach a desktop."""
-        self.host.add_user(user)
-        self.host.log_in(user)
-        wait_for(lambda: self.manager(user, "is-system-running"), f"{user}'s manager", timeout=60)
-        if compositor:
-            self._as(user, "systemd-run", "--user", "--quiet", *compositor)
-            self.manager(user, "set-environment", f"WAYLAND_DISPLAY={WAYLAND}")
-            socket = f"/run/user/{self.uid(user)}/{WAYLAND}"
-            wait_for(
-                lambda: self.host.run("test", "-S", socket, check=False).returncode == 0, WAYLAND
+    def wait_for(self, name: str) -> None:
+        """Wait until one is known, by the name that it has for itself."""
+        wait_for(lambda: self._server().startswith(name), f"{name} to be known", timeout=60)
+        self._before = len(self._home_assistant.said(_ANSWERS))
+
+    def _server(self) -> str:
+        return str(self._home_assistant.reading("notifications.server"))
+
+    @property
+    def lacking(self) -> set[str]:
+        """What it does not offer."""
+        optional = {"actions", "image", "reply", "reply_title", "sound"}
+        return optional - self._home_assistant.commands()["notifications.show"]["args"].keys()
+
+    def show_and_press(self, *press: str) -> None:
+        """Show one with two buttons, and press the second by the server's own tool."""
+        self._show("n1", actions=BUTTONS)
+        assert self._desktops.run_as("anna", *press).returncode == 0
+        self._wait_to_hear("pressed", id="n1", action="LEAVE")
+
+    def show_and_clear(self) -> None:
+        """Show one and take it away; what was pressed before is told once."""
+        self._show("n2")
+        assert self._home_assistant.command("notifications.clear", tag="door")["status"] == "done"
+        self._wait_to_hear("closed", id="n2", reason="cleared")
+        assert [event["data"]["id"] for event in self._events()] == ["n1", "n2"]
+
+    def _show(self, name: str, **more: Any) -> None:
+        shown = self._home_assistant.command(
+            "notifications.show", message="It rang", title="Door", tag="door", id=name, **more
+        )
+        assert shown["status"] == "done"
+
+    def _wait_to_hear(self, event_type: str, **data: str) -> None:
+        def told() -> bool:
+            return any(
+                event["type"] == event_type and data.items() <= event["data"].items()
+                for event in self._events()
             )
-        # As a desktop does: the target cannot be started by itself.
-        unit = ("--property=BindsTo=graphical-session.target", "sleep", "infinity")
-        assert self._as(user, "systemd-run", "--user", "--quiet", *unit).returncode == 0
 
-    def manager(self, user: str, *command: str) -> str:
-        """Ask a user's service manager."""
-        return self._as(user, "systemctl", "--user", *command).stdout.strip()
+        wait_for(told, f"{event_type} with {data}")
 
-    def uid(self, user: str) -> str:
-        return self.host.run("id", "-u", user).stdout.strip()
-
-    def sway(self, user: str, *command: str) -> str:
-        """Tell or ask a user's sway."""
-        folder = f"/run/user/{self.uid(user)}"
-        (socket,) = self.host.run("find", folder, "-name", "sway-ipc.*").stdout.split()
-        return self._as(user, "swaymsg", "--socket", socket, *command).stdout
-
-    def play(self, user: str, program: str, *arguments: str) -> None:
-        """Have a user start a program of the tests."""
-        settings = (f"WAYLAND_DISPLAY={WAYLAND}", f"PYTHONPATH={SOURCE}:{SOURCE}/tests")
-        command = (*(f"--setenv={one}" for one in settings), "python3", "-m", program, *arguments)
-        assert self._as(user, "systemd-run", "--user", "--quiet", *command).returncode == 0
-
-    def power(self, user: str) -> list[bool]:
-        """Return whether each of a user's monitors has power, as sway says."""
-        return [one["power"] for one in json.loads(self.sway(user, "-t", "get_outputs", "--raw"))]
-
-    def _as(self, user: str, *command: str) -> Done:
-        env = {"XDG_RUNTIME_DIR": f"/run/user/{self.uid(user)}"}
-        return self.host.run(*command, user=user, env=env, check=False)
-
-    def helpers(self) -> dict[str, bool]:
-        """Return whose helpers there are, and whose is in use."""
-        asked = self.host.run("pilot-agent", "doctor", "--json", check=False)
-        checks: list[dict[str, Any]] = json.loads(asked.stdout)
-        name = "session helper of "
-        return {
-            check["name"].removeprefix(name): "in use" in check["detail"]
-            for check in checks
-            if check["name"].startswith(name)
-        }
-
-    def pid(self, user: str) -> str:
-        return self.manager(user, "show", "--property=MainPID", "--value", SESSION_SERVICE)
+    def _events(self) -> list[dict[str, Any]]:
+        return [message.body for message in self._home_assistant.said(_ANSWERS)[self._before :]]
 
 
 @pytest.fixture
-def desktops(make_agent_host: Callable[..., SystemdHost], broker: Mosquitto) -> Desktops:
-    host = make_agent_host()
-    program = Program(PROGRAM)
-    host.write(str(PROGRAM), SCRIPT, mode=0o755)
-    config = {
-        "broker": {"host": broker.host, "port": broker.port},
-        "security": {"fleet_key": base64.b64encode(FLEET_KEY).decode()},
-        "state_dir": "/var/lib/pilot-agent",
-        "desktop": {"idle_after": 5, "window": True},
-    }
-    host.run("mkdir", "-p", "/etc/pilot-agent")
-    host.write(CONFIG, json.dumps(config), mode=0o644)
-    host.write(f"/etc/systemd/system/{SERVICE}", unit.unit(program))
-    host.write(f"/etc/systemd/user/{SESSION_SERVICE}", unit.session_unit(program))
-    host.run("systemctl", "--global", "enable", SESSION_SERVICE)
-    host.run("systemctl", "enable", "--now", SERVICE)
-    return Desktops(host)
+def desktops(make_desktops: Callable[..., Desktops]) -> Desktops:
+    return make_desktops()
+
+
+@pytest.fixture
+def make_desktops(
+    make_agent_host: Callable[..., SystemdHost], broker: Mosquitto
+) -> Callable[..., Desktops]:
+    def make(**options: Any) -> Desktops:
+        config = {
+            "broker": {"host": broker.host, "port": broker.port},
+            "security": {"fleet_key": base64.b64encode(FLEET_KEY).decode()},
+            "desktop": {"idle_after": 5, "window": True},
+        }
+        desktops = Desktops(make_agent_host(**options))
+        desktops.install(config)
+        return desktops
+
+    return make
 
 
 def test_two_users_and_a_stranger(desktops: Desktops) -> None:
@@ -144,11 +126,50 @@ def test_two_users_and_a_stranger(desktops: Desktops) -> None:
     wait_for(lambda: set(desktops.helpers()) == {"anna", "ben"}, "both helpers", timeout=60)
 
 
-@pytest.mark.parametrize("suite", ["trixie"], indirect=True)
-def test_a_screen_is_switched_and_who_is_at_it_noticed(
+def test_helpers_outlast_the_agent_and_the_agent_outlasts_them(
     home_assistant: FakeHomeAssistant, desktops: Desktops
 ) -> None:
-    add(desktops.host, "sway")
+    desktops.log_in("anna")
+    wait_for(lambda: KEEP_AWAKE in home_assistant.commands(), "anna's desktop", timeout=60)
+    wait_for(lambda: home_assistant.reading(KEEP_AWAKE) is False, "its readings")
+    helper = desktops.pid("anna")
+
+    # The new agent announces the desktop at once, though its helper comes a second later.
+    for way in ("reload", "restart"):
+        home_assistant.forget()
+        desktops.host.run("systemctl", way, SERVICE)
+        assert KEEP_AWAKE in home_assistant.commands()
+        wait_for(lambda: home_assistant.reading(KEEP_AWAKE) is False, "its helper")
+        assert desktops.pid("anna") == helper
+        assert all(KEEP_AWAKE in commands for commands in home_assistant.all_commands())
+    assert home_assistant.command(KEEP_AWAKE, value=1)["status"] == "done"
+
+    desktops.manager("anna", "kill", "--signal=STOP", SESSION_SERVICE)
+    frozen = home_assistant.command(KEEP_AWAKE, value=0)
+    assert "did not answer within" in frozen["detail"]
+    wait_for(lambda: home_assistant.reading(KEEP_AWAKE) is None, "its silence")
+    desktops.manager("anna", "kill", "--signal=CONT", SESSION_SERVICE)
+    # It does what it was asked, and says so.
+    wait_for(lambda: home_assistant.reading(KEEP_AWAKE) is False, "its word")
+
+    desktops.host.run("loginctl", "terminate-user", "anna")
+    wait_for(lambda: home_assistant.reading(KEEP_AWAKE) is None, "anna's leaving")
+    desktops.host.run("systemctl", "reboot", "--no-block")
+    home_assistant.forget()
+    desktops.host.wait_until_rebooted()
+    assert KEEP_AWAKE in home_assistant.commands()
+    screen = home_assistant.body("state")["collectors"]["screen"]
+    assert screen["values"] == {"keep_awake": None}
+
+
+trixie = pytest.mark.parametrize("suite", ["trixie"], indirect=True)
+
+
+@trixie
+def test_sway_its_screen_who_is_at_it_and_its_notification_servers(
+    home_assistant: FakeHomeAssistant, make_desktops: Callable[..., Desktops]
+) -> None:
+    desktops = make_desktops(layer=nspawn.desktops("trixie"))
     desktops.log_in("anna", *SWAY)
     wait_for(lambda: "screen.on" in home_assistant.commands(), "the screen", timeout=60)
     assert desktops.power("anna") == [True]
@@ -174,3 +195,34 @@ def test_a_screen_is_switched_and_who_is_at_it_noticed(
     assert home_assistant.reading("window.full_screen") is False
     desktops.sway("anna", "fullscreen enable")
     wait_for(lambda: home_assistant.reading("window.full_screen"), "a full screen", timeout=60)
+
+    servers = NotificationServers(desktops, home_assistant)
+    # Debian starts it with the session.
+    servers.wait_for("SwayNotificationCenter")
+    assert servers.lacking == {"sound"}
+    servers.show_and_press("swaync-client", "--action", "1")
+    servers.show_and_clear()
+
+    desktops.replace("anna", "swaync", "mako")
+    servers.wait_for("mako")
+    assert servers.lacking == {"reply", "reply_title", "sound"}
+    servers.show_and_press("makoctl", "invoke", "1")
+    servers.show_and_clear()
+
+
+@trixie
+def test_mutter_switches_the_screen_of_gnome(
+    home_assistant: FakeHomeAssistant, make_desktops: Callable[..., Desktops]
+) -> None:
+    desktops = make_desktops(layer=nspawn.desktops("trixie"))
+    desktops.log_in("anna", *MUTTER)
+    wait_for(lambda: "screen.on" in home_assistant.commands(), "the screen", timeout=60)
+
+    assert home_assistant.command("screen.on", value=0)["status"] == "done"
+    assert desktops.mutter_mode("anna") == MUTTER_OFF
+    assert home_assistant.command("screen.on", value=1)["status"] == "done"
+    assert desktops.mutter_mode("anna") == MUTTER_ON
+
+    desktops.set_mutter_mode("anna", MUTTER_OFF)
+    event = home_assistant.body("event/screen")
+    assert (event["type"], event["data"]["user"]) == ("turned_off", "anna")
