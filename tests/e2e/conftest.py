@@ -24,6 +24,24 @@ if TYPE_CHECKING:
 
 _LOGS = pytest.StashKey[Logs]()
 
+ANSWER = {
+    "alias": "Open the front door",
+    "triggers": [
+        {
+            "trigger": "event",
+            "event_type": "mobile_app_notification_action",
+            "event_data": {"action": "OPEN_FRONT_DOOR"},
+        }
+    ],
+    "actions": [
+        {
+            "action": "input_boolean.turn_on",
+            "target": {"entity_id": "input_boolean.front_door"},
+        }
+    ],
+}
+"""An automation as people have it for their phones' notifications."""
+
 
 class MakeHost(Protocol):
     """Makes a host that is not started yet."""
@@ -111,7 +129,12 @@ def ha(
     tmp_path_factory: pytest.TempPathFactory, broker: Mosquitto, logs: Logs
 ) -> Iterator[HomeAssistant]:
     """Return a running Home Assistant that is connected with the broker."""
-    configuration = {"conversation": None, "tts": [{"platform": "demo"}]}
+    configuration = {
+        "conversation": None,
+        "tts": [{"platform": "demo"}],
+        "automation": [ANSWER],
+        "input_boolean": {"front_door": {"name": "Front door open"}},
+    }
     with HomeAssistant(tmp_path_factory.mktemp("homeassistant"), configuration=configuration) as ha:
         logs.watch(ha.process)
         ha.add_mqtt(broker)
