@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from stack.console import StackError, fail
 
-from . import agent_costs, command_latency, event_loop, fleet_load, latency
+from . import agent_costs, command_latency, event_loop, fleet_load, latency, session_helper
 from .report import Table, as_json
 
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _agents(folder: Path, options: argparse.Namespace) -> list[Table]:
-    return agent_costs.run(
-        folder,
-        interval=options.interval,
-        warmup=options.warmup,
-        window=options.window,
-        together=options.together,
-    )
+    times = {
+        "interval": options.interval, "warmup": options.warmup, "window": options.window,
+    }  # fmt: skip
+    return [
+        *agent_costs.run(folder / "agents", together=options.together, **times),
+        session_helper.run(folder / "desktop", **times),
+    ]
 
 
 def _event_loop(folder: Path, options: argparse.Namespace) -> list[Table]:

@@ -194,8 +194,12 @@ def _psmqtt_tasks() -> list[dict[str, Any]]:
     ]
 
 
-def lnxlink() -> Subject:
-    """Return lnxlink with its own choice of modules, at the interval of the others."""
+def lnxlink(env: Mapping[str, str] | None = None) -> Subject:
+    """Return lnxlink with its own choice of modules, at the interval of the others.
+
+    Args:
+        env: The desktop that it runs on; none when left out.
+    """
     installed = environments.from_pypi("lnxlink", [f"lnxlink=={LNXLINK}"])
 
     def launch(folder: Path, broker: Broker, interval: float) -> Process:
@@ -225,6 +229,7 @@ def lnxlink() -> Subject:
             [str(installed.folder / "bin" / "lnxlink"), "--ignore-systemd", "-c", str(config)],
             folder / "lnxlink.log",
             cwd=folder,
+            env=env,
         )
 
     return Subject(

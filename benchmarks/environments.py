@@ -59,13 +59,15 @@ def from_pypi(name: str, requirements: Sequence[str]) -> Installed:
     return _inspect(folder)
 
 
-def from_checkout() -> Installed:
+def from_checkout(*extras: str) -> Installed:
     """Install this checkout's agent as a package, anew: its source may have changed."""
     python = toolchain.interpreter(PYTHON)
-    folder = cache_dir() / "benchmarks" / "pilot-agent"
-    with file_lock(cache_dir() / "locks" / "benchmarks-pilot-agent", "the agent's environment"):
+    name = "-".join(("pilot-agent", *extras))
+    folder = cache_dir() / "benchmarks" / name
+    with file_lock(cache_dir() / "locks" / f"benchmarks-{name}", "the agent's environment"):
         _make(folder, python)
-        _install(folder, [str(ROOT), "-c", str(REQUIREMENTS / "agent.txt"), "--no-cache"])
+        package = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
+        _install(folder, [package, "-c", str(REQUIREMENTS / "agent.txt"), "--no-cache"])
     return _inspect(folder)
 
 

@@ -41,7 +41,7 @@ def watch(pid: int, window: float, samples: int = 5) -> Usage:
 
     Memory is the median of several looks, so that one moment does not decide.
     """
-    start, cpu, wakeups = time.monotonic(), _cpu_seconds(pid), _wakeups(pid)
+    start, cpu, wakeups = time.monotonic(), cpu_seconds(pid), _wakeups(pid)
     memory = []
     for sample in range(samples):
         _sleep_until(start + window * (sample + 1) / samples)
@@ -50,7 +50,7 @@ def watch(pid: int, window: float, samples: int = 5) -> Usage:
     return Usage(
         rss=statistics.median(rss for rss, _ in memory),
         uss=statistics.median(uss for _, uss in memory),
-        cpu_per_minute=(_cpu_seconds(pid) - cpu) * 60 / elapsed,
+        cpu_per_minute=(cpu_seconds(pid) - cpu) * 60 / elapsed,
         wakeups_per_minute=(_wakeups(pid) - wakeups) * 60 / elapsed,
     )
 
@@ -82,7 +82,7 @@ def _memory(pid: int) -> tuple[int, int]:
     return rss, unshared
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Return the processor time of a process, its children and those that have ended.
 
     A light agent uses a few hundredths of a second in the whole window, so the
