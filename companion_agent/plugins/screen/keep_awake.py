@@ -7,6 +7,7 @@ org.freedesktop.login1(5), "Inhibit()"; org.gnome.SessionManager; the Idle Inhib
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ _GNOME = Target("org.gnome.SessionManager", "/org/gnome/SessionManager", "org.gn
 _FREEDESKTOP = Target(
     "org.freedesktop.ScreenSaver", "/org/freedesktop/ScreenSaver", "org.freedesktop.ScreenSaver"
 )
+# Seconds in which logind notices that an inhibitor's pipe was closed, and between two looks.
+LETS_GO, LOOK_AGAIN = 2.0, 0.05
 _WHAT = {"idle", "sleep"}
 _WHO = "Pilot"
 # It is told apart from those of other sessions' helpers by this.
@@ -78,11 +81,20 @@ class KeepAwake:
                 await self._hold()
             elif not on:
                 await self._let_go()
-            held = await self.on()
+            held = await self._read_back(on=on)
         except BusError as error:
             raise CommandError("failed", error.text) from error
         if held != on:
             raise CommandError("failed", f"logind {'holds' if held else 'does not hold'} it")
+        return held
+
+    async def _read_back(self, *, on: bool) -> bool:
+        """Return what logind holds: it answers calls before it notices what was let go."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + LETS_GO
+        # No signal tells the end of a single inhibitor.
+        while (held := await self.on()) and not on and loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_AGAIN)
         return held
 
     def close(self) -> None:

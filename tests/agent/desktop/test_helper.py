@@ -85,6 +85,20 @@ def test_what_says_yes_and_does_nothing_has_failed(
         screen.run("screen.keep_awake", {"value": 1})
 
 
+def test_logind_may_notice_late_that_it_was_let_go(
+    agent: AgentEnd, screen: ScreenPlugin, logind: FakeLogind, helper: subprocess.Popen[str]
+) -> None:
+    screen.run("screen.keep_awake", {"value": 1})
+    why = f"Asked for through Home Assistant (process {helper.pid})"
+    held = ("idle:sleep", "Pilot", why, "block", 0, helper.pid)
+    looks = f"self.looks = getattr(self, 'looks', 0) + 1; ret = [{held}] if self.looks < 3 else []"
+    logind.method(MANAGER, "ListInhibitors", "", "a(ssssuu)", looks)
+
+    screen.run("screen.keep_awake", {"value": 0})
+
+    agent.wait_for_value("screen", KEEP_AWAKE, False)
+
+
 def test_killed_it_leaves_nothing_behind(
     agent: AgentEnd, screen: ScreenPlugin, logind: FakeLogind, helper: subprocess.Popen[str],
     start: Callable[[], subprocess.Popen[str]],
