@@ -52,7 +52,7 @@ REFUSED = 60.0
 # Services of a desktop start in any order; what is not there then is taken to be missing.
 START_AGAIN = (2.0, 10.0, 60.0)
 # A domain that waits for its service does not keep the next one waiting.
-NEXT_DOMAIN = 0.05
+NEXT_DOMAIN = 0.25
 # What changes at the same moment travels together, and what changes all the time as often as a
 # person can follow: the agent hangs up on a helper that says more than 20 things a second.
 READ_TOGETHER, PACE = 0.1, 0.5
