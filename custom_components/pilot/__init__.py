@@ -30,6 +30,7 @@ from .repairs import (
 from .rooms import async_setup_placements
 from .sensor import numeric_units
 from .services import async_setup_services
+from .takeover import async_take_over
 from .trust import async_get_trust
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ async def async_migrate_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> b
 async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
     """Set up a host, while there is time beside other hosts that are set up with it."""
     await async_get_pacer(hass).async_turn()
+    await async_take_over(hass, entry)
     async_review_exposed(hass, entry)
     coordinator = PilotCoordinator(
         hass, entry, await async_get_trust(hass), await async_get_kept_announces(hass)
