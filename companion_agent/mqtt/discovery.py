@@ -34,6 +34,8 @@ _LOGGER = logging.getLogger(__name__)
 _SYSTEM_DISKS = frozenset({"/", "C:"})
 _MEDIA = "media."
 _OWN = "own_commands."
+# A state that was cleared is no JSON.
+_COLLECTORS = "{% set collectors = (value_json | default({})).collectors | default({}) %}"
 # What holds the value of a collector that signs: the body of its envelope.
 _SIGNED = "{% set part = part.body | from_json if part.body is defined else part %}"
 _ONLINE = (
@@ -242,7 +244,7 @@ def _options(reading: Reading) -> tuple[str, ...]:
 def _template(reading: Reading, look: Appearance) -> str:
     """Return what makes a state of the message with all values; `None` is unknown there."""
     collector, name = reading.collector, reading.value_name
-    text = f"{{% set part = value_json.collectors.get('{collector}', {{}}) %}}"
+    text = f"{_COLLECTORS}{{% set part = collectors.get('{collector}', {{}}) %}}"
     if collector in SIGNED_STATES:
         text += _SIGNED
     value = f"part.get('values', {{}}).get('{name}')"

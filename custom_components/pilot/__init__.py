@@ -67,13 +67,13 @@ async def async_migrate_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> b
 async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> bool:
     """Set up a host, while there is time beside other hosts that are set up with it."""
     await async_get_pacer(hass).async_turn()
-    await async_take_over(hass, entry)
     async_review_exposed(hass, entry)
     coordinator = PilotCoordinator(
         hass, entry, await async_get_trust(hass), await async_get_kept_announces(hass)
     )
     entry.runtime_data = PilotRuntimeData(coordinator)
     await coordinator.async_config_entry_first_refresh()
+    await async_take_over(hass, entry)
     await BacklogReceiver(coordinator, numeric_units).async_start()
     # A host that is set up is wanted, even if its config entry was removed before.
     (await async_get_removed_hosts(hass)).async_discard(coordinator.host_id)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import time
 from typing import TYPE_CHECKING, Any
 
-from harness.host import NO_VALUE
+from harness.host import NO_VALUE, is_of_tests
 
 from stack.process import wait_for
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 USED = "memory.percent"
 DISK = "disk.root.used_percent"
+STARTED = "system.started"
 LAMP = "own_commands.lamp"
 
 
@@ -28,6 +29,11 @@ def drawn_by_mqtt(host: Host) -> dict[str, dict[str, Any]]:
         for entity in host.ha.ws("config/entity_registry/list")
         if entity["platform"] == "mqtt" and entity["unique_id"].startswith(f"{host.id}_")
     }
+
+
+def wanted(host: Host) -> set[str]:
+    """Return the keys of what a host announces, and of its command."""
+    return {LAMP} | {key for key in host.readings() if not is_of_tests(key)}
 
 
 def has_value(state: dict[str, Any]) -> bool:
@@ -47,7 +53,7 @@ def test_the_integration_takes_over_what_mqtt_discovery_has_drawn(
     ).start()
     ha = host.ha
     before = wait_for(
-        lambda: drawn if USED in (drawn := drawn_by_mqtt(host)) and LAMP in drawn else None,
+        lambda: drawn if wanted(host) <= (drawn := drawn_by_mqtt(host)).keys() else None,
         "entities by MQTT discovery",
         timeout=60,
         process=ha.process,
@@ -68,6 +74,10 @@ def test_the_integration_takes_over_what_mqtt_discovery_has_drawn(
         new_entity_id="sensor.disk_of_the_attic",
         name="Disk under the roof",
     )
+    # Home Assistant takes every state as what it was described as.
+    assert ha.log_problems("attic") + ha.log_problems(host.id) == []
+    started = ha.wait_for_state(before[STARTED]["entity_id"], has_value)
+    assert started["attributes"]["device_class"] == "uptime"
     ids = {key: entity["entity_id"] for key, entity in drawn_by_mqtt(host).items()}
     added = datetime.now(UTC)
     host.add()
