@@ -32,11 +32,12 @@ async def async_take_over(hass: HomeAssistant, entry: PilotConfigEntry) -> None:
     """Take over what MQTT discovery has made of a host, and end its discovery."""
     assert entry.unique_id is not None
     registry = er.async_get(hass)
+    # Not all of the registry: a thousand hosts look through this, each at its start.
     theirs = [
         entity
-        for entity in registry.entities.values()
-        if entity.platform == mqtt.DOMAIN
-        and entity.unique_id.startswith(unique_id(entry.unique_id, ""))
+        for mqtt_entry in hass.config_entries.async_entries(mqtt.DOMAIN)
+        for entity in er.async_entries_for_config_entry(registry, mqtt_entry.entry_id)
+        if entity.unique_id.startswith(unique_id(entry.unique_id, ""))
     ]
     if not theirs:
         return
