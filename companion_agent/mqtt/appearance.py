@@ -324,6 +324,21 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "category": "diagnostic",
         "enabled": False,
     },
+    "window.title": {
+        "platform": "sensor",
+        "name": "Active window",
+        "category": "diagnostic",
+    },
+    "window.program": {
+        "platform": "sensor",
+        "name": "Active program",
+        "category": "diagnostic",
+    },
+    "hotkeys.keys": {
+        "platform": "sensor",
+        "name": "Hotkeys",
+        "category": "diagnostic",
+    },
     "agent.memory": {
         "platform": "sensor",
         "name": "Agent memory",
@@ -440,6 +455,21 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "platform": "binary_sensor",
         "name": "Link {of}",
         "device_class": "connectivity",
+        "category": "diagnostic",
+    },
+    "camera.in_use": {
+        "platform": "binary_sensor",
+        "name": "Camera",
+        "category": "diagnostic",
+    },
+    "presence.in_use": {
+        "platform": "binary_sensor",
+        "name": "In use",
+        "device_class": "occupancy",
+    },
+    "window.full_screen": {
+        "platform": "binary_sensor",
+        "name": "Full screen",
         "category": "diagnostic",
     },
     "rpi.under_voltage": {
