@@ -21,10 +21,12 @@ from companion_agent.ipc.handlers import Handlers, no_reload
 from companion_agent.ipc.server import LocalServer
 from companion_agent.ipc.session_server import SessionServer
 from companion_agent.mqtt.connection import Message, Transport
+from companion_agent.mqtt.discovery_record import read_record
 from companion_agent.mqtt.publisher import CollectorState, Publisher, Standing
 from companion_agent.mqtt.router import Router
+from companion_agent.mqtt.unsigned import WARNING, UnsignedCommands
 from companion_agent.plugins.desktop import DesktopPlugin, told_to_helpers
-from companion_agent.protocol.announce import Trust
+from companion_agent.protocol.announce import Announce, Trust
 from companion_agent.protocol.messages import SIGNED_STATES
 from companion_agent.protocol.topics import Topics
 from companion_agent.scheduler import Scheduler
@@ -43,12 +45,13 @@ from companion_agent.updates.launcher import Launched
 from companion_agent.updates.updater import Updater
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from companion_agent.config.reloader import Reloader
     from companion_agent.config.settings import Config
     from companion_agent.models import Counters
+    from companion_agent.mqtt.discovery import MqttDiscovery
     from companion_agent.mqtt.legacy_v1 import Mirror
     from companion_agent.platforms.base import Platform
     from companion_agent.platforms.control import HostWatch, NetworkWatch
@@ -130,7 +133,7 @@ class Agent:
         self._stopping = asyncio.Event()
         self._stopped = self._renewing = False
         self._failure: Exception | None = None
-        topics = Topics(config.topic_prefix, host_id)
+        topics = self._topics = Topics(config.topic_prefix, host_id)
         client_id = f"pilot-{host_id}-{session[:8]}"
         with suppress(OSError):
             # The local server says what is wrong with it.
@@ -161,7 +164,13 @@ class Agent:
         if config.mirror:
             from companion_agent.mqtt.legacy_v1 import Mirror  # noqa: PLC0415  (when it is needed)
 
-            self._mirror = Mirror(config.mirror, config.brokers, f"{client_id}-v1", clock)
+            self._mirror = Mirror(
+                config.mirror,
+                config.brokers,
+                f"{client_id}-v1",
+                clock,
+                self._obey,
+            )
         self._scheduler = Scheduler(
             platform,
             sources,
@@ -247,6 +256,17 @@ class Agent:
             lambda: self._commands.settled,
             clock,
         )
+        self._discovery: MqttDiscovery | None = None
+        wanted = config.discovery == "mqtt"
+        if wanted or read_record(self._folder)[0]:
+            from companion_agent.mqtt.discovery import MqttDiscovery  # noqa: PLC0415  (if needed)
+
+            self._discovery = MqttDiscovery(
+                self._folder, topics, config.discovery_prefix, wanted=wanted
+            )
+            self._publisher.companion = self._discover
+        self._obeys_unsigned = wanted and config.commands.unsigned
+        self._warn_of_unsigned(config)
         self._notifier = notifier or Notifier({}, clock)
         self._next_sign = Alarm()
         self._route(config.birth_topic)
@@ -259,6 +279,11 @@ class Agent:
         for subscription in self._handlers.subscriptions:
             self._router.add(subscription, self._handlers.pairing_received)
         self._buffer.listen(self._router, birth_topic)
+        if self._discovery and self._discovery.wanted:
+            self._router.add(self._discovery.topic, self._discovery.received, always=True)
+        if self._obeys_unsigned:
+            unsigned = UnsignedCommands(self._commands.unsigned)
+            self._router.add(self._topics.unsigned("+"), unsigned.received)
 
     def _connect_observers(self) -> None:
         """Say who looks again when the connection, the host's presence or a command changes."""
@@ -470,6 +495,20 @@ class Agent:
                 "unreadable": self._transport.unreadable,
             },
         }
+
+    def _discover(self, announce: Announce) -> Iterable[Message]:
+        pressable = self._commands.pressable if self._obeys_unsigned else None
+        return self._discovery.messages(announce, pressable) if self._discovery else ()
+
+    def _obey(self, key: str, args: Mapping[str, Any], source: str) -> None:
+        """Take a command that nothing proves, where the configuration obeys such."""
+        self._commands.unsigned(key, args, source)
+
+    def _warn_of_unsigned(self, config: Config) -> None:
+        if self._obeys_unsigned:
+            _LOGGER.warning(WARNING, "commands.unsigned")
+        if config.mirror and config.mirror.commands:
+            _LOGGER.warning(WARNING, "mirror.v1.commands")
 
     def _publish_text(self, topic: str, payload: str, *, qos: int) -> None:
         self._transport.publish(Message(topic, payload.encode(), qos=qos, retain=False))

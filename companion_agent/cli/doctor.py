@@ -30,6 +30,8 @@ from companion_agent.ipc.client import ChannelError, LocalClient, NotRunningErro
 from companion_agent.models import Counters
 from companion_agent.mqtt import errors, peer
 from companion_agent.mqtt.connection import Message, Transport
+from companion_agent.mqtt.discovery_record import read_record
+from companion_agent.mqtt.unsigned import WARNING
 from companion_agent.plugins import registry
 from companion_agent.plugins.i2c.overrides import (
     Overrides,
@@ -130,6 +132,7 @@ def examine(path: Path | None) -> Iterator[Check]:
         yield _check_pairing(config)
         yield from _check_tuning(config)
         yield from _check_settings(config)
+        yield from _check_discovery(config)
         yield from check_backlog(config)
         yield from _check_secrets(config)
         yield _check_refused(config)
@@ -253,6 +256,27 @@ def _check_settings(config: Config) -> Iterator[Check]:
     with suppress(OverlayError):  # Said above.
         if lines := describe(config, Overlay.read(config.state_dir)):
             yield Check(name, "ok", "; ".join(lines), "pilot-agent settings reset takes them back")
+
+
+def _check_discovery(config: Config) -> Iterator[Check]:
+    """Say how Home Assistant finds this host otherwise, and what is obeyed unsigned."""
+    if config.discovery == "mqtt":
+        if read_record(config.state_dir)[1]:
+            detail = (
+                "the topic was emptied in Home Assistant: the Pilot integration draws this host"
+            )
+            hint = "remove `discovery` from the configuration"
+        else:
+            detail, hint = f"described below {config.discovery_prefix}/device", ""
+        yield Check("MQTT discovery", "ok", detail, hint)
+    unsigned = {
+        "commands.unsigned": config.discovery == "mqtt" and config.commands.unsigned,
+        "mirror.v1.commands": config.mirror is not None and config.mirror.commands,
+    }
+    for key, obeyed in unsigned.items():
+        if obeyed:
+            hint = f"pair this computer with the Pilot integration, and remove {key}"
+            yield Check("unsigned commands", "bad", WARNING.partition(". ")[0] % key, hint)
 
 
 def check_backlog(config: Config) -> Iterator[Check]:

@@ -27,6 +27,7 @@ class Policy:
         cooldown: Seconds in which a second call is refused, by pattern; the first that
             matches counts.
         dry_run: Whether everything but the last step is done.
+        unsigned: Whether commands of MQTT discovery are obeyed, which nothing proves.
     """
 
     allow: Sequence[str] = setting(
@@ -43,6 +44,13 @@ class Policy:
         shown="the command's own",
     )
     dry_run: bool = setting(Switch(), "Check and record everything, and carry out nothing.", False)
+    unsigned: bool = setting(
+        Switch(),
+        "With `discovery: mqtt`: obey commands that are not signed. Every client that may publish "
+        "to the broker can then command this host.",
+        False,
+        quiet=True,
+    )
 
     def allows(self, key: str) -> bool:
         """Tell whether a command may be called."""

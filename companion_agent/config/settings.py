@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 Protocol = Literal["5", "3.1.1"]
 LogFormat = Literal["text", "json"]
 Carrier = Literal["tcp", "websockets"]
+Discovery = Literal["integration", "mqtt"]
 
 _TCP_PORTS = (1883, 8883)
 _WEBSOCKET_PORTS = (80, 443)
@@ -292,6 +293,7 @@ class V1Topics:
         prefix: What they all start with.
         availability_topic: Where it said whether it was there; `None` for
             `<prefix>/<device>/availability`, empty to not say it.
+        commands: Whether its command topics are obeyed, where nothing is signed.
     """
 
     device: str = setting(
@@ -303,6 +305,13 @@ class V1Topics:
         'Where `online` and `offline` are said; `""` to not say it.',
         None,
         shown="`<prefix>/<device>/availability`",
+    )
+    commands: bool = setting(
+        Switch(),
+        "Obey the command topics of v1, where nothing is signed. Every client that may publish to "
+        "the broker can then command this host.",
+        False,
+        quiet=True,
     )
 
 
@@ -316,6 +325,8 @@ class Config:
         topic_prefix: What all topics start with.
         name: What the host is shown as; its host name when empty.
         birth_topic: Where Home Assistant says that it is there; empty to not listen.
+        discovery: How Home Assistant finds this host.
+        discovery_prefix: What the topics of its own MQTT discovery begin with.
         log: What is logged.
         collectors: Collectors that differ from their defaults, by name.
         desktop: What is looked at of users' desktops.
@@ -356,6 +367,20 @@ class Config:
         'Where Home Assistant says that it has started; `""` to not listen.',
         "homeassistant/status",
         key="home_assistant.birth_topic",
+    )
+    discovery: Discovery = setting(
+        Choice("integration", "mqtt"),
+        "How Home Assistant finds this host: by the Pilot integration alone, or by its own MQTT "
+        "discovery as well.",
+        "integration",
+        quiet=True,
+    )
+    discovery_prefix: str = setting(
+        Topic(),
+        "What the topics of Home Assistant's own MQTT discovery begin with.",
+        "homeassistant",
+        key="home_assistant.discovery_prefix",
+        quiet=True,
     )
     log: LogConfig = setting(Section(LogConfig), "What is logged.", factory=LogConfig)
     collectors: Mapping[str, CollectorConfig] = setting(

@@ -1,8 +1,8 @@
 """The flat topics of Pilot's first version, said beside the host's own while a house migrates.
 
 They have a connection of their own, because a connection has one will, and the host's own says
-that the host is lost. Nothing is subscribed to: every client of a broker could have commanded
-the first version, and shall not command this one.
+that the host is lost. Every client of a broker could command the first version: its command topics
+are subscribed to only where the configuration says so.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from companion_agent.mqtt.connection import (
     State,
     Transport,
 )
+from companion_agent.mqtt.unsigned import v1_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
     from companion_agent.config.settings import Broker, V1Topics
     from companion_agent.models import Value
+    from companion_agent.mqtt.unsigned import Obey
 
 ONLINE, OFFLINE = b"online", b"offline"
 # What Home Assistant takes for "unknown", and what the first version's language wrote for it.
@@ -106,6 +108,7 @@ class Mirror:
         brokers: The brokers, the preferred one first.
         client_id: The MQTT client id.
         clock: Monotonic seconds.
+        obey: Checks and carries out the commands of its topics, where the configuration wants that.
     """
 
     def __init__(
@@ -114,7 +117,9 @@ class Mirror:
         brokers: Sequence[Broker],
         client_id: str,
         clock: Callable[[], float],
+        obey: Obey | None = None,
     ) -> None:
+        self._obey = obey if topics.commands else None
         self._topics = topics
         self._base = f"{topics.prefix}/{topics.device}"
         self._present = True
@@ -135,6 +140,7 @@ class Mirror:
             one_client_id=True,
         )
         self.transport.listener = self
+        self.transport.receiver = self._received
         will = self._availability(OFFLINE)
         self.transport.will = (lambda: will) if will else None
 
@@ -180,9 +186,20 @@ class Mirror:
         self._say_whether_present()
         for name, text in self._states.items():
             self._publish(name, text)
+        if self._obey:
+            self.transport.subscribe([f"{self._base}/cmd/+/set"])
 
     def disconnected(self) -> None:
         """Wait: everything is said again with the next connection."""
+
+    def _received(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        if retained or not self._obey:
+            return
+        what, said = topic.split("/")[-2], payload.decode("utf-8", "replace")
+        if command := v1_command(what, said):
+            self._obey(*command, "v1")
+        else:
+            _LOGGER.warning("The command %r of v1 with %.40r is not known", what, said)
 
     # --- Saying --------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from companion_agent.protocol.validation import MAX_STATE
 from companion_agent.timing import SPREAD, Alarm, phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from companion_agent.models import Value
     from companion_agent.mqtt.connection import Counts, Transport
@@ -120,6 +120,9 @@ class Publisher:
         counts: Where states that never reached a broker are counted.
         clock: Monotonic seconds, those of the event loop.
         draw: Draws a number between -1 and 1.
+
+    Attributes:
+        companion: Returns what is published beside each announce.
     """
 
     def __init__(
@@ -135,6 +138,8 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = lambda: random.uniform(-1, 1),  # noqa: S311
     ) -> None:
+        self.companion: Callable[[Announce], Iterable[Message]] = lambda _: ()
+        self._composed: Announce | None = None
         self._transport = transport
         self._router = router
         self._signer = signer
@@ -489,6 +494,11 @@ class Publisher:
             self._complain_of_size(len(payload), "The host is not announced")
             return
         self._transport.publish(Message(topic, payload, qos=1))
+        for message in self.companion(self._composed) if self._composed else ():
+            if len(message.payload) <= self._transport.room(message.topic):
+                self._transport.publish(message)
+            else:
+                self._complain_of_size(len(message.payload), "MQTT discovery is left out")
 
     def _write_announce(self, announcement: Announcement, topic: str, room: float) -> bytes:
         """Write and sign the announce, with as many readings as a reader and the broker take."""
@@ -496,9 +506,10 @@ class Publisher:
         more = {"sequence": self._signer.next_announce(), **announcement.offer}
         while True:
             try:
-                body = write_announce(
-                    compose(self._session, announcement.host, reports, self._conflict, more)
+                self._composed = compose(
+                    self._session, announcement.host, reports, self._conflict, more
                 )
+                body = write_announce(self._composed)
             except ProtocolError as error:
                 self._complain("Half of the readings are left out", str(error))
             else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import logging
 import math
 import re
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,8 @@ _STRANGERS = {
     "not_paired": "this host is not paired with that Home Assistant",
     "bad_signature": "not signed with the key of the pairing",
 }
+# What decides over the agent itself, whatever the configuration obeys unsigned.
+_SIGNED_ONLY = frozenset({"agent", "config", "trust"})
 # Texts in arguments: ASCII from ! to ~.
 _PLAIN = re.compile(r"[!-~]*")
 _MINUTE = 60.0
@@ -178,6 +181,7 @@ class Dispatcher:
         self._begun: dict[str, float] = {}
         self._rates: dict[str, TokenBucket] = {}
         self._stranger_results = TokenBucket(5, 5, monotonic)
+        self._unsigned_rate = TokenBucket(1, 10, monotonic)
         self.refused: Counter[str] = Counter()
 
     # --- What the host can do ------------------------------------------------------------
@@ -242,6 +246,38 @@ class Dispatcher:
             self._carry_out(genuine)
         except CommandError as refusal:
             self._answer(genuine, refusal)
+
+    def unsigned(self, key: str, args: Mapping[str, Any], source: str) -> None:
+        """Take a request that nothing proves, where the configuration obeys such.
+
+        Args:
+            key: The command.
+            args: Its arguments, unchecked.
+            source: By which way it came, for the record.
+        """
+        if not self._unsigned_rate.take():
+            self.refused["flood"] += 1
+            return
+        request = Request(secrets.token_hex(8), "", self._session, 0, self._clock(), args)
+        genuine = _Genuine(key, request, source, request.id.encode(), Separator.DOT)
+        self._results.begin(genuine.name)
+        if key.partition(".")[0] in _SIGNED_ONLY:
+            self._answer(genuine, CommandError("not_allowed", f"{key} has to be signed"))
+            return
+        try:
+            self._carry_out(genuine)
+        except CommandError as refusal:
+            self._answer(genuine, refusal)
+
+    @property
+    def pressable(self) -> frozenset[str]:
+        """The keys of the commands that may be called unsigned, and without an argument."""
+        return frozenset(
+            command.key
+            for command in self._allowed()
+            if command.key.partition(".")[0] not in _SIGNED_ONLY
+            and all(argument.default is not None for argument in command.args.values())
+        )
 
     def finished(self, job: Job, error: Exception | None, output: Output | None = None) -> None:
         """Take what became of a job: its error, or `None` when it was done, and its output."""

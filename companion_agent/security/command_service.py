@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.models import Output
@@ -18,7 +18,7 @@ from companion_agent.timing import Alarm
 from companion_agent.worker import HungError, Job, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from companion_agent.config.policy import Policy
     from companion_agent.models import Command
@@ -148,6 +148,15 @@ class CommandService:
     def received(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """Take a message on the topic of a command."""
         self._dispatcher.received(topic, payload, retained=retained)
+
+    def unsigned(self, key: str, args: Mapping[str, Any], source: str) -> None:
+        """Take a request that nothing proves, where the configuration obeys such."""
+        self._dispatcher.unsigned(key, args, source)
+
+    @property
+    def pressable(self) -> frozenset[str]:
+        """The keys of the commands that may be called without an argument."""
+        return self._dispatcher.pressable
 
     def announced(self) -> dict[str, AnnouncedCommand]:
         """Describe, for the announce, the commands that may be called, by their keys."""

@@ -30,6 +30,7 @@ from .repairs import (
 from .rooms import async_setup_placements
 from .sensor import numeric_units
 from .services import async_setup_services
+from .takeover import async_take_over
 from .trust import async_get_trust
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> boo
     )
     entry.runtime_data = PilotRuntimeData(coordinator)
     await coordinator.async_config_entry_first_refresh()
+    await async_take_over(hass, entry)
     await BacklogReceiver(coordinator, numeric_units).async_start()
     # A host that is set up is wanted, even if its config entry was removed before.
     (await async_get_removed_hosts(hass)).async_discard(coordinator.host_id)

@@ -696,7 +696,7 @@ async def configure(hass: HomeAssistant, entry: MockConfigEntry, step: str) -> A
     """Choose from the menu what to set."""
     menu = await hass.config_entries.options.async_init(entry.entry_id)
     assert menu["type"] is FlowResultType.MENU
-    assert menu["menu_options"] == ["computer", "fleet_key"]
+    assert menu["menu_options"] == ["settings", "computer", "fleet_key"]
     return await hass.config_entries.options.async_configure(
         menu["flow_id"], {"next_step_id": step}
     )

@@ -97,6 +97,10 @@ class Topics(NamedTuple):
         """Return the topic of requests for a command."""
         return f"{self.prefix}/{self.host}/command/{join_key(key, separator)}"
 
+    def unsigned(self, key: str) -> str:
+        """Return the topic of a command that nothing proves, for MQTT discovery."""
+        return f"{self.prefix}/{self.host}/unsigned/{key}"
+
     def result(self, key: str, separator: Separator = Separator.DOT) -> str:
         """Return the topic of a command's results."""
         return f"{self.prefix}/{self.host}/result/{join_key(key, separator)}"

@@ -134,6 +134,9 @@ def test_what_was_changed_meanwhile_is_not_lost(
         ("security.fleet_key", "x", "not_settable", "may not set"),
         ("update.keys", ["x"], "not_settable", "may not set"),
         ("own_commands.x.command", ["rm"], "not_settable", "may not set"),
+        ("commands.unsigned", True, "not_settable", "may not set"),
+        ("discovery", "mqtt", "not_settable", "may not set"),
+        ("desktop.window", True, "not_settable", "may not set"),
         ("collectors.cpu.include", ["x"], "not_settable", "may not set"),
     ],
 )

@@ -9,10 +9,10 @@ from hypothesis import given, strategies as st
 import pytest
 
 from companion_agent.config import load
-from companion_agent.config.settings import Config, V1Topics
+from companion_agent.config.settings import Broker, Config, V1Topics
 from companion_agent.config.show import show
 from companion_agent.errors import Unavailable
-from companion_agent.mqtt.legacy_v1 import TABLE, flatten
+from companion_agent.mqtt.legacy_v1 import TABLE, Mirror, flatten
 from companion_agent.protocol.catalogue import CATALOGUE
 from support.agent_host import HOST, FakeCollector, FakePlatform, RunningAgent
 from support.agent_mqtt import FakeHomeAssistant, Mosquitto
@@ -20,8 +20,6 @@ from support.clock import PassingClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from companion_agent.config.settings import Broker
 
 DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
 BASE = "pilot/office-pc"
@@ -244,3 +242,32 @@ def test_a_clone_that_gives_way_is_silent_here_too(
     clone.stop()
 
     assert (f"{BASE}/availability", b"offline") not in home_assistant.published
+
+
+# --- Commands ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_command_topics_are_heard_only_where_the_configuration_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wanted: bool
+) -> None:
+    asked: list[Any] = []
+    heard: list[str] = []
+    mirror = Mirror(
+        V1Topics("office-pc", commands=wanted),
+        [Broker("localhost")],
+        "pilot-v1",
+        PassingClock(),
+        lambda *one: asked.append(one),
+    )
+    monkeypatch.setattr(mirror.transport, "subscribe", heard.extend)
+    receive = mirror.transport.receiver
+
+    mirror.connected()
+    receive(f"{BASE}/cmd/power/set", b"sleep", retained=False)
+    receive(f"{BASE}/cmd/power/set", b"sleep", retained=True)
+    receive(f"{BASE}/cmd/volume/set", b"5", retained=False)
+
+    assert heard == ([f"{BASE}/cmd/+/set"] if wanted else [])
+    assert asked == ([("power.suspend", {}, "v1")] if wanted else [])
+    assert ("'volume' of v1 with '5' is not known" in caplog.text) == wanted

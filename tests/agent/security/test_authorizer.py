@@ -104,6 +104,47 @@ def test_a_fleet_key_commands_too(tmp_path: Path) -> None:
     assert world.lines[-1]["controller"] == "ffffffffffffffff"
 
 
+def test_a_command_that_nothing_proves_is_done_and_recorded(world: PairedHost) -> None:
+    world.dispatcher.unsigned("power.shutdown", {}, "v1")
+    world.work()
+
+    assert world.power.done == [("power.shutdown", {"delay": 0})]
+    assert (world.lines[-1]["key"], world.lines[-1]["key_id"]) == ("power.shutdown", "v1")
+    assert world.lines[-1]["status"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("key", "args", "reason"),
+    [
+        ("trust.revoke", {}, "not_allowed"),
+        ("config.set", {"revision": "x"}, "not_allowed"),
+        ("agent.update", {}, "not_allowed"),
+        ("power.explode", {}, "unknown_command"),
+        ("power.shutdown", {"value": 1}, "bad_arguments"),
+    ],
+)
+def test_a_command_that_nothing_proves_is_checked_like_any_other(
+    world: PairedHost, key: str, args: dict[str, Any], reason: str
+) -> None:
+    world.dispatcher.unsigned(key, args, "unsigned")
+
+    assert world.power.done == []
+    assert world.lines[-1]["reason"] == reason
+    assert world.home.key_id in world.ring.ids
+
+
+def test_commands_that_nothing_proves_come_in_small_numbers(world: PairedHost) -> None:
+    for _ in range(12):
+        world.dispatcher.unsigned("power.lock", {}, "unsigned")
+
+    assert world.dispatcher.refused["flood"] == 2
+
+
+def test_what_can_be_pressed_needs_no_argument_and_no_signature(world: PairedHost) -> None:
+    assert {"power.shutdown", "power.lock"} <= world.dispatcher.pressable
+    assert not any(key.startswith(("agent.", "config.")) for key in world.dispatcher.pressable)
+
+
 # --- Refusals, in their order ----------------------------------------------------------------
 
 
