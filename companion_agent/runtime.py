@@ -15,7 +15,7 @@ from companion_agent.config.remote import RemoteSettings
 from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import PluginError
 from companion_agent.ipc import runtime_folder
-from companion_agent.models import Counters
+from companion_agent.models import Audience, Counters
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
 from companion_agent.plugins.i2c.overrides import Overrides
@@ -68,8 +68,8 @@ def _run_once(reloader: Reloader, launched: Launched, counters: Counters, update
     config, platform = reloader.config, platforms.current()
     reloader.occupied = lambda: updater.occupied
     host_id = identity.host_id(config.state_dir, platform)
-    desktop = DesktopSessions()
-    plugins = make_plugins(config, platform, counters, updater, desktop, reloader)
+    desktop, audience = DesktopSessions(), Audience()
+    plugins = make_plugins(config, platform, counters, updater, desktop, audience, reloader)
     for mistake in config.overlay_mistakes:
         _LOGGER.warning("A setting made from Home Assistant does not count: %s", mistake)
     _LOGGER.info("pilot-agent %s starts as %s", __version__, host_id)
@@ -87,6 +87,7 @@ def _run_once(reloader: Reloader, launched: Launched, counters: Counters, update
         updater=updater,
         pair_command=pair_command(launched.command, config.path),
         desktop=desktop,
+        audience=audience,
         runtime_folder=runtime_folder.of_the_agent(),
         reloader=reloader,
     )
@@ -113,6 +114,7 @@ def make_plugins(
     counters: Counters,
     updater: Updater,
     desktop: DesktopSessions,
+    audience: Audience,
     reloader: Reloader | None = None,
 ) -> list[Plugin]:
     """Make every plug-in that can be made."""
@@ -128,7 +130,12 @@ def make_plugins(
             updater,
             reloader,
             settings,
-            {**config.of_plugins(), Overrides: overrides, DesktopSessions: desktop},
+            {
+                **config.of_plugins(),
+                Overrides: overrides,
+                DesktopSessions: desktop,
+                Audience: audience,
+            },
         )
         try:
             made.append(registry.create(name, context))
