@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from companion_agent.config.reloader import Reloader
     from companion_agent.config.settings import Config
-    from companion_agent.models import Counters
+    from companion_agent.models import Audience, Counters
     from companion_agent.mqtt.discovery import MqttDiscovery
     from companion_agent.mqtt.legacy_v1 import Mirror
     from companion_agent.platforms.base import Platform
@@ -91,6 +91,7 @@ class Agent:
         updater: Fetches new versions.
         pair_command: What to type here to pair this host; `None` where it is not known.
         desktop: The session helpers, which plug-ins know as well.
+        audience: Whether Home Assistant is there, which plug-ins ask.
         runtime_folder: Where session helpers find the agent; `None` where there is no such place.
         reloader: Reads the configuration again; `None` where there is none to read.
         present: Whether the agent that it goes on for has left the host as being there.
@@ -117,6 +118,7 @@ class Agent:
         updater: Updater | None = None,
         pair_command: str | None = None,
         desktop: DesktopSessions | None = None,
+        audience: Audience | None = None,
         runtime_folder: Path | None = None,
         reloader: Reloader | None = None,
         *,
@@ -237,6 +239,8 @@ class Agent:
             clock,
             phase=phase(host_id),
         )
+        if audience:
+            audience.listens = lambda: self._transport.online and not self._buffer.gone
         self._host_events = HostEvents(
             watch,
             network,

@@ -181,6 +181,8 @@ class HostEvents:
         for event in self._watch.step() if self._watch else []:
             self._take(event)
         self._watch_sockets()
+        for name in sorted(self._watch.take_changed()) if self._watch else ():
+            self._reader.read_soon(name)
         if self._watch and self._watch.locked != self._locked:
             self._locked = self._watch.locked
             self._reader.read_soon(_SESSIONS)

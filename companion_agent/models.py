@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 Value = bool | int | float | str | None
 """One value of a reading; `None` says that it cannot be read now."""
@@ -129,6 +129,17 @@ class Counters:
     reconnects: int = 0
     dropped_messages: int = 0
     refused_messages: int = 0
+
+
+@dataclass
+class Audience:
+    """Whether Home Assistant is there, as far as the agent knows.
+
+    Attributes:
+        listens: Tells it; safe from any thread.
+    """
+
+    listens: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from companion_agent.desktop.offers import LastOffers
 from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import PluginError
 from companion_agent.ipc import runtime_folder
-from companion_agent.models import Counters
+from companion_agent.models import Audience, Counters
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
 from companion_agent.plugins.i2c.overrides import Overrides
@@ -111,8 +111,8 @@ async def _run_once(
     config, platform = reloader.config, platforms.current()
     reloader.occupied = lambda: updater.occupied
     host_id = identity.host_id(config.state_dir, platform)
-    desktop = DesktopSessions(LastOffers(config.state_dir))
-    plugins = make_plugins(config, platform, counters, updater, desktop, reloader)
+    desktop, audience = DesktopSessions(LastOffers(config.state_dir)), Audience()
+    plugins = make_plugins(config, platform, counters, updater, desktop, audience, reloader)
     for mistake in config.overlay_mistakes:
         _LOGGER.warning("A setting made from Home Assistant does not count: %s", mistake)
     _LOGGER.info("pilot-agent %s starts as %s", __version__, host_id)
@@ -130,6 +130,7 @@ async def _run_once(
         updater=updater,
         pair_command=pair_command(launched.command, config.path),
         desktop=desktop,
+        audience=audience,
         runtime_folder=runtime_folder.of_the_agent(),
         reloader=reloader,
         present=present,
@@ -152,6 +153,7 @@ def make_plugins(
     counters: Counters,
     updater: Updater,
     desktop: DesktopSessions,
+    audience: Audience,
     reloader: Reloader | None = None,
 ) -> list[Plugin]:
     """Make every plug-in that can be made."""
@@ -173,6 +175,7 @@ def make_plugins(
                 Overrides: overrides,
                 DesktopSessions: desktop,
                 KeptNotifications: kept,
+                Audience: audience,
             },
         )
         try:

@@ -189,6 +189,11 @@ class Buffer:
         """Take note that this machine slept."""
         self._recorder.gap()
 
+    @property
+    def gone(self) -> bool:
+        """Whether Home Assistant has said that it goes, and nothing since; safe from any thread."""
+        return self._consumers.gone
+
     # --- In the event loop ---------------------------------------------------------------
 
     def _deadline(self) -> float:

@@ -37,6 +37,11 @@ class ConsumerStatus:
         return self._away_ends > -math.inf
 
     @property
+    def gone(self) -> bool:
+        """Whether Home Assistant has said that it goes, and nothing since."""
+        return self._away_ends == math.inf
+
+    @property
     def in_doubt(self) -> bool:
         """Whether what is published may not be heard."""
         return self.away or self._doubt_ends > -math.inf

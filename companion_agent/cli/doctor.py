@@ -25,6 +25,7 @@ from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
 from companion_agent.config.buffer import FILE, MIB
 from companion_agent.config.overlay import Overlay, OverlayError
+from companion_agent.errors import Unavailable
 from companion_agent.ipc import sight
 from companion_agent.ipc.client import ChannelError, LocalClient, NotRunningError
 from companion_agent.models import Counters
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
     from companion_agent.config import Broker, Config
     from companion_agent.models import Reading
+    from companion_agent.platforms.base import Platform
     from companion_agent.plugins.runner import CollectorRunner
 
 Verdict = Literal["ok", "absent", "bad"]
@@ -127,6 +129,7 @@ def examine(path: Path | None) -> Iterator[Check]:
         yield Check("configuration", "ok", str(config.path or "from the environment"))
     snapshot = _read(config)
     yield from _check_collectors(config, snapshot)
+    yield from check_processor(platforms.current())
     yield _check_clock(time.time())
     if config:
         yield _check_pairing(config)
@@ -173,6 +176,18 @@ def _check_collectors(config: Config | None, snapshot: Snapshot) -> Iterator[Che
             yield Check(name, "bad", "; ".join(": ".join(one) for one in source.troubles.items()))
         else:
             yield Check(name, "ok", _count(source))
+
+
+def check_processor(platform: Platform) -> Iterator[Check]:
+    """Say what is not as the agent has set it; nothing where all is, or nothing was set."""
+    with suppress(Unavailable):
+        for path, why in platform.processor().overwritten().items():
+            yield Check(
+                "processor settings",
+                "bad",
+                f"{path} {why}",
+                "let one of them set it: stop that service, or deny the agent `processor.*`",
+            )
 
 
 def _overrides(config: Config) -> Overrides | None:

@@ -6,6 +6,7 @@ them be obeyed. What they may do is checked like that of any command, and record
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
 from companion_agent.protocol.topics import split_key_topic
@@ -59,8 +60,11 @@ _V1_POWER = {
     "lock": "session.lock",
 }
 _V1_SCREEN = {"on": 1, "off": 0}
-# By the name in v1's topic: the command whose argument `value` is the number that was said.
-_V1_NUMBERS: Mapping[str, str] = {}
+# By the name in v1's topic: the command whose argument `value` is the number that was said, and
+# how many of the command's units one of v1's is (GHz and MHz).
+_V1_NUMBERS: Mapping[str, tuple[str, int]] = {
+    "cpu_frequency": ("processor.maximum_frequency", 1000)
+}
 
 
 def v1_command(what: str, said: str) -> tuple[str, dict[str, Any]] | None:
@@ -78,8 +82,9 @@ def v1_command(what: str, said: str) -> tuple[str, dict[str, Any]] | None:
     if what == "lock":
         return "session.lock", {}
     number = _number_or_text(word)
-    if what in _V1_NUMBERS and isinstance(number, float):
-        return _V1_NUMBERS[what], {"value": number}
+    if what in _V1_NUMBERS and isinstance(number, float) and isfinite(number):
+        command, scale = _V1_NUMBERS[what]
+        return command, {"value": round(number * scale)}
     return None
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch, Session
     from companion_agent.platforms.i2c import I2cBus
+    from companion_agent.platforms.processor import ProcessorControl
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +290,10 @@ class Platform(ABC):
     def cpu_temperature(self) -> float | None:
         """Return the processor's own temperature in °C; `None` where nothing tells."""
         return None
+
+    def processor(self) -> ProcessorControl:
+        """Return what reads and sets how the processor works; the same one every time."""
+        not_offered("how its processor is set")
 
     def memory(self) -> MemorySample:
         """Read how much memory there is and can still be had."""

@@ -210,6 +210,10 @@ class HostWatch(ABC):
         """Whether `sessions` are all that there are. Safe from any thread."""
         return False
 
+    def take_changed(self) -> frozenset[str]:
+        """Return the collectors whose values have changed since the last call, and forget them."""
+        return frozenset()
+
     @abstractmethod
     def let_go(self) -> None:
         """Let the machine sleep or shut down."""

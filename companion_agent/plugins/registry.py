@@ -33,6 +33,7 @@ from companion_agent.plugins.own.commands import OwnCommandsPlugin
 from companion_agent.plugins.own.readings import OwnReadingsPlugin
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.presence.plugin import PresencePlugin
+from companion_agent.plugins.processor.plugin import ProcessorPlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
 from companion_agent.plugins.screen.plugin import ScreenPlugin
@@ -65,6 +66,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         FanPlugin,
         BatteryPlugin,
         PowerPlugin,
+        ProcessorPlugin,
         SystemPlugin,
         SessionPlugin,
         PresencePlugin,

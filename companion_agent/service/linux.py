@@ -10,17 +10,19 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from companion_agent.platforms.linux import polkit
+from companion_agent.platforms.linux import cpufreq, polkit
 from companion_agent.platforms.linux.logind import (
     POWER_ACTIONS,
     SESSION_ACTIONS,
     Action,
     polkit_actions,
 )
+from companion_agent.platforms.linux.power_profiles import ACTIONS as PROFILE_ACTIONS
 from companion_agent.service import unit
 from companion_agent.storage import files
 
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from companion_agent.config.policy import Policy
-    from companion_agent.service.unit import Program
+    from companion_agent.service.unit import Helper, Program
 
 _UNIT = PurePosixPath("/etc/systemd/system", unit.SERVICE)
 _SESSION_UNIT = PurePosixPath("/etc/systemd/user", unit.SESSION_SERVICE)
+_PROCESSOR_SOCKET = PurePosixPath("/etc/systemd/system", unit.PROCESSOR_SOCKET)
+_PROCESSOR_SERVICE = PurePosixPath("/etc/systemd/system", unit.PROCESSOR_SERVICE)
+_CPUFREQ = PurePosixPath("/", cpufreq.FOLDER)
 _AUTOSTART = PurePosixPath("/etc/xdg/autostart", unit.AUTOSTART)
 _SYSUSERS = PurePosixPath("/etc/sysusers.d/pilot-agent.conf")
 _UDEV = PurePosixPath("/etc/udev/rules.d/60-pilot-agent.rules")
@@ -90,7 +95,24 @@ def this_program() -> Program:
             "docs/deployment.md says how to install it"
         )
     private = tuple(PurePosixPath(folder) for folder in folders if _is_private(folder))
-    return unit.Program(PurePosixPath(path), private)
+    return unit.Program(PurePosixPath(path), private, _helper())
+
+
+def _helper() -> Helper | None:
+    """Return what root may run: neither it nor a folder above it can be changed by others."""
+    python, module = Path(sys.executable), Path(cpufreq.__file__)
+    places = (python, python.resolve(), module, module.resolve())
+    if not all(_is_roots(place) for path in places for place in (path, *path.parents)):
+        return None
+    return unit.Helper(PurePosixPath(python), PurePosixPath(module))
+
+
+def _is_roots(path: Path) -> bool:
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    return found.st_uid == 0 and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _is_private(path: Path) -> bool:
@@ -115,7 +137,8 @@ def permissions(policy: Policy, *, desktop: bool) -> frozenset[str]:
     allowed: list[Action] = [one for one in POWER_ACTIONS if policy.allows(f"power.{one}")]
     if desktop:
         allowed += [one for one in SESSION_ACTIONS if policy.allows(f"session.{one}")]
-    return polkit_actions(allowed)
+    profile = PROFILE_ACTIONS if policy.allows("processor.profile") else frozenset()
+    return polkit_actions(allowed) | profile
 
 
 class Service:
@@ -234,6 +257,7 @@ class Service:
             if self.put(_UDEV, unit.udev()):
                 self._reload_udev()
             self._install_session_helper(program)
+        self._follow_processor(program, policy)
         if self._fit_to_container():
             self.must("systemctl", "daemon-reload")
         if self._at(PurePosixPath("/usr/share/polkit-1")).is_dir():
@@ -248,6 +272,36 @@ class Service:
         if self.put(_SESSION_UNIT, unit.session_unit(program)):
             self.must("systemctl", "--global", "enable", unit.SESSION_SERVICE)
         self.put(_AUTOSTART, unit.autostart(program))
+
+    def _follow_processor(self, program: Program, policy: Policy) -> None:
+        """Have root set the processor where the configuration allows that, and only there."""
+        allowed = any(policy.allows(f"processor.{name}") for name in cpufreq.SETTINGS)
+        if program.helper is None or not allowed or not any(self._at(_CPUFREQ).glob("policy*")):
+            self._drop_processor()
+            return
+        if not self.packaged(program):
+            texts = {
+                _PROCESSOR_SOCKET: unit.processor_socket(program.helper),
+                _PROCESSOR_SERVICE: unit.processor_service(program.helper),
+            }
+            written = [self.put(path, text) for path, text in texts.items()]
+            if any(written):
+                self.must("systemctl", "daemon-reload")
+        if not self._sets_processor:
+            self.must("systemctl", "enable", unit.PROCESSOR_SOCKET)
+            self.changes.append("the processor can be set")
+
+    @property
+    def _sets_processor(self) -> bool:
+        found = self.properties(unit.PROCESSOR_SOCKET, "UnitFileState")
+        return found.get("UnitFileState") == "enabled"
+
+    def _drop_processor(self) -> None:
+        if self._sets_processor:
+            self.must("systemctl", "disable", "--now", unit.PROCESSOR_SOCKET)
+            self.changes.append("the processor cannot be set any more")
+        for path in (_PROCESSOR_SOCKET, _PROCESSOR_SERVICE):
+            self.drop(path)
 
     def _fit_to_container(self) -> bool:
         """Write the drop-in that a container needs, or remove one that it needs no more."""
@@ -288,6 +342,7 @@ class Service:
             self.changes.append("service stopped")
         if self._at(_SESSION_UNIT).exists():
             self._may("systemctl", "--global", "disable", unit.SESSION_SERVICE)
+        self._drop_processor()
         for path in (_UNIT, _UDEV, _SYSUSERS, _POLKIT, _SESSION_UNIT, _AUTOSTART):
             self.drop(path)
         self.drop(_DROP_INS)

@@ -12,12 +12,16 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from companion_agent.platforms.linux import cpufreq
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 USER = "pilot-agent"
 SERVICE = "pilot-agent.service"
 SESSION_SERVICE = "pilot-agent-session.service"
+PROCESSOR_SOCKET = "pilot-agent-processor.socket"
+PROCESSOR_SERVICE = "pilot-agent-processor.service"
 AUTOSTART = "pilot-agent-session.desktop"
 CONFIG_FOLDER = PurePosixPath("/etc/pilot-agent")
 STATE_FOLDER = PurePosixPath("/var/lib/pilot-agent")
@@ -38,16 +42,35 @@ _HOMES = PurePosixPath("/home")
 
 
 @dataclass(frozen=True, slots=True)
+class Helper:
+    """What root runs to set the processor.
+
+    Attributes:
+        python: Python.
+        module: `platforms/linux/cpufreq.py`, as a program.
+    """
+
+    python: PurePosixPath
+    module: PurePosixPath
+
+    def command(self, argument: str) -> str:
+        """Return a line of a unit: isolated, and without the packages of any environment."""
+        return f"{_escape(str(self.python))} -I -S {_escape(str(self.module))} {argument}"
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """The agent as it is installed.
 
     Attributes:
         path: What is started.
         folders: Folders that it needs and that lie in a user's home.
+        helper: What root runs of it; `None` where others than root could change that.
     """
 
     path: PurePosixPath
     folders: tuple[PurePosixPath, ...] = ()
+    helper: Helper | None = None
 
     @property
     def home(self) -> PurePosixPath | None:
@@ -129,6 +152,91 @@ Terminal=false
 # systemd's user manager has the service pilot-agent-session.
 X-systemd-skip=true
 X-GNOME-HiddenUnderSystemd=true
+"""
+
+
+def processor_socket(helper: Helper) -> str:
+    """Write the unit of the socket on which the agent asks root to set the processor.
+
+    It is there while the agent is, and puts back what was found when the agent has ended, however
+    it did.
+    """
+    return f"""\
+# Written by pilot-agent. Changes belong into a drop-in: systemctl edit {PROCESSOR_SOCKET}
+[Unit]
+Description=Pilot agent, sets the processor: socket
+Documentation=https://github.com/pilot-home/pilot
+BindsTo={SERVICE}
+Before={SERVICE}
+
+[Socket]
+ListenStream=/{cpufreq.SOCKET}
+SocketUser=root
+SocketGroup={USER}
+SocketMode=0660
+RemoveOnStop=yes
+Backlog=16
+ExecStopPost=-{helper.command("restore")}
+ReadWritePaths=-/{cpufreq.STATE_FOLDER}
+{_AS_ROOT}
+[Install]
+WantedBy={SERVICE}
+"""
+
+
+def processor_service(helper: Helper) -> str:
+    """Write the unit of what sets the processor, started by the socket for a while."""
+    return f"""\
+# Written by pilot-agent. Changes belong into a drop-in: systemctl edit {PROCESSOR_SERVICE}
+[Unit]
+Description=Pilot agent, sets the processor
+Documentation=https://github.com/pilot-home/pilot
+PartOf={PROCESSOR_SOCKET}
+
+[Service]
+ExecStart={helper.command("serve")}
+# What was found first. It stays when this ends, until it was put back.
+RuntimeDirectory={PurePosixPath(cpufreq.STATE_FOLDER).name}
+RuntimeDirectoryPreserve=yes
+PrivateNetwork=yes
+IPAddressDeny=any
+{_AS_ROOT}"""
+
+
+# Root owns the files in sysfs, and that is all it takes to write them: no capability does.
+_AS_ROOT = f"""\
+MemoryMax=64M
+TasksMax=4
+UMask=0022
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+RestrictSUIDSGID=yes
+KeyringMode=private
+# The settings of the processor, Intel's switch of the boost among them, and nothing else.
+ProtectSystem=strict
+ReadWritePaths=-/{cpufreq.FOLDER} -/{cpufreq.INTEL_FOLDER}
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+DevicePolicy=closed
+ProtectProc=invisible
+ProcSubset=pid
+ProtectHostname=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
 """
 
 

@@ -48,6 +48,16 @@ DESCRIPTIONS: Final = {
         _describe("sound.output_volume", mode=NumberMode.SLIDER),
         _describe("sound.input_volume", mode=NumberMode.SLIDER),
         _describe(
+            "processor.minimum_frequency",
+            device_class=NumberDeviceClass.FREQUENCY,
+            mode=NumberMode.SLIDER,
+        ),
+        _describe(
+            "processor.maximum_frequency",
+            device_class=NumberDeviceClass.FREQUENCY,
+            mode=NumberMode.SLIDER,
+        ),
+        _describe(
             "i2c.interval",
             device_class=NumberDeviceClass.DURATION,
         ),

@@ -27,7 +27,13 @@ DESCRIPTIONS: Final = {
         translation_key=translation_key(kind),
         entity_category=EntityCategory.CONFIG,
     )
-    for kind in ("sound.output", "sound.input")
+    for kind in (
+        "sound.output",
+        "sound.input",
+        "processor.profile",
+        "processor.governor",
+        "processor.energy_preference",
+    )
 }
 
 

@@ -45,7 +45,13 @@ DESCRIPTIONS: Final = {
         # What a user sits in front of: no action on an area darkens it by the way.
         entity_category=EntityCategory.CONFIG,
     )
-    for kind in ("screen.on", "screen.keep_awake", "sound.output_muted", "sound.input_muted")
+    for kind in (
+        "screen.on",
+        "screen.keep_awake",
+        "sound.output_muted",
+        "sound.input_muted",
+        "processor.boost",
+    )
 }
 
 _STATES: Final = {

@@ -57,6 +57,13 @@ PROGRAMS: Mapping[str, Program] = {
         "python3-dbusmock",
         files=("/usr/lib/python3/dist-packages/dbusmock/__init__.py",),
     ),
+    "umockdev": Program(("umockdev-wrapper",), ("umockdev",), "umockdev"),
+    "power-profiles-daemon": Program(
+        ("powerprofilesctl",),
+        ("power-profiles-daemon",),
+        "power-profiles-daemon",
+        files=("/usr/libexec/power-profiles-daemon",),
+    ),
     "Xvfb": Program(("Xvfb",), ("xvfb",), "xorg-x11-server-Xvfb"),
     "dunst": Program(("dunst",), ("dunst",), "dunst"),
     "pulseaudio": Program(("pulseaudio",), ("pulseaudio",), "pulseaudio", "pulseaudio"),

@@ -105,6 +105,9 @@ COMMANDS = {
     "logout": ("session.log_out",),
     "log_out": ("session.log_out",),
     "logoff": ("session.log_out",),
+    # A slider of the first version, in GHz.
+    "cpu_frequency": ("processor.maximum_frequency",),
+    "cpu_freq": ("processor.maximum_frequency",),
 }
 
 # A collector may read what the first version called several things.

@@ -114,6 +114,11 @@ class LogindControl(HostControl):
         uid: The user that the agent runs as; found out when left out.
         user: That user's name.
         clock: Seconds since 1970.
+        also: Returns what else the agent needs of polkit: there is one rule for everything, so
+            that one written over the other loses nothing.
+
+    Attributes:
+        user: The name of the user that the agent runs as.
     """
 
     def __init__(
@@ -121,12 +126,27 @@ class LogindControl(HostControl):
         uid: int | None = None,
         user: str | None = None,
         clock: Callable[[], float] = time.time,
+        also: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._uid = own_uid() if uid is None else uid
-        self._user = user or user_name(self._uid)
+        self.user = user or user_name(self._uid)
         self._clock = clock
+        self._also = also
         self._powers: tuple[PowerAction, ...] | None = None
         self._desktop = False
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the agent needs no permission."""
+        return self._uid == 0
+
+    @property
+    def offered(self) -> frozenset[str]:
+        """What polkit must permit for what was found; empty before `power_actions()`."""
+        offered: list[Action] = [*(self._powers or ())]
+        if self._desktop:
+            offered += SESSION_ACTIONS
+        return polkit_actions(offered)
 
     def power_actions(self) -> Mapping[PowerAction, Missing | None]:
         """Ask logind and polkit."""
@@ -237,19 +257,15 @@ class LogindControl(HostControl):
         self._desktop = self._desktop or any(session.graphical for session in sessions)
 
     def _missing(self, bus: Bus, actions: Sequence[_Some]) -> dict[_Some, Missing | None]:
-        if self._uid == 0:
+        if self.is_root:
             return dict.fromkeys(actions)
-        offered: list[Action] = [*(self._powers or ())]
-        if self._desktop:
-            offered += SESSION_ACTIONS
-        # One rule for everything: a second file written over the first loses nothing.
-        rule = polkit_actions(offered)
+        rule = self.offered | self._also()
         needed = {action: _VERBS[action].polkit for action in actions}
         try:
             permitted = polkit.permitted(bus, sorted(frozenset().union(*needed.values())))
         except polkit.NoPolkitError:
-            return dict.fromkeys(actions, polkit.missing_polkit(self._user, rule))
-        missing = polkit.missing_rule(self._user, rule)
+            return dict.fromkeys(actions, polkit.missing_polkit(self.user, rule))
+        missing = polkit.missing_rule(self.user, rule)
         return {
             action: None if wanted <= permitted else missing for action, wanted in needed.items()
         }

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.linux.logind import LogindControl
+    from companion_agent.platforms.linux.processor import LinuxProcessor
 
 
 class LinuxPlatform(Platform):
@@ -73,6 +74,7 @@ class LinuxPlatform(Platform):
         self._mounts: list[Mount] = []
         self._made: tuple[str, str] | None = None
         self._control: LogindControl | None = None
+        self._set_processor: LinuxProcessor | None = None
         self._watch: HostWatch | None = None
 
     # Firmware does not change while the system runs; names, releases and network cards do.
@@ -116,8 +118,15 @@ class LinuxPlatform(Platform):
         from companion_agent.platforms.linux.logind import LogindControl  # noqa: PLC0415
 
         if self._control is None:
-            self._control = LogindControl()
+            self._control = LogindControl(also=self._profile_actions)
         return self._control
+
+    def _profile_actions(self) -> frozenset[str]:
+        """Return what the polkit rule permits besides, where there are power profiles."""
+        from companion_agent.platforms.linux import power_profiles  # noqa: PLC0415
+
+        seen = self._set_processor is not None and self._set_processor.profile_seen
+        return power_profiles.ACTIONS if seen else frozenset()
 
     def watch(self) -> HostWatch | None:
         """Return what hears of sleep, shutdown and sessions."""
@@ -163,6 +172,14 @@ class LinuxPlatform(Platform):
     def cpu_temperature(self) -> float | None:
         """Read the processor's sensor in hwmon or a thermal zone."""
         return self._hwmon.processor()
+
+    def processor(self) -> LinuxProcessor:
+        """Return what reads and sets cpufreq and the power profile."""
+        from companion_agent.platforms.linux.processor import LinuxProcessor  # noqa: PLC0415
+
+        if self._set_processor is None:
+            self._set_processor = LinuxProcessor(self._files, self.control())
+        return self._set_processor
 
     def memory(self) -> MemorySample:
         """Read `/proc/meminfo`, and what ZFS keeps, which the kernel does not count as free."""

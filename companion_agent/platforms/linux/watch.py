@@ -30,6 +30,7 @@ from companion_agent.platforms.linux.logind import (
     SESSION_INTERFACE,
     session_from,
 )
+from companion_agent.platforms.linux.power_profiles import SIGNALS as PROFILE_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,9 @@ BACKOFF_MOST = 60.0
 _BUS = Target("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _SESSIONS = "/org/freedesktop/login1/session"
+_PROFILES = frozenset(rule["path"] for rule in PROFILE_SIGNALS)
+# The collector that reads the power profile.
+_PROFILE_READER = "processor"
 
 
 class _Opening:
@@ -133,6 +137,7 @@ class LogindWatch(HostWatch):
         self._complete = False
         self._shown: tuple[Session, ...] = ()
         self._events: list[HostEvent] = []
+        self._changed: set[str] = set()
 
     def start(self, wake: Callable[[], None]) -> None:
         """Connect to the system bus."""
@@ -172,6 +177,12 @@ class LogindWatch(HostWatch):
     def knows_sessions(self) -> bool:
         """Whether each that logind has told of was looked at."""
         return self._complete
+
+    def take_changed(self) -> frozenset[str]:
+        """Return what signals have told of."""
+        changed = frozenset(self._changed)
+        self._changed.clear()
+        return changed
 
     def let_go(self) -> None:
         """Close the inhibitors."""
@@ -228,6 +239,8 @@ class LogindWatch(HostWatch):
         self._listener.listen(
             sender=_BUS.service, interface=_BUS.interface, member="NameOwnerChanged", arg0=SERVICE
         )
+        for rule in PROFILE_SIGNALS:
+            self._listener.listen(**rule)
         # Asking for inhibitors starts logind where it starts on demand.
         self._inhibit()
         self._listener.call(self._take_owner, _BUS, "GetNameOwner", "s", SERVICE)
@@ -283,6 +296,9 @@ class LogindWatch(HostWatch):
         if signal.interface == _BUS.interface and signal.sender == _BUS.service:
             if signal.member == "NameOwnerChanged" and signal.body[0] == SERVICE:
                 self._logind_changed(signal.body[2])
+        elif signal.path in _PROFILES:
+            # Any sender will do: the profile is only read again.
+            self._changed.add(_PROFILE_READER)
         elif signal.sender != self._owner or not self._owner:
             return
         elif signal.interface == MANAGER.interface:

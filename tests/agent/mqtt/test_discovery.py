@@ -190,6 +190,8 @@ def test_commands_of_discovered_entities(payload: bytes, retained: bool, asked: 
         ("screen", "off", ("screen.on", {"value": 0})),
         ("lock", "", ("session.lock", {})),
         ("power", "explode", None),
+        ("cpu_frequency", "2.4", ("processor.maximum_frequency", {"value": 2400})),
+        ("cpu_frequency", "nan", None),
         ("volume", "5", None),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.agent_screen import MachineOf
+
+if sys.platform != "linux":
+    collect_ignore = ["test_cpufreq.py", "test_processor_helper.py"]
 
 
 @pytest.fixture

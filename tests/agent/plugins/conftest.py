@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.agent_screen import MachineOf, ScreenOf
+
+if sys.platform != "linux":
+    collect_ignore = ["test_processor.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -58,15 +58,21 @@ def test_psutil_keeps_to_the_catalogue() -> None:
 def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
     found = set().union(*(check_platform(build(name, tmp_path / name)) for name in MACHINES))
 
-    # What is asked of logind is tested with it.
-    of_logind = {"power.planned_shutdown", "session.locked", "session.users"}
+    # What is asked of services is tested with them.
+    of_services = {
+        "power.planned_shutdown",
+        "session.locked",
+        "session.users",
+        "processor.profile",
+        "processor.profile_degraded",
+    }
     # And what session helpers read, with them.
     of_desktops = {
         kind
         for kind in CATALOGUE
         if issubclass(registry.BUILT_IN.get(kind.partition(".")[0], Plugin), DesktopPlugin)
     }
-    assert found == set(CATALOGUE) - ROOM_SENSORS - of_logind - of_desktops
+    assert found == set(CATALOGUE) - ROOM_SENSORS - of_services - of_desktops
 
 
 def test_collectors_stand_in_the_order_of_the_catalogue() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from companion_agent.platforms.linux.watch import LogindWatch
 from support.agent_logind import LOGIND, MANAGER, MANAGER_PATH, FakeLogind, SystemBus
+from support.agent_power_profiles import HADESS, TUNED, UPOWER, FakeProfiles
 from support.event_loop import wait_until
 
 if TYPE_CHECKING:
@@ -106,6 +107,22 @@ def test_letting_go_twice(listening: Loop, logind: FakeLogind) -> None:
     listening.watch.let_go()
     listening.watch.let_go()
     wait_until(lambda: not logind.inhibitors())
+
+
+@pytest.mark.parametrize("name", [HADESS, UPOWER, TUNED])
+def test_another_power_profile_is_noticed(
+    listening: Loop, bus: SystemBus, logind: FakeLogind, name: str
+) -> None:
+    service = FakeProfiles(bus, name)
+    listening.hears_nothing()
+    assert listening.watch.take_changed() == frozenset()
+
+    service.choose_by_hand("performance")
+
+    changed = listening.until(listening.watch.take_changed)
+    assert changed == {"processor"}
+    listening.hears_nothing()
+    assert listening.watch.take_changed() == frozenset()
 
 
 def test_who_comes_and_goes(listening: Loop, logind: FakeLogind) -> None:

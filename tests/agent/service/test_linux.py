@@ -21,12 +21,16 @@ from companion_agent.service.linux import (
     permissions,
     run_command,
 )
-from companion_agent.service.unit import Program
+from companion_agent.service.unit import Helper, Program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROGRAM = Program(PurePosixPath("/opt/pilot-agent/bin/pilot-agent"))
+WITH_HELPER = Program(
+    PROGRAM.path,
+    helper=Helper(PurePosixPath("/usr/bin/python3"), PurePosixPath("/opt/pilot-agent/cpufreq.py")),
+)
 PACKAGED = Program(PurePosixPath("/usr/bin/pilot-agent"))
 
 
@@ -148,6 +152,77 @@ def test_the_rule_permits_what_the_configuration_allows() -> None:
     assert permissions(Policy(deny=["*"]), desktop=True) == set()
     assert "org.freedesktop.login1.manage" in permissions(Policy(), desktop=True)
     assert "org.freedesktop.login1.manage" not in permissions(Policy(), desktop=False)
+
+
+def test_choosing_the_power_profile_is_permitted_where_it_is_allowed() -> None:
+    switch = "org.freedesktop.UPower.PowerProfiles.switch-profile"
+
+    assert switch in permissions(Policy(), desktop=False)
+    assert permissions(Policy(allow=["processor.governor"]), desktop=True) == set()
+
+
+@pytest.fixture
+def with_cpufreq(tmp_path: Path) -> Path:
+    """The root of a machine whose processor can be set."""
+    (tmp_path / "sys/devices/system/cpu/cpufreq/policy0").mkdir(parents=True)
+    return tmp_path
+
+
+PROCESSOR = ("pilot-agent-processor.service", "pilot-agent-processor.socket")
+
+
+def processor_units(root: Path) -> set[str]:
+    folder = root / "etc/systemd/system"
+    return {path.name for path in folder.glob("pilot-agent-processor.*")}
+
+
+def test_root_sets_the_processor_where_that_is_allowed(
+    service: Service, system: System, with_cpufreq: Path
+) -> None:
+    service.install(WITH_HELPER, Policy(allow=["processor.boost"]), i2c=True)
+
+    assert processor_units(with_cpufreq) == set(PROCESSOR)
+    assert system.did("systemctl", "enable", PROCESSOR[1])
+    assert "the processor can be set" in service.changes
+
+
+@pytest.mark.parametrize(
+    ("program", "policy"),
+    [
+        pytest.param(WITH_HELPER, Policy(deny=["processor.*"]), id="denied"),
+        pytest.param(WITH_HELPER, Policy(allow=["power.*"]), id="not allowed"),
+        pytest.param(WITH_HELPER, Policy(allow=["processor.profile"]), id="the profile alone"),
+        pytest.param(PROGRAM, Policy(), id="a program that others could change"),
+    ],
+)
+def test_root_sets_no_processor_else(
+    service: Service, system: System, with_cpufreq: Path, program: Program, policy: Policy
+) -> None:
+    service.install(WITH_HELPER, Policy(), i2c=True)
+    system.shown["UnitFileState"] = "UnitFileState=enabled"
+
+    service.install(program, policy, i2c=True)
+
+    assert processor_units(with_cpufreq) == set()
+    assert system.did("systemctl", "disable", "--now", PROCESSOR[1])
+
+
+def test_a_virtual_machine_gets_no_helper(service: Service, tmp_path: Path) -> None:
+    service.install(WITH_HELPER, Policy(), i2c=True)
+
+    assert processor_units(tmp_path) == set()
+
+
+def test_removing_takes_the_helper_along(
+    service: Service, system: System, with_cpufreq: Path
+) -> None:
+    service.install(WITH_HELPER, Policy(), i2c=True)
+    system.shown["UnitFileState"] = "UnitFileState=enabled"
+
+    service.remove()
+
+    assert processor_units(with_cpufreq) == set()
+    assert system.did("systemctl", "disable", "--now", PROCESSOR[1])
 
 
 def test_starts_what_does_not_run(service: Service, system: System) -> None:

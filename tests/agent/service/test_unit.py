@@ -89,3 +89,26 @@ def test_a_desktop_without_a_service_manager_starts_it(name: str, tmp_path: Path
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
 
     assert (done.stdout, done.stderr, done.returncode) == ("session\n", "", 0)
+
+
+HELPER = unit.Helper(PurePosixPath("/usr/bin/python3"), PurePosixPath("/usr/lib/cpufreq.py"))
+
+
+def test_what_sets_the_processor_is_for_the_agent_and_without_capabilities() -> None:
+    sections = unit.processor_socket(HELPER), unit.processor_service(HELPER)
+
+    for text in sections:
+        assert "\nCapabilityBoundingSet=\n" in text
+        assert (
+            "\nReadWritePaths=-/sys/devices/system/cpu/cpufreq "
+            "-/sys/devices/system/cpu/intel_pstate\n"
+        ) in text
+    assert f"SocketGroup={unit.USER}\nSocketMode=0660\n" in sections[0]
+    assert "ExecStart=/usr/bin/python3 -I -S /usr/lib/cpufreq.py serve\n" in sections[1]
+
+
+def test_what_was_found_is_put_back_when_the_agent_has_ended() -> None:
+    text = unit.processor_socket(HELPER)
+
+    assert f"BindsTo={unit.SERVICE}\nBefore={unit.SERVICE}\n" in text
+    assert "ExecStopPost=-/usr/bin/python3 -I -S /usr/lib/cpufreq.py restore\n" in text

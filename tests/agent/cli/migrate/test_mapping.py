@@ -19,8 +19,10 @@ from companion_agent.cli.migrate.mapping import (
 )
 from companion_agent.config import ConfigError, Mistake
 from companion_agent.platforms.control import PowerAction, SessionAction
+from companion_agent.platforms.processor import SettingName
 from companion_agent.plugins import registry
 from companion_agent.plugins.power import PowerPlugin
+from companion_agent.plugins.processor.plugin import ProcessorPlugin
 from companion_agent.plugins.session import SessionPlugin
 
 if TYPE_CHECKING:
@@ -230,6 +232,7 @@ def test_a_unit_is_told_from_an_environment_file(mistakes: Callable[..., list[st
 def test_what_the_tables_name_is_there() -> None:
     names = {f"{PowerPlugin.name}.{one}" for one in PowerAction.__args__}  # type: ignore[attr-defined]
     names |= {f"{SessionPlugin.name}.{one}" for one in SessionAction.__args__}  # type: ignore[attr-defined]
+    names |= {f"{ProcessorPlugin.name}.{one}" for one in SettingName.__args__}  # type: ignore[attr-defined]
     named = {name for keys in COMMANDS.values() for name in keys}
 
     assert {name for name in named if "*" not in name} <= names

@@ -1,0 +1,1 @@
+"""How the processor is set: power profile, governor, frequencies and boost."""
