@@ -13,7 +13,7 @@ import pytest
 
 from companion_agent.service import unit
 from companion_agent.service.unit import SERVICE, SESSION_SERVICE, Program
-from stack.nspawn import LIBRARIES, SOURCE, Done, SystemdHost
+from stack.linux_host import LIBRARIES, SOURCE, Done
 from stack.process import wait_for
 from support.wayland_window import PROGRAM as PROGRAM_WITH_WINDOW
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stack.broker import Mosquitto
+    from stack.nspawn import SystemdHost
 
 PROGRAM = PurePosixPath("/usr/local/bin/pilot-agent")
 SCRIPT = f"""\
