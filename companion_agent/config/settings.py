@@ -23,6 +23,7 @@ from companion_agent.plugins.desktop_settings import DesktopConfig
 from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
 from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, make_reading
 from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
+from companion_agent.plugins.screen.settings import ScreenConfig
 from companion_agent.protocol.signing import fleet_secret
 from companion_agent.protocol.topics import DEFAULT_PREFIX
 from companion_agent.protocol.validation import MAX_INTERVAL
@@ -320,6 +321,7 @@ class Config:
         collectors: Collectors that differ from their defaults, by name.
         desktop: What is looked at of users' desktops.
         i2c: The sensors on the I²C buses.
+        screen: How the screen is set.
         own_commands: What the owner has added for Home Assistant to start, by name.
         own_readings: What the owner has added for Home Assistant to see, by name.
         backlog: What is kept of what could not be delivered.
@@ -367,6 +369,9 @@ class Config:
     i2c: I2cConfig = setting(
         Section(I2cConfig, make_i2c), "Sensors on I²C buses.", factory=I2cConfig
     )
+    screen: ScreenConfig = setting(
+        Section(ScreenConfig), "How the screen is set.", factory=ScreenConfig
+    )
     own_commands: Mapping[str, OwnCommand] = setting(
         ByName("command", Section(OwnCommand, make_command), free=OwnName()),
         "Programs of your own that Home Assistant may start.",
@@ -408,6 +413,7 @@ class Config:
             # What is not read cannot be tuned.
             DesktopConfig: self.desktop,
             I2cConfig: self.i2c if self.collector("i2c").enabled else None,
+            ScreenConfig: self.screen,
             OwnCommands: OwnCommands(self.own_commands),
             OwnReadings: OwnReadings(self.own_readings),
         }

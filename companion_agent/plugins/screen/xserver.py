@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.linux.x11 import Extension, X11Client, X11Error
-from companion_agent.plugins.screen.power import ScreenPower
+from companion_agent.plugins.screen.power import ALL, ScreenPower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# Monitors are switched together.
-_ALL = ""
 
 _GET_VERSION, _CAPABLE, _ENABLE, _DISABLE, _FORCE_LEVEL, _INFO, _SELECT = 0, 1, 4, 5, 6, 7, 8
 _LEVEL_ON, _LEVEL_OFF = 0, 3
@@ -104,7 +101,7 @@ class DpmsPower(ScreenPower):
             self._take(level, bool(state))
 
     def _take(self, level: int, enabled: bool) -> None:
-        monitors = {_ALL: not enabled or level == _LEVEL_ON}
+        monitors = {ALL: not enabled or level == _LEVEL_ON}
         if monitors != self.monitors:
             self.monitors = monitors
             self.notice()
@@ -160,7 +157,7 @@ class BlankingPower(ScreenPower):
             self._take(message[1])
 
     def _take(self, state: int) -> None:
-        monitors = {_ALL: state not in _SAVER_ON}
+        monitors = {ALL: state not in _SAVER_ON}
         if monitors != self.monitors:
             self.monitors = monitors
             self.notice()
