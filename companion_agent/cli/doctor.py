@@ -189,8 +189,6 @@ def _count(source: CollectorRunner) -> str:
     text = f"{total} reading{'' if total == 1 else 's'}"
     if silent:
         text += f"; not readable now: {', '.join(silent)}"
-    if ways := source.collector.ways():
-        text += f"; {', '.join(ways)}"
     left_out = source.collector.left_out()
     if left_out:
         text += f"; left out: {', '.join(f'{name} ({why})' for name, why in left_out.items())}"

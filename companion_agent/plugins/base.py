@@ -188,7 +188,7 @@ class Collector(Plugin):
         return {}
 
     def ways(self) -> Sequence[str]:
-        """Say by what it works where that differs by machine; for `pilot-agent doctor`."""
+        """Say by what it worked last, where that differs; for `pilot-agent doctor`, without I/O."""
         return ()
 
     def wants(self, name: str, *, shown: bool = True) -> bool:

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Final, override
 
-from homeassistant.components.light import ATTR_BRIGHTNESS, LightEntity, LightEntityDescription
-from homeassistant.components.light.const import ColorMode
+from homeassistant.components.light import LightEntity, LightEntityDescription
+from homeassistant.components.light.const import ATTR_BRIGHTNESS, ColorMode
 from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import callback
 from homeassistant.util.color import brightness_to_value, value_to_brightness

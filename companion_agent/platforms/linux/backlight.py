@@ -8,12 +8,15 @@ from __future__ import annotations
 from contextlib import suppress
 import re
 import select
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from companion_agent.platforms.linux.files import Files
+
+# Types for Windows do not have what only Linux has.
+_linux_select: Any = select
 
 _BACKLIGHTS = "sys/class/backlight"
 _DRM = "sys/class/drm"
@@ -112,7 +115,7 @@ class SysfsWatch:
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
-        self._epoll = select.epoll()
+        self._epoll = _linux_select.epoll()
         self._files = []
         for path in paths:
             with suppress(OSError):
@@ -120,11 +123,11 @@ class SysfsWatch:
                 self._files.append(file)
                 # The first wake-up is about what was not read yet.
                 file.read()
-                self._epoll.register(file, select.EPOLLPRI | select.EPOLLERR)
+                self._epoll.register(file, _linux_select.EPOLLPRI | _linux_select.EPOLLERR)
 
     def fileno(self) -> int:
         """Return what is readable when there is news."""
-        return self._epoll.fileno()
+        return int(self._epoll.fileno())
 
     def take(self) -> None:
         """Take the news, so that it waits for others; the files have to be read after that."""

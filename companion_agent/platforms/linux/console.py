@@ -14,6 +14,7 @@ import fcntl
 import os
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
@@ -129,14 +130,15 @@ class KernelScreen(ConsoleScreen):
 
 def open_framebuffer(path: str) -> int:
     """Open a framebuffer, which changes nothing."""
-    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    return os.open(path, os.O_RDWR)
 
 
 def set_blank(path: str, level: int) -> None:
     """Ask the driver of a framebuffer for a level of darkness."""
     file = open_framebuffer(path)
     try:
-        fcntl.ioctl(file, _FBIOBLANK, level)
+        if sys.platform != "win32":  # Whose types have no such call.
+            fcntl.ioctl(file, _FBIOBLANK, level)
     finally:
         os.close(file)
 

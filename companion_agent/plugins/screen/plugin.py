@@ -57,7 +57,9 @@ class ScreenPlugin(DesktopPlugin):
         config: ScreenConfig | None = None,
     ) -> None:
         super().__init__(platform, selection, sessions)
-        self.console = Console(platform)
+        # Where no agent runs (`pilot-agent read`) nothing tells whether a desktop is there.
+        self.console = Console(platform) if sessions else None
+        self._ways: tuple[str, ...] = ()
         self.ddc = DdcMonitors(platform) if config and config.ddc else None
 
     @classmethod
@@ -81,10 +83,12 @@ class ScreenPlugin(DesktopPlugin):
             view = super().view()
         except Unavailable as error:
             reasons, hint = [error.reason], error.hint
-        if self.sessions.on_console:
+        self._ways = ()
+        if self.console and self.sessions.on_console:
             try:
-                on = is_on(self.console.find())
-                view = _added(view, {_ON: on})
+                screen = self.console.find()
+                view = _added(view, {_ON: is_on(screen)})
+                self._ways = (f"the console by {screen.name}",)
             except Unavailable as error:
                 reasons.append(f"the console: {error.reason}")
         if self.ddc:
@@ -119,10 +123,10 @@ class ScreenPlugin(DesktopPlugin):
         if not helped and self.ddc and thing.name == _BRIGHTNESS:
             self.ddc.set(thing.of, args["value"])
             return
-        if not helped and thing.name == _ON.name:
+        if not helped and [thing.of] == self.platform.connected_monitors():
             # The only monitor is switched with the whole screen.
             thing = _ON
-        if thing == _ON and not session and self._console_screen():
+        if thing == _ON and not session and self.console and self._console_screen():
             self.console.switch(on=args["value"] == 1)
         else:
             super().call(thing, args, session)
@@ -142,11 +146,10 @@ class ScreenPlugin(DesktopPlugin):
 
     def ways(self) -> Sequence[str]:
         """Say by what the console's screen is switched; what helpers use they say themselves."""
-        screen = self._console_screen()
-        return [f"on the console by {screen.name}"] if screen else []
+        return self._ways
 
     def _console_screen(self) -> ConsoleScreen | None:
-        if not self.sessions.on_console:
+        if not self.console or not self.sessions.on_console:
             return None
         try:
             return self.console.find()

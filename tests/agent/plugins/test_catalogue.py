@@ -66,9 +66,7 @@ def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
         for kind in CATALOGUE
         if issubclass(registry.BUILT_IN.get(kind.partition(".")[0], Plugin), DesktopPlugin)
     }
-    # The screen of the console is found without a helper.
-    assert found & of_desktops == {"screen.on"}
-    assert found | of_desktops == set(CATALOGUE) - ROOM_SENSORS - of_logind
+    assert found == set(CATALOGUE) - ROOM_SENSORS - of_logind - of_desktops
 
 
 def test_collectors_stand_in_the_order_of_the_catalogue() -> None:

@@ -26,6 +26,11 @@ DPMS = "sys/class/drm/card1-eDP-1/dpms"
 LEVELS = {0: "On", 4: "Off"}
 
 
+def screen_of(machine: FakeMachine) -> ScreenPlugin:
+    """The screen of an agent that runs, without a desktop."""
+    return ScreenPlugin(machine, sessions=DesktopSessions())
+
+
 @pytest.fixture
 def laptop(machine: MachineOf, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
     """A machine whose kernel does what it is asked."""
@@ -40,7 +45,7 @@ def laptop(machine: MachineOf, monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
 
 
 def test_it_is_switched_and_read_back(laptop: FakeMachine) -> None:
-    screen = ScreenPlugin(laptop)
+    screen = screen_of(laptop)
     assert screen.collect() == {"on": True}
 
     screen.run("screen.on", {"value": 0})
@@ -48,7 +53,7 @@ def test_it_is_switched_and_read_back(laptop: FakeMachine) -> None:
 
     screen.run("screen.on", {"value": 1})
     assert screen.collect() == {"on": True}
-    assert screen.ways() == ["on the console by the kernel's framebuffer (fb0 on eDP-1)"]
+    assert screen.ways() == ("the console by the kernel's framebuffer (fb0 on eDP-1)",)
 
 
 def test_what_says_yes_and_does_nothing_has_failed(
@@ -58,7 +63,7 @@ def test_what_says_yes_and_does_nothing_has_failed(
     monkeypatch.setattr(power, "SWITCH_LIMIT", 0.05)
 
     with pytest.raises(CommandError, match=r"eDP-1 is still on .* hold the graphics card\?"):
-        ScreenPlugin(laptop).run("screen.on", {"value": 0})
+        screen_of(laptop).run("screen.on", {"value": 0})
 
 
 @pytest.mark.parametrize(
@@ -72,7 +77,7 @@ def test_a_permission_that_is_missing_is_announced(
 
     monkeypatch.setattr(console, "open_framebuffer", open_framebuffer)
 
-    [command] = ScreenPlugin(laptop).commands()
+    [command] = screen_of(laptop).commands()
 
     assert command.missing is not None
     assert fix in command.missing.fix
@@ -85,11 +90,17 @@ def test_a_refusal_says_which_device(laptop: FakeMachine, monkeypatch: pytest.Mo
     monkeypatch.setattr(console, "set_blank", blank)
 
     with pytest.raises(CommandError, match="fb0: Permission denied") as raised:
-        ScreenPlugin(laptop).run("screen.on", {"value": 0})
+        screen_of(laptop).run("screen.on", {"value": 0})
     assert raised.value.reason == "not_permitted"
 
 
 # --- A desktop comes and goes ------------------------------------------------------------------
+
+
+def test_where_no_agent_runs_it_is_left_alone(laptop: FakeMachine) -> None:
+    """`pilot-agent doctor` would take it for what the service does not see."""
+    with pytest.raises(Unavailable, match="no user is logged in"):
+        ScreenPlugin(laptop).collect()
 
 
 def test_a_desktop_has_the_screen_to_itself(laptop: FakeMachine) -> None:
@@ -141,14 +152,14 @@ def test_a_user_on_the_console_is_no_desktop(laptop: FakeMachine) -> None:
 
 def test_a_machine_without_a_monitor(machine: MachineOf) -> None:
     with pytest.raises(Unavailable, match="no monitor is connected"):
-        ScreenPlugin(machine("server")).collect()
+        screen_of(machine("server")).collect()
 
 
 def test_a_kernel_without_a_framebuffer(laptop: FakeMachine) -> None:
     laptop.remove("sys/class/graphics/fb0")
 
     with pytest.raises(Unavailable, match="no framebuffer on the graphics card"):
-        ScreenPlugin(laptop).collect()
+        screen_of(laptop).collect()
 
 
 SAYS = """\
@@ -173,13 +184,13 @@ def vcgencmd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_raspberry_pi_without_kms_asks_its_firmware(machine: MachineOf, vcgencmd: Path) -> None:
-    screen = ScreenPlugin(machine("raspberry-pi"))
+    screen = screen_of(machine("raspberry-pi"))
     assert screen.collect() == {"on": True}
 
     screen.run("screen.on", {"value": 0})
 
     assert screen.collect() == {"on": False}
-    assert screen.ways() == ["on the console by vcgencmd display_power"]
+    assert screen.ways() == ("the console by vcgencmd display_power",)
 
 
 def test_kms_comes_before_the_firmware(machine: MachineOf, vcgencmd: Path) -> None:
@@ -195,16 +206,17 @@ def test_kms_comes_before_the_firmware(machine: MachineOf, vcgencmd: Path) -> No
         (pi.root / link).parent.mkdir(parents=True, exist_ok=True)
         (pi.root / link).symlink_to(target)
 
-    assert ScreenPlugin(pi).ways() == [
-        "on the console by the kernel's framebuffer (fb0 on HDMI-A-1)"
-    ]
+    screen = screen_of(pi)
+    screen.collect()
+
+    assert screen.ways() == ("the console by the kernel's framebuffer (fb0 on HDMI-A-1)",)
 
 
 def test_a_firmware_that_does_not_tell(machine: MachineOf, vcgencmd: Path) -> None:
     vcgencmd.write_text("#!/bin/sh\necho 'VCHI initialization failed' >&2; exit 255\n")
 
     with pytest.raises(Unavailable, match="says “VCHI initialization failed”"):
-        ScreenPlugin(machine("raspberry-pi")).collect()
+        screen_of(machine("raspberry-pi")).collect()
 
 
 def test_the_request_of_the_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.linux import console
 from companion_agent.plugins.screen import ddc as ddc_module
@@ -61,7 +62,7 @@ def desktop(machine: MachineOf) -> FakeMachine:
 
 
 def screen_of(machine: FakeMachine) -> ScreenPlugin:
-    return ScreenPlugin(machine, config=ScreenConfig(ddc=True))
+    return ScreenPlugin(machine, sessions=DesktopSessions(), config=ScreenConfig(ddc=True))
 
 
 def test_a_monitor_is_dimmed_and_read_back(desktop: FakeMachine, ddcutil: Path) -> None:
@@ -75,7 +76,9 @@ def test_a_monitor_is_dimmed_and_read_back(desktop: FakeMachine, ddcutil: Path) 
 
 
 def test_without_the_key_no_monitor_is_asked(desktop: FakeMachine, ddcutil: Path) -> None:
-    assert KEY not in ScreenPlugin(desktop, config=ScreenConfig()).collect()
+    screen = ScreenPlugin(desktop, sessions=DesktopSessions(), config=ScreenConfig())
+
+    assert KEY not in screen.collect()
     assert not (ddcutil / "asked").exists()
 
 
