@@ -65,6 +65,14 @@ class DpmsPower(ScreenPower):
             raise Unavailable("this X server does not tell of switching (DPMS before 1.2)")
         return found
 
+    async def switch(self, monitor: str, *, on: bool) -> None:
+        """Switch them; what was done by hand may not have been told (seen with Xorg 21.1.7)."""
+        try:
+            await self._look()
+        except X11Error as error:
+            raise CommandError("failed", f"{self.name}: {error}") from error
+        await super().switch(monitor, on=on)
+
     async def request(self, monitor: str, *, on: bool) -> None:
         """Force the level."""
         opcode = self._dpms.opcode
