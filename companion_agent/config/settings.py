@@ -24,6 +24,7 @@ from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
 from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, make_reading
 from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
 from companion_agent.plugins.processor.settings import ProcessorConfig
+from companion_agent.plugins.screen.settings import ScreenConfig
 from companion_agent.protocol.signing import fleet_secret
 from companion_agent.protocol.topics import DEFAULT_PREFIX
 from companion_agent.protocol.validation import MAX_INTERVAL
@@ -333,6 +334,7 @@ class Config:
         desktop: What is looked at of users' desktops.
         i2c: The sensors on the I²C buses.
         processor: When the processor is put back as it was found.
+        screen: How the screen is set.
         own_commands: What the owner has added for Home Assistant to start, by name.
         own_readings: What the owner has added for Home Assistant to see, by name.
         backlog: What is kept of what could not be delivered.
@@ -397,6 +399,9 @@ class Config:
     processor: ProcessorConfig = setting(
         Section(ProcessorConfig), "The processor's settings.", factory=ProcessorConfig
     )
+    screen: ScreenConfig = setting(
+        Section(ScreenConfig), "How the screen is set.", factory=ScreenConfig
+    )
     own_commands: Mapping[str, OwnCommand] = setting(
         ByName("command", Section(OwnCommand, make_command), free=OwnName()),
         "Programs of your own that Home Assistant may start.",
@@ -439,6 +444,7 @@ class Config:
             DesktopConfig: self.desktop,
             I2cConfig: self.i2c if self.collector("i2c").enabled else None,
             ProcessorConfig: self.processor,
+            ScreenConfig: self.screen,
             OwnCommands: OwnCommands(self.own_commands),
             OwnReadings: OwnReadings(self.own_readings),
         }

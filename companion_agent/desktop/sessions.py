@@ -334,6 +334,18 @@ class DesktopSessions:
                 for helper in self._helpers.values()
             ]
 
+    @property
+    def on_console(self) -> bool:
+        """Whether the seat shows no desktop and no login screen with windows."""
+        with self._lock:
+            return not any(
+                session.graphical and session.seat and not session.closing
+                for session in (
+                    *self._sessions,
+                    *(helper.session for helper in self._helpers.values()),
+                )
+            )
+
     def lacking(self) -> list[str]:
         """Return the users who work in a session with windows that has no helper."""
         with self._lock:

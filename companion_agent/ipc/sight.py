@@ -26,11 +26,13 @@ class SeenCollector(TypedDict):
         available: Whether this host offers it; `None` while that is not known.
         why: Why it does not, or cannot be read now; empty otherwise.
         readings: What it reads, by key.
+        ways: By what it works, where that differs by machine.
     """
 
     available: bool | None
     why: str
     readings: dict[str, SeenReading]
+    ways: list[str]
 
 
 def of_collector(source: CollectorRunner) -> SeenCollector:
@@ -46,4 +48,5 @@ def of_collector(source: CollectorRunner) -> SeenCollector:
             }
             for reading in source.readings
         },
+        "ways": list(source.collector.ways()),
     }

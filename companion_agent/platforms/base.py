@@ -16,6 +16,7 @@ from companion_agent.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from companion_agent.models import Missing
     from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch, Session
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.processor import ProcessorControl
@@ -212,6 +213,45 @@ def not_offered(what: str) -> NoReturn:
     raise Unavailable(f"this operating system does not tell {what}")
 
 
+class DdcLevel(NamedTuple):
+    """A monitor's brightness, in its own steps."""
+
+    value: int
+    maximum: int
+
+
+class ConsoleScreen(ABC):
+    """The screen of a console: the one that is there while no desktop is.
+
+    Args:
+        name: By what it is switched, for `pilot-agent doctor`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abstractmethod
+    def monitors(self) -> Mapping[str, bool]:
+        """Read whether each monitor is on; an empty name stands for all of them.
+
+        Raises:
+            Unavailable: It cannot be read.
+        """
+
+    @abstractmethod
+    def request(self, *, on: bool) -> None:
+        """Ask that all be switched.
+
+        Raises:
+            OSError: It was refused.
+            Unavailable: It cannot be asked.
+        """
+
+    @abstractmethod
+    def missing(self) -> Missing | None:
+        """Find out which permission the agent lacks to switch it."""
+
+
 class Platform(ABC):
     """The operating system that the agent runs on.
 
@@ -363,6 +403,26 @@ class Platform(ABC):
     def firmware_flags(self) -> FirmwareFlags:
         """Read what a Raspberry Pi's firmware complains about."""
         raise Unavailable("this computer is not a Raspberry Pi")
+
+    def console_screen(self) -> ConsoleScreen:
+        """Find the way to switch the screen that is shown while no desktop is there."""
+        not_offered("how its console's screen is switched")
+
+    def connected_monitors(self) -> list[str]:
+        """List the monitors that are connected, by their connectors' names."""
+        return []
+
+    def ddc_buses(self) -> Mapping[str, int]:
+        """List the monitors that may answer by DDC/CI, and the I²C bus that each is on."""
+        return {}
+
+    def ddc_level(self, bus: int) -> DdcLevel:
+        """Read the brightness of the monitor on a bus of `ddc_buses()`."""
+        raise Unavailable(f"there is no monitor on the I²C bus {bus}")
+
+    def set_ddc_level(self, bus: int, value: int) -> None:
+        """Set the brightness of the monitor on a bus of `ddc_buses()`."""
+        raise Unavailable(f"there is no monitor on the I²C bus {bus}")
 
     def i2c_buses(self) -> list[int]:
         """List the numbers of the I²C buses."""

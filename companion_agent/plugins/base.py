@@ -187,6 +187,10 @@ class Collector(Plugin):
         """Say what was selected but is not reported, and why; for `pilot-agent doctor`."""
         return {}
 
+    def ways(self) -> Sequence[str]:
+        """Say by what it worked last, where that differs; for `pilot-agent doctor`, without I/O."""
+        return ()
+
     def wants(self, name: str, *, shown: bool = True) -> bool:
         """Tell whether a thing is to be read; to be asked before anything of it is opened.
 

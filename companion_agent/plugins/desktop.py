@@ -80,7 +80,7 @@ class DesktopPlugin(Collector, CommandProvider):
         Raises:
             Unavailable: No helper has offered it yet.
         """
-        view = self.sessions.view(self.name)
+        view = self.view()
         found = self._readings(view.offer)
         self.describe(tuple(found), found.values)
         return {
@@ -94,18 +94,30 @@ class DesktopPlugin(Collector, CommandProvider):
         Raises:
             Unavailable: No helper has offered it yet.
         """
-        return [command for _, command in self._commands(self.sessions.view(self.name))]
+        return [command for _, command in self._commands(self.view())]
 
     def run(self, key: str, args: Mapping[str, Any]) -> Output | None:
         """Have the helper do it."""
-        thing = next(
-            thing
-            for thing, command in self._commands(self.sessions.view(self.name))
-            if command.key == key
-        )
+        thing = next(thing for thing, command in self._commands(self.view()) if command.key == key)
         rest = {name: value for name, value in args.items() if name != _SESSION}
-        self.sessions.call(self.name, thing, rest, str(args.get(_SESSION, "")))
+        self.call(thing, rest, str(args.get(_SESSION, "")))
         return None
+
+    def view(self) -> View:
+        """Return what there is.
+
+        Raises:
+            Unavailable: No helper has offered it yet.
+        """
+        return self.sessions.view(self.name)
+
+    def call(self, thing: Thing, args: Mapping[str, Any], session: str) -> None:
+        """Have a command carried out.
+
+        Raises:
+            CommandError: It did not work.
+        """
+        self.sessions.call(self.name, thing, args, session)
 
     def _selects(self, thing: Thing) -> bool:
         return not thing.of or self.wants(thing.of)

@@ -478,7 +478,7 @@ class Service:
         # Containers have none, and no devices either.
         for command in (
             ["udevadm", "control", "--reload"],
-            ["udevadm", "trigger", "--subsystem-match=i2c-dev", "--subsystem-match=backlight"],
+            ["udevadm", "trigger", "--subsystem-match=i2c-dev"],
         ):
             with suppress(ServiceError):
                 self._may(*command)

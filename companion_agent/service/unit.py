@@ -88,7 +88,7 @@ def unit(program: Program, *, i2c: bool = True) -> str:
 
     Args:
         program: The agent.
-        i2c: Whether it reads sensors on I²C buses; without them it sees no device at all.
+        i2c: Whether it reads sensors on I²C buses.
     """
     return _UNIT.format(
         program=_escape(str(program.path)),
@@ -96,7 +96,7 @@ def unit(program: Program, *, i2c: bool = True) -> str:
         user=USER,
         bad_configuration=BAD_CONFIGURATION,
         home=_home(program),
-        devices=_I2C if i2c else _NO_DEVICES,
+        devices=_DEVICES + (_I2C if i2c else ""),
     )
 
 
@@ -346,24 +346,26 @@ ProtectControlGroups=no
 """
 
 
-_I2C = """\
-# Sensors on I²C buses and a Raspberry Pi's firmware, for the groups that they belong to; no
-# other device.
+_DEVICES = """\
+# The screen of the console, for the group that it belongs to, a Raspberry Pi's firmware (also as
+# its older vcgencmd speaks to it), and no other device but those below.
 DevicePolicy=closed
-DeviceAllow=char-i2c rw
+DeviceAllow=char-fb rw
 DeviceAllow=/dev/vcio rw
+DeviceAllow=/dev/vchiq rw
 """
 
-_NO_DEVICES = """\
-PrivateDevices=yes
-DevicePolicy=closed
+_I2C = """\
+# Sensors on I²C buses.
+DeviceAllow=char-i2c rw
 """
 
 
 def sysusers() -> str:
     """Write who the service runs as, for sysusers.d."""
     return f"""\
-# The Pilot agent's own user, in the groups that may use I²C buses and a Raspberry Pi's firmware.
+# The Pilot agent's own user, in the groups that may use I²C buses (i2c), the console's screen and a
+# Raspberry Pi's firmware (video).
 g i2c - -
 u {USER} - "Pilot agent" {STATE_FOLDER}
 m {USER} i2c
@@ -372,11 +374,8 @@ m {USER} video
 
 
 def udev() -> str:
-    """Write who may use the devices that the agent reads and sets, for udev's rules.d."""
+    """Write who may use the devices that the agent reads, for udev's rules.d."""
     return """\
 # I²C buses belong to the group i2c, as on Raspberry Pi OS.
 SUBSYSTEM=="i2c-dev", GROUP="i2c", MODE="0660"
-# The brightness of built-in screens.
-ACTION=="add", SUBSYSTEM=="backlight", RUN+="/bin/chgrp video $sys$devpath/brightness", \
-RUN+="/bin/chmod g+w $sys$devpath/brightness"
 """

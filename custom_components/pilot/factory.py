@@ -5,7 +5,7 @@ factory adds those that are new, replaces those that were announced otherwise be
 the rest with their registry entries.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -118,11 +118,34 @@ def owners_setting_source[DescriptionT: EntityDescription](
     return while_paired(coordinator, settings)
 
 
+def announced_settings(announce: Announce, kinds: Container[str]) -> Iterable[Setting]:
+    """Return the settings of some kinds that a host announces."""
+    for command in announce.commands.values():
+        reading = announce.readings.get(command.state or "")
+        if reading is None or reading.kind != command.kind or reading.kind not in kinds:
+            continue
+        if ARGUMENT in command.args:
+            yield Setting(reading, command)
+
+
+_BRIGHTNESS: Final = "screen.brightness"
+_ON: Final = "screen.on"
+
+
+def dimmable_monitors(announce: Announce) -> Iterable[tuple[Setting, Setting | None]]:
+    """Return the brightness of each monitor that has one, and what switches that monitor."""
+    switches = {one.reading.of: one for one in announced_settings(announce, {_ON})}
+    for setting in announced_settings(announce, {_BRIGHTNESS}):
+        if ARGUMENT in setting.command.limits:
+            yield setting, switches.get(setting.reading.of)
+
+
 def setting_source[DescriptionT: EntityDescription](
     coordinator: PilotCoordinator,
     descriptions: Mapping[str, DescriptionT],
     make: Callable[[PilotCoordinator, DescriptionT, Setting, dr.DeviceEntry], SettingEntity],
     accepts: Callable[[Setting], bool] = lambda _: True,
+    elsewhere: Callable[[Announce], Container[str]] = lambda _: (),
 ) -> EntitySource:
     """Return the source of the settings that a platform shows, which the host must be paired for.
 
@@ -132,6 +155,7 @@ def setting_source[DescriptionT: EntityDescription](
             shown by the platform that describes its kind.
         make: Makes the entity of a setting.
         accepts: Returns whether the host announces all that the platform needs.
+        elsewhere: Returns the keys of readings that an entity of another platform shows.
     """
 
     def announced(setting: Setting) -> AnnouncedEntity:
@@ -145,11 +169,9 @@ def setting_source[DescriptionT: EntityDescription](
         )
 
     def settings(announce: Announce) -> Iterable[AnnouncedEntity]:
-        for command in announce.commands.values():
-            reading = announce.readings.get(command.state or "")
-            if reading is None or reading.kind != command.kind or reading.kind not in descriptions:
-                continue
-            if ARGUMENT in command.args and accepts(setting := Setting(reading, command)):
+        shown = elsewhere(announce)
+        for setting in announced_settings(announce, descriptions):
+            if setting.reading.key not in shown and accepts(setting):
                 yield announced(setting)
 
     return while_paired(coordinator, settings)

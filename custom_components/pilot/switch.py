@@ -12,6 +12,7 @@ from .entity import ARGUMENT, PilotEntity, Setting, SettingEntity, entity_key
 from .factory import (
     AnnouncedEntity,
     async_add_announced_entities,
+    dimmable_monitors,
     owners_setting_source,
     setting_source,
     while_paired,
@@ -87,9 +88,15 @@ async def async_setup_entry(
             DESCRIPTIONS,
             SettingSwitch,
             accepts=lambda setting: ARGUMENT in setting.command.limits,
+            elsewhere=_of_lights,
         ),
         owners_setting_source(coordinator, Platform.SWITCH, _describe_owners, OwnersSwitch),
     )
+
+
+def _of_lights(announce: Announce) -> set[str]:
+    """Return the keys of the readings that say whether a monitor is on that is a light."""
+    return {switch.reading.key for _, switch in dimmable_monitors(announce) if switch}
 
 
 def _describe_owners(setting: Setting) -> SwitchEntityDescription:

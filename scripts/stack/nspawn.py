@@ -8,7 +8,6 @@ this machine, or a :class:`stack.netns.Network` whose cable can be pulled.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 import hashlib
 import os
 from pathlib import Path
@@ -21,12 +20,13 @@ from typing import TYPE_CHECKING, Self
 
 from . import system
 from .console import StackError, say
+from .linux_host import LIBRARIES, SOURCE, Done, LinuxHost, with_environment
 from .locks import file_lock
 from .paths import ROOT, cache_dir
 from .process import Process, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from .netns import Network
@@ -85,10 +85,6 @@ _OUTSIDE_STAYS = ("--resolv-conf=off", "--timezone=off")
 
 # The exit status with which systemd-nspawn asks its caller to boot the container again.
 _REBOOTS = 133
-
-SOURCE = Path("/opt/pilot/source")
-LIBRARIES = Path("/opt/pilot/libraries")
-"""Where hosts see the checkout and the agent's libraries, both read-only."""
 
 
 def why_not() -> str:
@@ -152,15 +148,29 @@ def _build(root: Path, suite: str) -> None:
         str(part),
         mirror,
     ]
-    _run_or_clear(command, part)
-    shutil.rmtree(part / "var" / "cache" / "apt" / "archives", ignore_errors=True)
-    for arguments in (("update",), ("-y", "--download-only", "install", *_stock(suite))):
-        _run_or_clear([*_apt(part), *arguments], part)
+    try:
+        _run(command)
+        shutil.rmtree(part / "var" / "cache" / "apt" / "archives", ignore_errors=True)
+        download(part, _stock(suite))
+    except StackError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     # Every host draws its own identity at its first boot.
     (part / "etc" / "machine-id").write_text("", encoding="utf-8")
     (part / "var" / "lib" / "dbus" / "machine-id").unlink(missing_ok=True)
     (part / "var" / "log" / "journal").mkdir(parents=True, exist_ok=True)
     part.rename(root)
+
+
+def download(root: Path, packages: Sequence[str]) -> None:
+    """Have a Debian hold packages, with all that they need, for its own apt to install.
+
+    Raises:
+        StackError: They cannot be had.
+
+    """
+    for arguments in (("update",), ("-y", "--download-only", "install", *packages)):
+        _run([*_apt(root), *arguments])
 
 
 def _apt(root: Path) -> list[str]:
@@ -184,10 +194,9 @@ def _apt(root: Path) -> list[str]:
     return ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
 
 
-def _run_or_clear(command: list[str], part: Path) -> None:
+def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        shutil.rmtree(part, ignore_errors=True)
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
         # Credentials that a mirror's address may hold stay out of the log.
         tail = re.sub(r"://[^/@\s]+@", "://…@", tail)
@@ -207,25 +216,53 @@ def layer(folder: Path, suite: str, *command: str, binds: Mapping[Path, Path]) -
         StackError: It failed.
 
     """
-    _mount(folder, base_root(suite))
-    try:
-        done = subprocess.run(
-            [
-                _which("systemd-nspawn") or "systemd-nspawn",
-                *("--quiet", f"--directory={folder / 'root'}", f"--machine=pilot-{os.getpid()}"),
-                *("--register=no", "--keep-unit", "--pipe", *_OUTSIDE_STAYS, *_shown(binds)),
-                *command,
-            ],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        subprocess.run(["umount", str(folder / "root")], check=True)
+    with disk(folder, base_root(suite)) as root:
+        run_unbooted(root, *command, binds=binds)
+    return folder / "changes"
+
+
+def run_unbooted(root: Path, *command: str, binds: Mapping[Path, Path] | None = None) -> None:
+    """Run a command on a Debian that is not booted.
+
+    Args:
+        root: Where its files are.
+        *command: The command.
+        binds: Folders of this machine to show inside, read-only, by their place there.
+
+    Raises:
+        StackError: It failed.
+
+    """
+    done = subprocess.run(
+        [
+            _which("systemd-nspawn") or "systemd-nspawn",
+            *("--quiet", f"--directory={root}", f"--machine=pilot-{os.getpid()}"),
+            *("--register=no", "--keep-unit", "--pipe", *_OUTSIDE_STAYS, *_shown(binds or {})),
+            *command,
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise StackError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
-    return folder / "changes"
+
+
+@contextlib.contextmanager
+def disk(folder: Path, *lower: Path) -> Iterator[Path]:
+    """Mount a disk whose changes stay in ``changes``, and give its place.
+
+    Args:
+        folder: For the changes, on a file system that an overlay can write to.
+        *lower: What it begins with, the uppermost first.
+
+    """
+    _mount(folder, *lower)
+    try:
+        yield folder / "root"
+    finally:
+        subprocess.run(["umount", str(folder / "root")], check=True)
 
 
 def desktops(suite: str) -> Path:
@@ -251,12 +288,12 @@ def _install_desktops(made: Path, base: Path, suite: str, packages: Sequence[str
     say(f"installing desktops for Debian {suite}, once (two minutes)")
     part = made.with_name(made.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    _mount(part, base)
     try:
-        fetch = [*_apt(part / "root"), "-y", "--download-only", "install", *packages]
-        _run_or_clear(fetch, part)
-    finally:
-        subprocess.run(["umount", str(part / "root")], check=True)
+        with disk(part, base) as root:
+            download(root, packages)
+    except StackError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     install = ("apt-get", "-qq", "-y", "--no-install-recommends", "install", *packages)
     changes = layer(part, suite, "env", "DEBIAN_FRONTEND=noninteractive", *install, binds={})
     shutil.rmtree(changes / "var" / "cache" / "apt" / "archives", ignore_errors=True)
@@ -284,16 +321,7 @@ def _shown(binds: Mapping[Path, Path]) -> list[str]:
     return [f"--bind-ro={outside}:{inside}" for inside, outside in binds.items()]
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command inside a host came to."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class SystemdHost:
+class SystemdHost(LinuxHost):
     """A Debian that boots.
 
     >>> with SystemdHost(folder, "office-pc") as host:  # doctest: +SKIP
@@ -325,7 +353,7 @@ class SystemdHost:
         binds: Mapping[Path, Path] | None = None,
         layer: Path | None = None,
     ) -> None:
-        self.name = name
+        super().__init__(name)
         self.suite = suite
         self.folder = folder
         self.root = folder / "root"
@@ -431,26 +459,15 @@ class SystemdHost:
         *command: str,
         user: str | None = None,
         env: Mapping[str, str] | None = None,
+        text: str = "",
         check: bool = True,
         timeout: float = 180,
     ) -> Done:
-        """Run a command inside.
-
-        Args:
-            *command: The command.
-            user: Who runs it; root when it is not given.
-            env: More environment variables.
-            check: Whether failing is an error.
-            timeout: In seconds.
-
-        Raises:
-            StackError: It failed or did not end in time.
-
-        """
+        """Run a command inside, as every host does."""
         try:
             done = subprocess.run(
                 self.command(*command, user=user, env=env),
-                stdin=subprocess.DEVNULL,
+                input=text,
                 capture_output=True,
                 text=True,
                 timeout=timeout,
@@ -479,46 +496,8 @@ class SystemdHost:
         leader = self._find_leader()
         if leader is None:
             raise StackError(f"{self.name} is off")
-        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
-        variables = {
-            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": f"{SOURCE}:{LIBRARIES}",
-            **(env or {}),
-        }
-        settings = [f"{name}={value}" for name, value in variables.items()]
         enter = [_which("nsenter") or "nsenter", "--target", str(leader), "--all"]
-        return [*enter, "--", "/usr/bin/env", "-i", *settings, *become, *command]
-
-    def add_user(self, name: str, *, system_user: bool = False) -> None:
-        """Make a user."""
-        options = ["--system"] if system_user else ["--create-home", "--shell", "/bin/bash"]
-        self.run("useradd", *options, name)
-
-    def log_in(self, user: str, *, kind: str = "wayland", seat: str = "seat0") -> str:
-        """Log a user in as a login manager would, and return the unit that keeps the session."""
-        unit = f"login-{user}-{kind}.service"
-        self.run(
-            "systemd-run", f"--unit={unit}", "--quiet", "--collect",
-            f"--property=User={user}", "--property=PAMName=login",
-            f"--setenv=XDG_SESSION_TYPE={kind}", "--setenv=XDG_SESSION_CLASS=user",
-            *([f"--setenv=XDG_SEAT={seat}"] if seat else []),
-            "sleep", "infinity",
-        )  # fmt: skip
-        return unit
-
-    def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Write a file inside, while it is on."""
-        # In one step: who watches the folder must not read half of it, or be refused.
-        script = f'cat > "$0.part" && chmod {mode:o} "$0.part" && mv "$0.part" "$0"'
-        subprocess.run(
-            self.command("sh", "-c", script, path),
-            input=text,
-            text=True,
-            check=True,
-            capture_output=True,
-        )
+        return [*enter, "--", *with_environment(command, user, env)]
 
     def journal(self, *arguments: str) -> str:
         """Return what was logged inside since it was made, whether or not it is on."""

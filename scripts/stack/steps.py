@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import os
 from pathlib import Path
 import resource
@@ -16,7 +16,7 @@ import time
 import tomllib
 from typing import IO, TYPE_CHECKING, Any
 
-from . import ansible, nspawn, system, toolchain
+from . import ansible, guest, nspawn, system, toolchain
 from .console import StackError, fail, paint
 from .paths import ROOT, cache_dir
 from .results import Cost, Counts, Journal, Outcome
@@ -271,6 +271,16 @@ def _systemd(options: Options) -> Outcome:
     return _pytest("agent-3.11", "tests/systemd", [*_AGAIN, *_ANY_WORKER], options)
 
 
+def _hardware(options: Options) -> Outcome:
+    if system.can_apt_install():
+        system.require("qemu", "mke2fs")
+    if not guest.why_not():
+        # Made here, no test has to do it within its limit.
+        guest.image()
+    # One process, one boot.
+    return _pytest("agent-3.11", "tests/hardware", [*_AGAIN], replace(options, workers=1))
+
+
 STEPS = (
     Step("lint", (), "rules and format of the code", _lint, load=1, minutes=0.5),
     Step("types", (), "mypy --strict", _types, load=1, minutes=2),
@@ -297,6 +307,10 @@ STEPS = (
     Step(
         "systemd", ("hosts",), "the agent on hosts that really boot",
         _systemd, load=1, minutes=12, tests="tests/systemd", waits=True,
+    ),
+    Step(
+        "hardware", (), "the agent on a machine with hardware, in QEMU",
+        _hardware, load=1, minutes=1.5, tests="tests/hardware", waits=True,
     ),
     Step(
         "e2e", (), "end-to-end tests, Home Assistant 2026.11.0",

@@ -85,6 +85,8 @@ PROGRAMS: Mapping[str, Program] = {
     "rpmlint": Program(("rpmlint",), ("rpmlint",), "rpmlint"),
     "rpmbuild": Program(("rpmbuild",), ("rpm",), "rpm-build", "rpm"),
     "systemd-nspawn": Program(("systemd-nspawn",), ("systemd-container",), "systemd-container"),
+    "qemu": Program(("qemu-system-x86_64",), ("qemu-system-x86",), "qemu-system-x86-core", "qemu"),
+    "mke2fs": Program(("mke2fs",), ("e2fsprogs",), "e2fsprogs", "e2fsprogs"),
     "faketime": Program(("faketime",), ("faketime",), "libfaketime", "libfaketime"),
     "cc": Program(("gcc", "clang"), ("gcc", "g++", "libc6-dev"), "gcc gcc-c++", "llvm"),
 }

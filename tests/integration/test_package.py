@@ -100,6 +100,7 @@ OF = {
     "temperature.": ("acpitz", "NVMe"),
     "fan.": ("fan1", "fan2"),
     "battery.": ("BAT0", "BAT1"),
+    "screen.brightness": ("eDP-1", "DP-1"),
 }
 """What tells several readings of a computer apart, by the beginning of their kinds."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from companion_agent.config.settings import Config
+    from companion_agent.platforms.base import ConsoleScreen
     from companion_agent.platforms.control import HostControl
 
 HOST = "9c3f6f0e3a5b4d21"
@@ -45,6 +46,12 @@ class FakePlatform:
 
     def control(self) -> HostControl:
         raise Unavailable("this operating system controls nothing")
+
+    def console_screen(self) -> ConsoleScreen:
+        raise Unavailable("this operating system has no console")
+
+    def connected_monitors(self) -> list[str]:
+        return []
 
     def boot_id(self) -> str | None:
         return None

@@ -14,13 +14,14 @@ from companion_agent.service.unit import (
     STATE_FOLDER,
     Program,
 )
-from stack.nspawn import LIBRARIES, SOURCE
+from stack.linux_host import LIBRARIES, SOURCE
 from stack.process import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stack.nspawn import Done, SystemdHost
+    from stack.linux_host import Done
+    from stack.nspawn import SystemdHost
 
 PROGRAM = PurePosixPath("/usr/local/bin/pilot-agent")
 WAYLAND = "wayland-1"

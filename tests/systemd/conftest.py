@@ -18,8 +18,9 @@ import pytest
 from companion_agent import __version__
 from stack import system, toolchain
 from stack.broker import Mosquitto
+from stack.linux_host import SOURCE
 from stack.locks import file_lock
-from stack.nspawn import SOURCE, SUITES, SystemdHost, layer, why_not
+from stack.nspawn import SUITES, SystemdHost, layer, why_not
 from stack.paths import ROOT
 from stack.process import Process, wait_for
 

@@ -10,13 +10,14 @@ from commanding import FLEET_KEY, FakeHomeAssistant
 from conftest import AGENT, AgentHost, both
 import pytest
 
-from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
+from stack.linux_host import LIBRARIES, SOURCE
 from stack.process import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stack.broker import Mosquitto
+    from stack.nspawn import SystemdHost
 
 UNIT = f"""\
 [Unit]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from conftest import AGENT
 import pytest
 
-from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
+from stack.linux_host import LIBRARIES, SOURCE
 from stack.process import wait_for
 from support.mqtt_client import RecordingClient
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from stack.broker import Mosquitto
+    from stack.nspawn import SystemdHost
 
 # What v1 did is of no interest here; that it runs is.
 V1_UNIT = """\

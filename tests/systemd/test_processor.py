@@ -15,7 +15,8 @@ import pytest
 
 from companion_agent.platforms.linux import cpufreq
 from companion_agent.service.unit import PROCESSOR_SERVICE, PROCESSOR_SOCKET, SERVICE, USER
-from stack.nspawn import LIBRARIES, SOURCE, SystemdHost
+from stack.linux_host import LIBRARIES, SOURCE
+from stack.nspawn import SystemdHost
 from stack.process import wait_for
 from support.agent_machines import build
 

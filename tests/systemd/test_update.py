@@ -13,7 +13,7 @@ from installing import CONFIG, STATE, HostListener, address, drop_in, show
 
 from companion_agent import __version__
 from stack import releases as broken
-from stack.nspawn import LIBRARIES, SOURCE
+from stack.linux_host import LIBRARIES, SOURCE
 from stack.process import wait_for
 from stack.releases import Maker
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
 from companion_agent.platforms.base import (
+    ConsoleScreen,
     CpuSample,
+    DdcLevel,
     DiskCounters,
     DiskUsage,
     FirmwareFlags,
@@ -23,12 +25,14 @@ from companion_agent.platforms.base import (
     everything,
 )
 from companion_agent.platforms.linux import (
+    ddc,
     i2c,
     identity,
     reboot,
     sessions,
     system,
 )
+from companion_agent.platforms.linux.backlight import connectors
 from companion_agent.platforms.linux.cpu import Processor
 from companion_agent.platforms.linux.disks import Disks
 from companion_agent.platforms.linux.files import Files, integer
@@ -69,6 +73,7 @@ class LinuxPlatform(Platform):
         self._power = Power(self._files)
         self._wifi = Wifi(self._files)
         self._pi = RaspberryPi(self._files)
+        self._ddcutil = ddc.Ddcutil()
         self._folders = TimeLimitedCalls[str, bool](self._is_folder)
         self._mountinfo = b""
         self._mounts: list[Mount] = []
@@ -274,6 +279,28 @@ class LinuxPlatform(Platform):
     def firmware_flags(self) -> FirmwareFlags:
         """Ask the firmware's driver, hwmon and vcgencmd."""
         return self._pi.flags()
+
+    def console_screen(self) -> ConsoleScreen:
+        """Ask the kernel's framebuffers, and vcgencmd on a Raspberry Pi without any."""
+        from companion_agent.platforms.linux import console  # noqa: PLC0415
+
+        return console.console_screen(self._files, console.run_vcgencmd)
+
+    def connected_monitors(self) -> list[str]:
+        """Read the status of the connectors."""
+        return [one.name for one in connectors(self._files)]
+
+    def ddc_buses(self) -> dict[str, int]:
+        """Read where the connectors' buses are."""
+        return ddc.buses(self._files)
+
+    def ddc_level(self, bus: int) -> DdcLevel:
+        """Ask ddcutil."""
+        return self._ddcutil.level(bus)
+
+    def set_ddc_level(self, bus: int, value: int) -> None:
+        """Tell ddcutil."""
+        self._ddcutil.set_level(bus, value)
 
     def i2c_buses(self) -> list[int]:
         """List `/dev/i2c-*`."""

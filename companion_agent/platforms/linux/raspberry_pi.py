@@ -49,6 +49,11 @@ def ask_firmware() -> str | None:
     return asked.stdout.decode("ascii", "replace")
 
 
+def is_pi(files: Files) -> bool:
+    """Tell whether this is a Raspberry Pi."""
+    return (files.text(_MODEL) or "").startswith("Raspberry Pi")
+
+
 class RaspberryPi:
     """The flags of one machine.
 
@@ -68,7 +73,7 @@ class RaspberryPi:
         """
         low_voltage = self._low_voltage()
         throttled = self._throttled()
-        if throttled is None and self._is_pi():
+        if throttled is None and is_pi(self._files):
             throttled = parse_throttled(self.ask())
         if throttled is None and low_voltage is None:
             raise self._unavailable()
@@ -89,11 +94,8 @@ class RaspberryPi:
                 return None if alarm is None else alarm != 0
         return None
 
-    def _is_pi(self) -> bool:
-        return (self._files.text(_MODEL) or "").startswith("Raspberry Pi")
-
     def _unavailable(self) -> Unavailable:
-        if self._is_pi():
+        if is_pi(self._files):
             return Unavailable(
                 "neither the kernel nor vcgencmd tells what the firmware complains about",
                 "let the agent's user into the group 'video': sudo usermod -aG video USER, "

@@ -13,25 +13,37 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from companion_agent.desktop.domain import Domain
 from companion_agent.desktop.messages import Offer, Thing
 from companion_agent.errors import CommandError, Unavailable
+from companion_agent.platforms.linux.backlight import connectors
+from companion_agent.platforms.linux.files import Files
+from companion_agent.plugins.screen.power import ALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from companion_agent.desktop.domain import HelperContext
+    from companion_agent.plugins.screen.brightness import Brightness
     from companion_agent.plugins.screen.keep_awake import KeepAwake
     from companion_agent.plugins.screen.power import ScreenPower
 
 KEEP_AWAKE = Thing("keep_awake")
 ON = "on"
+BRIGHTNESS = "brightness"
 
 
 class ScreenDomain(Domain):
-    """Reads and switches the screen of this session."""
+    """Reads, switches and dims the screen of this session.
+
+    Args:
+        context: What the helper does for it.
+        files: The kernel's.
+    """
 
     name: ClassVar[str] = "screen"
 
-    def __init__(self, context: HelperContext) -> None:
+    def __init__(self, context: HelperContext, files: Files | None = None) -> None:
         super().__init__(context)
+        self._files = files or Files()
+        self._brightness: Brightness | None = None
         self._power: ScreenPower | None = None
         self._keep_awake: KeepAwake | None = None
         self._keep_awake_way = ""
@@ -49,6 +61,12 @@ class ScreenDomain(Domain):
                 await self._find_keep_awake()
             except Unavailable as error:
                 self._why["keep_awake"] = error.reason
+        if self._brightness is None:
+            try:
+                await self._find_brightness()
+            except Unavailable as error:
+                self._why[BRIGHTNESS] = error.reason
+        self._read_brightness()
         self._read_power()
         return self._offer()
 
@@ -61,10 +79,15 @@ class ScreenDomain(Domain):
             # What follows from a command is no event.
             self._commanded = True
             try:
-                await self._power.switch(command.of, on=on)
+                await self._power.switch(self._monitors().get(command.of, command.of), on=on)
             finally:
                 self._read_power()
                 self._commanded = False
+        elif command.name == BRIGHTNESS and self._brightness:
+            try:
+                await self._brightness.set(command.of, args["value"])
+            finally:
+                self._read_brightness()
         else:
             raise CommandError("failed", f"there is no {command.name} here")
 
@@ -74,6 +97,8 @@ class ScreenDomain(Domain):
             self._power.close()
         if self._keep_awake:
             self._keep_awake.close()
+        if self._brightness:
+            self._brightness.close()
 
     # --- On and off ----------------------------------------------------------------------
 
@@ -117,21 +142,37 @@ class ScreenDomain(Domain):
         if self._power is None:
             return
         monitors = self._power.monitors
-        # With a single one there is nothing to tell apart.
-        values = {Thing(ON, name): on for name, on in monitors.items() if len(monitors) > 1}
+        values = {Thing(ON, name): monitors[known] for name, known in self._monitors().items()}
         on = any(monitors.values()) if monitors else None
         self.context.read({Thing(ON): on, **values})
         if None not in (on, self._on) and on != self._on and not self._commanded:
             self.context.happened("turned_on" if on else "turned_off")
         self._on = on
 
+    def _monitors(self) -> dict[str, str]:
+        """Return the monitors that can be switched alone, and what the way to do so calls each."""
+        if self._power is None:
+            return {}
+        monitors = self._power.monitors
+        # With a single one there is nothing to tell apart.
+        found = {name: name for name in monitors if len(monitors) > 1}
+        for panel in self._brightness.panels if self._brightness else ():
+            # What can be dimmed is shown by itself, and switched by itself where that is possible.
+            if panel in monitors:
+                found[panel] = panel
+            elif ALL in monitors and [one.name for one in connectors(self._files)] == [panel]:
+                found[panel] = ALL
+        return found
+
     def _offer(self) -> Offer:
         things, ways, why = [], [], dict(self._why)
         if self._power:
-            names = list(self._power.monitors)
-            things += [Thing(ON), *(Thing(ON, name) for name in names if len(names) > 1)]
+            things += [Thing(ON), *(Thing(ON, name) for name in self._monitors())]
             ways.append(self._power.name)
             why |= {f"{ON} {name}": reason for name, reason in self._power.refused.items()}
+        if self._brightness:
+            things += [Thing(BRIGHTNESS, panel) for panel in self._brightness.panels]
+            ways.append(f"brightness by {self._brightness.name}")
         if self._keep_awake:
             things.append(KEEP_AWAKE)
             ways.append(f"awake by {self._keep_awake_way}")
@@ -150,3 +191,18 @@ class ScreenDomain(Domain):
         self._keep_awake_way = await keep_awake.probe()
         self._keep_awake = keep_awake
         self.context.read({KEEP_AWAKE: await keep_awake.on()})
+
+    # --- Brightness ----------------------------------------------------------------------
+
+    async def _find_brightness(self) -> None:
+        system = await self.context.bus("system")
+        from companion_agent.plugins.screen.brightness import Brightness  # noqa: PLC0415
+
+        brightness = Brightness(self._files, system, self._read_brightness)
+        brightness.open()
+        self._brightness = brightness
+
+    def _read_brightness(self) -> None:
+        if self._brightness:
+            levels = self._brightness.levels()
+            self.context.read({Thing(BRIGHTNESS, panel): one for panel, one in levels.items()})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.linux.dbus import BusError, Target
-from companion_agent.plugins.screen.power import ScreenPower
+from companion_agent.plugins.screen.power import ALL, ScreenPower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,6 @@ CONFIG = Target(
 )
 _MODE = "PowerSaveMode"
 _UNKNOWN, _ON, _OFF = -1, 0, 3
-# Monitors cannot be told apart.
-_ALL = ""
 
 
 class MutterPower(ScreenPower):
@@ -77,7 +75,7 @@ class MutterPower(ScreenPower):
 
     def _take(self, mode: int) -> None:
         # Standby and suspend are dark as well.
-        monitors = {_ALL: mode == _ON}
+        monitors = {ALL: mode == _ON}
         if monitors != self.monitors:
             self.monitors = monitors
             self.notice()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 # Monitors take a moment; a compositor says so when it has switched, not when they glow.
 SWITCH_LIMIT = 4.0
 
+ALL = ""
+"""Names all monitors, where they cannot be told apart."""
+
 
 class ScreenPower(ABC):
     """A way to switch the monitors of this session, and to hear whether they are on.

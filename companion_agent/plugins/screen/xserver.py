@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.linux.x11 import Extension, X11Client, X11Error
-from companion_agent.plugins.screen.power import ScreenPower
+from companion_agent.plugins.screen.power import ALL, ScreenPower
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# Monitors are switched together.
-_ALL = ""
 
 _GET_VERSION, _CAPABLE, _ENABLE, _DISABLE, _FORCE_LEVEL, _INFO, _SELECT = 0, 1, 4, 5, 6, 7, 8
 _LEVEL_ON, _LEVEL_OFF = 0, 3
@@ -68,6 +65,14 @@ class DpmsPower(ScreenPower):
             raise Unavailable("this X server does not tell of switching (DPMS before 1.2)")
         return found
 
+    async def switch(self, monitor: str, *, on: bool) -> None:
+        """Switch them; what was done by hand may not have been told (seen with Xorg 21.1.7)."""
+        try:
+            await self._look()
+        except X11Error as error:
+            raise CommandError("failed", f"{self.name}: {error}") from error
+        await super().switch(monitor, on=on)
+
     async def request(self, monitor: str, *, on: bool) -> None:
         """Force the level."""
         opcode = self._dpms.opcode
@@ -104,7 +109,7 @@ class DpmsPower(ScreenPower):
             self._take(level, bool(state))
 
     def _take(self, level: int, enabled: bool) -> None:
-        monitors = {_ALL: not enabled or level == _LEVEL_ON}
+        monitors = {ALL: not enabled or level == _LEVEL_ON}
         if monitors != self.monitors:
             self.monitors = monitors
             self.notice()
@@ -160,7 +165,7 @@ class BlankingPower(ScreenPower):
             self._take(message[1])
 
     def _take(self, state: int) -> None:
-        monitors = {_ALL: state not in _SAVER_ON}
+        monitors = {ALL: state not in _SAVER_ON}
         if monitors != self.monitors:
             self.monitors = monitors
             self.notice()

@@ -259,6 +259,13 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 setting=True,
             ),
             Kind(
+                "screen.brightness",
+                "how bright it is",
+                unit="%",
+                of="monitor",
+                setting=True,
+            ),
+            Kind(
                 "screen.keep_awake",
                 "the session does not become idle and the machine does not sleep by itself",
                 type=ReadingType.BOOLEAN,

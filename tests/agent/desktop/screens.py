@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from companion_agent.desktop.messages import Thing
+from companion_agent.platforms.linux.files import Files
 from companion_agent.plugins.screen.helper import ScreenDomain
 from support.agent_desktop import FakeContext
 
@@ -19,11 +20,12 @@ ON = Thing("on")
 
 @asynccontextmanager
 async def started(
+    files: Files | None = None,
     **buses: Callable[[], AsyncBus],
 ) -> AsyncIterator[tuple[ScreenDomain, FakeContext]]:
-    """A domain that has looked for what there is."""
+    """A domain that has looked for what there is, on a machine without a built-in screen."""
     context = FakeContext(**buses)
-    domain = ScreenDomain(context)
+    domain = ScreenDomain(context, files or Files("/nonexistent"))
     context.offer(await domain.start())
     try:
         yield domain, context

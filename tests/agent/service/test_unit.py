@@ -24,10 +24,12 @@ def test_unit_of_a_system_wide_program() -> None:
     assert "DeviceAllow=char-i2c rw" in text
 
 
-def test_without_i2c_there_are_no_devices() -> None:
+def test_without_i2c_its_buses_are_closed() -> None:
     text = unit.unit(Program(PurePosixPath("/usr/bin/pilot-agent")), i2c=False)
-    assert "PrivateDevices=yes" in text
-    assert "DeviceAllow" not in text
+    assert "DevicePolicy=closed\n" in text
+    # The console's screen is switched by its framebuffer.
+    assert "DeviceAllow=char-fb rw\n" in text
+    assert "char-i2c" not in text
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from security.victim import Code
 from stack import toolchain
 from stack.browser import screenshot
 from stack.console import StackError
-from stack.nspawn import LIBRARIES, SOURCE, SystemdHost, why_not
+from stack.linux_host import LIBRARIES, SOURCE
+from stack.nspawn import SystemdHost, why_not
 from stack.process import wait_for
 
 if TYPE_CHECKING:

@@ -1,0 +1,114 @@
+"""What the tests of the screen run inside the machine: Pilot's own code, at its monitor.
+
+Each prints what was seen as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+from pathlib import Path
+import select
+import sys
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from companion_agent.plugins.screen.helper import ScreenDomain
+    from support.agent_desktop import FakeContext
+
+# What is imported is imported where it is used: without virtualisation a module costs a tenth of a
+# second.
+
+_VT_ACTIVATE = 0x5606
+
+# Imported where it is used: without virtualisation a module costs a tenth of a second.
+
+
+def dpms() -> list[str]:
+    """Read the kernel's own word."""
+    return [path.read_text().strip() for path in Path("/sys/class/drm").glob("card*-*/dpms")]
+
+
+def console(*values: str) -> dict[str, Any]:
+    """Switch the screen of the console, as the agent does without a desktop."""
+    from companion_agent.desktop.sessions import DesktopSessions
+    from companion_agent.errors import CommandError
+    from companion_agent.platforms.linux import LinuxPlatform
+    from companion_agent.plugins.screen.plugin import ScreenPlugin
+
+    screen = ScreenPlugin(LinuxPlatform(), sessions=DesktopSessions())
+    seen: dict[str, Any] = {"before": screen.collect()["on"], "ways": screen.ways()}
+    [command] = screen.commands()
+    seen["missing"] = command.missing.fix if command.missing else ""
+    seen["after"] = []
+    for value in values:
+        try:
+            screen.run("screen.on", {"value": int(value)})
+        except CommandError as error:
+            seen["after"].append(f"{error.reason}: {error.detail}")
+        else:
+            seen["after"].append([screen.collect()["on"], *dpms()])
+    return seen
+
+
+async def _x11(play: Callable[[ScreenDomain, FakeContext], Awaitable[None]]) -> None:
+    from companion_agent.platforms.linux.files import Files
+    from companion_agent.plugins.screen.helper import ScreenDomain
+    from support.agent_desktop import FakeContext
+
+    context = FakeContext()
+    domain = ScreenDomain(context, Files())
+    context.offer(await domain.start())
+    try:
+        await play(domain, context)
+    finally:
+        await domain.stop()
+
+
+def x11() -> dict[str, Any]:
+    """Switch the screen of an X11 session, as its helper does; another one does it by hand."""
+    from companion_agent.desktop.messages import Thing
+
+    on = Thing("on")
+    seen: dict[str, Any] = {"after": []}
+
+    async def by_hand(domain: ScreenDomain, _: FakeContext) -> None:
+        await domain.call(on, {"value": 0})
+
+    async def play(domain: ScreenDomain, context: FakeContext) -> None:
+        seen["way"] = context.offered.way
+        for value in (0, 1):
+            await domain.call(on, {"value": value})
+            seen["after"].append([context.values[on], *dpms()])
+        await _x11(by_hand)
+        await domain.call(on, {"value": 1})
+        seen["after another"] = [context.values[on], *dpms()]
+
+    asyncio.run(_x11(play))
+    return seen
+
+
+def watch() -> dict[str, Any]:
+    """Wait for news of sysfs, of which the console in front is some."""
+    from companion_agent.platforms.linux.backlight import SysfsWatch
+
+    watch = SysfsWatch(["/sys/class/tty/tty0/active"])
+    seen = {"quiet": not select.select([watch], [], [], 0)[0]}
+    with Path("/dev/tty0").open("wb", buffering=0) as terminal:
+        for number in (2, 1):
+            fcntl.ioctl(terminal, _VT_ACTIVATE, number)
+            heard = select.select([watch], [], [], 60)[0]
+            watch.take()
+            seen[f"heard {number}"] = bool(heard)
+    seen["quiet again"] = not select.select([watch], [], [], 0)[0]
+    return seen
+
+
+if __name__ == "__main__":
+    what, *arguments = sys.argv[1:]
+    print(json.dumps({"console": console, "x11": x11, "watch": watch}[what](*arguments)))
