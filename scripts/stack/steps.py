@@ -130,6 +130,7 @@ def _lint(options: Options) -> Outcome:
         checks.append(("import-linter", [str(folder / "lint-imports"), "--no-cache"]))
     if _SYNC_PROTOCOL.exists():
         checks.append(("protocol", [str(_SYNC_PROTOCOL), "--check"]))
+    checks.append(("version before", [str(ROOT / "scripts" / "pin-previous"), "--check"]))
     first = _all_of(checks, limit=300, PYTHONPATH=str(ROOT))
     if options.quick:
         return first
