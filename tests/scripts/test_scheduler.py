@@ -9,7 +9,7 @@ import pytest
 from stack import scheduler
 from stack.results import Outcome
 from stack.scheduler import SideBySide
-from stack.steps import Options, Step
+from stack.steps import COMPUTES, STEPS, Options, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +74,12 @@ def test_no_more_load_runs_than_there_are_processors(folder: Path) -> None:
 
     assert set(ended) == set("abcd")
     assert together((folder / "journal").read_text()) == 2
+
+
+def test_what_waits_leaves_room_for_one_step_that_computes() -> None:
+    waiting = sum(step.load for step in STEPS if step.waits)
+
+    assert waiting + COMPUTES <= 2 < waiting + 2 * COMPUTES
 
 
 def test_a_step_with_more_load_than_the_machine_has_runs_alone(folder: Path) -> None:
