@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "deploy"
@@ -37,6 +38,19 @@ MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 # One library (cffi) has a binary for each Python; the others' have one for all of them.
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 EXTRAS = ("i2c", "setup", "sound", "update")
+
+
+class Compression(NamedTuple):
+    """How a package is compressed, by the names that dpkg-deb and rpmbuild have for it."""
+
+    deb: str
+    rpm: str
+    level: int
+
+
+SMALL = Compression("xz", "xzdio", 6)
+FAST = Compression("gzip", "gzdio", 1)
+"""What tests build and install: xz needs most of the time of both."""
 
 LAUNCHER = """\
 #!/usr/bin/python3 -I
@@ -72,8 +86,10 @@ def main() -> int:
         make_tree(tree, wanted.architecture, version)
         for kind in wanted.kinds:
             build = {"deb": build_deb, "rpm": build_rpm}[kind]
-            level = 1 if wanted.fast else 6
-            built = build(tree, Path(folder), version, wanted.architecture, wanted.output, level)
+            compression = FAST if wanted.fast else SMALL
+            built = build(
+                tree, Path(folder), version, wanted.architecture, wanted.output, compression
+            )
             digest = hashlib.sha256(built.read_bytes()).hexdigest()
             print(f"{digest}  {built}")
     return 0
@@ -208,7 +224,12 @@ def settle(tree: Path) -> None:
 
 
 def build_deb(
-    tree: Path, folder: Path, version: str, architecture: str, output: Path, level: int
+    tree: Path,
+    folder: Path,
+    version: str,
+    architecture: str,
+    output: Path,
+    compression: Compression,
 ) -> Path:
     """Build Debian's package."""
     staged = folder / "deb"
@@ -243,12 +264,20 @@ def build_deb(
         shutil.copy(HERE / "debian" / script, staged / "DEBIAN")
     settle(staged)
     built = output / f"pilot-agent_{version}_{architecture}.deb"
-    run("dpkg-deb", "--root-owner-group", "-Zxz", f"-z{level}", "--build", str(staged), str(built))
+    run(
+        "dpkg-deb", "--root-owner-group", f"-Z{compression.deb}", f"-z{compression.level}",
+        "--build", str(staged), str(built),
+    )  # fmt: skip
     return built
 
 
 def build_rpm(
-    tree: Path, folder: Path, version: str, architecture: str, output: Path, level: int
+    tree: Path,
+    folder: Path,
+    version: str,
+    architecture: str,
+    output: Path,
+    compression: Compression,
 ) -> Path:
     """Build the package of Fedora, openSUSE and their like."""
     staged = folder / "rpm"
@@ -268,7 +297,8 @@ def build_rpm(
     top = folder / "rpmbuild"
     run(
         "rpmbuild", "-bb", "--quiet", "--target", f"{machine}-linux", "--define",
-        f"_topdir {top}", "--define", f"_binary_payload w{level}.xzdio", "--define",
+        f"_topdir {top}", "--define",
+        f"_binary_payload w{compression.level}.{compression.rpm}", "--define",
         f"_rpmdir {folder}/rpms", str(spec),
     )  # fmt: skip
     (made,) = Path(folder, "rpms").rglob("*.rpm")

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import json
 import os
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 from websockets.exceptions import WebSocketException
+from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
 from .console import StackError
@@ -92,6 +93,15 @@ class Websocket:
                 self._events.setdefault(message["id"], []).append(message["event"])
         return self._events.pop(subscription, [])
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    @property
+    def open(self) -> bool:
+        """Whether the connection can be used, as far as is known here."""
+        return self._connection.state is State.OPEN
+
     def _send(self, kind: str, fields: Mapping[str, Any]) -> int:
         self._next_id += 1
         self._connection.send(json.dumps({"id": self._next_id, "type": kind, **fields}))
@@ -149,6 +159,7 @@ class HomeAssistant:
         self._session_file = folder / "pilot-stack.json"
         self._session = self._load_session()
         self._expires = 0.0
+        self._idle: list[Websocket] = []
         self._http = httpx.Client(timeout=30)
         command = [
             *(hass or (str(Path(sys.executable).parent / "hass"),)),
@@ -256,13 +267,13 @@ class HomeAssistant:
 
     def stop(self) -> int | None:
         """Stop it in order: everything is unloaded and written."""
-        self._expires = 0.0
+        self._hang_up()
         return self.process.stop()
 
     def kill(self) -> None:
         """End it at once, as a power cut would."""
-        self._expires = 0.0
         self.process.kill()
+        self._hang_up()
 
     def link(self, *integrations: Path) -> None:
         """Have other integrations of its own from the next start on."""
@@ -305,18 +316,46 @@ class HomeAssistant:
     @contextmanager
     def websocket(self) -> Iterator[Websocket]:
         """Open a websocket for several commands or for subscriptions."""
+        websocket = self._open_websocket()
+        try:
+            yield websocket
+        finally:
+            websocket.close()
+
+    def ws(self, kind: str, **fields: Any) -> Any:
+        """Send one websocket command, on a connection that is kept for the next one."""
+        websocket = self._idle_websocket() or self._open_websocket()
+        try:
+            result = websocket.call(kind, **fields)
+        except BaseException:
+            websocket.close()
+            raise
+        self._idle.append(websocket)
+        return result
+
+    def _idle_websocket(self) -> Websocket | None:
+        # Tests ask from several threads: what one has taken is not there for the others.
+        with suppress(IndexError):
+            while True:
+                websocket = self._idle.pop()
+                if websocket.open:
+                    return websocket
+        return None
+
+    def _open_websocket(self) -> Websocket:
         self._log_in()
         address = f"ws://{self.host}:{self.port}/api/websocket"
         connection = connect(address, max_size=None, proxy=None)
         try:
-            yield Websocket(connection, self._session["access_token"])
-        finally:
+            return Websocket(connection, self._session["access_token"])
+        except BaseException:
             connection.close()
+            raise
 
-    def ws(self, kind: str, **fields: Any) -> Any:
-        """Send one websocket command on a connection of its own."""
-        with self.websocket() as websocket:
-            return websocket.call(kind, **fields)
+    def _hang_up(self) -> None:
+        self._expires = 0.0
+        while self._idle:
+            self._idle.pop().close()
 
     def call_service(self, domain: str, service: str, **data: Any) -> Any:
         """Call an action."""

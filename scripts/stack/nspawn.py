@@ -401,14 +401,22 @@ class SystemdHost(LinuxHost):
         """Switch it on and wait until it is up."""
         self._leader = None
         self._process.start()
-        wait_for(self.up, f"{self.name} to be up", timeout=timeout, process=self._process)
+        wait_for(
+            lambda: self._is_up(timeout),
+            f"{self.name} to be up",
+            timeout=timeout,
+            process=self._process,
+        )
 
-    def up(self) -> bool:
-        """Tell whether it has booted and reached its default target."""
+    def _is_up(self, timeout: float) -> bool:
+        """Wait, once its systemd can be asked, until it has reached its default target."""
         if not self.running or not self._find_leader():
             return False
-        state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
-        return state in {"running", "degraded"}
+        asked = ("systemctl", "is-system-running", "--wait")
+        return self.run(*asked, check=False, timeout=timeout).stdout.strip() in {
+            "running",
+            "degraded",
+        }
 
     def wait_until_off(self, timeout: float = 30) -> None:
         """Wait until it has shut itself down.

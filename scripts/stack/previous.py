@@ -1,5 +1,7 @@
 """The version before of both halves, pinned: ``scripts/pin-previous REVISION``.
 
+``scripts/pin-previous --check`` says when a later version has been released since.
+
 `tests/previous` keeps the agent as a wheel and the integration as an archive. One revision gives
 the same files, byte for byte, with the same versions of git and hatchling.
 """
@@ -7,17 +9,25 @@ the same files, byte for byte, with the same versions of git and hatchling.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
+import re
 import subprocess
 import sys
 import tarfile
 import tempfile
+from typing import TYPE_CHECKING
 import zipfile
 
 from . import toolchain
 from .console import StackError, fail, say
 from .paths import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Version = tuple[int, ...]
 
 PINNED = ROOT / "tests" / "previous"
 _INTEGRATION = PINNED / "pilot.zip"
@@ -35,6 +45,56 @@ def integration(folder: Path) -> Path:
     """Unpack the integration; return its folder."""
     _unpack(_INTEGRATION, folder)
     return folder / _OF_THE_INTEGRATION
+
+
+def outdated(released: Iterable[Version]) -> str:
+    """Say that what is pinned is older than what was released; empty when it is not.
+
+    Args:
+        released: The versions that were released.
+
+    """
+    (wheel,) = PINNED.glob("pilot_agent-*.whl")
+    pinned = _version(wheel.name.split("-")[1])
+    newest = max(released, default=None)
+    if pinned is None or newest is None or pinned >= newest:
+        return ""
+    name = ".".join(map(str, newest))
+    return (
+        f"tests/previous holds {wheel.name.split('-')[1]}, and {name} has been released: "
+        f"scripts/pin-previous v{name} && tests/previous/write v{name}"
+    )
+
+
+def released(tags: str, changelog: str, own: str) -> set[Version]:
+    """Return the versions that were released, as the tags and the changelog have them.
+
+    Args:
+        tags: One a line. A shallow checkout has none.
+        changelog: Its text. A heading with the checkout's own version is no release yet.
+        own: The version of the checkout.
+
+    """
+    headings = set(map(_version, re.findall(r"^## \[([^\]]+)\]", changelog, re.MULTILINE)))
+    found = {_version(tag.removeprefix("v")) for tag in tags.split()}
+    return {version for version in found | headings - {_version(own)} if version}
+
+
+def _version(text: str) -> Version | None:
+    """Return a version as numbers; nothing for one that is no final release."""
+    return tuple(map(int, text.split("."))) if re.fullmatch(r"\d+(\.\d+)*", text) else None
+
+
+def _check() -> str:
+    own = re.search(
+        r'__version__ = "([^"]+)"', (ROOT / "companion_agent/__init__.py").read_text("utf-8")
+    )
+    tags = ""
+    # An archive of a checkout has none.
+    with contextlib.suppress(OSError, StackError):
+        tags = _git("tag", "--list")
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    return outdated(released(tags, changelog, own[1] if own else ""))
 
 
 def pin(revision: str) -> str:
@@ -98,9 +158,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/pin-previous", description="Pins a revision as the version before."
     )
-    parser.add_argument("revision", help="a commit or tag")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("revision", nargs="?", help="a commit or tag")
+    wanted.add_argument("--check", action="store_true", help="only say whether one is due")
+    options = parser.parse_args()
+    if options.check:
+        complaint = _check()
+        if complaint:
+            fail(StackError(complaint))
+        return 1 if complaint else 0
     try:
-        commit = pin(parser.parse_args().revision)
+        commit = pin(options.revision)
     except StackError as error:
         fail(error)
         return 1

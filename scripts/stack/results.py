@@ -10,6 +10,8 @@ from xml.etree import ElementTree as ET
 if TYPE_CHECKING:
     from pathlib import Path
 
+_XFAIL = "pytest.xfail"
+
 
 @dataclass
 class Counts:
@@ -18,22 +20,28 @@ class Counts:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    xfailed: int = 0
+    """Failed as their marker says they do."""
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
             self.passed + other.passed,
             self.failed + other.failed,
             self.skipped + other.skipped,
+            self.xfailed + other.xfailed,
         )
 
     def __str__(self) -> str:
         text = f"{self.passed} passed, {self.failed} failed"
-        return f"{text}, {self.skipped} skipped" if self.skipped else text
+        for number, name in ((self.skipped, "skipped"), (self.xfailed, "expected to fail")):
+            if number:
+                text += f", {number} {name}"
+        return text
 
     @property
     def total(self) -> int:
         """How many there were."""
-        return self.passed + self.failed + self.skipped
+        return self.passed + self.failed + self.skipped + self.xfailed
 
     @classmethod
     def of_report(cls, report: Path) -> Counts:
@@ -49,7 +57,9 @@ class Counts:
             )
             # A test whose teardown fails counts in both, so this is never below zero.
             passed = max(0, tests - failures - errors - skipped)
-            counts += cls(passed, failures + errors, skipped)
+            # The report counts both as skipped, and names them apart.
+            xfailed = sum(one.get("type") == _XFAIL for one in suite.iter("skipped"))
+            counts += cls(passed, failures + errors, skipped - xfailed, xfailed)
         return counts
 
 

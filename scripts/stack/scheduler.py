@@ -27,8 +27,9 @@ _SAY_EVERY = 60
 _SHOWN = 40
 """Characters of what a step said last."""
 
-# Others may have a processor when no step that waits, with limits, needs it.
-_NICE = 5
+# Others may have a processor when no step that waits, with limits, needs it. Beside one of its
+# processes, this leaves a tenth of the processor to what computes.
+_NICE = 10
 
 
 def processors() -> int:

@@ -45,6 +45,9 @@ _ANY_WORKER = ("--dist=worksteal",)
 # that only waits for its share of a busy machine.
 _LIMIT = 3600.0
 
+COMPUTES = 0.9
+"""The load of a step that waits for little; one fits beside those that wait."""
+
 # Arithmetic and text on values and trees that the tests bring: what holds on Python 3.14 holds on
 # 3.11; and updates, which the hosts of `systemd` try on Debian 12's own 3.11.
 # docs/development.md, "Two Pythons", says what has to run on both.
@@ -103,7 +106,7 @@ class Step:
     title: str
     run: Callable[[Options], Outcome]
     load: float
-    """How many processors it keeps busy, on average."""
+    """How many processors it keeps busy, on average; ``--times`` has what it takes of them."""
     minutes: float
     """About how long it takes by itself, on two processors."""
     tests: str | None = None
@@ -130,6 +133,7 @@ def _lint(options: Options) -> Outcome:
         checks.append(("import-linter", [str(folder / "lint-imports"), "--no-cache"]))
     if _SYNC_PROTOCOL.exists():
         checks.append(("protocol", [str(_SYNC_PROTOCOL), "--check"]))
+    checks.append(("version before", [str(ROOT / "scripts" / "pin-previous"), "--check"]))
     first = _all_of(checks, limit=300, PYTHONPATH=str(ROOT))
     if options.quick:
         return first
@@ -282,31 +286,31 @@ def _hardware(options: Options) -> Outcome:
 
 
 STEPS = (
-    Step("lint", (), "rules and format of the code", _lint, load=1, minutes=0.5),
-    Step("types", (), "mypy --strict", _types, load=1, minutes=2),
+    Step("lint", (), "rules and format of the code", _lint, load=COMPUTES, minutes=0.5),
+    Step("types", (), "mypy --strict", _types, load=COMPUTES, minutes=2),
     Step(
         "agent-3.11", ("agent", "unit"), "unit tests of the agent, Python 3.11",
-        _agent("3.11", coverage=False), load=1, minutes=3, tests="tests/agent",
+        _agent("3.11", coverage=False), load=COMPUTES, minutes=3, tests="tests/agent",
     ),
     Step(
         "agent-3.14", ("agent", "unit"), "unit tests of the agent, Python 3.14",
-        _agent("3.14", coverage=True), load=1, minutes=4, tests="tests/agent",
+        _agent("3.14", coverage=True), load=COMPUTES, minutes=5, tests="tests/agent",
     ),
     Step(
         "integration", ("unit",), "unit tests of the integration, Home Assistant 2026.10.4",
-        _integration, load=1, minutes=6, tests="tests/integration",
+        _integration, load=COMPUTES, minutes=7, tests="tests/integration",
     ),
     Step(
         "scripts", ("unit",), "unit tests of the scripts, Python 3.11",
-        _scripts, load=1, minutes=0.2, tests="tests/scripts",
+        _scripts, load=COMPUTES, minutes=0.2, tests="tests/scripts",
     ),
     Step(
         "cards", ("unit",), "types and unit tests of the cards, Node.js",
-        _cards, load=1, minutes=0.5,
+        _cards, load=COMPUTES, minutes=0.5,
     ),
     Step(
         "systemd", ("hosts",), "the agent on hosts that really boot",
-        _systemd, load=1, minutes=12, tests="tests/systemd", waits=True,
+        _systemd, load=0.5, minutes=18, tests="tests/systemd", waits=True,
     ),
     Step(
         "hardware", (), "the agent on a machine with hardware, in QEMU",
@@ -314,7 +318,7 @@ STEPS = (
     ),
     Step(
         "e2e", (), "end-to-end tests, Home Assistant 2026.11.0",
-        _e2e, load=1, minutes=10, tests="tests/e2e", waits=True,
+        _e2e, load=0.6, minutes=18, tests="tests/e2e", waits=True,
     ),
 )  # fmt: skip
 

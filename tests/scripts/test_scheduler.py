@@ -9,17 +9,21 @@ import pytest
 from stack import scheduler
 from stack.results import Outcome
 from stack.scheduler import SideBySide
-from stack.steps import Options, Step
+from stack.steps import COMPUTES, STEPS, Options, Step
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 # Takes the place of the program that performs a step.
 PROGRAM = """
-import json, sys, time
+import json, os, sys, time
 name, result, options = sys.argv[1:]
 with open("journal", "a") as journal:
     print("start", name, file=journal)
+limit = time.monotonic() + 30
+while open("journal").read().count("start") < int(os.environ.get("STARTED_WITH_IT", 1)):
+    assert time.monotonic() < limit
+    time.sleep(0.02)
 time.sleep(0.3)
 with open("journal", "a") as journal:
     print("end", name, file=journal)
@@ -69,11 +73,22 @@ def run(*steps: Step, cores: int = 2) -> dict[str, Outcome]:
     return ended
 
 
-def test_no_more_load_runs_than_there_are_processors(folder: Path) -> None:
+def test_no_more_load_runs_than_there_are_processors(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a busy machine one could be over before the other has started.
+    monkeypatch.setenv("STARTED_WITH_IT", "2")
+
     ended = run(*(step(name) for name in "abcd"), cores=2)
 
     assert set(ended) == set("abcd")
     assert together((folder / "journal").read_text()) == 2
+
+
+def test_what_waits_leaves_room_for_one_step_that_computes() -> None:
+    waiting = sum(step.load for step in STEPS if step.waits)
+
+    assert waiting + COMPUTES <= 2 < waiting + 2 * COMPUTES
 
 
 def test_a_step_with_more_load_than_the_machine_has_runs_alone(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from typing import TYPE_CHECKING
@@ -173,6 +174,19 @@ class RunningAgent:
     def wait_until_it_gave_way(self) -> None:
         """Wait for what Home Assistant cannot hear, because it happens without a word."""
         wait_until(lambda: self.agent._publisher.gave_way)
+
+    def wait_until_nothing_is_read_within(self, seconds: float) -> None:
+        """Wait until all that is due was read, and nothing will be due for some seconds."""
+        scheduler = self.agent._scheduler
+
+        # In the loop's thread: elsewhere a read could begin between the two looks.
+        async def rests() -> bool:
+            due = min(scheduler._due[source.name] for source in scheduler.sources)
+            reading = any(source.running for source in scheduler.sources)
+            return not reading and due > self.clock() + seconds
+
+        loop = self.thread.loop
+        wait_until(lambda: asyncio.run_coroutine_threadsafe(rests(), loop).result(PATIENCE))
 
     def read_again(self, key: str) -> None:
         """Have what was set read, and wait until the loop has seen to it."""

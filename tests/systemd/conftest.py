@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 from typing import TYPE_CHECKING, Any
+import zipfile
 
 from commanding import FakeHomeAssistant
 from installing import DIST, NEWER, HostListener
@@ -21,7 +23,7 @@ from stack.broker import Mosquitto
 from stack.linux_host import SOURCE
 from stack.locks import file_lock
 from stack.nspawn import SUITES, SystemdHost, layer, why_not
-from stack.paths import ROOT
+from stack.paths import ROOT, cache_dir
 from stack.process import Process, wait_for
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 AGENT = "pilot-agent"
 RULE = "/etc/polkit-1/rules.d/50-pilot-agent.rules"
+HOST_PYTHONS = ("3.11", "3.13")
+"""Those of Debian 12 and 13."""
 
 
 class AgentHost:
@@ -218,33 +222,57 @@ def wheels(built_once: BuiltOnce) -> Path:
 
 def _download_wheels(folder: Path) -> None:
     uv = toolchain.uv()
-    env = toolchain.clean_env()
     subprocess.run(
         [uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT)],
         check=True,
-        env=env,
+        env=toolchain.clean_env(),
     )
     (folder / ".gitignore").unlink(missing_ok=True)
     (agent,) = folder.glob("*.whl")
-    pip = (uv, "tool", "run", "--quiet", "pip", "download", "--quiet", "--dest", str(folder))
-    for python in ("3.11", "3.13"):
-        subprocess.run(
-            [
-                *pip,
-                *("--only-binary", ":all:", "--python-version", python),
-                *(f"--platform=manylinux_2_{minor}_{os.uname().machine}" for minor in (17, 28, 34)),
-                f"--platform=manylinux2014_{os.uname().machine}",
-                *(
-                    "--constraint",
-                    str(ROOT / "requirements/agent.txt"),
-                    f"{agent}[i2c,setup,sound,update]",
-                ),
-                # pipx wants one of its own.
-                "pip",
-            ],
-            check=True,
-            env=env,
-        )
+    for wheel in _libraries(agent).iterdir():
+        shutil.copy(wheel, folder)
+
+
+def _libraries(agent: Path) -> Path:
+    """Return a folder with the wheels of all libraries of the agent, kept from run to run.
+
+    It is named after what it depends on: what the agent requires, the lock file, the hosts.
+    """
+    requirements = ROOT / "requirements" / "agent.txt"
+    machine = os.uname().machine
+    common = [
+        *("--only-binary", ":all:"),
+        *(f"--platform=manylinux_2_{minor}_{machine}" for minor in (17, 28, 34)),
+        f"--platform=manylinux2014_{machine}",
+    ]
+    with zipfile.ZipFile(agent) as packed:
+        (metadata,) = (name for name in packed.namelist() if name.endswith("/METADATA"))
+        lines = packed.read(metadata).decode().splitlines()
+    required = [line for line in lines if line.startswith(("Requires-Dist:", "Requires-Python:"))]
+    wanted = [*common, *HOST_PYTHONS, *required, requirements.read_text("utf-8")]
+    digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:12]
+    libraries = cache_dir() / "wheels" / digest
+    with file_lock(cache_dir() / "locks" / f"wheels-{digest}", "the wheels of the libraries"):
+        if not libraries.exists():
+            part = libraries.with_name(f"{digest}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            for python in HOST_PYTHONS:
+                subprocess.run(
+                    [
+                        *(toolchain.uv(), "tool", "run", "--quiet", "pip", "download", "--quiet"),
+                        *("--dest", str(part), "--python-version", python, *common),
+                        *("--constraint", str(requirements)),
+                        f"{agent}[i2c,setup,sound,update]",
+                        # pipx wants one of its own.
+                        "pip",
+                    ],
+                    check=True,
+                    env=toolchain.clean_env(),
+                )
+            # It is built anew in each run.
+            (part / agent.name).unlink()
+            part.rename(libraries)
+    return libraries
 
 
 @pytest.fixture

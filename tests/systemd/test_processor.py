@@ -16,7 +16,6 @@ import pytest
 from companion_agent.platforms.linux import cpufreq
 from companion_agent.service.unit import PROCESSOR_SERVICE, PROCESSOR_SOCKET, SERVICE, USER
 from stack.linux_host import LIBRARIES, SOURCE
-from stack.nspawn import SystemdHost
 from stack.process import wait_for
 from support.agent_machines import build
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stack.broker import Mosquitto
+    from stack.nspawn import SystemdHost
 
 PROGRAM = "/usr/local/bin/pilot-agent"
 # Root runs nothing of a place that others could change, as a checkout may be.

@@ -159,8 +159,7 @@ class ScreenPlugin(DesktopPlugin):
 
 def _added(view: View, values: Mapping[Thing, Value]) -> View:
     """Return a view with readings, and commands for them, that no helper has."""
-    offer = replace(
-        view.offer,
+    offer = view.offer._replace(
         readings=tuple(dict.fromkeys((*view.offer.readings, *values))),
         commands=tuple(dict.fromkeys((*view.offer.commands, *values))),
     )
