@@ -578,6 +578,18 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "name": "Microphone volume",
         "category": "config",
     },
+    "processor.minimum_frequency": {
+        "platform": "number",
+        "name": "Lowest processor frequency",
+        "device_class": "frequency",
+        "category": "config",
+    },
+    "processor.maximum_frequency": {
+        "platform": "number",
+        "name": "Highest processor frequency",
+        "device_class": "frequency",
+        "category": "config",
+    },
     "i2c.interval": {
         "platform": "number",
         "name": "Measurement interval",
@@ -644,6 +656,21 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "name": "Sound input",
         "category": "config",
     },
+    "processor.profile": {
+        "platform": "select",
+        "name": "Power profile",
+        "category": "config",
+    },
+    "processor.governor": {
+        "platform": "select",
+        "name": "Processor governor",
+        "category": "config",
+    },
+    "processor.energy_preference": {
+        "platform": "select",
+        "name": "Energy preference",
+        "category": "config",
+    },
     "screen.on": {
         "platform": "switch",
         "name": "Screen",
@@ -663,6 +690,11 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
     "sound.input_muted": {
         "platform": "switch",
         "name": "Microphone mute",
+        "category": "config",
+    },
+    "processor.boost": {
+        "platform": "switch",
+        "name": "Processor boost",
         "category": "config",
     },
 }
