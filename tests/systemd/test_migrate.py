@@ -94,7 +94,7 @@ def test_from_v1_and_back(
     assert state(host, "pilot-v1") == ["inactive", "disabled"]
 
     # A host that is lost without a word is offline to old dashboards too.
-    host.run("systemctl", "kill", "--signal", "KILL", "pilot-agent")
+    host.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "pilot-agent")
     wait_for(lambda: dashboard.shown.get("availability") == "offline", "the will")
 
     # The way back.
