@@ -198,7 +198,8 @@ def test_every_kind_is_described_on_its_platform() -> None:
         value_type = CATALOGUE[kind].type
         if kind in SETTINGS:
             assert platform not in (Platform.BINARY_SENSOR, Platform.SENSOR), kind
-            assert (platform is Platform.NUMBER) == (value_type is ReadingType.NUMBER), kind
+            is_slider = platform in (Platform.NUMBER, Platform.LIGHT)
+            assert is_slider == (value_type is ReadingType.NUMBER), kind
         elif value_type is ReadingType.BOOLEAN:
             assert platform is Platform.BINARY_SENSOR, kind
         else:
