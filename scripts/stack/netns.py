@@ -155,8 +155,17 @@ class Lan:
 
 
 def _subnet(number: int) -> str:
-    # The process id keeps two test runs on one machine apart.
-    return f"10.{200 + number % 50}.{os.getpid() % 256}"
+    """Return the first three numbers of addresses that nothing on this machine has.
+
+    Test runs begin to look at different places, and those that were killed leave networks behind.
+    """
+    command = [system.require("ip")["ip"], "-o", "-4", "addr"]
+    used = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for other in range(256):
+        subnet = f"10.{200 + number % 50}.{(os.getpid() + other) % 256}"
+        if f" {subnet}." not in used:
+            return subnet
+    raise StackError("no addresses are left; delete the networks of tests that were killed")
 
 
 def _ip(*arguments: str) -> None:
