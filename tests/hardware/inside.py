@@ -38,7 +38,7 @@ def console(*values: str) -> dict[str, Any]:
     """Switch the screen of the console, as the agent does without a desktop."""
     from companion_agent.desktop.sessions import DesktopSessions
     from companion_agent.errors import CommandError
-    from companion_agent.platforms.linux import LinuxPlatform
+    from companion_agent.platforms.linux.platform import LinuxPlatform
     from companion_agent.plugins.screen.plugin import ScreenPlugin
 
     screen = ScreenPlugin(LinuxPlatform(), sessions=DesktopSessions())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent.errors import CommandError
-from companion_agent.platforms.linux import LinuxPlatform, power_profiles
+from companion_agent.platforms.linux import power_profiles
+from companion_agent.platforms.linux.platform import LinuxPlatform
 from companion_agent.platforms.linux.files import Files
 from companion_agent.platforms.linux.logind import LogindControl
 from companion_agent.platforms.linux.processor import LinuxProcessor
