@@ -8,9 +8,9 @@ import pytest
 
 from companion_agent.errors import CommandError
 from companion_agent.platforms.linux import power_profiles
-from companion_agent.platforms.linux.platform import LinuxPlatform
 from companion_agent.platforms.linux.files import Files
 from companion_agent.platforms.linux.logind import LogindControl
+from companion_agent.platforms.linux.platform import LinuxPlatform
 from companion_agent.platforms.linux.processor import LinuxProcessor
 from support.agent_power_profiles import HADESS, TUNED, UPOWER, FakeProfiles
 
