@@ -314,7 +314,7 @@ STEPS = (
     ),
     Step(
         "hardware", (), "the agent on a machine with hardware, in QEMU",
-        _hardware, load=1, minutes=1.5, tests="tests/hardware", waits=True,
+        _hardware, load=COMPUTES, minutes=1.5, tests="tests/hardware",
     ),
     Step(
         "e2e", (), "end-to-end tests, Home Assistant 2026.11.0",

@@ -417,7 +417,7 @@ def test_broken_configuration_and_hanging_agent(
     )
     pid = show(host, "MainPID")
     assert show(host, "NRestarts") == "0"
-    host.run("systemctl", "kill", "--signal=SIGSTOP", "pilot-agent")
+    host.run("systemctl", "kill", "--kill-whom=main", "--signal=SIGSTOP", "pilot-agent")
     wait_for(lambda: show(host, "MainPID") not in {pid, "0"}, "a new start", timeout=30)
     assert "watchdog" in host.journal("-u", "pilot-agent").lower()
 

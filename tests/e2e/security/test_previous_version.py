@@ -16,6 +16,7 @@ from stack import previous, toolchain
 from stack.agent import Agent
 from stack.homeassistant import HomeAssistant
 from stack.paths import ROOT
+from stack.process import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,9 @@ class TestPreviousIntegration:
 
         commanded.wait_for_status("online")
         shows_obeys_and_tells(commanded)
-        assert commanded.entity_ids().items() >= entity_ids.items()
+        wait_for(
+            lambda: commanded.entity_ids().items() >= entity_ids.items(), "the same entity ids"
+        )
 
 
 def shows_obeys_and_tells(host: Commanded) -> None:
