@@ -178,7 +178,7 @@ class FirmwareScreen(ConsoleScreen):
         self._ask("display_power", "1" if on else "0")
 
     def missing(self) -> Missing | None:
-        """Nothing: whoever may ask the firmware may tell it."""
+        """Nothing: what may ask the firmware may tell it as well."""
         return None
 
 
