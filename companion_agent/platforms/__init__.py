@@ -14,7 +14,7 @@ def current() -> Platform:
     if sys.platform == "linux":
         from companion_agent.platforms.linux.platform import LinuxPlatform as Found  # noqa: PLC0415
     elif sys.platform == "win32":
-        from companion_agent.platforms.windows import WindowsPlatform as Found  # noqa: PLC0415
+        from companion_agent.platforms.windows.platform import WindowsPlatform as Found  # noqa: PLC0415
     else:
         from companion_agent.platforms.portable import PortablePlatform as Found  # noqa: PLC0415
     return Found()

@@ -8,9 +8,10 @@ import psutil
 import pytest
 
 from companion_agent.errors import Unavailable
-from companion_agent.platforms import portable, windows
+from companion_agent.platforms import portable
 from companion_agent.platforms.portable import PortablePlatform
-from companion_agent.platforms.windows import WindowsPlatform
+from companion_agent.platforms.windows import platform as windows
+from companion_agent.platforms.windows.platform import WindowsPlatform
 from companion_agent.plugins.disk import DiskPlugin
 from companion_agent.plugins.fan import FanPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin

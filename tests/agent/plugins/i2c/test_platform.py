@@ -11,7 +11,7 @@ import pytest
 from companion_agent.errors import Unavailable
 from companion_agent.platforms.i2c import NoAnswerError, StuckBusError
 from companion_agent.platforms.portable import PortablePlatform
-from companion_agent.platforms.windows import WindowsPlatform
+from companion_agent.platforms.windows.platform import WindowsPlatform
 from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.i2c.settings import I2cConfig
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin

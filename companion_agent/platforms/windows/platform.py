@@ -1,0 +1,129 @@
+"""A Windows machine: psutil, the registry and a few calls."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from companion_agent.platforms.base import DiskUsage, HostInfo, Mount, everything
+from companion_agent.platforms.firmware import filled_in
+from companion_agent.platforms.portable import PortablePlatform
+
+if TYPE_CHECKING:
+    from companion_agent.platforms.base import Wanted, WifiLink
+
+_VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
+_FIRMWARE = r"HARDWARE\DESCRIPTION\System\BIOS"
+_CRYPTOGRAPHY = r"SOFTWARE\Microsoft\Cryptography"
+# Keys that exist while an update waits. Pending file renames are none: installers leave them too.
+_REBOOT = (
+    r"SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired",
+    r"SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending",
+)
+_FIRST_WINDOWS_11 = 22_000
+
+
+class WindowsPlatform(PortablePlatform):
+    """A Windows machine."""
+
+    def host_info(self) -> HostInfo:
+        """Describe this computer."""
+        generic = super().host_info()
+        return HostInfo(
+            name=generic.name,
+            os=_os_name(),
+            arch=generic.arch,
+            manufacturer=filled_in(_registry_text(_FIRMWARE, "SystemManufacturer")),
+            model=filled_in(_registry_text(_FIRMWARE, "SystemProductName")),
+            macs=generic.macs,
+        )
+
+    def installation_id(self) -> str | None:
+        """Return the machine's GUID, drawn by Windows' set-up."""
+        return _registry_text(_CRYPTOGRAPHY, "MachineGuid") or None
+
+    def suspended_time(self) -> float | None:
+        """Return how far the clock that counts sleep is ahead of the one that does not."""
+        return _suspended_time()
+
+    def mounts(self) -> list[Mount]:
+        """List the drives."""
+        # "C:\\" is called "C:", which is what people say and what patterns can be written for.
+        return [mount._replace(point=mount.point.rstrip("\\")) for mount in super().mounts()]
+
+    def disk_usage(self, point: str) -> DiskUsage:
+        """Read the space of a drive."""
+        # Without the backslash, "C:" is the working folder on that drive.
+        return super().disk_usage(f"{point}\\")
+
+    def kernel_version(self) -> str:
+        """Return the version with its build, "10.0.22631"."""
+        return platform.version()[:255]
+
+    def pending_reboot(self) -> bool | None:
+        """Look for the registry keys that Windows' updates leave."""
+        return any(_registry_key_exists(key) for key in _REBOOT)
+
+    def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
+        """Ask wlanapi."""
+        from companion_agent.platforms.windows.wlanapi import links  # noqa: PLC0415 - its DLL may be absent
+
+        return links(wanted)
+
+
+def _os_name() -> str:
+    name = _registry_text(_VERSION, "ProductName") or f"Windows {platform.release()}"
+    build = _registry_text(_VERSION, "CurrentBuildNumber")
+    # Windows 11 still calls itself 10 here.
+    if build.isdecimal() and int(build) >= _FIRST_WINDOWS_11:
+        name = name.replace("Windows 10", "Windows 11")
+    return " ".join(filter(None, (name, _registry_text(_VERSION, "DisplayVersion"))))[:255]
+
+
+def _registry_text(key: str, value: str) -> str:
+    """Read a text from the local machine's part of the registry; empty when it is not there."""
+    with contextlib.suppress(OSError), _open_key(key) as opened:
+        return str(_value(opened, value)).strip()[:255]
+    return ""
+
+
+def _registry_key_exists(key: str) -> bool:
+    with contextlib.suppress(OSError), _open_key(key):
+        return True
+    return False
+
+
+if sys.platform == "win32":
+    import winreg
+
+    def _open_key(key: str) -> winreg.HKEYType:
+        # A 32-bit Python must see the same registry.
+        access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
+        return winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key, 0, access)
+
+    def _value(key: winreg.HKEYType, name: str) -> object:
+        return winreg.QueryValueEx(key, name)[0]
+
+    def _suspended_time() -> float | None:
+        awake = ctypes.c_ulonglong()
+        kernel = ctypes.WinDLL("kernel32")
+        kernel.GetTickCount64.restype = ctypes.c_ulonglong
+        # In units of 100 ns, and without the time that the machine slept.
+        if not kernel.QueryUnbiasedInterruptTime(ctypes.byref(awake)):
+            return None
+        # The tick count moves in steps of 16 ms, so the difference may be a little below zero.
+        return max(float(kernel.GetTickCount64()) / 1000 - awake.value / 1e7, 0.0)
+
+else:
+
+    def _open_key(key: str) -> contextlib.AbstractContextManager[object]:
+        raise OSError(key)
+
+    def _value(key: object, name: str) -> object:
+        raise OSError(name)
+
+    def _suspended_time() -> float | None:
+        return None
