@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-import platform as python_platform
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.announcement import describe_host
 from companion_agent.mqtt.publisher import Announcement
+from companion_agent.platforms.architecture import architecture
 from companion_agent.platforms.base import HostInfo
 from companion_agent.timing import Alarm
 
@@ -77,7 +77,7 @@ class Announcer:
         """Announce what has changed, now: a new reading comes before its first value."""
         if self._announced is None and not self._first_round_over():
             return
-        info = self._scheduler.info or HostInfo(socket.gethostname(), "", python_platform.machine())
+        info = self._scheduler.info or HostInfo(socket.gethostname(), "", architecture())
         host = describe_host(self._host_id, self._name or info.name, info)
         reports = {
             source.name: source.report for source in self._scheduler.sources if source.available

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import re
+import socket
 import sys
 from typing import TYPE_CHECKING
 
 import psutil
 
 from companion_agent.errors import Unavailable
+from companion_agent.platforms.architecture import architecture
 from companion_agent.platforms.base import (
     Battery,
     CpuSample,
@@ -51,10 +53,10 @@ class PortablePlatform(Platform):
     def host_info(self) -> HostInfo:
         """Describe this computer; its maker and model are not known."""
         return HostInfo(
-            name=platform.node().split(".")[0] or "localhost",
+            name=host_name(),
             os=_os_name(),
-            arch=platform.machine(),
-            macs=_hardware_addresses(),
+            arch=architecture(),
+            macs=hardware_addresses(),
         )
 
     def installation_id(self) -> str | None:
@@ -208,7 +210,13 @@ def _os_name() -> str:
     return f"macOS {apple}" if apple else f"{platform.system()} {platform.release()}".strip()
 
 
-def _hardware_addresses() -> tuple[str, ...]:
+def host_name() -> str:
+    """Return this computer's name, without its domain."""
+    return socket.gethostname().split(".")[0] or "localhost"
+
+
+def hardware_addresses() -> tuple[str, ...]:
+    """Return the addresses of the network interfaces that are not internal, sorted."""
     found = set()
     for name, addresses in psutil.net_if_addrs().items():
         if not _INTERNAL.match(name):

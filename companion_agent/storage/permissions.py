@@ -59,25 +59,9 @@ def _look(check: Callable[[Path], list[Problem]], path: Path) -> list[Problem]:
 
 
 if sys.platform == "win32":
-    import ctypes
-    from ctypes import wintypes
+    from companion_agent.winapi import security
 
     AS_ADMINISTRATOR = "run this as administrator"
-    _DACL = 0x4
-    _OWNER = 0x1
-    _PROTECTED_DACL = 0x80000000
-    _REVISION = 1
-
-    def _advapi(name: str, *types: object) -> ctypes._NamedFuncPointer:
-        function = getattr(ctypes.WinDLL("advapi32", use_last_error=True), name)
-        function.argtypes = types
-        function.restype = wintypes.BOOL
-        return function  # type: ignore[no-any-return]
-
-    def _free(pointer: ctypes.c_void_p) -> None:
-        release = ctypes.WinDLL("kernel32").LocalFree
-        release.argtypes = [ctypes.c_void_p]
-        release(pointer)
 
     def protect(path: Path, _: int | None = None) -> None:
         """Close a file or folder to all but its owner and the system.
@@ -85,49 +69,13 @@ if sys.platform == "win32":
         Raises:
             OSError: That did not work.
         """
-        parse = _advapi(
-            "ConvertStringSecurityDescriptorToSecurityDescriptorW",
-            wintypes.LPCWSTR, wintypes.DWORD, ctypes.c_void_p, ctypes.c_void_p,
-        )  # fmt: skip
-        apply = _advapi("SetFileSecurityW", wintypes.LPCWSTR, wintypes.DWORD, ctypes.c_void_p)
-        descriptor = ctypes.c_void_p()
-        if not parse(_WINDOWS_RULES, _REVISION, ctypes.byref(descriptor), None):
-            raise ctypes.WinError(ctypes.get_last_error())
-        try:
-            if not apply(str(path), _DACL | _PROTECTED_DACL, descriptor):
-                raise ctypes.WinError(ctypes.get_last_error())
-        finally:
-            _free(descriptor)
-
-    def _get_rules(path: Path) -> str:
-        """Return owner and access rules of a file as SDDL text."""
-        read = _advapi(
-            "GetFileSecurityW",
-            wintypes.LPCWSTR, wintypes.DWORD, ctypes.c_void_p, wintypes.DWORD, ctypes.c_void_p,
-        )  # fmt: skip
-        write = _advapi(
-            "ConvertSecurityDescriptorToStringSecurityDescriptorW",
-            ctypes.c_void_p, wintypes.DWORD, wintypes.DWORD, ctypes.c_void_p, ctypes.c_void_p,
-        )  # fmt: skip
-        size = wintypes.DWORD()
-        wanted = _DACL | _OWNER
-        read(str(path), wanted, None, 0, ctypes.byref(size))
-        descriptor = ctypes.create_string_buffer(max(size.value, 1))
-        if not read(str(path), wanted, descriptor, size, ctypes.byref(size)):
-            raise ctypes.WinError(ctypes.get_last_error())
-        text = wintypes.LPWSTR()
-        if not write(descriptor, _REVISION, wanted, ctypes.byref(text), None):
-            raise ctypes.WinError(ctypes.get_last_error())
-        try:
-            return text.value or ""
-        finally:
-            _free(ctypes.cast(text, ctypes.c_void_p))
+        security.set_file_rules(str(path), _WINDOWS_RULES)
 
     def give_to_owner(_: Path, __: int) -> None:
         """Do nothing: the folder's rules let the service in."""
 
     def _check(path: Path) -> list[Problem]:
-        others = strangers_in(_get_rules(path))
+        others = strangers_in(security.file_rules(str(path)))
         if not others:
             return []
         fix = f'icacls "{path}" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F *S-1-3-4:F'

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import platform
 import sys
 from typing import TYPE_CHECKING
 
+from companion_agent.platforms.architecture import architecture
 from companion_agent.platforms.base import DiskUsage, HostInfo, Mount, everything
 from companion_agent.platforms.firmware import filled_in
-from companion_agent.platforms.portable import PortablePlatform
+from companion_agent.platforms.portable import PortablePlatform, hardware_addresses, host_name
+from companion_agent.platforms.windows import wifi
+from companion_agent.winapi import system
 
 if TYPE_CHECKING:
     from companion_agent.platforms.base import Wanted, WifiLink
@@ -31,14 +32,13 @@ class WindowsPlatform(PortablePlatform):
 
     def host_info(self) -> HostInfo:
         """Describe this computer."""
-        generic = super().host_info()
         return HostInfo(
-            name=generic.name,
+            name=host_name(),
             os=_os_name(),
-            arch=generic.arch,
+            arch=architecture(),
             manufacturer=filled_in(_registry_text(_FIRMWARE, "SystemManufacturer")),
             model=filled_in(_registry_text(_FIRMWARE, "SystemProductName")),
-            macs=generic.macs,
+            macs=hardware_addresses(),
         )
 
     def installation_id(self) -> str | None:
@@ -47,7 +47,12 @@ class WindowsPlatform(PortablePlatform):
 
     def suspended_time(self) -> float | None:
         """Return how far the clock that counts sleep is ahead of the one that does not."""
-        return _suspended_time()
+        try:
+            awake = system.time_awake()
+        except OSError:
+            return None
+        # The tick count moves in steps of 16 ms, so the difference may be a little below zero.
+        return max(system.time_since_boot() - awake, 0.0)
 
     def mounts(self) -> list[Mount]:
         """List the drives."""
@@ -61,21 +66,19 @@ class WindowsPlatform(PortablePlatform):
 
     def kernel_version(self) -> str:
         """Return the version with its build, "10.0.22631"."""
-        return platform.version()[:255]
+        return ".".join(map(str, _version()))
 
     def pending_reboot(self) -> bool | None:
         """Look for the registry keys that Windows' updates leave."""
         return any(_registry_key_exists(key) for key in _REBOOT)
 
     def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
-        """Ask wlanapi."""
-        from companion_agent.platforms.windows.wlanapi import links  # noqa: PLC0415 - its DLL may be absent
-
-        return links(wanted)
+        """Ask the service WLAN AutoConfig."""
+        return wifi.links(wanted)
 
 
 def _os_name() -> str:
-    name = _registry_text(_VERSION, "ProductName") or f"Windows {platform.release()}"
+    name = _registry_text(_VERSION, "ProductName") or "Windows"
     build = _registry_text(_VERSION, "CurrentBuildNumber")
     # Windows 11 still calls itself 10 here.
     if build.isdecimal() and int(build) >= _FIRST_WINDOWS_11:
@@ -107,15 +110,8 @@ if sys.platform == "win32":
     def _value(key: winreg.HKEYType, name: str) -> object:
         return winreg.QueryValueEx(key, name)[0]
 
-    def _suspended_time() -> float | None:
-        awake = ctypes.c_ulonglong()
-        kernel = ctypes.WinDLL("kernel32")
-        kernel.GetTickCount64.restype = ctypes.c_ulonglong
-        # In units of 100 ns, and without the time that the machine slept.
-        if not kernel.QueryUnbiasedInterruptTime(ctypes.byref(awake)):
-            return None
-        # The tick count moves in steps of 16 ms, so the difference may be a little below zero.
-        return max(float(kernel.GetTickCount64()) / 1000 - awake.value / 1e7, 0.0)
+    def _version() -> tuple[int, int, int]:
+        return sys.getwindowsversion()[:3]
 
 else:
 
@@ -125,5 +121,5 @@ else:
     def _value(key: object, name: str) -> object:
         raise OSError(name)
 
-    def _suspended_time() -> float | None:
-        return None
+    def _version() -> tuple[int, int, int]:
+        raise OSError("Windows' version")

@@ -22,7 +22,7 @@ from companion_agent.platforms.linux import (
     wifi,
 )
 from companion_agent.platforms.linux.files import Files, integer
-from companion_agent.platforms.windows import wlanapi
+from companion_agent.platforms.windows import wifi as windows_wifi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +64,8 @@ PARSERS = [
     lambda data: nl80211.ssid_of(nl80211.attributes(data)),
     lambda data: nl80211.is_client_of(nl80211.attributes(data)),
     lambda data: nl80211.signal_of(nl80211.attributes(data)),
-    wlanapi.ssid_of,
-    wlanapi.signal_of,
+    windows_wifi.ssid_of,
+    windows_wifi.signal_of,
 ]
 
 
@@ -199,8 +199,8 @@ def test_windows_network_is_read_at_its_place() -> None:
         bytes(8 + 512) + (7).to_bytes(4, "little") + b"Homenet".ljust(32, b"\0") + bytes(40)
     )
 
-    assert wlanapi.ssid_of(connection) == "Homenet"
-    assert wlanapi.signal_of((-61).to_bytes(4, "little", signed=True)) == -61
+    assert windows_wifi.ssid_of(connection) == "Homenet"
+    assert windows_wifi.signal_of((-61).to_bytes(4, "little", signed=True)) == -61
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,19 @@ def test_a_windows_of_the_registry_has_a_name(monkeypatch: pytest.MonkeyPatch) -
     assert WindowsPlatform().installation_id() == texts["MachineGuid"]
 
 
+def test_nothing_of_it_asks_wmi(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask_wmi() -> None:
+        pytest.fail("Python asks WMI for this, which is slow and not there when Windows starts")
+
+    monkeypatch.setattr("platform.uname", ask_wmi)
+    monkeypatch.setattr("platform.win32_ver", ask_wmi)
+    monkeypatch.setattr(windows, "_version", lambda: (10, 0, 22631))
+    monkeypatch.setattr("socket.gethostname", lambda: "den-pc.example.org")
+
+    assert WindowsPlatform().host_info().name == "den-pc"
+    assert WindowsPlatform().kernel_version() == "10.0.22631"
+
+
 def test_what_a_maker_did_not_fill_in_is_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {
         "SystemManufacturer": "To Be Filled By O.E.M.",
@@ -151,4 +164,4 @@ def test_an_interface_has_its_state_and_addresses(monkeypatch: pytest.MonkeyPatc
 
     assert link["Wi-Fi"] == (True, "192.0.2.5", "2001:db8::1")
     assert link["Gone"] == (None, None, None)
-    assert portable._hardware_addresses() == ("00:00:5e:00:53:01",)
+    assert portable.hardware_addresses() == ("00:00:5e:00:53:01",)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
+import re
 import sys
 
 import pytest
 
+from companion_agent.winapi import dll
 from companion_agent.winapi.dll import Function, MissingError
 from support.windows_api import FakeWindows
 
@@ -49,3 +52,17 @@ def test_a_function_that_is_not_there_is_missing(monkeypatch: pytest.MonkeyPatch
 def test_other_systems_have_no_function_of_windows() -> None:
     with pytest.raises(MissingError, match="Windows' alone"):
         TICKS()
+
+
+def test_no_other_module_calls_a_dll() -> None:
+    """One seam: whatever calls a DLL elsewhere cannot be replaced in tests."""
+    package = Path(dll.__file__).parents[1]
+    calls = re.compile(r"\b(?:WinDLL|OleDLL|windll|oledll|WINFUNCTYPE)\b")
+
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if calls.search(path.read_text("utf-8"))
+    }
+
+    assert found == {"winapi/dll.py"}
