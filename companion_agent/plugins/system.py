@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Reading, Selection, Value
 from companion_agent.plugins.base import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from companion_agent.platforms.base import Platform
+
+_Read = TypeVar("_Read")
 
 # The start is computed from a clock that is being corrected all the time. A correction of more
 # than this is a clock that was wrong (a Raspberry Pi before it found a time server).
@@ -39,21 +41,37 @@ class SystemPlugin(Collector):
         super().__init__(platform, selection)
         self._started: float | None = None
         self._offered: frozenset[str] = frozenset()
+        self._troubles: dict[str, str] = {}
 
     def collect(self) -> Mapping[str, Value]:
         """Read what can be read."""
         values: dict[str, Value] = {
             "started": self._start(),
-            "users": self.platform.users(),
-            "processes": self.platform.processes(),
-            "os": self.platform.host_info().os or None,
-            "kernel": self._kernel(),
-            "pending_reboot": self.platform.pending_reboot(),
+            "users": self._try("users", self.platform.users),
+            "processes": self._try("processes", self.platform.processes),
+            "os": self._try("os", lambda: self.platform.host_info().os or None),
+            "kernel": self._try("kernel", lambda: self.platform.kernel_version() or None),
+            "pending_reboot": self._try("pending_reboot", self.platform.pending_reboot),
         }
         self._offered |= {key for key, value in values.items() if value is not None}
         offered = self._offered
         self.describe(offered, lambda: (one for one in _READINGS if one.key in offered))
         return {key: value for key, value in values.items() if key in offered}
+
+    def troubles(self) -> Mapping[str, str]:
+        """Say which parts could not be read."""
+        return self._troubles
+
+    def _try(self, key: str, read: Callable[[], _Read | None]) -> _Read | None:
+        """Read a part; where that fails, the others are still told."""
+        self._troubles.pop(key, None)
+        try:
+            return read()
+        except Unavailable:
+            return None
+        except OSError as error:
+            self._troubles[key] = error.strerror or str(error)
+            return None
 
     def _start(self) -> str | None:
         try:
@@ -67,9 +85,3 @@ class SystemPlugin(Collector):
             # Not a time, or not one that a calendar has.
             return None
         return datetime.fromtimestamp(round(self._started), UTC).isoformat()
-
-    def _kernel(self) -> str | None:
-        try:
-            return self.platform.kernel_version() or None
-        except Unavailable:
-            return None

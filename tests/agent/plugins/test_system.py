@@ -128,6 +128,23 @@ def test_a_container_knows_less(machine: MachineOf, screen: ScreenOf) -> None:
     }
 
 
+def test_a_part_that_cannot_be_read_does_not_take_the_others_along(
+    machine: MachineOf, screen: ScreenOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> int:
+        raise OSError(120, "not supported")
+
+    host = machine("thinkpad")
+    monkeypatch.setattr(host, "users", fail)
+    plugin = SystemPlugin(host)
+
+    seen = screen(plugin).look()
+
+    assert "users" not in seen
+    assert seen["processes"] == 3
+    assert plugin.troubles() == {"users": "not supported"}
+
+
 def test_wifi_is_asked_by_netlink(machine: MachineOf, screen: ScreenOf) -> None:
     assert screen(WifiPlugin(machine("thinkpad"))).look() == {
         "wlp0s20f3.ssid": "Homenet",
