@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
+from pathlib import Path
 import sys
+from typing import TextIO
 
 _HANDLER = "pilot-plain"
 # What the agent writes beside letters, for terminals and files that have no such characters.
@@ -29,17 +32,29 @@ _PLAIN = {
 
 
 def make_safe() -> None:
-    """Have characters that the locale does not know replaced, instead of ending the command."""
+    """Make standard output and error such that writing text to them never ends the command.
+
+    Characters that the locale does not know are replaced. On Windows that concerns consoles alone:
+    whatever else reads gets UTF-8, since the code page there is one of the 1980s. A program without
+    these streams (a service, `pythonw`) gets some that forget what is written.
+    """
     codecs.register_error(_HANDLER, _replace)
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_HANDLER)
+            utf8 = sys.platform == "win32" and not stream.isatty()
+            stream.reconfigure(encoding="utf-8" if utf8 else None, errors=_HANDLER)
 
 
 def use_utf8() -> None:
     """Write UTF-8 to standard output whatever the locale says: a program or a file reads it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors=_HANDLER)
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:

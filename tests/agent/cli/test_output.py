@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from companion_agent.cli import main
 from companion_agent.config.settings import LogConfig
 from companion_agent.logs import set_up
 
@@ -81,10 +82,21 @@ def test_no_command_fails_by_what_it_prints(config: Path, arguments: list[str]) 
 def test_tables_are_written_in_the_characters_that_there_are(config: Path, encoding: str) -> None:
     done = run(encoding, "doctor", "--config", str(config))
 
-    table = done.stdout.decode(encoding)
+    # Of no pipe there is a code page that would say how it is read.
+    table = done.stdout.decode("utf-8" if sys.platform == "win32" else encoding)
     assert done.stderr == b""
     assert "broker localhost:1" in table
     assert "collector memory" in table
+
+
+@pytest.mark.parametrize("missing", ["stdout", "stderr"])
+def test_a_program_without_streams_can_write(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """As in a service, and with `pythonw`."""
+    monkeypatch.setattr(sys, missing, None)
+
+    assert main([]) == 2
+    set_up(LogConfig())
+    logging.getLogger("companion_agent.disk").warning("/mnt/Büro cannot be read")
 
 
 def test_a_locale_that_knows_only_ascii_is_enough(config: Path) -> None:
