@@ -55,7 +55,7 @@ _INTEGRATIONS = (
 _LEFT_OUT = ("bluetooth",)
 
 
-_NAMES = ("agent", "ansible", "homeassistant", "integration", "lint")
+_NAMES = ("agent", "ansible", "homeassistant", "integration", "lint", "windows")
 
 
 def lock(names: Iterable[str] = _NAMES, *, upgrade: bool = False) -> None:
@@ -76,6 +76,10 @@ def lock(names: Iterable[str] = _NAMES, *, upgrade: bool = False) -> None:
         elif name == "agent":
             arguments = ["--universal", "--python-version", "3.11"]
             _compile(name, arguments, upgrade=upgrade, sources=[str(ROOT / "pyproject.toml")])
+        elif name == "windows":
+            arguments = ["--python-platform", "windows", "--python-version", "3.11"]
+            # A whole interpreter, which pip does not check otherwise.
+            _compile(name, [*arguments, "--generate-hashes"], upgrade=upgrade)
         else:
             _compile(name, [], upgrade=upgrade)
 

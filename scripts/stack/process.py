@@ -10,8 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Self, TypeVar
 
 from .console import StackError
 from .toolchain import clean_env
@@ -97,6 +98,16 @@ class Process:
 
     It leads a process group of its own, so that Ctrl-C reaches us alone and we
     end it in order. On Linux the kernel ends it when we are killed hard.
+
+    Args:
+        name: What messages call it.
+        command: What it is started by.
+        log: Its output is appended there.
+        cwd: Its working folder.
+        env: More environment variables.
+        stop_signal: Asks it to end in order.
+        stop_timeout: Seconds until it is ended otherwise.
+        piped: Give it a pipe for its output, and not the log itself.
     """
 
     def __init__(
@@ -109,6 +120,7 @@ class Process:
         env: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
         stop_timeout: float = 30,
+        piped: bool = False,
     ) -> None:
         self.name = name
         self.command = list(command)
@@ -117,6 +129,8 @@ class Process:
         self._env = dict(env or {})
         self._stop_signal = stop_signal
         self._stop_timeout = stop_timeout
+        self._piped = piped
+        self._copying: threading.Thread | None = None
         self._popen: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -168,7 +182,7 @@ class Process:
                 self._popen = subprocess.Popen(
                     self.command,
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
+                    stdout=subprocess.PIPE if self._piped else log,
                     stderr=subprocess.STDOUT,
                     cwd=self._cwd,
                     env=clean_env(**self._env),
@@ -178,6 +192,11 @@ class Process:
                 )
             except OSError as error:
                 raise StackError(f"{self.name} could not be started: {error}") from error
+        if self._popen.stdout:
+            self._copying = threading.Thread(
+                target=_copy, args=(self._popen.stdout, self.log), daemon=True
+            )
+            self._copying.start()
 
     def stop(self) -> int | None:
         """Ask it to end, insist after a while, and return how it ended."""
@@ -222,6 +241,9 @@ class Process:
 
     def output(self) -> str:
         """Return what it wrote since its last start."""
+        if self._copying and not self.running:
+            # Not longer: what it has left behind may hold its pipe.
+            self._copying.join(1)
         try:
             with self.log.open("rb") as log:
                 log.seek(self._log_start)
@@ -248,3 +270,9 @@ class Process:
         # Gone already; macOS says so with a permission error.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+
+def _copy(pipe: IO[bytes], log: Path) -> None:
+    with pipe, log.open("ab", buffering=0) as file:
+        while part := os.read(pipe.fileno(), 65536):
+            file.write(part)

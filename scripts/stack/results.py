@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 import json
 from typing import TYPE_CHECKING, Any, Self
 from xml.etree import ElementTree as ET
@@ -126,6 +126,21 @@ class Outcome:
     """Of all its processes, as far as they were waited for."""
     commands: list[Cost] = field(default_factory=list)
     journal: Journal = field(default_factory=Journal)
+
+    def __add__(self, other: Outcome) -> Outcome:
+        """Sum up two parts of a step."""
+        return Outcome(
+            ok=self.ok and other.ok,
+            counts=(self.counts or Counts()) + (other.counts or Counts()),
+            note=", ".join(one.note for one in (self, other) if one.note),
+            commands=self.commands + other.commands,
+            journal=Journal(
+                *(
+                    getattr(self.journal, one.name) + getattr(other.journal, one.name)
+                    for one in fields(Journal)
+                )
+            ),
+        )
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""

@@ -32,6 +32,7 @@ Without a step everything runs that CI runs. Steps:
   cards         types and unit tests of the cards, in Node.js
   unit          agent, integration, scripts and cards
   systemd       the agent on hosts that really boot and shut down
+  windows       the agent on Windows PCs, in Wine
   hardware      the agent on a machine with disks, a monitor and drivers, in QEMU
   e2e           a real Home Assistant 2026.11.0, Mosquitto and Chromium
 

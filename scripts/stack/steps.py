@@ -16,7 +16,7 @@ import time
 import tomllib
 from typing import IO, TYPE_CHECKING, Any
 
-from . import ansible, guest, nspawn, system, toolchain
+from . import ansible, guest, nspawn, system, toolchain, wine
 from .console import StackError, fail, paint
 from .paths import ROOT, cache_dir
 from .results import Cost, Counts, Journal, Outcome
@@ -59,6 +59,26 @@ _ON_ONE_PYTHON = (
     "tests/agent/test_brokers.py",
     "tests/agent/test_worked_examples.py",
     "tests/agent/updates/test_launcher.py",
+)
+# What differs on Windows: files, sockets, processes, asyncio, SQLite, TLS, the command line, and
+# Windows' own parts. The rest is arithmetic and text, or Linux' own.
+_ON_WINDOWS = (
+    "tests/agent/buffer",
+    "tests/agent/cli",
+    "tests/agent/config",
+    "tests/agent/ipc",
+    "tests/agent/mqtt",
+    "tests/agent/platforms/test_windows.py",
+    "tests/agent/platforms/test_windows_wifi.py",
+    "tests/agent/security",
+    "tests/agent/storage",
+    "tests/agent/test_agent.py",
+    "tests/agent/test_collector_runner.py",
+    "tests/agent/test_identity.py",
+    "tests/agent/test_logs.py",
+    "tests/agent/test_worker.py",
+    "tests/agent/updates",
+    "tests/agent/winapi",
 )
 # Searches for inputs that break a reader: their examples run on both, the search on one.
 _EXAMPLES_ALONE = ("-m", "not hypothesis")
@@ -275,6 +295,28 @@ def _systemd(options: Options) -> Outcome:
     return _pytest("agent-3.11", "tests/systemd", [*_AGAIN, *_ANY_WORKER], options)
 
 
+def _windows(options: Options) -> Outcome:
+    if system.can_apt_install():
+        system.require("mosquitto", "wine", "Xvfb")
+    reason = wine.why_not()
+    if not reason:
+        # Made here, no test has to do it within its limit.
+        wine.python_folder()
+        wine.template()
+    first = _pytest("agent-3.11", "tests/windows", _AGAIN, replace(options, workers=1))
+    if reason or options.paths or options.repeat:
+        return first
+    print(f"\n{paint('$', '36')} tests/agent with CPython for Windows", flush=True)
+    command = [sys.executable, "-m", "stack.run_in_wine", "python", "-m", "pytest"]
+    command += ["-p", "stack.pytest_journal", "-p", "no:cacheprovider", "--timeout=120"]
+    command += [
+        "--retry-real",
+        *([f"--journal-progress={options.progress}"] if options.progress else []),
+    ]
+    second = _pytest_once(command, _ON_WINDOWS, options)
+    return first + second
+
+
 def _hardware(options: Options) -> Outcome:
     if system.can_apt_install():
         system.require("qemu", "mke2fs")
@@ -311,6 +353,10 @@ STEPS = (
     Step(
         "systemd", ("hosts",), "the agent on hosts that really boot",
         _systemd, load=0.5, minutes=18, tests="tests/systemd", waits=True,
+    ),
+    Step(
+        "windows", (), "the agent on Windows PCs, in Wine",
+        _windows, load=COMPUTES, minutes=4, tests="tests/windows",
     ),
     Step(
         "hardware", (), "the agent on a machine with hardware, in QEMU",

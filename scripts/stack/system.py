@@ -65,6 +65,7 @@ PROGRAMS: Mapping[str, Program] = {
         files=("/usr/libexec/power-profiles-daemon",),
     ),
     "Xvfb": Program(("Xvfb",), ("xvfb",), "xorg-x11-server-Xvfb"),
+    "wine": Program(("wine",), ("wine", "wine64"), "wine", "--cask wine-stable"),
     "dunst": Program(("dunst",), ("dunst",), "dunst"),
     "pulseaudio": Program(("pulseaudio",), ("pulseaudio",), "pulseaudio", "pulseaudio"),
     "pipewire": Program(

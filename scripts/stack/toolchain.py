@@ -142,7 +142,7 @@ def tsc() -> Path:
                 folder.mkdir(parents=True)
                 npm = Path(node()).parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
                 options = ["--prefix", str(folder), "--ignore-scripts", "--no-audit", "--no-fund"]
-                _run(
+                run(
                     [node(), str(npm), "install", *options, TYPESCRIPT],
                     f"{TYPESCRIPT} could not be installed with npm",
                 )
@@ -287,7 +287,7 @@ def _tool(requirement: str) -> Path:
             say(f"fetching {requirement}")
             shutil.rmtree(folder, ignore_errors=True)
             _make_venv(folder)
-            _run(
+            run(
                 [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", requirement],
                 f"{requirement} could not be installed from PyPI",
             )
@@ -309,7 +309,7 @@ def _make_venv(folder: Path) -> None:
             f"install what is missing: sudo apt install {package}",
         )
     system.apt_install([package])
-    _run(command, "a virtual environment could not be made")
+    run(command, "a virtual environment could not be made")
 
 
 def _fingerprint(wanted: Environment, python: Path) -> str:
@@ -337,15 +337,15 @@ def _build(wanted: Environment, python: Path, folder: Path) -> None:
     env = clean_env(VIRTUAL_ENV=str(folder), UV_NO_CONFIG="1")
     # On a terminal uv shows how far its downloads are.
     quiet = [] if sys.stderr.isatty() else ["-q"]
-    _run([uv(), "venv", "-q", "--python", str(python), str(folder)], "no environment", env)
+    run([uv(), "venv", "-q", "--python", str(python), str(folder)], "no environment", env)
     install = [uv(), "pip", "install", *quiet, "--compile-bytecode"]
-    _run(
+    run(
         [*install, "-r", str(REQUIREMENTS / wanted.requirements)],
         f"the packages of {wanted.name} could not be installed",
         env,
     )
     if wanted.editable:
-        _run(
+        run(
             [*install, "-e", str(ROOT), "-c", str(REQUIREMENTS / wanted.requirements)],
             "pilot-agent could not be installed",
             env,
@@ -353,8 +353,12 @@ def _build(wanted: Environment, python: Path, folder: Path) -> None:
     say(f"the {wanted.name} environment is ready ({time.monotonic() - start:.0f} s)")
 
 
-def _run(command: Sequence[str], complaint: str, env: Mapping[str, str] | None = None) -> None:
-    """Run a command, with its progress on the terminal and its last words in the error."""
+def run(command: Sequence[str], complaint: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a command, with its progress on the terminal and its last words in the error.
+
+    Raises:
+        StackError: It failed; with the complaint, and the end of what it said.
+    """
     done = subprocess.run(
         command,
         env=env if env is not None else clean_env(),
