@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from stack.guest import Guest
 
+pytestmark = pytest.mark.proves("screen.on")
+
 INSIDE = f"{SOURCE}/tests/hardware/inside.py"
 BLANK = "/sys/class/graphics/fb0/blank"
 X_LOG = "/run/xorg.log"
