@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import supported
+
 from companion_agent.config import reference
 from companion_agent.protocol.catalogue import CATALOGUE
 
@@ -39,12 +41,21 @@ def _catalogue() -> str:
     )
 
 
+def _supported() -> str:
+    """Return the table of what is read and done where."""
+    return _table(
+        ("reading or command", "Linux", "Windows", "takes", "proved by"),
+        ((f"`{name}`", *rest) for name, *rest in supported.table()),
+    )
+
+
 if __name__ == "__main__":
     print(
         json.dumps(
             {
                 "docs/protocol.md": {"catalogue": _catalogue()},
                 "docs/configuration.md": reference.generated(),
+                "docs/supported.md": {"supported": _supported()},
             }
         )
     )

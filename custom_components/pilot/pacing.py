@@ -7,11 +7,11 @@ there is little of it, and in slices with everything else in between while there
 is never slowed down by this.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from math import inf
 from time import thread_time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.singleton import singleton
@@ -37,20 +37,48 @@ SHORTEST_PAUSE: Final = 0.02
 """Between the end of a batch and the next, in seconds."""
 
 
+class _Slice(NamedTuple):
+    """When a slice began.
+
+    Attributes:
+        at: By the event loop's clock.
+        cpu: By the processor time of its thread.
+    """
+
+    at: float
+    cpu: float
+
+
+_OVER: Final = _Slice(-inf, -inf)
+
+
 class Pacer:
     """Does the work of hosts, and writes their states."""
 
-    def __init__(self, hass: HomeAssistant, clock: Callable[[], float] = thread_time) -> None:
-        """Start with nothing that waits; `clock` returns the loop's processor time."""
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        clock: Callable[[], float] = thread_time,
+        wall: Callable[[], float] | None = None,
+    ) -> None:
+        """Start with nothing that waits.
+
+        Args:
+            hass: Home Assistant.
+            clock: Returns the loop's processor time.
+            wall: Returns the time on the wall; the event loop's own by default.
+        """
         self._loop = hass.loop
         self._clock = clock
+        self._wall = wall or hass.loop.time
         self._in_slice = False
-        self._slice_began = 0.0
+        self._slice = _OVER
         self._first_owner: object = None
         self._work: deque[tuple[object, Callable[[], None]]] = deque()
         self._allowance = float(AT_ONCE)
-        self._allowed_at = self._loop.time()
-        self._waiting: dict[Entity, None] = {}
+        self._allowed_at = self._wall()
+        # A dict finds its first key the more slowly, the more were taken from its front.
+        self._waiting: OrderedDict[Entity, None] = OrderedDict()
         self._timer: TimerHandle | None = None
 
     # --- Work --------------------------------------------------------------------------------
@@ -80,7 +108,7 @@ class Pacer:
             if not turn.done():
                 turn.set_result(None)
                 # What waited goes on in the next turn of the loop: no more begins in this one.
-                self._slice_began = -inf
+                self._slice = _OVER
 
         self._work.append((turn, begin))
         await turn
@@ -91,13 +119,23 @@ class Pacer:
         if self._first_owner is None:
             self._first_owner = owner
         # One host alone is never slowed down, on however slow a machine.
-        return owner is self._first_owner or self._clock() - self._slice_began < SLICE
+        return owner is self._first_owner or self._is_within(self._slice)
+
+    def _begin(self) -> _Slice:
+        return _Slice(self._wall(), self._clock())
+
+    def _is_within(self, began: _Slice) -> bool:
+        """Say whether a slice has time left.
+
+        The clock on the wall is ahead of the processor's, and is read in a tenth of the time.
+        """
+        return self._wall() - began.at < SLICE or self._clock() - began.cpu < SLICE
 
     def _begin_slice(self) -> None:
         if self._in_slice:
             return
         self._in_slice = True
-        self._slice_began = self._clock()
+        self._slice = self._begin()
         self._first_owner = None
         # Not within one event: slow writes would earn what they spend, and never end.
         self._grow_allowance()
@@ -128,24 +166,23 @@ class Pacer:
             self._timer = self._loop.call_later(PAUSE, self._write_waiting)
 
     def _grow_allowance(self) -> None:
-        now = self._loop.time()
+        now = self._wall()
         grown = self._allowance + max(0.0, now - self._allowed_at) * PER_SECOND
         self._allowance, self._allowed_at = min(AT_ONCE, grown), now
 
     @callback
     def _write_waiting(self) -> None:
         # A slice of its own: work that never ends must not keep states from being written.
-        began = self._clock()
-        due = self._loop.time() + PAUSE
+        began = self._begin()
+        due = began.at + PAUSE
         self._grow_allowance()
-        while self._waiting and self._allowance >= 1 and self._clock() - began < SLICE:
-            entity = next(iter(self._waiting))
-            del self._waiting[entity]
+        while self._waiting and self._allowance >= 1 and self._is_within(began):
+            entity, _ = self._waiting.popitem(last=False)
             self._allowance -= 1
             entity.async_write_ha_state()  # One that was removed writes nothing.
         self._timer = None
         if self._waiting:
-            pause = max(SHORTEST_PAUSE, due - self._loop.time())
+            pause = max(SHORTEST_PAUSE, due - self._wall())
             self._timer = self._loop.call_later(pause, self._write_waiting)
 
 

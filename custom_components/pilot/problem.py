@@ -111,23 +111,28 @@ class ProblemSensor(PilotEntity, BinarySensorEntity):
             self.async_write_in_turn()
 
     def _judge(self) -> bool:
-        """Update what is wrong, and say whether that is something else than before."""
-        before = self._attr_available, self._found
-        values = [(reading, self.coordinator.value(reading.key)) for reading in self._readings]
-        wrong = [
-            reading
-            for reading, value in values
-            if value is not None and PROBLEMS[reading.kind].judge(value, reading.key in self._found)
-        ]
-        self._found = frozenset(reading.key for reading in wrong)
-        # What cannot be read is no problem, and no proof that there is none.
-        self._attr_available = any(value is not None for _, value in values)
+        """Update what is wrong, and say whether that is something else than before.
+
+        It is asked with every change of a reading, and mostly all is as it was.
+        """
+        available, wrong = False, []
+        for reading in self._readings:
+            if (value := self.coordinator.value(reading.key)) is not None:
+                # What cannot be read is no problem, and no proof that there is none.
+                available = True
+                if PROBLEMS[reading.kind].judge(value, reading.key in self._found):
+                    wrong.append(reading)
+        found = frozenset(reading.key for reading in wrong)
+        if (available, found) == (self._attr_available, self._found):
+            return False
+        self._found = found
+        self._attr_available = available
         self._attr_is_on = bool(wrong)
         self._attr_extra_state_attributes = {
             ATTR_REASONS: sorted({PROBLEMS[reading.kind].reason for reading in wrong}),
             ATTR_PROBLEMS: [_words(reading) for reading in wrong],
         }
-        return before != (self._attr_available, self._found)
+        return True
 
 
 def problem_source(coordinator: PilotCoordinator) -> EntitySource:

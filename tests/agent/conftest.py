@@ -33,6 +33,7 @@ _REAL = {"bus", "mosquitto_program", "run_command", "server"}
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real: more than this process takes part")
+    config.addinivalue_line("markers", "proves(*names): the readings and commands, supported.md")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

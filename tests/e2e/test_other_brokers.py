@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from conftest import MakeHost
     from harness.logs import Logs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.proves("readings.refresh")]
 
 PATIENCE = 60
 """Seconds. Erlang and Home Assistant share a busy machine."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from harness.host import Host
     from harness.logs import Logs
 
+pytestmark = pytest.mark.proves("media.play_media")
+
 PLAYER = "media"
 NOWHERE = "unix:path=/nowhere"
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from companion_agent.protocol.catalogue import Kind
     from stack.netns import Network
 
+pytestmark = pytest.mark.proves("cpu.percent", "memory.*", "disk.*", "network.*", "system.*")
+
 STATIC = {
     "disk.total",
     "memory.swap_total",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from conftest import MakeHost
     from harness.host import Host
 
+pytestmark = pytest.mark.proves("config.*", "agent.restart")
+
 USED = "memory.percent"
 STARTED = "system.started"
 

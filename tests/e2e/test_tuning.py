@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from stack.browser import Browser
 
+pytestmark = pytest.mark.proves("i2c.*")
+
 SENSOR = "aht20-1-38"
 TEMPERATURE = f"i2c.{SENSOR}.temperature"
 INTERVAL = f"i2c.{SENSOR}.interval"

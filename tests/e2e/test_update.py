@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stack.broker import Mosquitto
     from stack.browser import Browser
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.proves("agent.update")]
 
 NEWER = "99.0.0"
 KEY = "agent"

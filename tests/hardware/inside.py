@@ -86,8 +86,10 @@ def x11() -> dict[str, Any]:
             await domain.call(on, {"value": value})
             seen["after"].append([context.values[on], *dpms()])
         await _x11(by_hand)
+        await context.until(lambda: context.events)
+        seen["after another"] = [context.values[on], *dpms(), context.events]
         await domain.call(on, {"value": 1})
-        seen["after another"] = [context.values[on], *dpms()]
+        seen["in the end"] = [context.values[on], *dpms()]
 
     asyncio.run(_x11(play))
     return seen

@@ -163,7 +163,7 @@ def test_much_work_is_done_in_slices(loop: Loop, pacer: Pacer) -> None:
 async def test_a_turn_is_waited_for(hass: HomeAssistant) -> None:
     """What is set up side by side goes on in the order in which it began."""
     used = 0.0
-    pacer = Pacer(hass, lambda: used)
+    pacer = Pacer(hass, lambda: used, lambda: used)
     began: list[int] = []
 
     async def begin(number: int) -> None:

@@ -60,11 +60,13 @@ class FakeXServer:
         if self._client:
             self._client.shutdown(socket.SHUT_RDWR)
 
-    def by_hand(self, level: int, *, enabled: bool = True) -> None:
-        """Switch the monitors, and say so."""
+    def by_hand(self, level: int, *, enabled: bool = True, tells: str = "DPMS") -> None:
+        """Switch the monitors, and say so: as DPMS does, or `saver` does."""
         self.level, self.enabled = level, enabled
         assert self._client
         event = struct.pack("=BBHIHHIHB", 35, _DPMS, 0, 0, 0, 0, 0, level, enabled)
+        if tells == "saver":
+            event = struct.pack("=BBHIIIBB", _SAVER_EVENT, level != 0, 0, 0, _ROOT, 0, 0, 0)
         self._client.sendall(event.ljust(32, b"\0"))
 
     def _serve(self) -> None:

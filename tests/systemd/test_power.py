@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from conftest import RULE, AgentHost, both, types
+import pytest
 
 from stack.process import wait_for
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stack.nspawn import SystemdHost
+
+pytestmark = pytest.mark.proves("power.shutdown", "power.reboot", "power.cancel")
 
 
 def test_a_container_offers_what_it_can(agent_host: AgentHost) -> None:

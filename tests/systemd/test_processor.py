@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from stack.broker import Mosquitto
     from stack.nspawn import SystemdHost
 
+pytestmark = pytest.mark.proves("processor.governor", "processor.*_frequency")
+
 PROGRAM = "/usr/local/bin/pilot-agent"
 # Root runs nothing of a place that others could change, as a checkout may be.
 LIBRARY = "/usr/local/lib/pilot"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stack.broker import Mosquitto
     from stack.nspawn import SystemdHost
 
+pytestmark = pytest.mark.proves("notifications.*", "session.lock")
+
 KEEP_AWAKE = "screen.keep_awake"
 WINDOW, POINTER = "support.wayland_window", "support.wayland_pointer"
 MUTTER_ON, MUTTER_OFF = 0, 3
@@ -45,11 +47,14 @@ class NotificationServers:
     def _server(self) -> str:
         return str(self._home_assistant.reading("notifications.server"))
 
-    @property
-    def lacking(self) -> set[str]:
-        """What it does not offer."""
+    def wait_until_lacking(self, *arguments: str) -> None:
+        """Wait until these alone are said not to be offered: the announce follows the reading."""
         optional = {"actions", "image", "reply", "reply_title", "sound"}
-        return optional - self._home_assistant.commands()["notifications.show"]["args"].keys()
+
+        def lacking() -> set[str]:
+            return optional - self._home_assistant.commands()["notifications.show"]["args"].keys()
+
+        wait_for(lambda: lacking() == set(arguments), f"only {arguments} to be missing")
 
     def show_and_press(self, *press: str) -> None:
         """Show one with two buttons, and press the second by the server's own tool."""
@@ -199,13 +204,13 @@ def test_sway_its_screen_who_is_at_it_and_its_notification_servers(
     servers = NotificationServers(desktops, home_assistant)
     # Debian starts it with the session.
     servers.wait_for("SwayNotificationCenter")
-    assert servers.lacking == {"sound"}
+    servers.wait_until_lacking("sound")
     servers.show_and_press("swaync-client", "--action", "1")
     servers.show_and_clear()
 
     desktops.replace("anna", "swaync", "mako")
     servers.wait_for("mako")
-    assert servers.lacking == {"reply", "reply_title", "sound"}
+    servers.wait_until_lacking("reply", "reply_title", "sound")
     servers.show_and_press("makoctl", "invoke", "1")
     servers.show_and_clear()
 

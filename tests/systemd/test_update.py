@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from installing import CONFIG, STATE, HostListener, address, drop_in, show
+import pytest
 
 from companion_agent import __version__
 from stack import releases as broken
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from stack.broker import Mosquitto
     from stack.nspawn import SystemdHost
+
+pytestmark = pytest.mark.proves("agent.update")
 
 SHARE = Path("/srv/pilot")
 # Its half, in which a release has to stay, is longer than the three seconds of one that does not.

@@ -6,6 +6,8 @@ Screen Saver Extension"), X Window System Protocol ("ForceScreenSaver").
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 import struct
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,9 @@ class DpmsPower(ScreenPower):
         super().__init__("X11's DPMS", changed, ended)
         self._client = X11Client(self._on_event, ended)
         self._dpms = Extension(0, 0)
+        self._saver: Extension | None = None
         self._enabled_here = False
+        self._looks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Ask the server what its monitors can."""
@@ -46,6 +50,12 @@ class DpmsPower(ScreenPower):
         try:
             self._dpms = await self._find()
             self._client.send(self._dpms.opcode, _SELECT, struct.pack("=I", _INFO_NOTIFY_MASK))
+            # Xorg 21.1.7 (Debian 12) tells nothing of DPMS, but of the screen saver, which it
+            # begins and ends in the same moment.
+            self._saver = await self._client.extension(b"MIT-SCREEN-SAVER")
+            if self._saver:
+                arguments = struct.pack("=II", self._client.root, _SAVER_NOTIFY_MASK)
+                self._client.send(self._saver.opcode, _SELECT_SAVER, arguments)
             await self._look()
         except X11Error as error:
             self._client.close()
@@ -66,7 +76,7 @@ class DpmsPower(ScreenPower):
         return found
 
     async def switch(self, monitor: str, *, on: bool) -> None:
-        """Switch them; what was done by hand may not have been told (seen with Xorg 21.1.7)."""
+        """Switch them; what was done by hand may not have been told."""
         try:
             await self._look()
         except X11Error as error:
@@ -92,6 +102,8 @@ class DpmsPower(ScreenPower):
 
     def close(self) -> None:
         """Hang up."""
+        for task in self._looks:
+            task.cancel()
         self._client.close()
 
     async def _info(self) -> tuple[int, bool]:
@@ -103,10 +115,20 @@ class DpmsPower(ScreenPower):
     async def _look(self) -> None:
         self._take(*await self._info())
 
+    async def _look_again(self) -> None:
+        # An error here is one of the connection, which tells of its end itself.
+        with suppress(X11Error):
+            await self._look()
+
     def _on_event(self, kind: int, message: bytes) -> None:
         if kind == _GENERIC and message[1] == self._dpms.opcode:
             level, state = struct.unpack_from("=HB", message, 16)
             self._take(level, bool(state))
+        elif self._saver and kind == self._saver.first_event:
+            # Sent before the monitors are switched; asked, the server answers afterwards.
+            task = asyncio.ensure_future(self._look_again())
+            self._looks.add(task)
+            task.add_done_callback(self._looks.discard)
 
     def _take(self, level: int, enabled: bool) -> None:
         monitors = {ALL: not enabled or level == _LEVEL_ON}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     import subprocess
 
+pytestmark = pytest.mark.proves("agent.reload", "agent.restart")
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.proves("camera.*")
+
 IN_USE, PROGRAMS = Thing("in_use"), Thing("programs")
 
 

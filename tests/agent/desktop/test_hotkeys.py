@@ -22,6 +22,8 @@ from .domains import started
 if TYPE_CHECKING:
     from support.agent_logind import SystemBus
 
+pytestmark = pytest.mark.proves("hotkeys.*")
+
 KEYS = Thing("keys")
 LAMP = {"hotkeys": {"lamp": {"name": "Switch the lamp", "keys": "CTRL+ALT+l"}}}
 SESSION = "/org/freedesktop/portal/desktop/session/1"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from support.agent_logind import SystemBus
     from support.agent_media import FakePlayers
 
+pytestmark = pytest.mark.proves("media.*")
+
 STATE, TITLE, SOURCE = Thing("state"), Thing("title"), Thing("source")
 
 

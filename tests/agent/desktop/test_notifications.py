@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from support.agent_logind import SystemBus
 
+pytestmark = pytest.mark.proves("notifications.*")
+
 
 @pytest.fixture
 def notifications(agent: AgentEnd) -> Notifications:

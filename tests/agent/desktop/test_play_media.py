@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from support.agent_media import FakePlayers
     from support.agent_sound import SoundServer
 
+pytestmark = pytest.mark.proves("media.play_media", "media.load")
+
 STATE, TITLE, SOURCE = Thing("state"), Thing("title"), Thing("source")
 OURS = "Home Assistant"
 PLAYLIST = b"#EXTM3U\nfile:///etc/passwd\n"

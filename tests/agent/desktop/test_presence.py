@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from support.agent_desktop import FakeContext
     from support.agent_logind import FakeLogind, SystemBus
 
+pytestmark = pytest.mark.proves("presence.*")
+
 IN_USE, SINCE = Thing("in_use"), Thing("since")
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from support.agent_logind import SystemBus
 
+pytestmark = pytest.mark.proves("screen.on", "screen.keep_awake")
+
 WLROOTS = "zwlr_output_power_manager_v1"
 KDE = "org_kde_kwin_dpms_manager"
 PROPERTIES = "org.freedesktop.DBus.Properties"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from support.agent_logind import FakeLogind
     from support.agent_machines import FakeMachine
 
+pytestmark = pytest.mark.proves("screen.brightness")
+
 BRIGHTNESS = Thing("brightness", "eDP-1")
 ON = Thing("on", "eDP-1")
 DEVICE = "sys/class/backlight/intel_backlight"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.proves("screen.on")
+
 
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., FakeXServer]]:
@@ -83,12 +85,13 @@ def test_what_says_yes_and_does_nothing_has_failed(
     asyncio.run(play())
 
 
-def test_a_change_by_hand_is_an_event(serve: Callable[..., FakeXServer]) -> None:
+@pytest.mark.parametrize("tells", ["DPMS", "saver"])
+def test_a_change_by_hand_is_an_event(serve: Callable[..., FakeXServer], tells: str) -> None:
     server = serve()
 
     async def play() -> None:
         async with started() as (_, context):
-            server.by_hand(3)
+            server.by_hand(3, tells=tells)
             await context.until(lambda: context.events)
             assert (context.events, context.values) == ([("turned_off", {})], {ON: False})
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from support.agent_desktop import AgentEnd
     from support.agent_sound import SoundServer
 
+pytestmark = pytest.mark.proves("sound.*")
+
 VOLUME = Thing("output_volume")
 
 

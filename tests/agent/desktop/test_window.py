@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from support.agent_desktop import FakeControl, HelperEnd
 
+pytestmark = pytest.mark.proves("window.*")
+
 TITLE, PROGRAM, FULL_SCREEN = Thing("title"), Thing("program"), Thing("full_screen")
 ALLOWED = {"allowed": True}
 ACTIVE, FILLS = 2, 3

@@ -10,6 +10,8 @@ from companion_agent.platforms.linux import nl80211
 from companion_agent.platforms.linux.files import Files
 from companion_agent.platforms.linux.wifi import Wifi
 
+pytestmark = pytest.mark.proves("wifi.*")
+
 FAMILY = 28
 DONE = struct.pack("=i", 0)
 

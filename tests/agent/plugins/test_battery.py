@@ -13,6 +13,8 @@ from companion_agent.plugins.battery import BatteryPlugin
 if TYPE_CHECKING:
     from support.agent_screen import MachineOf, ScreenOf
 
+pytestmark = pytest.mark.proves("battery.*")
+
 BAT0 = "sys/class/power_supply/BAT0/uevent"
 
 

@@ -25,6 +25,26 @@ if TYPE_CHECKING:
     from companion_agent.models import Value
     from support.agent_screen import ScreenOf
 
+pytestmark = pytest.mark.proves(
+    "cpu.*",
+    "memory.*",
+    "disk.*",
+    "disk_io.*",
+    "network.*",
+    "temperature",
+    "temperature.sensor",
+    "fan.*",
+    "battery.*",
+    "system.*",
+    "wifi.*",
+    "rpi.*",
+    "agent.memory",
+    "agent.cpu_time",
+    "agent.reconnects",
+    "agent.dropped_messages",
+    "power.planned_shutdown",
+)
+
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_a_machine_keeps_to_the_catalogue(name: str, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from support.agent_screen import MachineOf, ScreenOf
     from support.clock import ManualClock
 
+pytestmark = pytest.mark.proves("cpu.*")
+
 STAT = "proc/stat"
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from support.agent_machines import FakeMachine
     from support.agent_screen import MachineOf, Screen, ScreenOf
 
+pytestmark = pytest.mark.proves("disk.*")
+
 MIB = 1024 * 1024
 MOUNTS = "proc/self/mountinfo"
 

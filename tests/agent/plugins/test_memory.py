@@ -11,6 +11,8 @@ from companion_agent.plugins.memory import MemoryPlugin
 if TYPE_CHECKING:
     from support.agent_screen import MachineOf, ScreenOf
 
+pytestmark = pytest.mark.proves("memory.*")
+
 KIB, MIB = 1024, 1024 * 1024
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from support.agent_screen import MachineOf, ScreenOf
 
+pytestmark = pytest.mark.proves("processor.*")
+
 
 @pytest.fixture
 def processor(tmp_path: Path) -> Processor:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from support.agent_machines import FakeMachine
 
+pytestmark = pytest.mark.proves("rpi.*")
+
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 ALARM = "sys/devices/platform/soc/soc:firmware/raspberrypi-hwmon/hwmon/hwmon1/in0_lcrit_alarm"
 FINE = dict.fromkeys(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from support.agent_screen import MachineOf, Screen, ScreenOf
     from support.clock import ManualClock
 
+pytestmark = pytest.mark.proves("disk_io.*", "network.*_rate")
+
 NET_DEV = "proc/net/dev"
 DISKSTATS = "proc/diskstats"
 MIB = 1024 * 1024

@@ -15,6 +15,8 @@ from companion_agent.plugins.temperature import TemperaturePlugin
 if TYPE_CHECKING:
     from support.agent_screen import MachineOf, Screen, ScreenOf
 
+pytestmark = pytest.mark.proves("temperature.sensor", "fan.speed")
+
 NCT = "sys/devices/platform/nct6775.656/hwmon/hwmon2"
 GPU = "sys/devices/pci0000:00/0000:0b:00.0"
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from support.agent_screen import MachineOf, ScreenOf
 
+pytestmark = pytest.mark.proves("system.*")
+
 
 def set_clock(root: Path, started: int) -> None:
     """Set a machine's clock, by which its start is somewhere else."""

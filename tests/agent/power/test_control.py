@@ -15,6 +15,17 @@ from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.session import SessionPlugin
 from support.agent_logind import LOGIND, MANAGER, FakeLogind, FakePolkit, SystemBus
 
+pytestmark = pytest.mark.proves(
+    "power.shutdown",
+    "power.reboot",
+    "power.cancel",
+    "power.suspend",
+    "power.hibernate",
+    "power.hybrid_sleep",
+    "power.planned_shutdown",
+    "session.*",
+)
+
 ALL = {"shutdown", "reboot", "cancel", "suspend", "hibernate", "hybrid_sleep"}
 AGENT = 4242
 

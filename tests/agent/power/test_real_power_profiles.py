@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from companion_agent.platforms.linux.power_profiles import Profile
     from support.agent_logind import FakePolkit, SystemBus
 
+pytestmark = pytest.mark.proves("processor.profile*")
+
 DAEMON = Path("/usr/libexec/power-profiles-daemon")
 FIRMWARE = "sys/firmware/acpi"
 

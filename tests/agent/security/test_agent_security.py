@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
+pytestmark = pytest.mark.proves("agent.refused_messages")
+
 CODE = "01234567"
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from companion_agent.plugins.base import CommandProvider
 
+pytestmark = pytest.mark.proves("readings.refresh")
+
 
 class Slow(FakePower):
     """Commands that wait for a test."""

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from companion_agent.updates.store import Releases
     from stack.releases import Maker
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="updates work on Linux only so far")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="updates work on Linux only so far"),
+    pytest.mark.proves("agent.update"),
+]
 
 
 class Host:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from stack.homeassistant import HomeAssistant
 
+pytestmark = pytest.mark.proves("power.shutdown", "session.lock", "session.locked")
+
 
 class ManualHostClock:
     """A clock that a host believes in.

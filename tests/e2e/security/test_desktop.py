@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stack.homeassistant import HomeAssistant
 
 pytestmark = [
+    pytest.mark.proves("screen.on", "notifications.show"),
     pytest.mark.slow,
     pytest.mark.browser,
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "there can be such hosts"),

@@ -18,6 +18,17 @@ from companion_agent.plugins.i2c.drivers import (
 from companion_agent.plugins.i2c.drivers.base import ChecksumError, SensorError, crc8
 from support.i2c import crc, word
 
+pytestmark = pytest.mark.proves(
+    "humidity",
+    "pressure",
+    "illuminance",
+    "carbon_dioxide",
+    "voltage",
+    "current",
+    "power",
+    "temperature",
+)
+
 # BMP280 3.12, "Calculation of pressure and temperature": coefficients and raw values.
 BMP280_T = (27504, 26435, -1000)
 BMP280_P = (36477, -10685, 3024, 2855, 140, -7, 15500, -14600, 6000)

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from .conftest import I2cMachine
 
+pytestmark = pytest.mark.proves("i2c.*")
+
 AHT20 = "aht20-1-38"
 
 
