@@ -36,7 +36,7 @@ PYTHON_VERSION = "3.11"
 
 # Raised when they have to be made anew although no version changed.
 _PYTHON_RECIPE = 1
-_TEMPLATE_RECIPE = 1
+_TEMPLATE_RECIPE = 2
 
 # Without these a new prefix would ask for .NET and a browser, and write menus into this user's
 # desktop.
@@ -362,8 +362,11 @@ def _make_template(folder: Path) -> None:
         if path.is_symlink():
             path.unlink()
             path.mkdir()
-    for path in (folder / "dosdevices").glob("com*"):
+    devices = folder / "dosdevices"
+    for path in devices.glob("com*"):
         path.unlink()
+    # The label of Z: is looked for on this machine's own disk otherwise, which Wine complains of.
+    (devices / "z::").symlink_to("/dev/zero")
 
 
 def _server() -> str:
