@@ -208,6 +208,10 @@ class WinePc:
         r"""Return what a file of this machine is called in the PC, ``Z:\tmp\x``."""
         return windows_path(path)
 
+    def path_of_python(self, program: str = "python") -> str:
+        """Return where `python` or `pythonw` is in the PC."""
+        return windows_path(python_folder() / f"{program}.exe")
+
     def run(
         self,
         *command: str,
@@ -287,7 +291,7 @@ class WinePc:
             raise StackError(f"the PC is off: {' '.join(command)}")
         program, *arguments = command
         if program in {"python", "pythonw"}:
-            program = windows_path(python_folder() / f"{program}.exe")
+            program = self.path_of_python(program)
         return [self._wine, program, *arguments]
 
     def _environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
