@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 from . import system, toolchain
 from .console import StackError, say
+from .forwarding_dll import forwarding_dll
 from .linux_host import Done
 from .locks import file_lock
 from .paths import REQUIREMENTS, ROOT, cache_dir
@@ -36,7 +37,7 @@ PYTHON_VERSION = "3.11"
 
 # Raised when they have to be made anew although no version changed.
 _PYTHON_RECIPE = 1
-_TEMPLATE_RECIPE = 2
+_TEMPLATE_RECIPE = 3
 
 # Without these a new prefix would ask for .NET and a browser, and write menus into this user's
 # desktop.
@@ -366,6 +367,11 @@ def _make_template(folder: Path) -> None:
         if path.is_symlink():
             path.unlink()
             path.mkdir()
+    # What Wine 8 lacks and programs in Rust need, cryptography among them.
+    missing = folder / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"
+    if not missing.exists():
+        functions = {"ProcessPrng": "advapi32.SystemFunction036"}
+        missing.write_bytes(forwarding_dll(missing.name, functions))
     devices = folder / "dosdevices"
     for path in devices.glob("com*"):
         path.unlink()
