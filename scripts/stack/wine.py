@@ -86,8 +86,8 @@ def template() -> Path:
     return folder
 
 
-def windows_path(path: Path) -> str:
-    """Return what a file of this machine is called in a PC."""
+def _windows_path(path: Path) -> str:
+    """Return what a file of this machine is called in every PC."""
     return f"Z:{path.absolute()}".replace("/", "\\")
 
 
@@ -206,12 +206,14 @@ class WinePc:
         shutil.rmtree(self._prefix, ignore_errors=True)
 
     def path(self, path: Path) -> str:
-        r"""Return what a file of this machine is called in the PC, ``Z:\tmp\x``."""
-        return windows_path(path)
+        r"""Return what a file of this machine is called in the PC, ``C:\x`` or ``Z:\tmp\x``."""
+        if path.is_relative_to(self.drive):
+            return "C:\\" + str(path.relative_to(self.drive)).replace("/", "\\")
+        return _windows_path(path)
 
     def path_of_python(self, program: str = "python") -> str:
         """Return where `python` or `pythonw` is in the PC."""
-        return windows_path(python_folder() / f"{program}.exe")
+        return _windows_path(python_folder() / f"{program}.exe")
 
     def run(
         self,
@@ -302,7 +304,7 @@ class WinePc:
             "WINEDLLOVERRIDES": _OVERRIDES,
             "DISPLAY": self._display,
             "PYTHONPATH": ";".join(
-                windows_path(path) for path in (ROOT, ROOT / "tests", ROOT / "scripts")
+                _windows_path(path) for path in (ROOT, ROOT / "tests", ROOT / "scripts")
             ),
             **self.env,
             **(more or {}),

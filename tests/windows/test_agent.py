@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 AGENT = ("python", "-m", "companion_agent")
 NAME = "Büro — Łódź 日本"
-STATE = r"C:\Zustände des Agenten"
+STATE = "Zustände des Agenten"
 RUN = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run"
 # An agent needs seconds of a processor to start there, and the machine may be busy.
 PATIENCE = 120
@@ -49,12 +50,12 @@ def home_assistant(broker: Mosquitto) -> Iterator[FakeHomeAssistant]:
 @pytest.fixture
 def config(pc: WinePc, broker: Mosquitto) -> str:
     """A configuration; its path as the PC names it."""
-    write(pc, "Zustände des Agenten/host-id", HOST)
+    write(pc, f"{STATE}/host-id", HOST)
     settings = {
         "broker": f"127.0.0.1:{broker.port}",
         "name": NAME,
-        "state_dir": STATE,
-        "log": {"file": r"C:\agent.log"},
+        "state_dir": pc.path(pc.drive / STATE),
+        "log": {"file": pc.path(pc.drive / "agent.log")},
     }
     return write(pc, "agent.yaml", json.dumps(settings))
 
@@ -64,7 +65,7 @@ def write(pc: WinePc, name: str, text: str) -> str:
     path = pc.drive / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, "utf-8")
-    return "C:\\" + name.replace("/", "\\")
+    return pc.path(path)
 
 
 def read(pc: WinePc, *arguments: str) -> Any:
@@ -95,6 +96,7 @@ def test_an_agent_whose_process_is_ended_is_lost(
     home_assistant.wait_for("availability", b"lost")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a test does not switch this PC off")
 def test_an_agent_without_a_window_survives_a_power_cut(
     pc: WinePc, config: str, home_assistant: FakeHomeAssistant
 ) -> None:
@@ -116,7 +118,8 @@ def test_an_agent_without_a_window_survives_a_power_cut(
 
 def test_what_is_no_console_gets_utf8(pc: WinePc) -> None:
     """Whatever the code page is: 850 is that of consoles in Europe, 1252 that of programs."""
-    config = write(pc, "agent.yaml", f"broker: 127.0.0.1:1\nname: {NAME}\nstate_dir: {STATE}\n")
+    state = pc.path(pc.drive / STATE)
+    config = write(pc, "agent.yaml", f"broker: 127.0.0.1:1\nname: {NAME}\nstate_dir: {state}\n")
 
     def said(encoding: str, *arguments: str) -> Done:
         env = {"PYTHONIOENCODING": encoding}
@@ -135,7 +138,7 @@ def test_readings_are_those_of_windows(pc: WinePc) -> None:
     found = read(pc, "read", "--json", "system", "memory", "disk", "cpu")
 
     readings = found["readings"]
-    assert readings["system.os"]["value"].startswith("Microsoft Windows 10")
+    assert "Windows" in readings["system.os"]["value"]
     assert readings["system.kernel"]["value"].startswith("10.0.")
     assert readings["memory.total"]["value"] > 2**20
     assert 0 < readings["disk.c.used_percent"]["value"] <= 100
@@ -145,7 +148,7 @@ def test_readings_are_those_of_windows(pc: WinePc) -> None:
 def test_pythonw_has_no_streams(pc: WinePc) -> None:
     """What the test of the agent without a window counts on."""
     note = pc.drive / "note"
-    code = r"import sys; open(r'C:\note', 'w').write(repr((sys.stdout, sys.stderr)))"
+    code = f"import sys; open({pc.path(note)!r}, 'w').write(repr((sys.stdout, sys.stderr)))"
     # By a program of its own: `wine` would hand on the pipes of this test.
     pc.run("cmd", "/c", "start", "/wait", pc.path_of_python("pythonw"), "-c", code)
 
