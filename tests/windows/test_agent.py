@@ -134,6 +134,10 @@ def test_what_is_no_console_gets_utf8(pc: WinePc) -> None:
     assert NAME in shown.stdout
 
 
+@pytest.mark.proves(
+    "cpu.percent", "cpu.core_percent", "cpu.frequency", "disk.*", "memory.*",
+    "system.started", "system.os", "system.kernel", "system.processes",
+)  # fmt: skip
 def test_readings_are_those_of_windows(pc: WinePc) -> None:
     found = read(pc, "read", "--json", "system", "memory", "disk", "cpu")
 
