@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,7 @@ def test_it_is_windows_10(pc: WinePc) -> None:
     assert said.stdout == "10 0\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a test does not switch this PC off")
 def test_a_disk_outlives_a_power_cut_and_a_program_does_not(pc: WinePc) -> None:
     waiting = pc.start("python", "-c", "print('here', flush=True); input()")
     waiting.wait_for_output("here")
@@ -46,6 +48,7 @@ def test_a_disk_outlives_a_power_cut_and_a_program_does_not(pc: WinePc) -> None:
     pc.run("cmd", "/c", "type", r"C:\note")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has Ctrl-C in consoles alone")
 def test_control_c(pc: WinePc) -> None:
     waiting = pc.start(
         "python", "-c",
