@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from companion_agent.platforms.architecture import architecture
@@ -15,6 +16,8 @@ from companion_agent.winapi import system
 
 if TYPE_CHECKING:
     from companion_agent.platforms.base import Wanted, WifiLink
+    from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
+    from companion_agent.platforms.windows.control import WindowsControl
 
 _VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _FIRMWARE = r"HARDWARE\DESCRIPTION\System\BIOS"
@@ -29,6 +32,11 @@ _FIRST_WINDOWS_11 = 22_000
 
 class WindowsPlatform(PortablePlatform):
     """A Windows machine."""
+
+    def __init__(self) -> None:
+        self._falls_asleep = threading.Event()
+        self._control: WindowsControl | None = None
+        self._watch: HostWatch | None = None
 
     def host_info(self) -> HostInfo:
         """Describe this computer."""
@@ -53,6 +61,46 @@ class WindowsPlatform(PortablePlatform):
             return None
         # The tick count moves in steps of 16 ms, so the difference may be a little below zero.
         return max(system.time_since_boot() - awake, 0.0)
+
+    # Imported when used: `read` needs none of it.
+    def control(self) -> WindowsControl:
+        """Return what ends or pauses this machine's work."""
+        from companion_agent.platforms.windows.control import WindowsControl  # noqa: PLC0415
+
+        if self._control is None:
+            self._control = WindowsControl(self._falls_asleep, self.suspended_time)
+        return self._control
+
+    def watch(self) -> HostWatch | None:
+        """Return what hears of sleep, shutdown and sessions."""
+        from companion_agent.platforms.windows.watch import WindowsWatch  # noqa: PLC0415
+
+        if self._watch is None:
+            self._watch = WindowsWatch(self._falls_asleep)
+        return self._watch
+
+    def session_locked(self) -> bool:
+        """Ask the watch, which hears of every change, and Windows itself where none listens."""
+        locked = self._watch.locked if self._watch else None
+        return self.control().locked() if locked is None else locked
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Ask the watch, which hears of every change, and Windows itself where none listens."""
+        if self._watch and self._watch.knows_sessions:
+            return self._watch.sessions
+        return self.control().sessions()
+
+    def planned_shutdown(self) -> float | None:
+        """Return what the agent has planned."""
+        return self.control().planned_shutdown()
+
+    def network_watch(self) -> NetworkWatch | None:
+        """Return what hears that the network has changed."""
+        from companion_agent.platforms.windows.network_watch import AddressWatch  # noqa: PLC0415
+
+        with contextlib.suppress(OSError):
+            return AddressWatch()
+        return None
 
     def mounts(self) -> list[Mount]:
         """List the drives."""
