@@ -335,6 +335,14 @@ class Platform(ABC):
         """Return what reads and sets how the processor works; the same one every time."""
         not_offered("how its processor is set")
 
+    def leave(self) -> None:  # noqa: B027  (most have nothing to put back)
+        """Put back what shall not outlast the agent, and what nothing else puts back.
+
+        Raises:
+            CommandError: It could not be put back.
+            OSError: The same.
+        """
+
     def memory(self) -> MemorySample:
         """Read how much memory there is and can still be had."""
         not_offered("how much memory is in use")

@@ -18,7 +18,7 @@ from companion_agent.models import Missing
 from companion_agent.platforms.control import DELAYED, HostControl, PowerAction, SessionAction
 from companion_agent.platforms.windows import sessions
 from companion_agent.winapi import power, privileges, wts
-from companion_agent.winapi.volatile_key import VolatileKey
+from companion_agent.winapi.registry_texts import RegistryTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 MESSAGE = "Asked for through Home Assistant"
 """What users read until a delayed shutdown."""
 
-# What this boot of the machine is to know of the agent, and no later one.
-KEPT = r"Software\Pilot\this boot"
+THIS_BOOT = r"Software\Pilot\this boot"
+"""The key of what the next start of the agent is to know, and not the next of Windows."""
+
 _PLANNED = "planned shutdown"
 
 _ACCESS_DENIED = 5
@@ -83,7 +84,7 @@ class WindowsControl(HostControl):
         self._suspended_time = suspended_time
         self._clock = clock
         self._looks = round(patience / _LOOK_EVERY)
-        self._kept = VolatileKey(KEPT)
+        self._kept = RegistryTexts(THIS_BOOT, lasting=False)
 
     def power_actions(self) -> Mapping[PowerAction, Missing | None]:
         """Ask for the machine's capabilities, and for the account's privilege."""

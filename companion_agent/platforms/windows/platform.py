@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.base import Wanted, WifiLink
     from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
     from companion_agent.platforms.windows.control import WindowsControl
+    from companion_agent.platforms.windows.processor import WindowsProcessor
 
 _VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _FIRMWARE = r"HARDWARE\DESCRIPTION\System\BIOS"
@@ -36,6 +37,7 @@ class WindowsPlatform(PortablePlatform):
         self._falls_asleep = threading.Event()
         self._control: WindowsControl | None = None
         self._watch: HostWatch | None = None
+        self._processor: WindowsProcessor | None = None
 
     def host_info(self) -> HostInfo:
         """Describe this computer."""
@@ -110,6 +112,18 @@ class WindowsPlatform(PortablePlatform):
         """Read the space of a drive."""
         # Without the backslash, "C:" is the working folder on that drive.
         return super().disk_usage(f"{point}\\")
+
+    def processor(self) -> WindowsProcessor:
+        """Return what reads and sets power plans."""
+        from companion_agent.platforms.windows.processor import WindowsProcessor  # noqa: PLC0415
+
+        if self._processor is None:
+            self._processor = WindowsProcessor()
+        return self._processor
+
+    def leave(self) -> None:
+        """Put power plans back as they were found."""
+        self.processor().restore()
 
     def power(self, wanted: Wanted = everything) -> PowerSample:
         """Ask the batteries' drivers."""

@@ -1,4 +1,4 @@
-"""A key of the registry that is gone with the next start of Windows.
+"""What this account keeps in the registry, for good or until the next start of Windows.
 
 Python's `winreg` makes lasting keys only. Source: Microsoft's reference of winreg.h
 (`RegCreateKeyExW`, `REG_OPTION_VOLATILE`).
@@ -24,7 +24,8 @@ from companion_agent.winapi.dll import Function
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CURRENT_USER = 0x8000_0001
+# HKEY_CURRENT_USER, extended by its sign.
+_CURRENT_USER = c_void_p(-0x7FFF_FFFF)
 _VOLATILE = 0x1
 _READ_AND_WRITE = 0x20019 | 0x20006
 _TEXT = 1
@@ -55,15 +56,18 @@ _RegDeleteValue = Function("advapi32", "RegDeleteValueW", c_int32, c_void_p, c_w
 _RegCloseKey = Function("advapi32", "RegCloseKey", c_int32, c_void_p)
 
 
-class VolatileKey:
-    """Texts that last until the system ends, in the part of the registry of this account.
+class RegistryTexts:
+    """Texts in a key of the registry.
 
     Args:
-        path: The key, below `HKEY_CURRENT_USER`; nothing else should be in it.
+        path: The key, below `HKEY_CURRENT_USER`.
+        lasting: Whether they outlast the system; else the key, which holds nothing else, is gone
+            with it.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, lasting: bool) -> None:
         self._path = path
+        self._options = 0 if lasting else _VOLATILE
 
     def read(self, name: str) -> str:
         """Return a text; empty where there is none.
@@ -101,7 +105,15 @@ class VolatileKey:
     def _opened(self) -> Iterator[c_void_p]:
         key = c_void_p()
         code = _RegCreateKeyEx(
-            _CURRENT_USER, self._path, 0, None, _VOLATILE, _READ_AND_WRITE, None, byref(key), None
+            _CURRENT_USER,
+            self._path,
+            0,
+            None,
+            self._options,
+            _READ_AND_WRITE,
+            None,
+            byref(key),
+            None,
         )
         _check(code, "RegCreateKeyExW")
         try:
