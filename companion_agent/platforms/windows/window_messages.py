@@ -46,33 +46,37 @@ class WindowMessages:
 
     Args:
         controls: Where they go.
+
+    Attributes:
+        opened: Set when the window is there, or cannot be.
     """
 
     def __init__(self, controls: ServiceControls) -> None:
+        self.opened = threading.Event()
         self._controls = controls
-        self._opened = threading.Event()
         self._window = 0
+        self._closed = False
         self._console = console.Handler(self._hear_console)
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
+        self._console.add()
         threading.Thread(target=self._run, name="window messages", daemon=True).start()
 
     def close(self) -> None:
         """Hand on no more."""
+        self._closed = True
         self._console.remove()
-        # Not while the thread makes the window.
-        if self._opened.wait(_SLEEP_WAITS) and self._window:
+        if self._window:
             message_window.close(self._window)
 
     def _run(self) -> None:
-        self._console.add()
         try:
             message_window.run(WINDOW, self._hear, self._take_window)
         except OSError as error:
             _LOGGER.warning("Sleep, shutdown and sessions are not noticed: %s", error)
         finally:
-            self._opened.set()
+            self.opened.set()
 
     def _take_window(self, window: int) -> None:
         self._window = window
@@ -81,7 +85,9 @@ class WindowMessages:
                 break
         else:
             _LOGGER.info("Sessions are only looked at now and then: Windows does not tell of them")
-        self._opened.set()
+        self.opened.set()
+        if self._closed:
+            message_window.close(window)
 
     def _hear(self, message: int, first: int, second: int) -> int | None:
         if message == WM_POWERBROADCAST:

@@ -382,6 +382,15 @@ def test_logging_out_and_a_closed_console_end_the_agent_in_order(
     assert messages.take() == [], "the machine goes on"
 
 
+def test_a_window_that_comes_too_late_is_closed(desktop: FakeDesktop) -> None:
+    window = WindowMessages(ServiceControls())
+    window.close()
+
+    window.start()
+
+    assert desktop.quit.wait(PATIENCE)
+
+
 def test_a_session_without_windows_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -391,6 +400,7 @@ def test_a_session_without_windows_is_said(
     window = WindowMessages(ServiceControls())
 
     window.start()
+    assert window.opened.wait(PATIENCE)
     window.close()
 
     assert "are not noticed" in caplog.text
