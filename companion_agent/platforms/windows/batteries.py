@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
-from companion_agent.platforms.base import Battery, PowerSample
+from companion_agent.platforms.base import MOST_HEALTH, Battery, PowerSample
 from companion_agent.winapi import battery
 
 if TYPE_CHECKING:
@@ -82,9 +82,18 @@ def _of_driver(name: str, status: BatteryStatus) -> Battery:
         state=state,
         time_left=_time_left(status, state, flow if known else None),
         power=None if relative else _signed(flow, state),
+        energy=status.capacity * _MILLI if known and not relative else None,
+        health=_health(status) if known else None,
         reports_time=known,
         reports_power=not relative and flow is not None,
     )
+
+
+def _health(status: BatteryStatus) -> float | None:
+    if status.designed in {0, battery.UNKNOWN}:
+        return None
+    health = status.full / status.designed * 100
+    return health if health <= MOST_HEALTH else None
 
 
 def _of_system(summed: SystemBatteryState) -> Battery:
@@ -93,7 +102,7 @@ def _of_system(summed: SystemBatteryState) -> Battery:
     state |= battery.DISCHARGING if summed.discharging else 0
     status = battery.BatteryStatus(
         battery.SYSTEM_BATTERY,
-        summed.full,
+        battery.UNKNOWN,
         summed.full,
         state,
         summed.capacity,

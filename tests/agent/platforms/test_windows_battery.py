@@ -133,6 +133,8 @@ def test_a_battery_that_discharges(machine: Machine) -> None:
         "battery.state": "discharging",
         "battery.time_left": 28_500 / 11_400 * 3600,
         "battery.power": pytest.approx(11.4),
+        "battery.energy": 28.5,
+        "battery.health": pytest.approx(87.7, abs=0.1),
         "plugged": False,
     }
 
@@ -233,6 +235,7 @@ def test_drivers_that_may_not_be_asked_are_summed_up_by_windows(machine: Machine
         "battery.state": "charging",
         "battery.time_left": 6_000,
         "battery.power": -15.0,
+        "battery.energy": 25.0,
         "plugged": True,
     }
 
