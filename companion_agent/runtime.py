@@ -14,7 +14,7 @@ from companion_agent.config.reloader import Reloader
 from companion_agent.config.remote import RemoteSettings
 from companion_agent.desktop.offers import LastOffers
 from companion_agent.desktop.sessions import DesktopSessions
-from companion_agent.errors import PluginError
+from companion_agent.errors import CommandError, PluginError
 from companion_agent.ipc import runtime_folder
 from companion_agent.models import Audience, Counters
 from companion_agent.plugins import registry
@@ -91,11 +91,21 @@ async def _run(reloader: Reloader, launched: Launched) -> bool:
             updater = Updater(reloader.config.update, reloader.config.state_dir, launched)
             agent = await _run_once(reloader, launched, counters, updater, ending, present=present)
             if not agent.renewed:
+                if not updater.restart:
+                    _leave()
                 return updater.restart
             if reloader.restarting:
                 return True
             present = agent.present
             logs.set_up(reloader.config.log)
+
+
+def _leave() -> None:
+    """Leave the machine as it was found."""
+    try:
+        platforms.current().leave()
+    except (CommandError, OSError) as error:
+        _LOGGER.warning("The machine is not left as it was found: %s", error)
 
 
 async def _run_once(

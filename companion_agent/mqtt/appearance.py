@@ -286,6 +286,23 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "category": "diagnostic",
         "precision": 1,
     },
+    "battery.energy": {
+        "platform": "sensor",
+        "name": "Battery energy",
+        "name_of": "{of} energy",
+        "device_class": "energy_storage",
+        "state_class": "measurement",
+        "category": "diagnostic",
+        "precision": 1,
+    },
+    "battery.health": {
+        "platform": "sensor",
+        "name": "Battery health",
+        "name_of": "{of} health",
+        "state_class": "measurement",
+        "category": "diagnostic",
+        "precision": 0,
+    },
     "power.planned_shutdown": {
         "platform": "sensor",
         "name": "Planned shutdown",

@@ -145,6 +145,9 @@ class Sensor(NamedTuple):
     doubt: str = ""
 
 
+MOST_HEALTH = 150.0
+"""New batteries may hold more than their design; what says more than this does not know."""
+
 BatteryState = Literal["charging", "discharging", "full", "not_charging", "unknown"]
 
 
@@ -155,6 +158,9 @@ class Battery(NamedTuple):
         level: Charge in percent.
         time_left: Seconds until empty, or until full while charging.
         power: Watts out of it (positive) or into it (negative).
+        energy: What it holds, in Wh; `None` where it is not told.
+        health: What it holds when it is full, in percent of what it held when it was new; `None`
+            where it is not told.
         reports_time: The system can tell `time_left`, at least at other times.
         reports_power: The system can tell `power`, at least at other times.
     """
@@ -164,6 +170,8 @@ class Battery(NamedTuple):
     state: BatteryState
     time_left: float | None = None
     power: float | None = None
+    energy: float | None = None
+    health: float | None = None
     reports_time: bool = False
     reports_power: bool = False
 
@@ -334,6 +342,14 @@ class Platform(ABC):
     def processor(self) -> ProcessorControl:
         """Return what reads and sets how the processor works; the same one every time."""
         not_offered("how its processor is set")
+
+    def leave(self) -> None:  # noqa: B027  (most have nothing to put back)
+        """Put back what shall not outlast the agent, and what nothing else puts back.
+
+        Raises:
+            CommandError: It could not be put back.
+            OSError: The same.
+        """
 
     def memory(self) -> MemorySample:
         """Read how much memory there is and can still be had."""

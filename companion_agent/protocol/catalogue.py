@@ -143,6 +143,13 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 unit="W",
                 of=OPTIONAL,
             ),
+            Kind("battery.energy", "held by the battery now", unit="Wh", of=OPTIONAL),
+            Kind(
+                "battery.health",
+                "what the battery holds when full, of what it held when it was new",
+                unit="%",
+                of=OPTIONAL,
+            ),
             Kind("battery.plugged", "external power is connected", type=ReadingType.BOOLEAN),
             Kind(
                 "power.planned_shutdown",

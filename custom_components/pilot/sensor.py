@@ -337,6 +337,19 @@ DESCRIPTIONS: Final = {
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
         ),
+        _describe(
+            "battery.energy",
+            device_class=SensorDeviceClass.ENERGY_STORAGE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+        ),
+        _describe(
+            "battery.health",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
         # The system
         _describe(
             "power.planned_shutdown",
