@@ -1,16 +1,62 @@
-"""Asks the agent to end, or to read its configuration again, when the process is asked to."""
+"""Asks the agent to end, or to read its configuration again, when the process is asked to.
+
+Windows has no signal that a service manager or a supervisor sends: there `end_request` says the
+same, from any thread.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
+from functools import partial
 import signal
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+class EndRequest:
+    """That this process was asked to end; it stays asked."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._followers: list[Callable[[], None]] = []
+        self._asked = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was."""
+        return self._asked
+
+    def ask(self) -> None:
+        """Ask it; safe from any thread."""
+        with self._lock:
+            self._asked = True
+            followers = list(self._followers)
+        for call in followers:
+            call()
+
+    @contextmanager
+    def followed(self, call: Callable[[], None]) -> Iterator[None]:
+        """Have something called, in any thread, when it is asked; at once where it was before."""
+        with self._lock:
+            self._followers.append(call)
+            asked = self._asked
+        if asked:
+            call()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._followers.remove(call)
+
+
+end_request = EndRequest()
+"""That of this process."""
 
 
 @contextmanager
@@ -18,7 +64,8 @@ def on_end(stop: Callable[[], None]) -> Iterator[None]:
     """Call something when the process is asked to end; only in the main thread's event loop."""
     loop = asyncio.get_running_loop()
     if sys.platform == "win32":
-        with _on_windows(loop, stop):
+        asked = partial(loop.call_soon_threadsafe, stop)
+        with _on_windows(loop, stop), end_request.followed(asked):
             yield
     else:
         signals = (signal.SIGINT, signal.SIGTERM)

@@ -425,10 +425,10 @@ def _describe_session_helper(helper: dict[str, Any]) -> Check:
 
 def _way_out() -> str:
     if sys.platform == "linux":
+        from companion_agent.service.changes import ServiceError
         from companion_agent.service.linux import (
             CONTAINER_DROP_IN,
             Service,
-            ServiceError,
         )
 
         service = Service(check=True)

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 import os
 import re
 import stat
 import sys
 from typing import TYPE_CHECKING
 
+from companion_agent.winapi import accounts, security
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# SDDL: full access for the system, the administrators and the owner, inherited by what is made
+SERVICE = "pilot-agent"
+"""The agent's service of Windows."""
+SERVICE_SID = accounts.service_sid(SERVICE)
+"""What only the processes of that service have, whichever account it shares with others."""
+
+# SDDL: full access for the system, the administrators and the service, inherited by what is made
 # inside; nothing comes from the folder above ("P", protected).
-_WINDOWS_RULES = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)"
-_WINDOWS_TRUSTED = {"SY", "BA", "OW"}
+_WINDOWS_RULES = f"D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{SERVICE_SID})"
+_OWNER_TOO = "(A;OICI;FA;;;OW)"
+# The owner may read the rules, and no more: an account such as LocalService is that of many.
+_NOT_THE_OWNER = "(A;OICI;RC;;;OW)"
+_WINDOWS_TRUSTED = {"SY", "BA", "OW", SERVICE_SID}
 _WINDOWS_ALLOWS = re.compile(r"\((?:A|XA|OA);[^;]*;[^;]*;[^;]*;[^;]*;([^;)]*)[^)]*\)")
 
 
@@ -58,18 +68,26 @@ def _look(check: Callable[[Path], list[Problem]], path: Path) -> list[Problem]:
         return [Problem(f"{path} cannot be checked: {error.strerror}", AS_ADMINISTRATOR)]
 
 
-if sys.platform == "win32":
-    from companion_agent.winapi import security
+@cache
+def _windows_rules() -> str:
+    """Return the rules for what this process writes."""
+    try:
+        of_the_service = accounts.has_sid(SERVICE_SID)
+    except OSError:
+        of_the_service = False
+    return _WINDOWS_RULES + (_NOT_THE_OWNER if of_the_service else _OWNER_TOO)
 
+
+if sys.platform == "win32":
     AS_ADMINISTRATOR = "run this as administrator"
 
     def protect(path: Path, _: int | None = None) -> None:
-        """Close a file or folder to all but its owner and the system.
+        """Close a file or folder to all but its owner, the service and the system.
 
         Raises:
             OSError: That did not work.
         """
-        security.set_file_rules(str(path), _WINDOWS_RULES)
+        security.set_file_rules(str(path), _windows_rules())
 
     def give_to_owner(_: Path, __: int) -> None:
         """Do nothing: the folder's rules let the service in."""

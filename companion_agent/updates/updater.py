@@ -49,8 +49,8 @@ _AGAIN = 5.0
 _MAX_TEXT = 255
 # What ending, starting and going back take, in seconds.
 _RESTART = 60.0
-# A process can only be watched and ended for certain there (pidfd_open(2)).
-_ON_LINUX: bool = sys.platform.startswith("linux")
+# Where a process can be watched and ended for certain: pidfd_open(2), and Windows' jobs.
+_SUPERVISED: bool = sys.platform in {"linux", "win32"}
 
 _PROGRAM = (
     "import sys; sys.path[:] = {path!r}; "
@@ -477,8 +477,8 @@ class Updater:
             self._renewed()
 
     def _why_not(self) -> str:
-        if not _ON_LINUX:
-            return "updates by the agent itself work on Linux only so far"
+        if not _SUPERVISED:
+            return "updates by the agent itself work on Linux and Windows only so far"
         if not self._launched.command:
             return "it was not started by `pilot-agent run`"
         if not self._config.keys and not RELEASE_KEYS:

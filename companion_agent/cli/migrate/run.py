@@ -35,7 +35,8 @@ from companion_agent.config.document import read_file
 from companion_agent.config.errors import Mistake
 from companion_agent.config.settings import usual_port
 from companion_agent.service import unit
-from companion_agent.service.linux import Service, ServiceError, describe
+from companion_agent.service.changes import ServiceError, describe
+from companion_agent.service.linux import Service
 from companion_agent.values import Topic
 
 if TYPE_CHECKING:

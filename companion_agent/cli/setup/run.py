@@ -31,12 +31,8 @@ from companion_agent.config.settings import make_broker, usual_port
 from companion_agent.secret import Secret, without_login, without_port
 from companion_agent.security.key_store import StoreError, TrustStore
 from companion_agent.service import unit
-from companion_agent.service.linux import (
-    Service,
-    ServiceError,
-    describe,
-    this_program,
-)
+from companion_agent.service.changes import ServiceError, describe
+from companion_agent.service.linux import Service, this_program
 from companion_agent.values import check_host, read_secret
 
 if TYPE_CHECKING:
