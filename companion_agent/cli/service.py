@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from companion_agent.cli.exit_codes import NOT_WELL, OK
 from companion_agent.service.changes import ServiceError, describe
+from companion_agent.storage.permissions import SERVICE
 
 if TYPE_CHECKING:
     import argparse
 
     from companion_agent.service.windows import Places, ServiceStatus
+    from companion_agent.service.windows_host import ServiceHost
 
 _ELSEWHERE = (
     "`service` is about services of Windows; here `sudo pilot-agent setup` makes one of systemd's, "
@@ -140,27 +142,15 @@ def _told(status: ServiceStatus) -> str:
 
 def _run(parsed: argparse.Namespace) -> int:
     """Be the service: what Windows starts."""
-    from companion_agent import logs
-    from companion_agent.cli.run import report
+    # Nothing more before the service manager has heard of this process: while a computer boots,
+    # that costs seconds, and its patience has an end.
     from companion_agent.platforms.windows.service_controls import controls
-    from companion_agent.service.event_log import EventLogHandler
-    from companion_agent.service.sd_notify import Notifier
-    from companion_agent.service.windows import NAME
     from companion_agent.service.windows_host import ServiceHost
-    from companion_agent.signals import end_request
     from companion_agent.winapi import services
-    from companion_agent.winapi.event_log import Source
 
-    if parsed.state_dir:
-        # As systemd names the folder that is used unless the configuration says another one.
-        os.environ["STATE_DIRECTORY"] = str(parsed.state_dir)
+    host = ServiceHost(SERVICE, _ask_to_end, controls)
     try:
-        logs.also(EventLogHandler(Source(NAME)))
-    except OSError as error:
-        logging.getLogger(logs.ROOT).warning("Windows' event log cannot be written: %s", error)
-    host = ServiceHost(NAME, end_request.ask, controls)
-    try:
-        return host.run(partial(report, parsed.config, partial(Notifier, channel=host)))
+        return host.run(partial(_report, parsed, host))
     except OSError as error:
         if getattr(error, "winerror", 0) != services.ERROR_FAILED_SERVICE_CONTROLLER_CONNECT:
             raise
@@ -168,6 +158,35 @@ def _run(parsed: argparse.Namespace) -> int:
             "Windows' service manager starts this: pilot-agent service start "
             "(or `pilot-agent run`, to run the agent in this terminal)"
         ) from None
+
+
+def _ask_to_end() -> None:
+    from companion_agent.signals import end_request
+
+    end_request.ask()
+
+
+def _report(parsed: argparse.Namespace, host: ServiceHost) -> int:
+    """Do the service's work."""
+    from companion_agent import logs
+    from companion_agent.cli.run import report
+    from companion_agent.service.event_log import EventLogHandler
+    from companion_agent.service.sd_notify import Notifier
+    from companion_agent.winapi.event_log import Source
+
+    logger = logging.getLogger(f"{logs.ROOT}.service")
+    try:
+        logs.also(EventLogHandler(Source(SERVICE)))
+    except OSError as error:
+        logger.warning("Windows' event log cannot be written: %s", error)
+    if parsed.state_dir:
+        # As systemd names the folder that is used unless the configuration says another one.
+        os.environ["STATE_DIRECTORY"] = str(parsed.state_dir)
+    try:
+        return report(parsed.config, partial(Notifier, channel=host))
+    except Exception:
+        logger.critical("The agent has failed", exc_info=True)
+        raise
 
 
 _ACTIONS = {

@@ -179,6 +179,8 @@ class Handlers:
                 return self._revoke(message.get("ids"))
             case "pair":
                 return self._begin(connection)
+            case "online":
+                return {"online": self._online()}
             case "refused":
                 return {"refused": dict(self._refusals())}
             case "seen":

@@ -7,7 +7,7 @@ change is told, so that who runs it from a script knows.
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 import re
 import shutil
 import stat
@@ -378,7 +378,7 @@ class Service:
     # --- Files ---------------------------------------------------------------------------
 
     def make_folder(
-        self, path: PurePosixPath, *, mode: int, owner: str = "root", group: str = "root"
+        self, path: PurePath, *, mode: int, owner: str = "root", group: str = "root"
     ) -> None:
         """Make a folder.
 
@@ -399,7 +399,7 @@ class Service:
 
     def put(
         self,
-        path: PurePosixPath,
+        path: PurePath,
         content: str | bytes,
         *,
         mode: int = 0o644,
@@ -451,7 +451,7 @@ class Service:
 
     # --- Commands ------------------------------------------------------------------------
 
-    def _at(self, path: PurePosixPath) -> Path:
+    def _at(self, path: PurePath) -> Path:
         return self._root / path.relative_to("/")
 
     def _may(self, *command: str) -> bool:

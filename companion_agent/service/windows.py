@@ -13,6 +13,7 @@ from pathlib import Path, PureWindowsPath
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,7 +49,6 @@ _LOOK = 0.1
 _CONFIG_RULES = f"O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;{SERVICE_SID})"
 _STATE_RULES = f"O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{SERVICE_SID})"
 _CONFIG_FILE_RULES = f"O:BAD:P(A;;FA;;;SY)(A;;FA;;;BA)(A;;0x1200a9;;;{SERVICE_SID})"
-_PRIVATE_RULES = "O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
 _REPARSE_POINT = 0x400
 
 _NEEDS_RIGHTS = (
@@ -120,7 +120,7 @@ def this_program() -> tuple[str, ...]:
         ServiceError: It cannot be used by a service; the text says why.
     """
     # In a virtual environment `python.exe` only starts another process, which the service
-    # manager does not know.
+    # manager does not know; this one has to be told where the environment's libraries are.
     interpreter = Path(getattr(sys, "_base_executable", sys.executable))
     if "WindowsApps" in interpreter.parts:
         raise ServiceError(
@@ -140,7 +140,7 @@ def this_program() -> tuple[str, ...]:
             )
     interpreter = interpreter.with_name(interpreter.name.lower().replace("pythonw", "python"))
     isolated = "-I" if sys.flags.isolated else "-P"
-    if sys.prefix == sys.base_prefix:
+    if sys.prefix == sys.base_prefix and package == Path(sysconfig.get_path("purelib")):
         return (str(interpreter), isolated, "-m", "companion_agent")
     start = (
         f"import site; site.addsitedir({str(package)!r}); "
@@ -393,13 +393,12 @@ class WindowsService:
         for path in sorted(places.state.rglob("*")):
             self._close(path, _STATE_RULES)
 
-    def put(self, path: Path, content: str | bytes, *, secret_of_service: bool = True) -> bool:
-        """Write a file in one step, unless it is there and the same.
+    def put(self, path: Path, content: str | bytes) -> bool:
+        """Write a file that the service reads in one step, unless it is there and the same.
 
         Args:
             path: The file.
             content: What it shall hold.
-            secret_of_service: Whether the service may read it.
 
         Returns:
             Whether it was written, or would be.
@@ -414,7 +413,7 @@ class WindowsService:
             self.changes.append(str(path))
             if not self.check:
                 files.write(path, data)
-                self._close(path, _CONFIG_FILE_RULES if secret_of_service else _PRIVATE_RULES)
+                self._close(path, _CONFIG_FILE_RULES)
         return True
 
     def _make_folder(self, folder: Path, rules: str) -> None:

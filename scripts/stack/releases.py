@@ -47,7 +47,11 @@ def _step_and_die(self):
 Updater._step = _step_and_die
 """
 }
-ENDS = {"companion_agent/runtime.py": "def run(config, launched, load, notifier):\n    raise SystemExit(2)\n"}
+ENDS = {
+    "companion_agent/runtime.py": (
+        "def run(config, launched, load, notifier):\n    raise SystemExit(2)\n"
+    )
+}
 
 
 class Maker:

@@ -14,8 +14,8 @@ import voluptuous as vol
 
 from companion_agent.cli.migrate import carry_over, v1_config
 from companion_agent.cli.migrate.record import Archive, RecordError
+from companion_agent.cli.setup.linux_host import is_administrator
 from companion_agent.cli.setup.prompts import Asker, NotInteractiveError
-from companion_agent.cli.setup.run import is_administrator
 from companion_agent.cli.setup.writer import (
     Draft,
     File,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PureWindowsPath
 import sys
+import sysconfig
 from typing import TYPE_CHECKING
 
 import pytest
@@ -283,5 +284,7 @@ def test_without_a_virtual_environment_the_module_is_run(
 ) -> None:
     monkeypatch.setattr(sys, "_base_executable", "/opt/Python/python.exe", raising=False)
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    installed = str(Path(windows.__file__).parents[2])
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: installed)
 
     assert this_program()[2:] == ("-m", "companion_agent")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from support.event_loop import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    import subprocess
 
     from support.clock import ManualClock
 
@@ -215,7 +215,8 @@ def test_a_release_hears_of_the_machine(base: Base, tmp_path: Path) -> None:
     told = tmp_path / "told"
     program = (
         "import sys; print('STATUS=up', flush=True)\n"
-        f"lines = [sys.stdin.readline() for _ in range(2)]; open({str(told)!r}, 'w').writelines(lines)\n"
+        "lines = [sys.stdin.readline() for _ in range(2)]\n"
+        f"open({str(told)!r}, 'w').writelines(lines)\n"
         "print('LET_GO=1', flush=True); sys.stdin.read()"
     )
     let_go = []
