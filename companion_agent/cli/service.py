@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from companion_agent.cli.exit_codes import NOT_WELL, OK
+from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL, OK
 from companion_agent.service.changes import ServiceError, describe
 from companion_agent.storage.permissions import SERVICE
 
@@ -30,14 +30,15 @@ def main(parsed: argparse.Namespace) -> int:
     if sys.platform != "win32":
         print(f"pilot-agent: {_ELSEWHERE}", file=sys.stderr)
         return NOT_WELL
-    if parsed.action is None:
-        parsed.usage(sys.stderr)
-        return NOT_WELL
-    try:
-        return _ACTIONS[parsed.action](parsed)
-    except ServiceError as error:
-        print(f"pilot-agent: {error}", file=sys.stderr)
-        return NOT_WELL
+    else:  # noqa: RET505  (mypy leaves out only what is inside)
+        if parsed.action is None:
+            parsed.usage(sys.stderr)
+            return BAD_INPUT
+        try:
+            return _ACTIONS[parsed.action](parsed)
+        except ServiceError as error:
+            print(f"pilot-agent: {error}", file=sys.stderr)
+            return NOT_WELL
 
 
 def _install(parsed: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from companion_agent import __version__
 from companion_agent.config.updates import HOME_ASSISTANT, UpdateConfig
 from companion_agent.errors import CommandError
+from companion_agent.platforms.windows.service_controls import controls
 from companion_agent.protocol.announce import Update, update_fields
 from companion_agent.timing import Alarm
 from companion_agent.updates.launcher import FOLDER, Launched
@@ -327,6 +328,8 @@ class Updater:
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # A service of Windows has none to share.
+                stderr=subprocess.DEVNULL if controls.from_windows else None,
                 text=True,
                 encoding="utf-8",
             )

@@ -80,7 +80,7 @@ def current(*, check: bool, service: bool) -> SetupHost | None:
         from companion_agent.service.linux import Service  # noqa: PLC0415
 
         return LinuxHost(Service(check=check), wanted=service)
-    if sys.platform == "win32":
+    elif sys.platform == "win32":  # noqa: RET505  (mypy leaves out only what is inside)
         from companion_agent.cli.setup.windows_host import UserHost, WindowsHost  # noqa: PLC0415
         from companion_agent.service.windows import WindowsService  # noqa: PLC0415
         from companion_agent.winapi import accounts  # noqa: PLC0415
@@ -88,4 +88,5 @@ def current(*, check: bool, service: bool) -> SetupHost | None:
         if accounts.is_administrator():
             return WindowsHost(WindowsService(check=check), wanted=service)
         return UserHost(check=check)
-    return None
+    else:
+        return None
