@@ -81,6 +81,10 @@ def _windows_rules() -> str:
 if sys.platform == "win32":
     AS_ADMINISTRATOR = "run this as administrator"
 
+    def typed_by_administrator(command: str) -> str:
+        """Return what an administrator types to run a command, in words where that is needed."""
+        return f"{command} (in a terminal that was opened with “Run as administrator”)"
+
     def protect(path: Path, _: int | None = None) -> None:
         """Close a file or folder to all but its owner, the service and the system.
 
@@ -104,6 +108,10 @@ if sys.platform == "win32":
 
 else:
     AS_ADMINISTRATOR = "run this as root"
+
+    def typed_by_administrator(command: str) -> str:
+        """Return what an administrator types to run a command, in words where that is needed."""
+        return f"sudo {command}"
 
     def give_to_owner(folder: Path, descriptor: int) -> None:
         """Let the service, whose the folder is, go on reading what an administrator changes.
