@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+_ENDING = [signal.SIGINT, signal.SIGTERM]
+if sys.platform == "win32":
+    _ENDING.append(signal.SIGBREAK)
+
+
 class EndRequest:
     """That this process was asked to end; it stays asked."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # A signal's handler may ask while the main thread has it.
+        self._lock = threading.RLock()
         self._followers: list[Callable[[], None]] = []
         self._asked = False
 
@@ -53,6 +59,17 @@ class EndRequest:
         finally:
             with self._lock:
                 self._followers.remove(call)
+
+
+@contextmanager
+def taken_as(request: EndRequest) -> Iterator[None]:
+    """Have the signals that end a process ask for it instead; only in the main thread."""
+    before = {number: signal.signal(number, lambda *_: request.ask()) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 end_request = EndRequest()
@@ -111,12 +128,9 @@ def _on_windows(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> It
         with suppress(BlockingIOError):
             near.recv(4096)
 
-    signals = [signal.SIGINT, signal.SIGTERM]
-    if sys.platform == "win32":
-        signals.append(signal.SIGBREAK)
     loop.add_reader(near, drain)
     signal.set_wakeup_fd(far.fileno(), warn_on_full_buffer=False)
-    before = {number: signal.signal(number, lambda *_: stop()) for number in signals}
+    before = {number: signal.signal(number, lambda *_: stop()) for number in _ENDING}
     try:
         yield
     finally:

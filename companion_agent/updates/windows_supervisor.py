@@ -19,7 +19,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from companion_agent.platforms.windows.service_controls import POWER_EVENT, PRESHUTDOWN, controls
-from companion_agent.signals import end_request
+from companion_agent.signals import end_request, taken_as
 from companion_agent.updates.exit_codes import AGAIN
 from companion_agent.updates.store import Releases, not_online
 from companion_agent.winapi.jobs import Job
@@ -124,6 +124,8 @@ class WindowsSupervisor:
                 job.take(int(getattr(process, "_handle", 0)))
             # Before the process is waited for, whatever happens: the job ends it.
             stack.callback(self._end_all, job)
+            # Ctrl-C reaches the release as well, which is to say good-bye.
+            stack.enter_context(taken_as(self._ends))
             stack.enter_context(self._ends.followed(lambda: self._news.put("")))
             threading.Thread(
                 target=self._hear, args=(process,), name="release", daemon=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -196,6 +197,13 @@ def test_a_release_that_is_asked_to_end_ends_and_begins_its_trial_anew(base: Bas
     trial = base.releases.state().trial
     assert trial
     assert trial.starts == 0
+
+
+def test_a_signal_asks_the_release_to_end(base: Base) -> None:
+    base.after("STATUS=up", lambda: signal.raise_signal(signal.SIGINT))
+
+    assert base.run(f"print('STATUS=up', flush=True); {WAITS}") == 0
+    assert base.ends.asked
 
 
 def test_one_that_does_not_end_is_ended(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
