@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL, OK
 from companion_agent.cli.output import complain
 from companion_agent.service.sd_notify import Notifier
-from companion_agent.signals import end_request
 from companion_agent.updates import launcher
 from companion_agent.updates.exit_codes import AGAIN
 
@@ -39,6 +38,8 @@ def report(path: Path | None, notifier: Callable[[], Notifier] = Notifier) -> in
 
             notifier = supervised.begin(launched.silence, launched.events)
         code = _report_as(launched, path, notifier)
+        from companion_agent.signals import end_request
+
         if code is not None or end_request.asked:
             return code or OK
         if sys.platform != "win32":

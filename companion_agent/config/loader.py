@@ -16,7 +16,6 @@ from companion_agent.config.overlay import Overlay, OverlayError
 from companion_agent.config.settings import Config
 from companion_agent.config.validators import Context, Known, build
 from companion_agent.fields import all_keys, construct
-from companion_agent.winapi import folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -173,6 +172,8 @@ def default_state_dir(environment: Mapping[str, str] = os.environ) -> Path:
 
 def _programs_data() -> Path:
     """Return the agent's folder for all users of a Windows, whatever the environment says."""
+    from companion_agent.winapi import folders  # noqa: PLC0415  (of no use on other systems)
+
     return folders.known(folders.PROGRAM_DATA) / APP
 
 

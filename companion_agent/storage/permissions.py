@@ -10,16 +10,16 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from companion_agent.winapi import accounts, security
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 SERVICE = "pilot-agent"
 """The agent's service of Windows."""
-SERVICE_SID = accounts.service_sid(SERVICE)
-"""What only the processes of that service have, whichever account it shares with others."""
+SERVICE_SID = "S-1-5-80-240748448-3534460488-3606495589-1850329226-1390654238"
+"""What only the processes of that service have, whichever account it shares with others; it follows
+from the name (`accounts.service_sid()`), and stands here because other systems need not load that.
+"""
 
 # SDDL: full access for the system, the administrators and the service, inherited by what is made
 # inside; nothing comes from the folder above ("P", protected).
@@ -68,22 +68,23 @@ def _look(check: Callable[[Path], list[Problem]], path: Path) -> list[Problem]:
         return [Problem(f"{path} cannot be checked: {error.strerror}", AS_ADMINISTRATOR)]
 
 
-@cache
-def _windows_rules() -> str:
-    """Return the rules for what this process writes."""
-    try:
-        of_the_service = accounts.has_sid(SERVICE_SID)
-    except OSError:
-        of_the_service = False
-    return _WINDOWS_RULES + (_NOT_THE_OWNER if of_the_service else _OWNER_TOO)
-
-
 if sys.platform == "win32":
+    from companion_agent.winapi import accounts, security
+
     AS_ADMINISTRATOR = "run this as administrator"
 
     def typed_by_administrator(command: str) -> str:
         """Return what an administrator types to run a command, in words where that is needed."""
         return f"{command} (in a terminal that was opened with “Run as administrator”)"
+
+    @cache
+    def _windows_rules() -> str:
+        """Return the rules for what this process writes."""
+        try:
+            of_the_service = accounts.has_sid(SERVICE_SID)
+        except OSError:
+            of_the_service = False
+        return _WINDOWS_RULES + (_NOT_THE_OWNER if of_the_service else _OWNER_TOO)
 
     def protect(path: Path, _: int | None = None) -> None:
         """Close a file or folder to all but its owner, the service and the system.
@@ -100,7 +101,7 @@ if sys.platform == "win32":
         others = strangers_in(security.file_rules(str(path)))
         if not others:
             return []
-        fix = f'icacls "{path}" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F *S-1-3-4:F'
+        fix = f'icacls "{path}" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F *{SERVICE_SID}:F'
         return [Problem(f"{path} is open to others ({', '.join(sorted(others))})", fix)]
 
     def _check_secret(_: Path, path: Path) -> list[Problem]:

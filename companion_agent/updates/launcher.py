@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent import __version__
 from companion_agent.service.sd_notify import Notifier
-from companion_agent.signals import end_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -208,6 +207,7 @@ def _keep_releases_running(
         SystemExit: A release's end is that of this process.
     """
     from companion_agent.platforms.windows.service_controls import controls  # noqa: PLC0415
+    from companion_agent.signals import end_request  # noqa: PLC0415
     from companion_agent.storage.permissions import SERVICE  # noqa: PLC0415
     from companion_agent.updates.store import probation  # noqa: PLC0415
     from companion_agent.updates.windows_supervisor import (  # noqa: PLC0415

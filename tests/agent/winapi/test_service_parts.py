@@ -11,6 +11,7 @@ import pytest
 from companion_agent import logs
 from companion_agent.config.settings import LogConfig
 from companion_agent.service.event_log import EventLogHandler
+from companion_agent.storage.permissions import SERVICE, SERVICE_SID
 from companion_agent.winapi import accounts, event_log, folders, jobs, registry
 from companion_agent.winapi.event_log import Source
 from support.windows_api import FakeWindows
@@ -29,6 +30,10 @@ def test_a_service_s_sid_follows_from_its_name() -> None:
     assert accounts.service_sid("TrustedInstaller") == (
         "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
     )
+
+
+def test_the_agent_s_service_has_the_sid_of_its_name() -> None:
+    assert accounts.service_sid(SERVICE) == SERVICE_SID
 
 
 def test_a_job_ends_with_the_process_that_has_it(windows: FakeWindows) -> None:
