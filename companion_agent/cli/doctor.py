@@ -48,7 +48,7 @@ from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import Availability, state_payload
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.key_store import StoreError, TrustStore
-from companion_agent.storage.permissions import check_secret
+from companion_agent.storage.permissions import check_secret, typed_by_administrator
 from companion_agent.timing import Alarm
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _check_pairing(config: Config) -> Check:
         names.append("every Home Assistant that has the fleet key")
     if not names:
         detail = "not paired: this computer reports and accepts no commands"
-        return Check("pairing", "absent", detail, "sudo pilot-agent pair")
+        return Check("pairing", "absent", detail, typed_by_administrator("pilot-agent pair"))
     dry_run = "; commands.dry_run is on: nothing is carried out" if config.commands.dry_run else ""
     return Check("pairing", "ok", f"paired with {', '.join(names)}{dry_run}")
 
@@ -425,10 +425,10 @@ def _describe_session_helper(helper: dict[str, Any]) -> Check:
 
 def _way_out() -> str:
     if sys.platform == "linux":
+        from companion_agent.service.changes import ServiceError
         from companion_agent.service.linux import (
             CONTAINER_DROP_IN,
             Service,
-            ServiceError,
         )
 
         service = Service(check=True)
@@ -439,6 +439,8 @@ def _way_out() -> str:
                     "gives the service a /proc of its own (ProtectKernelTunables=, "
                     "ProtectControlGroups=)"
                 )
+    elif sys.platform == "win32":
+        return "start the service anew: pilot-agent service stop, then pilot-agent service start"
     return (
         "restart the service, if this was changed since its start; else its sandbox hides it: "
         "systemctl cat pilot-agent, systemctl edit pilot-agent (ProtectKernelTunables=no and "

@@ -7,7 +7,7 @@ change is told, so that who runs it from a script knows.
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 import re
 import shutil
 import stat
@@ -24,10 +24,11 @@ from companion_agent.platforms.linux.logind import (
 )
 from companion_agent.platforms.linux.power_profiles import ACTIONS as PROFILE_ACTIONS
 from companion_agent.service import unit
+from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from companion_agent.config.policy import Policy
     from companion_agent.service.unit import Helper, Program
@@ -49,10 +50,6 @@ _PACKAGED_UNIT = PurePosixPath("/usr/lib/systemd/system", unit.SERVICE)
 
 # A service that does not come up within this has said why in the journal.
 _SYSTEMCTL_LIMIT = 120
-
-
-class ServiceError(Exception):
-    """The service cannot be made or started; the text says why and what to do."""
 
 
 def run_command(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -381,7 +378,7 @@ class Service:
     # --- Files ---------------------------------------------------------------------------
 
     def make_folder(
-        self, path: PurePosixPath, *, mode: int, owner: str = "root", group: str = "root"
+        self, path: PurePath, *, mode: int, owner: str = "root", group: str = "root"
     ) -> None:
         """Make a folder.
 
@@ -402,7 +399,7 @@ class Service:
 
     def put(
         self,
-        path: PurePosixPath,
+        path: PurePath,
         content: str | bytes,
         *,
         mode: int = 0o644,
@@ -454,7 +451,7 @@ class Service:
 
     # --- Commands ------------------------------------------------------------------------
 
-    def _at(self, path: PurePosixPath) -> Path:
+    def _at(self, path: PurePath) -> Path:
         return self._root / path.relative_to("/")
 
     def _may(self, *command: str) -> bool:
@@ -482,11 +479,3 @@ class Service:
         ):
             with suppress(ServiceError):
                 self._may(*command)
-
-
-def describe(changes: Iterable[str], *, check: bool = False) -> str:
-    """Say what was changed, or would be, on one line that scripts can look for."""
-    told = ", ".join(dict.fromkeys(changes))
-    if check:
-        return f"Would be changed: {told}." if told else "Nothing would be changed."
-    return f"Changed: {told}." if told else "Nothing had to be changed."

@@ -14,13 +14,8 @@ if sys.platform != "linux":
 
 from companion_agent.config.policy import Policy
 from companion_agent.service import linux
-from companion_agent.service.linux import (
-    Service,
-    ServiceError,
-    describe,
-    permissions,
-    run_command,
-)
+from companion_agent.service.changes import ServiceError, describe
+from companion_agent.service.linux import Service, permissions, run_command
 from companion_agent.service.unit import Helper, Program
 
 if TYPE_CHECKING:
