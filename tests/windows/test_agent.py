@@ -3,56 +3,29 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support.agent_host import HOST
-from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from stack.linux_host import Done
     from stack.wine import WinePc
+    from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
 AGENT = ("python", "-m", "companion_agent")
 NAME = "Büro — Łódź 日本"
 STATE = "Zustände des Agenten"
 RUN = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Run"
-# An agent needs seconds of a processor to start there, and the machine may be busy.
-PATIENCE = 120
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin") or shutil.which(
-        "mosquitto"
-    )
-    if not program:
-        pytest.skip("Mosquitto is not installed; `apt-get install mosquitto` brings it")
-    broker = Mosquitto(program, tmp_path, "allow_anonymous true\n")
-    broker.start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def home_assistant(broker: Mosquitto) -> Iterator[FakeHomeAssistant]:
-    home_assistant = FakeHomeAssistant(broker.port, patience=PATIENCE)
-    yield home_assistant
-    home_assistant.close()
-
-
-@pytest.fixture
-def config(pc: WinePc, broker: Mosquitto) -> str:
+def config(pc: WinePc, mosquitto: Mosquitto) -> str:
     """A configuration; its path as the PC names it."""
     write(pc, f"{STATE}/host-id", HOST)
     settings = {
-        "broker": f"127.0.0.1:{broker.port}",
+        "broker": f"127.0.0.1:{mosquitto.port}",
         "name": NAME,
         "state_dir": pc.path(pc.drive / STATE),
         "log": {"file": pc.path(pc.drive / "agent.log")},
@@ -73,6 +46,7 @@ def read(pc: WinePc, *arguments: str) -> Any:
     return json.loads(pc.run(*AGENT, *arguments).stdout)
 
 
+@pytest.mark.native
 def test_an_agent_is_online_and_then_off(
     pc: WinePc, config: str, home_assistant: FakeHomeAssistant
 ) -> None:
@@ -85,6 +59,7 @@ def test_an_agent_is_online_and_then_off(
     home_assistant.wait_for("availability", b"off")
 
 
+@pytest.mark.native
 def test_an_agent_whose_process_is_ended_is_lost(
     pc: WinePc, config: str, home_assistant: FakeHomeAssistant
 ) -> None:
@@ -96,7 +71,6 @@ def test_an_agent_whose_process_is_ended_is_lost(
     home_assistant.wait_for("availability", b"lost")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a test does not switch this PC off")
 def test_an_agent_without_a_window_survives_a_power_cut(
     pc: WinePc, config: str, home_assistant: FakeHomeAssistant
 ) -> None:
@@ -116,6 +90,7 @@ def test_an_agent_without_a_window_survives_a_power_cut(
     assert "Traceback" not in (pc.drive / "agent.log").read_text("utf-8")
 
 
+@pytest.mark.native
 def test_what_is_no_console_gets_utf8(pc: WinePc) -> None:
     """Whatever the code page is: 850 is that of consoles in Europe, 1252 that of programs."""
     state = pc.path(pc.drive / STATE)
@@ -134,6 +109,7 @@ def test_what_is_no_console_gets_utf8(pc: WinePc) -> None:
     assert NAME in shown.stdout
 
 
+@pytest.mark.native
 @pytest.mark.proves(
     "cpu.percent", "cpu.core_percent", "cpu.frequency", "disk.*", "memory.*",
     "system.started", "system.os", "system.kernel", "system.processes",
@@ -149,6 +125,7 @@ def test_readings_are_those_of_windows(pc: WinePc) -> None:
     assert found["missing"] == {}
 
 
+@pytest.mark.native
 def test_pythonw_has_no_streams(pc: WinePc) -> None:
     """What the test of the agent without a window counts on."""
     note = pc.drive / "note"

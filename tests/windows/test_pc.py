@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from stack.wine import WinePc
 
 
+@pytest.mark.native
 def test_programs(pc: WinePc) -> None:
     said = pc.run(
         "python", "-c", "print(input())", text="bonjour à tous\n", env={"PYTHONUTF8": "1"}
@@ -26,13 +26,13 @@ def test_programs(pc: WinePc) -> None:
     assert pc.run("python", "-m", "companion_agent", "--version").stdout.startswith("pilot-agent ")
 
 
+@pytest.mark.native
 def test_it_is_windows_10(pc: WinePc) -> None:
     said = pc.run("python", "-c", "import sys; print(*sys.getwindowsversion()[:2])")
 
     assert said.stdout == "10 0\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a test does not switch this PC off")
 def test_a_disk_outlives_a_power_cut_and_a_program_does_not(pc: WinePc) -> None:
     waiting = pc.start("python", "-c", "print('here', flush=True); input()")
     waiting.wait_for_output("here")
@@ -48,7 +48,6 @@ def test_a_disk_outlives_a_power_cut_and_a_program_does_not(pc: WinePc) -> None:
     pc.run("cmd", "/c", "type", r"C:\note")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has Ctrl-C in consoles alone")
 def test_control_c(pc: WinePc) -> None:
     waiting = pc.start(
         "python", "-c",

@@ -7,8 +7,6 @@ controls, and has no accounts: what it is asked for is proved in tests/agent/ser
 from __future__ import annotations
 
 import json
-import shutil
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,40 +14,18 @@ import pytest
 from stack import releases as broken
 from stack.process import wait_for
 from support.agent_host import HOST, PREFIX
-from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from stack.linux_host import Done
     from stack.wine import WinePc
-
-if sys.platform == "win32":
-    pytest.skip("a service is not this machine's to have", allow_module_level=True)
+    from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
 # An agent needs seconds of a processor to start there, and the machine may be busy.
 PATIENCE = 120
 TRIAL = 60
 REQUIRES = ["paho-mqtt>=2.1"]
-
-
-@pytest.fixture
-def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if not program:
-        pytest.skip("Mosquitto is not installed; `apt-get install mosquitto` brings it")
-    mosquitto = Mosquitto(program, tmp_path, "allow_anonymous true\n")
-    mosquitto.start()
-    yield mosquitto
-    mosquitto.stop()
-
-
-@pytest.fixture
-def home_assistant(mosquitto: Mosquitto) -> Iterator[FakeHomeAssistant]:
-    home_assistant = FakeHomeAssistant(mosquitto.port, patience=PATIENCE)
-    yield home_assistant
-    home_assistant.close()
 
 
 class ServicePc:
