@@ -257,7 +257,7 @@ def _nominal() -> int:
 
 def _plugged() -> bool:
     with suppress(OSError):
-        return battery.power_status().on_line != 0
+        return bool(battery.power_status().on_line)
     return True
 
 
