@@ -442,13 +442,10 @@ def _version(text: object) -> str:
 
 if sys.platform == "win32":
     import msvcrt
-    import winreg
 
     from companion_agent.winapi import registry
 
     _NO_WAIT = 0
-    # Gone after a boot. The user that the agent runs as has one of its own.
-    _BOOT_KEY = r"Software\pilot-agent\boot"
 
     def _lock(handle: int) -> None:
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
@@ -456,16 +453,13 @@ if sys.platform == "win32":
     def _windows_boot() -> str:
         """Return what tells this boot from others: Windows has no such number, but such keys."""
         try:
-            registry.make_volatile_key(registry.CURRENT_USER, _BOOT_KEY)
-            access = winreg.KEY_READ | winreg.KEY_WRITE
-            with winreg.OpenKey(winreg.HKEY_CURRENT_USER, _BOOT_KEY, 0, access) as key:
-                with suppress(FileNotFoundError):
-                    return str(winreg.QueryValueEx(key, "id")[0])
-                drawn = secrets.token_hex(8)
-                winreg.SetValueEx(key, "id", 0, winreg.REG_SZ, drawn)
-                return drawn
+            kept = registry.of_this_boot()
+            if not (boot := kept.read("id")):
+                boot = secrets.token_hex(8)
+                kept.write("id", boot)
         except OSError:
             return "unknown"
+        return boot
 
 else:
     import fcntl

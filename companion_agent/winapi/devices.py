@@ -116,10 +116,10 @@ def interfaces(kind: UUID) -> list[str]:
 
 
 def _path(listed: int, found: _Interface) -> str:
-    detail = create_string_buffer(_LONGEST_PATH)
     # SP_DEVICE_INTERFACE_DETAIL_DATA_W: its size without what follows, which is padded to 8 bytes
     # where pointers have 8, then the path.
-    detail[:4] = (8 if sizeof(c_void_p) == 8 else 6).to_bytes(4, "little")
+    size = 8 if sizeof(c_void_p) == 8 else 6
+    detail = create_string_buffer(size.to_bytes(4, "little"), _LONGEST_PATH)
     _GetInterfaceDetail.check(listed, byref(found), byref(detail), len(detail), None, None)
     return detail.raw[4:].decode("utf-16-le", "replace").partition("\0")[0]
 

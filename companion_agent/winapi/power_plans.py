@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ctypes import (
     POINTER,
+    Array,
     Structure,
     byref,
     c_int,
@@ -208,15 +209,15 @@ def nominal_frequency() -> int:
     size = sizeof(found)
     status = _CallNtPowerInformation(_PROCESSOR_INFORMATION, None, 0, byref(found), size)
     _check(status, "CallNtPowerInformation")
-    return max(one.maximum for one in found)
+    return max(int(one.maximum) for one in found)
 
 
-def _guid(value: UUID) -> object:
+def _guid(value: UUID) -> Array[c_ubyte]:
     return _Guid(*value.bytes_le)
 
 
 def _place(plan: UUID, setting: UUID) -> tuple[object, ...]:
-    return tuple(byref(_guid(one)) for one in (plan, _PROCESSOR, setting))  # type: ignore[arg-type]
+    return tuple(byref(_guid(one)) for one in (plan, _PROCESSOR, setting))
 
 
 def _check(code: int, what: str) -> None:

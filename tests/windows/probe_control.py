@@ -12,7 +12,7 @@ from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.windows.platform import WindowsPlatform
 from companion_agent.platforms.windows.service_controls import ServiceControls
 from companion_agent.platforms.windows.window_messages import WindowMessages
-from companion_agent.winapi import battery, power, privileges, wts
+from companion_agent.winapi import battery, power, privileges, registry, wts
 
 LOCK = 7
 
@@ -64,6 +64,9 @@ def main() -> None:
             ask()
         except (CommandError, Unavailable) as error:
             found[name] = str(error)
+    lasting = registry.RegistryTexts(rf"{registry.AGENT}\probe", lasting=True)
+    lasting.write("word", "là")
+    found["kept"] = lasting.read("word")
     print(json.dumps(found))
 
 

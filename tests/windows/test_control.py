@@ -36,6 +36,7 @@ def test_calls_of_windows(pc: WinePc) -> None:
     assert found["session_changes"] == [[7, 3]]
     # Kept in the registry between two calls.
     assert (found["planned"], found["cancelled"]) == (True, True)
+    assert found["kept"] == "là"
     # Wine says yes and does nothing, refuses it, or has none: each is told as what it is.
     assert "did not sleep" in found["suspend"]
     assert "LockWorkStation" in found["lock"]

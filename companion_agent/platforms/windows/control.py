@@ -17,8 +17,7 @@ from companion_agent.errors import CommandError, Unavailable
 from companion_agent.models import Missing
 from companion_agent.platforms.control import DELAYED, HostControl, PowerAction, SessionAction
 from companion_agent.platforms.windows import sessions
-from companion_agent.winapi import power, privileges, wts
-from companion_agent.winapi.registry_texts import RegistryTexts
+from companion_agent.winapi import power, privileges, registry, wts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 MESSAGE = "Asked for through Home Assistant"
 """What users read until a delayed shutdown."""
-
-THIS_BOOT = r"Software\Pilot\this boot"
-"""The key of what the next start of the agent is to know, and not the next of Windows."""
 
 _PLANNED = "planned shutdown"
 
@@ -84,7 +80,7 @@ class WindowsControl(HostControl):
         self._suspended_time = suspended_time
         self._clock = clock
         self._looks = round(patience / _LOOK_EVERY)
-        self._kept = RegistryTexts(THIS_BOOT, lasting=False)
+        self._kept = registry.of_this_boot()
 
     def power_actions(self) -> Mapping[PowerAction, Missing | None]:
         """Ask for the machine's capabilities, and for the account's privilege."""

@@ -19,16 +19,15 @@ from companion_agent.platforms.processor import (
     ProcessorSetting,
     ProcessorState,
 )
-from companion_agent.platforms.windows.control import THIS_BOOT
-from companion_agent.winapi import battery, power_plans
-from companion_agent.winapi.registry_texts import RegistryTexts
+from companion_agent.winapi import battery, power_plans, registry
+from companion_agent.winapi.registry import RegistryTexts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from companion_agent.platforms.processor import SettingName
 
-_KEPT = r"Software\Pilot\processor"
+_KEPT = rf"{registry.AGENT}\processor"
 _FOUND, _SET = "found", "set"
 _IS_SET = "processor is set"
 
@@ -88,7 +87,7 @@ class WindowsProcessor(ProcessorControl):
 
     def __init__(self) -> None:
         self._kept = RegistryTexts(_KEPT, lasting=True)
-        self._boot = RegistryTexts(THIS_BOOT, lasting=False)
+        self._boot = registry.of_this_boot()
         self._looked_back = False
 
     def state(self) -> ProcessorState:
@@ -257,7 +256,7 @@ def _nominal() -> int:
 
 def _plugged() -> bool:
     with suppress(OSError):
-        return battery.power_status().on_line != 0
+        return bool(battery.power_status().on_line)
     return True
 
 

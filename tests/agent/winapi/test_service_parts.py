@@ -14,6 +14,7 @@ from companion_agent.service.event_log import EventLogHandler
 from companion_agent.storage.permissions import SERVICE, SERVICE_SID
 from companion_agent.winapi import accounts, event_log, folders, jobs, registry
 from companion_agent.winapi.event_log import Source
+from support.agent_windows import FakeRegistryKey
 from support.windows_api import FakeWindows
 
 if TYPE_CHECKING:
@@ -76,25 +77,26 @@ def test_a_folder_that_windows_does_not_tell_is_an_error(windows: FakeWindows) -
         folders.known(folders.PROGRAM_DATA)
 
 
-def test_a_key_until_the_next_boot(windows: FakeWindows) -> None:
-    windows.functions |= {
-        "advapi32.RegCreateKeyExW": lambda *_: 0,
-        "advapi32.RegCloseKey": lambda _: 0,
-    }
+def test_texts_until_the_next_boot(windows: FakeWindows) -> None:
+    FakeRegistryKey(windows)
+    kept = registry.of_this_boot()
+    assert kept.read("id") == ""
 
-    registry.make_volatile_key(registry.CURRENT_USER, r"Software\pilot-agent\boot")
+    kept.write("id", "9c3f6f0e")
 
-    made = windows.calls[0]
-    assert made[1:3] == (registry.CURRENT_USER, r"Software\pilot-agent\boot")
-    # REG_OPTION_VOLATILE
-    assert made[5] == 1
+    assert kept.read("id") == "9c3f6f0e"
+    made = {call[2]: call[5] for call in windows.calls if call[0] == "RegCreateKeyExW"}
+    # REG_OPTION_VOLATILE; below a key that is, none can last.
+    assert made == {r"Software\pilot-agent": 0, r"Software\pilot-agent\boot": 1}
+    kept.write("id", "")
+    assert kept.read("id") == ""
 
 
 def test_a_key_that_cannot_be_made_is_an_error(windows: FakeWindows) -> None:
     windows.functions["advapi32.RegCreateKeyExW"] = lambda *_: 5
 
-    with pytest.raises(OSError, match="boot"):
-        registry.make_volatile_key(registry.CURRENT_USER, "boot")
+    with pytest.raises(OSError, match="RegCreateKeyExW"):
+        registry.of_this_boot().read("id")
 
 
 # --- The event log ---------------------------------------------------------------------------
