@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch, Session
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.processor import ProcessorControl
+    from companion_agent.platforms.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +351,10 @@ class Platform(ABC):
             CommandError: It could not be put back.
             OSError: The same.
         """
+
+    def services(self) -> Services:
+        """Return what reads and commands its services; the same one every time."""
+        not_offered("about its services")
 
     def memory(self) -> MemorySample:
         """Read how much memory there is and can still be had."""

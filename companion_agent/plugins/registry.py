@@ -37,6 +37,7 @@ from companion_agent.plugins.processor.plugin import ProcessorPlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
 from companion_agent.plugins.screen.plugin import ScreenPlugin
+from companion_agent.plugins.services.plugin import ServicesPlugin
 from companion_agent.plugins.session import SessionPlugin
 from companion_agent.plugins.sound.plugin import SoundPlugin
 from companion_agent.plugins.system import SystemPlugin
@@ -68,6 +69,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         PowerPlugin,
         ProcessorPlugin,
         SystemPlugin,
+        ServicesPlugin,
         SessionPlugin,
         PresencePlugin,
         WindowPlugin,

@@ -205,6 +205,25 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
             Kind("system.os", "operating system and version", type=ReadingType.TEXT),
             Kind("system.kernel", "kernel version", type=ReadingType.TEXT),
             Kind("system.pending_reboot", "an update waits for a reboot", type=ReadingType.BOOLEAN),
+            Kind("services.failed", "services that have failed"),
+            Kind(
+                "services.failed_units",
+                "which have failed, with commas between, as many as fit",
+                type=ReadingType.TEXT,
+            ),
+            Kind(
+                "services.running",
+                "a service that is watched runs",
+                type=ReadingType.BOOLEAN,
+                of="service",
+            ),
+            Kind(
+                "services.switch",
+                "a service that may be started and stopped runs",
+                type=ReadingType.BOOLEAN,
+                of="service",
+                setting=True,
+            ),
             Kind(
                 "session.locked",
                 "this machine asks for a log-in, or to be unlocked, before it can be used",

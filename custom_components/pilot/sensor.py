@@ -383,6 +383,12 @@ DESCRIPTIONS: Final = {
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
         ),
+        _describe(
+            "services.failed",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
         # The desktop
         _describe("window.title", entity_category=EntityCategory.DIAGNOSTIC),
         _describe("window.program", entity_category=EntityCategory.DIAGNOSTIC),
