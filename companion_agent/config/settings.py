@@ -23,6 +23,7 @@ from companion_agent.plugins.desktop_settings import DesktopConfig
 from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
 from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, make_reading
 from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
+from companion_agent.plugins.processes.settings import WatchedProcess, WatchedProcesses
 from companion_agent.plugins.processor.settings import ProcessorConfig
 from companion_agent.plugins.screen.settings import ScreenConfig
 from companion_agent.plugins.services.settings import ServiceName, WatchedService, WatchedServices
@@ -337,6 +338,7 @@ class Config:
         processor: When the processor is put back as it was found.
         screen: How the screen is set.
         services: The services that are watched, by name or pattern.
+        processes: The programs that are watched, by name.
         own_commands: What the owner has added for Home Assistant to start, by name.
         own_readings: What the owner has added for Home Assistant to see, by name.
         backlog: What is kept of what could not be delivered.
@@ -409,6 +411,11 @@ class Config:
         "Services that are watched, by the system's name of them; * and ? stand for others.",
         factory=dict,
     )
+    processes: Mapping[str, WatchedProcess] = setting(
+        ByName("program", Section(WatchedProcess), free=OwnName()),
+        "Programs that are watched: whether they run, and what they take.",
+        factory=dict,
+    )
     own_commands: Mapping[str, OwnCommand] = setting(
         ByName("command", Section(OwnCommand, make_command), free=OwnName()),
         "Programs of your own that Home Assistant may start.",
@@ -453,6 +460,7 @@ class Config:
             ProcessorConfig: self.processor,
             ScreenConfig: self.screen,
             WatchedServices: WatchedServices(self.services),
+            WatchedProcesses: WatchedProcesses(self.processes),
             OwnCommands: OwnCommands(self.own_commands),
             OwnReadings: OwnReadings(self.own_readings),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 import os
 import platform
 import re
@@ -26,6 +28,7 @@ from companion_agent.platforms.base import (
     Mount,
     Platform,
     PowerSample,
+    ProcessSample,
     everything,
 )
 
@@ -184,6 +187,10 @@ class PortablePlatform(Platform):
         """Count the people who are logged in."""
         return len({user.name for user in psutil.users()})
 
+    def process_samples(self) -> list[ProcessSample]:
+        """Ask psutil; of processes that it may not look into, the name and command line alone."""
+        return [one for one in map(_sample, psutil.process_iter()) if one]
+
     def processes(self) -> int | None:
         """Count the processes."""
         return len(psutil.pids())
@@ -203,6 +210,30 @@ def _times(core: object) -> CpuTimes:
 
 def _first(addresses: Iterable[str]) -> str | None:
     return next(iter(addresses), None)
+
+
+def _sample(process: psutil.Process) -> ProcessSample | None:
+    try:
+        with process.oneshot():
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            name, started = process.name(), process.create_time()
+            used, memory = 0.0, 0
+            with suppress(psutil.AccessDenied):
+                times = process.cpu_times()
+                used, memory = times.user + times.system, process.memory_info().rss
+    except psutil.Error:
+        # It has ended meanwhile.
+        return None
+    return ProcessSample(
+        (process.pid, started), name, used, memory, partial(_command_line, process)
+    )
+
+
+def _command_line(process: psutil.Process) -> tuple[str, ...]:
+    with suppress(psutil.Error, OSError):
+        return tuple(process.cmdline())
+    return ()
 
 
 def _os_name() -> str:

@@ -33,6 +33,7 @@ from companion_agent.plugins.own.commands import OwnCommandsPlugin
 from companion_agent.plugins.own.readings import OwnReadingsPlugin
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.presence.plugin import PresencePlugin
+from companion_agent.plugins.processes.plugin import ProcessesPlugin
 from companion_agent.plugins.processor.plugin import ProcessorPlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
@@ -42,6 +43,7 @@ from companion_agent.plugins.session import SessionPlugin
 from companion_agent.plugins.sound.plugin import SoundPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
+from companion_agent.plugins.updates.plugin import UpdatesPlugin
 from companion_agent.plugins.wifi import WifiPlugin
 from companion_agent.plugins.window.plugin import WindowPlugin
 from companion_agent.protocol.validation import SEGMENT
@@ -70,6 +72,8 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         ProcessorPlugin,
         SystemPlugin,
         ServicesPlugin,
+        ProcessesPlugin,
+        UpdatesPlugin,
         SessionPlugin,
         PresencePlugin,
         WindowPlugin,

@@ -1,4 +1,7 @@
-"""Units of systemd, watched and commanded: real systemd and polkit, the rule that setup writes."""
+"""Units of systemd, watched and commanded: real systemd and polkit, the rule that setup writes.
+
+On the same host: a program that is watched, and an update that apt knows of.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,8 @@ services:
   "pattern-*": {}
   nothing-of-this-name: {}
   dbus: {allow: [stop]}
+processes:
+  sleeper: {program: sleep, command_line: "^sleep infinity$"}
 collectors:
   services: {interval: 3600}
 """
@@ -53,6 +58,32 @@ UNITS = {
     "once": "Type=oneshot\nExecStart=true",
     "other": "ExecStart=sleep infinity",
 }
+
+
+# A package, and a newer one in a repository of Debian's security team.
+REPOSITORY = r"""
+set -e
+mkdir -p /srv/repository /srv/package/DEBIAN
+cd /srv/repository
+for version in 1 2; do
+    printf '%s\n' 'Package: probe' "Version: $version" 'Architecture: all' \
+        'Maintainer: none <none@example.org>' 'Description: none' > /srv/package/DEBIAN/control
+    dpkg-deb --root-owner-group --build /srv/package "probe_$version.deb"
+done
+dpkg --install probe_1.deb
+{
+    dpkg-deb --field probe_2.deb
+    printf '%s\n' 'Filename: probe_2.deb' "Size: $(stat -c %s probe_2.deb)" \
+        "SHA256: $(sha256sum probe_2.deb | cut -d' ' -f1)" ''
+} > Packages
+{
+    printf '%s\n' 'Origin: Debian' 'Label: Debian-Security' 'Suite: stable-security' 'SHA256:'
+    printf ' %s %s Packages\n' "$(sha256sum Packages | cut -d' ' -f1)" "$(stat -c %s Packages)"
+} > Release
+echo 'deb [trusted=yes] file:/srv/repository ./' > /etc/apt/sources.list
+rm -f /etc/apt/sources.list.d/*
+apt-get update
+"""
 
 
 class Machine:
@@ -125,7 +156,7 @@ def test_what_the_local_file_names_is_offered_and_permitted(machine: Machine) ->
     permitted = wait_for(
         lambda: (offered := machine.offered()) and all(offered.values()) and offered,
         "what polkit permits",
-        timeout=90,
+        timeout=180,
     )
 
     assert set(permitted) == {
@@ -134,9 +165,6 @@ def test_what_the_local_file_names_is_offered_and_permitted(machine: Machine) ->
     }  # fmt: skip
     assert machine.reading("web.switch") is False
     assert machine.reading("pattern-one.running") is True
-    said = machine.doctor()
-    assert "nothing-of-this-name (no service of this name" in said
-    assert "dbus stop (this machine and the agent work by it" in said
 
 
 def test_a_switch_is_on_when_the_service_runs(machine: Machine) -> None:
@@ -197,11 +225,40 @@ def test_the_rule_is_for_these_units_and_verbs_alone(machine: Machine) -> None:
     assert not may("daemon-reload")
 
 
+def test_an_update_that_waits_is_known_without_root(machine: Machine) -> None:
+    def refreshed() -> Any:
+        machine.home_assistant.command("readings.refresh", collectors="updates")
+        return machine.home_assistant.reading("updates.packages")
+
+    machine.host.run("sh", "-c", REPOSITORY)
+
+    packages = wait_for(refreshed, "what waits", timeout=90, interval=1)
+
+    assert packages == "probe"
+    assert machine.home_assistant.reading("updates.waiting") == 1
+    assert machine.home_assistant.reading("updates.security") == 1
+    assert machine.host.run("dpkg-query", "--show", "probe").stdout.split() == ["probe", "1"]
+
+
+def test_a_program_that_is_watched(machine: Machine) -> None:
+    def processes(wanted: int) -> bool:
+        machine.home_assistant.command("readings.refresh", collectors="processes")
+        return bool(machine.home_assistant.reading("processes.sleeper.count") == wanted)
+
+    # That of a service.
+    wait_for(lambda: processes(1), "one process", timeout=60, interval=1)
+    assert machine.home_assistant.reading("processes.sleeper.memory") > 0
+
+    machine.host.run("systemctl", "start", "other")
+    wait_for(lambda: processes(2), "two processes", timeout=60, interval=1)
+    machine.host.run("systemctl", "stop", "other")
+
+
 def test_without_the_rule_doctor_names_the_way_out(machine: Machine) -> None:
     rule = machine.host.run("cat", RULE).stdout
     machine.host.run("rm", RULE)
     machine.host.run("systemctl", "restart", SERVICE)
-    wait_for(lambda: machine.offered().get("web.switch") is False, "what is missing", timeout=90)
+    wait_for(lambda: machine.offered().get("web.switch") is False, "what is missing", timeout=180)
 
     refused = machine.command("web.switch", value=1)
 
@@ -209,6 +266,7 @@ def test_without_the_rule_doctor_names_the_way_out(machine: Machine) -> None:
     assert machine.state("web") == "inactive"
     said = machine.doctor()
     assert "services.web.switch" in said
+    assert "dbus stop (this machine and the agent work by it" in said
     assert "sudo pilot-agent setup" in said
     assert "restart web.service" in machine.home_assistant.commands()["services.web.restart"][
         "missing"
@@ -217,6 +275,6 @@ def test_without_the_rule_doctor_names_the_way_out(machine: Machine) -> None:
     machine.set_up("--config", CONFIG)
 
     assert machine.host.run("cat", RULE).stdout == rule
-    wait_for(lambda: all(machine.offered().values()), "what polkit permits", timeout=90)
+    wait_for(lambda: all(machine.offered().values()), "what polkit permits", timeout=180)
     assert machine.command("web.switch", value=1)["status"] == "done"
     machine.host.run("systemctl", "stop", "web")

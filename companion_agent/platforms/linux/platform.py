@@ -20,6 +20,7 @@ from companion_agent.platforms.base import (
     Mount,
     Platform,
     PowerSample,
+    ProcessSample,
     Sensor,
     WifiLink,
     everything,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.linux.logind import LogindControl
     from companion_agent.platforms.linux.processor import LinuxProcessor
     from companion_agent.platforms.linux.services import SystemdServices
+    from companion_agent.platforms.packages import PackageManager
 
 
 class LinuxPlatform(Platform):
@@ -276,6 +278,18 @@ class LinuxPlatform(Platform):
         if not version:
             raise Unavailable("/proc/sys/kernel/osrelease cannot be read", "mount /proc")
         return version[:255]
+
+    def process_samples(self) -> list[ProcessSample]:
+        """Read `/proc/*/stat`."""
+        from companion_agent.platforms.linux import processes  # noqa: PLC0415  (seldom wanted)
+
+        return processes.sample(self._files)
+
+    def package_managers(self) -> list[PackageManager]:
+        """Look which of apt, dnf, pacman and flatpak there are."""
+        from companion_agent.platforms.linux import packages  # noqa: PLC0415
+
+        return packages.managers(self._files)
 
     def users(self) -> int | None:
         """Ask logind's files or utmp."""

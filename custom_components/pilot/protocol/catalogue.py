@@ -225,6 +225,40 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 setting=True,
             ),
             Kind(
+                "processes.running",
+                "a program that is watched runs",
+                type=ReadingType.BOOLEAN,
+                of="program",
+            ),
+            Kind("processes.count", "how many processes of it run", of="program"),
+            Kind(
+                "processes.cpu_percent",
+                "processor use of these, all cores",
+                unit="%",
+                of="program",
+            ),
+            Kind(
+                "processes.memory",
+                "resident memory of these; what they share counts for each",
+                unit="B",
+                of="program",
+            ),
+            Kind(
+                "updates.waiting",
+                "updates that wait to be installed, by the lists that this machine has",
+            ),
+            Kind("updates.security", "those of them that are about security"),
+            Kind(
+                "updates.packages",
+                "packages that have an update, with commas between, as many as fit",
+                type=ReadingType.TEXT,
+            ),
+            Kind(
+                "updates.lists_refreshed",
+                "when these lists were fetched, the oldest of them",
+                type=ReadingType.TIMESTAMP,
+            ),
+            Kind(
                 "session.locked",
                 "this machine asks for a log-in, or to be unlocked, before it can be used",
                 type=ReadingType.BOOLEAN,
