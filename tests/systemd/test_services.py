@@ -26,6 +26,8 @@ from stack.process import wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.proves("services.*", "processes.*", "updates.*")
+
 PROGRAM = "/usr/local/bin/pilot-agent"
 SCRIPT = f"""\
 #!/usr/bin/python3 -I

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from companion_agent.models import Value
     from support.agent_screen import MachineOf
 
+pytestmark = pytest.mark.proves("processes.*")
+
 CORES = os.cpu_count() or 1
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from support.agent_screen import MachineOf
     from support.clock import ManualClock
 
+pytestmark = pytest.mark.proves("updates.*")
+
 # apt-get 2.6.1 of Debian 12, and 2.4 of Ubuntu 22.04.
 APT = """\
 Reading package lists...
