@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 import os
+from pathlib import PureWindowsPath
 import platform
 import re
 import socket
@@ -217,17 +218,25 @@ def _sample(process: psutil.Process) -> ProcessSample | None:
         with process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE:
                 return None
-            name, started = process.name(), process.create_time()
+            name, started = _name(process), process.create_time()
             used, memory = 0.0, 0
             with suppress(psutil.AccessDenied):
                 times = process.cpu_times()
                 used, memory = times.user + times.system, process.memory_info().rss
-    except psutil.Error:
-        # It has ended meanwhile.
+    except (psutil.Error, OSError):
+        # It has ended meanwhile, or Windows tells nothing of it.
         return None
     return ProcessSample(
         (process.pid, started), name, used, memory, partial(_command_line, process)
     )
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except OSError:
+        # Wine 8 does not know the question that psutil asks for it.
+        return PureWindowsPath(next(iter(_command_line(process)), "")).name
 
 
 def _command_line(process: psutil.Process) -> tuple[str, ...]:
