@@ -358,7 +358,7 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "processes.cpu_percent": {
         "platform": "sensor",
-        "name": "{of} processor",
+        "name": "{of} CPU",
         "state_class": "measurement",
         "category": "diagnostic",
         "precision": 1,
