@@ -53,7 +53,7 @@ from companion_agent.timing import Alarm
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from companion_agent.config import Broker, Config
@@ -380,8 +380,24 @@ def check_service(config: Config, snapshot: Snapshot) -> Iterator[Check]:
         yield Check("service", "ok", "; ".join(one.text for one in differences))
     else:
         yield Check("service", "ok", "it sees what this shell sees")
+    yield from check_permissions(seen.get("refused_by_system", {}))
     yield from check_session_helpers(seen.get("desktop"))
     yield from _check_rights(seen.get("broker", {}))
+
+
+def check_permissions(refused: Mapping[str, Sequence[str]]) -> Iterator[Check]:
+    """Say which commands the system refuses the service, and what to do; nothing for none.
+
+    Args:
+        refused: Why, and the way out, by the commands' keys.
+    """
+    ways_out: dict[tuple[str, str], list[str]] = {}
+    for key, (reason, fix) in refused.items():
+        ways_out.setdefault((reason, fix.partition("\n\n")[0]), []).append(key)
+    for (reason, fix), keys in ways_out.items():
+        hint = "sudo pilot-agent setup writes polkit's rule anew" if reason == "polkit" else fix
+        detail = f"{', '.join(keys)}: the system does not permit it to the service ({reason})"
+        yield Check("permissions", "absent", detail, hint)
 
 
 def check_session_helpers(desktop: dict[str, Any] | None) -> Iterator[Check]:

@@ -23,8 +23,10 @@ from companion_agent.plugins.desktop_settings import DesktopConfig
 from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
 from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, make_reading
 from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
+from companion_agent.plugins.processes.settings import WatchedProcess, WatchedProcesses
 from companion_agent.plugins.processor.settings import ProcessorConfig
 from companion_agent.plugins.screen.settings import ScreenConfig
+from companion_agent.plugins.services.settings import ServiceName, WatchedService, WatchedServices
 from companion_agent.protocol.signing import fleet_secret
 from companion_agent.protocol.topics import DEFAULT_PREFIX
 from companion_agent.protocol.validation import MAX_INTERVAL
@@ -335,6 +337,8 @@ class Config:
         i2c: The sensors on the I²C buses.
         processor: When the processor is put back as it was found.
         screen: How the screen is set.
+        services: The services that are watched, by name or pattern.
+        processes: The programs that are watched, by name.
         own_commands: What the owner has added for Home Assistant to start, by name.
         own_readings: What the owner has added for Home Assistant to see, by name.
         backlog: What is kept of what could not be delivered.
@@ -402,6 +406,16 @@ class Config:
     screen: ScreenConfig = setting(
         Section(ScreenConfig), "How the screen is set.", factory=ScreenConfig
     )
+    services: Mapping[str, WatchedService] = setting(
+        ByName("service", Section(WatchedService), free=ServiceName()),
+        "Services that are watched, by the system's name of them; * and ? stand for others.",
+        factory=dict,
+    )
+    processes: Mapping[str, WatchedProcess] = setting(
+        ByName("program", Section(WatchedProcess), free=OwnName()),
+        "Programs that are watched: whether they run, and what they take.",
+        factory=dict,
+    )
     own_commands: Mapping[str, OwnCommand] = setting(
         ByName("command", Section(OwnCommand, make_command), free=OwnName()),
         "Programs of your own that Home Assistant may start.",
@@ -445,6 +459,8 @@ class Config:
             I2cConfig: self.i2c if self.collector("i2c").enabled else None,
             ProcessorConfig: self.processor,
             ScreenConfig: self.screen,
+            WatchedServices: WatchedServices(self.services),
+            WatchedProcesses: WatchedProcesses(self.processes),
             OwnCommands: OwnCommands(self.own_commands),
             OwnReadings: OwnReadings(self.own_readings),
         }

@@ -341,6 +341,50 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "category": "diagnostic",
         "enabled": False,
     },
+    "services.failed": {
+        "platform": "sensor",
+        "name": "Failed services",
+        "state_class": "measurement",
+        "category": "diagnostic",
+        "precision": 0,
+    },
+    "processes.count": {
+        "platform": "sensor",
+        "name": "{of} processes",
+        "state_class": "measurement",
+        "category": "diagnostic",
+        "precision": 0,
+        "enabled": False,
+    },
+    "processes.cpu_percent": {
+        "platform": "sensor",
+        "name": "{of} CPU",
+        "state_class": "measurement",
+        "category": "diagnostic",
+        "precision": 1,
+    },
+    "processes.memory": {
+        "platform": "sensor",
+        "name": "{of} memory",
+        "device_class": "data_size",
+        "state_class": "measurement",
+        "category": "diagnostic",
+        "precision": 0,
+    },
+    "updates.waiting": {
+        "platform": "sensor",
+        "name": "Updates waiting",
+        "state_class": "measurement",
+        "category": "diagnostic",
+        "precision": 0,
+    },
+    "updates.security": {
+        "platform": "sensor",
+        "name": "Security updates",
+        "state_class": "measurement",
+        "category": "diagnostic",
+        "precision": 0,
+    },
     "window.title": {
         "platform": "sensor",
         "name": "Active window",
@@ -513,6 +557,18 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "device_class": "problem",
         "category": "diagnostic",
     },
+    "processes.running": {
+        "platform": "binary_sensor",
+        "name": "{of} program",
+        "device_class": "running",
+        "category": "diagnostic",
+    },
+    "services.running": {
+        "platform": "binary_sensor",
+        "name": "{of} service",
+        "device_class": "running",
+        "category": "diagnostic",
+    },
     "session.locked": {
         "platform": "binary_sensor",
         "name": "Screen lock",
@@ -568,6 +624,22 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "name": "Log out",
         "category": "config",
         "enabled": False,
+    },
+    "services.start": {
+        "platform": "button",
+        "name": "{of} start",
+        "category": "config",
+    },
+    "services.stop": {
+        "platform": "button",
+        "name": "{of} stop",
+        "category": "config",
+    },
+    "services.restart": {
+        "platform": "button",
+        "name": "{of} restart",
+        "device_class": "restart",
+        "category": "config",
     },
     "i2c.reset_tuning": {
         "platform": "button",
@@ -712,6 +784,11 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
     "processor.boost": {
         "platform": "switch",
         "name": "Processor boost",
+        "category": "config",
+    },
+    "services.switch": {
+        "platform": "switch",
+        "name": "{of} service",
         "category": "config",
     },
 }

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from companion_agent.models import Missing
     from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch, Session
     from companion_agent.platforms.i2c import I2cBus
+    from companion_agent.platforms.packages import PackageManager
     from companion_agent.platforms.processor import ProcessorControl
+    from companion_agent.platforms.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +262,25 @@ class ConsoleScreen(ABC):
         """Find out which permission the agent lacks to switch it."""
 
 
+class ProcessSample(NamedTuple):
+    """A process.
+
+    Attributes:
+        id: Its number, and when it started by a clock of the system's: another process may get
+            the number later.
+        name: What the system calls it.
+        cpu_time: The processor time that it has used, in seconds.
+        memory: Its resident memory in bytes, what it shares with others included.
+        arguments: Reads its command line; empty where that cannot be read.
+    """
+
+    id: tuple[int, float]
+    name: str
+    cpu_time: float
+    memory: int
+    arguments: Callable[[], tuple[str, ...]]
+
+
 class Platform(ABC):
     """The operating system that the agent runs on.
 
@@ -351,6 +372,10 @@ class Platform(ABC):
             OSError: The same.
         """
 
+    def services(self) -> Services:
+        """Return what reads and commands its services; the same one every time."""
+        not_offered("about its services")
+
     def memory(self) -> MemorySample:
         """Read how much memory there is and can still be had."""
         not_offered("how much memory is in use")
@@ -399,6 +424,14 @@ class Platform(ABC):
     def kernel_version(self) -> str:
         """Return the version of the running kernel."""
         not_offered("its kernel's version")
+
+    def process_samples(self) -> list[ProcessSample]:
+        """Read every process that runs."""
+        not_offered("which programs run")
+
+    def package_managers(self) -> list[PackageManager]:
+        """Return the package managers that it has; the same or equal ones every time."""
+        not_offered("which updates wait")
 
     def users(self) -> int | None:
         """Count the people who are logged in; `None` where nothing tells."""

@@ -33,14 +33,17 @@ from companion_agent.plugins.own.commands import OwnCommandsPlugin
 from companion_agent.plugins.own.readings import OwnReadingsPlugin
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.presence.plugin import PresencePlugin
+from companion_agent.plugins.processes.plugin import ProcessesPlugin
 from companion_agent.plugins.processor.plugin import ProcessorPlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
 from companion_agent.plugins.screen.plugin import ScreenPlugin
+from companion_agent.plugins.services.plugin import ServicesPlugin
 from companion_agent.plugins.session import SessionPlugin
 from companion_agent.plugins.sound.plugin import SoundPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
+from companion_agent.plugins.updates.plugin import UpdatesPlugin
 from companion_agent.plugins.wifi import WifiPlugin
 from companion_agent.plugins.window.plugin import WindowPlugin
 from companion_agent.protocol.validation import SEGMENT
@@ -68,6 +71,9 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         PowerPlugin,
         ProcessorPlugin,
         SystemPlugin,
+        ServicesPlugin,
+        ProcessesPlugin,
+        UpdatesPlugin,
         SessionPlugin,
         PresencePlugin,
         WindowPlugin,

@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from companion_agent.platforms.linux import cpufreq, polkit
@@ -23,14 +24,17 @@ from companion_agent.platforms.linux.logind import (
     polkit_actions,
 )
 from companion_agent.platforms.linux.power_profiles import ACTIONS as PROFILE_ACTIONS
+from companion_agent.platforms.linux.services import unit_name
+from companion_agent.plugins.services.settings import commands_of, key_of, permitted
 from companion_agent.service import unit
 from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from companion_agent.config.policy import Policy
+    from companion_agent.plugins.services.settings import WatchedService
     from companion_agent.service.unit import Helper, Program
 
 _UNIT = PurePosixPath("/etc/systemd/system", unit.SERVICE)
@@ -138,6 +142,27 @@ def permissions(policy: Policy, *, desktop: bool) -> frozenset[str]:
     return polkit_actions(allowed) | profile
 
 
+def unit_permissions(
+    policy: Policy,
+    services: Mapping[str, WatchedService],
+    primary: Callable[[str], str] = lambda unit: unit,
+) -> frozenset[str]:
+    """List what polkit has to permit of single units for the configuration.
+
+    Args:
+        policy: What it allows.
+        services: The services that it watches.
+        primary: Returns the name that systemd, and so polkit, knows a unit by.
+    """
+    return frozenset(
+        polkit.of_unit(primary(unit_name(name)), verb)
+        for name, verbs in permitted(services).items()
+        for end, wanted in commands_of(verbs).items()
+        if policy.allows(f"services.{key_of(name)}.{end}")
+        for verb in wanted
+    )
+
+
 class Service:
     """The agent's service on one system.
 
@@ -242,8 +267,21 @@ class Service:
         """Whether the service's user is there."""
         return self._run(["getent", "passwd", unit.USER]).returncode == 0
 
-    def install(self, program: Program, policy: Policy, *, i2c: bool) -> None:
+    def install(
+        self,
+        program: Program,
+        policy: Policy,
+        *,
+        i2c: bool,
+        services: Mapping[str, WatchedService] = MappingProxyType({}),
+    ) -> None:
         """Write the unit and the rules.
+
+        Args:
+            program: The agent.
+            policy: What the configuration allows.
+            i2c: Whether it reads sensors on I²C buses.
+            services: The services that it watches.
 
         Raises:
             ServiceError: That did not work.
@@ -259,7 +297,12 @@ class Service:
             self.must("systemctl", "daemon-reload")
         if self._at(PurePosixPath("/usr/share/polkit-1")).is_dir():
             wanted = permissions(policy, desktop=self._has_desktop)
+            wanted |= unit_permissions(policy, services, self._primary)
             self.put(_POLKIT, polkit.rule(unit.USER, wanted))
+
+    def _primary(self, name: str) -> str:
+        """Return a unit's own name, where it was called by an alias."""
+        return self.properties(name, "Id").get("Id") or name
 
     def _install_session_helper(self, program: Program) -> None:
         """Have a session helper start with every desktop."""

@@ -96,6 +96,18 @@ DESCRIPTIONS = {
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
         PilotBinarySensorDescription(
+            key="processes.running",
+            translation_key="processes_running",
+            device_class=BinarySensorDeviceClass.RUNNING,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="services.running",
+            translation_key="services_running",
+            device_class=BinarySensorDeviceClass.RUNNING,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
             key="session.locked",
             translation_key="session_locked",
             entity_category=EntityCategory.DIAGNOSTIC,

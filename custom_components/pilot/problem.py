@@ -76,6 +76,7 @@ PROBLEMS: Final = {
     "rpi.soft_temperature_limit": Problem("too_hot", _true),
     "rpi.throttled": Problem("throttled", _true),
     "rpi.under_voltage": Problem("supply_too_weak", _true),
+    "services.failed": Problem("service_failed", _from(1, 1)),
 }
 """By the kind of the reading."""
 

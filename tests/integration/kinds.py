@@ -20,6 +20,8 @@ _OF = {
     "battery": "BAT0",
     "cpu": "3",
     "disk_io": "sda",
+    "processes": "firefox",
+    "services": "nginx",
 }
 
 

@@ -84,7 +84,12 @@ class LinuxHost:
         assert self._program
         service = self._service
         count = self._count if service.check else len(service.changes)
-        service.install(self._program, config.commands, i2c=config.collector("i2c").enabled)
+        service.install(
+            self._program,
+            config.commands,
+            i2c=config.collector("i2c").enabled,
+            services=config.services,
+        )
         service.start(restart=written or len(service.changes) > count)
 
     def active(self) -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
     from companion_agent.platforms.windows.control import WindowsControl
     from companion_agent.platforms.windows.processor import WindowsProcessor
+    from companion_agent.platforms.windows.services import WindowsServices
 
 _VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _FIRMWARE = r"HARDWARE\DESCRIPTION\System\BIOS"
@@ -36,6 +37,7 @@ class WindowsPlatform(PortablePlatform):
         self._drives = Drives()
         self._falls_asleep = threading.Event()
         self._control: WindowsControl | None = None
+        self._services: WindowsServices | None = None
         self._watch: HostWatch | None = None
         self._processor: WindowsProcessor | None = None
 
@@ -71,6 +73,14 @@ class WindowsPlatform(PortablePlatform):
         if self._control is None:
             self._control = WindowsControl(self._falls_asleep, self.suspended_time)
         return self._control
+
+    def services(self) -> WindowsServices:
+        """Return what asks the service manager."""
+        from companion_agent.platforms.windows.services import WindowsServices  # noqa: PLC0415
+
+        if self._services is None:
+            self._services = WindowsServices()
+        return self._services
 
     def watch(self) -> HostWatch | None:
         """Return what hears of sleep, shutdown and sessions."""
