@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from companion_agent.models import Reading, Value
 from companion_agent.plugins.base import Collector
+from companion_agent.plugins.graphics import device_of
 from companion_agent.plugins.naming import segment, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from companion_agent.models import Selection
+    from companion_agent.models import Device, Selection
     from companion_agent.platforms.base import Platform, Sensor
 
 
@@ -57,7 +58,10 @@ class SensorCollector(Collector):
         sensors = [one for one in found_all if not one.doubt]
         if not sensors:
             raise self.none_selected("sensor")
-        found = {f"{segment(one.chip)}.{segment(one.name)}": title(one.label) for one in sensors}
+        found = {
+            f"{segment(one.chip)}.{segment(one.name)}": (title(one.label), self._device(one))
+            for one in sensors
+        }
         self.describe(
             tuple(found.items()),
             lambda: (
@@ -65,10 +69,16 @@ class SensorCollector(Collector):
                     key,
                     kind=self.kind,
                     of=label,
+                    device=device,
                     resolution=self.resolution,
                     deadband=self.deadband,
                 )
-                for key, label in found.items()
+                for key, (label, device) in found.items()
             ),
         )
         return {f"{segment(one.chip)}.{segment(one.name)}": one.value for one in sensors}
+
+    def _device(self, sensor: Sensor) -> Device | None:
+        """Return the graphics card that a sensor is on, which is a device of its own."""
+        card = self.platform.graphics_card(sensor.card) if sensor.card else None
+        return device_of(card) if card else None

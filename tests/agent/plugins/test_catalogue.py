@@ -86,13 +86,15 @@ def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
         "processor.profile",
         "processor.profile_degraded",
     }
+    # And what libraries of cards' makers, and Windows, tell.
+    of_libraries = {"graphics.temperature", "graphics.fan_percent"}
     # And what session helpers read, with them.
     of_desktops = {
         kind
         for kind in CATALOGUE
         if issubclass(registry.BUILT_IN.get(kind.partition(".")[0], Plugin), DesktopPlugin)
     }
-    assert found == set(CATALOGUE) - ROOM_SENSORS - of_services - of_desktops
+    assert found == set(CATALOGUE) - ROOM_SENSORS - of_services - of_libraries - of_desktops
 
 
 def test_collectors_stand_in_the_order_of_the_catalogue() -> None:
