@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from companion_agent.errors import Unavailable
 from companion_agent.models import Device, Reading, Selection, Value
 from companion_agent.plugins.base import Collector
 from companion_agent.plugins.naming import segment, title
@@ -48,7 +49,7 @@ class GraphicsPlugin(Collector):
         """Read every selected card.
 
         Raises:
-            Unavailable: There is no card, or none is selected.
+            Unavailable: There is no card that tells anything, or none is selected.
         """
         samples = self.platform.graphics(lambda label: self.wants(title(label)))
         if not samples:
@@ -58,6 +59,9 @@ class GraphicsPlugin(Collector):
             for sample in samples
             for quantity, why in sample.left_out.items()
         }
+        if not any(sample.values for sample in samples):
+            told = "; ".join(": ".join(one) for one in self._left_out.items())
+            raise Unavailable(f"no graphics card tells anything ({told})")
         found = {sample.card: _values(sample) for sample in samples}
         self.describe(
             tuple((card, tuple(values)) for card, values in found.items()),
