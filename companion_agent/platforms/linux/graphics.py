@@ -1,6 +1,7 @@
 """Graphics cards, by the files of their drivers in sysfs.
 
-Temperatures and fans of these cards are hwmon's, and read there (`hwmon.py`).
+Temperatures and fans of these cards are hwmon's, and read there (`hwmon.py`). NVIDIA's own driver
+has no such files: its cards are read by its library.
 
 Sources: Documentation/gpu/amdgpu/thermal.rst and driver-misc.rst,
 Documentation/ABI/testing/sysfs-driver-intel-i915-hwmon and sysfs-driver-intel-xe-hwmon,
@@ -19,6 +20,7 @@ from companion_agent.errors import Unavailable
 from companion_agent.platforms.base import GraphicsCard, GraphicsSample
 from companion_agent.platforms.linux.files import integer
 from companion_agent.platforms.linux.hwmon import bus_id
+from companion_agent.platforms.nvml import Nvml
 from companion_agent.platforms.time_limit import TimeLimitedCalls
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from companion_agent.platforms.linux.files import Files
 
 _DRM = "sys/class/drm"
+# A server may have NVIDIA's driver without its part for DRM.
+_NVIDIA = "sys/bus/pci/drivers/nvidia"
 _CARD = re.compile(r"card\d+")
 _MICRO = 1e-6
 # Debian, Arch and others; Fedora and openSUSE.
@@ -82,7 +86,9 @@ class _Found(NamedTuple):
     """A card and its files.
 
     Attributes:
+        nvidia: Its address on the PCI bus, for NVIDIA's library; empty for other drivers.
         power: File that says whether it sleeps.
+        may_sleep: Whether it may.
         files: Quantities, where each is, and its factor.
         energy: File of the energy that it has used; may be empty, as may `queues`.
         limits: Files of temperatures and of their limits.
@@ -90,7 +96,9 @@ class _Found(NamedTuple):
 
     card: GraphicsCard
     driver: str
+    nvidia: str
     power: str
+    may_sleep: bool
     files: tuple[tuple[GraphicsQuantity, tuple[str, float]], ...]
     energy: str
     queues: str
@@ -122,13 +130,14 @@ class Graphics:
         self._files = files
         self._clock = clock
         self._cards: tuple[_Found, ...] = ()
-        self._seen: Mapping[str, str] | None = None
+        self._seen: tuple[Mapping[str, str], Mapping[str, str]] | None = None
         self._passes = 0
         self._names: dict[tuple[int, int], str] = {}
         self._alive: set[tuple[str, GraphicsQuantity]] = set()
         self._hot: set[str] = set()
         self._energy: dict[str, tuple[int, float]] = {}
         self._worked: dict[str, Mapping[str, tuple[int, int]]] = {}
+        self._nvml = Nvml()
         # A driver that waits for a card that is lost may never return.
         self._reads: TimeLimitedCalls[_Found, GraphicsSample] = TimeLimitedCalls(self._sample)
 
@@ -142,18 +151,46 @@ class Graphics:
         Raises:
             Unavailable: The kernel shows no card that tells anything.
         """
-        found = [one for one in self._current() if [*one.quantities] or one.driver in _SILENT]
+        found = [
+            one
+            for one in self._current()
+            if one.nvidia or [*one.quantities] or one.driver in _SILENT
+        ]
         if not found:
             raise Unavailable(
                 "the kernel shows no graphics card that can be read",
-                "those of AMD, Intel and the Raspberry Pi are read with their own drivers",
+                "those of AMD, Intel, NVIDIA and the Raspberry Pi are read, with their own drivers",
             )
         chosen = [one for one in found if wanted(one.card.label)]
         samples = self._reads.results(chosen)
-        return [samples.get(one) or _silent(one) for one in chosen]
+        # Cards stay awake as long as a program has them open. A call that hangs is in there still.
+        if any(one.nvidia and one.may_sleep for one in chosen) and not self._reads.hung:
+            self._nvml.close()
+        return [samples.get(one) or self._silent(one) for one in chosen]
+
+    def _silent(self, one: _Found) -> GraphicsSample:
+        """Return what there is of a card whose driver does not return."""
+        known = self._nvml.silent(one.nvidia) if one.nvidia else dict.fromkeys(one.quantities)
+        return GraphicsSample(one.card, known, {})
+
+    def _nvidia_sample(self, one: _Found, *, asleep: bool) -> GraphicsSample:
+        known = self._nvml.silent(one.nvidia)
+        if asleep:
+            left_out: dict[GraphicsQuantity, str] = {}
+            if not known:
+                left_out = {"percent": "it sleeps, and is asked as soon as it is awake"}
+            return GraphicsSample(one.card, known, left_out)
+        try:
+            sample = self._nvml.sample(one.nvidia)
+        except Unavailable as error:
+            why = f"{error.reason}; {error.hint}"
+            return GraphicsSample(one.card, known, {"percent": why})
+        return GraphicsSample(one.card, sample.values, sample.left_out)
 
     def _sample(self, one: _Found) -> GraphicsSample:
         asleep = self._files.text(one.power) in {"suspended", "suspending"}
+        if one.nvidia:
+            return self._nvidia_sample(one, asleep=asleep)
         values: dict[GraphicsQuantity, float | None] = {}
         left_out = dict(_SILENT.get(one.driver, {}))
         for quantity in one.quantities:
@@ -225,19 +262,24 @@ class Graphics:
         return hot
 
     def _current(self) -> tuple[_Found, ...]:
-        seen = self._files.links(_DRM)
+        seen = (self._files.links(_DRM), self._files.links(_NVIDIA))
         self._passes += 1
         if seen != self._seen or self._passes > _RESCAN_AFTER:
-            self._cards = tuple(self._scan(name for name in seen if _CARD.fullmatch(name)))
+            self._cards = tuple(self._scan(*seen))
             self._seen = seen
             self._passes = 0
         return self._cards
 
-    def _scan(self, names: Iterable[str]) -> list[_Found]:
+    def _scan(self, drm: Iterable[str], nvidia: Iterable[str]) -> list[_Found]:
         devices = {
+            device: ""
+            for name in nvidia
+            if ":" in name and (device := self._files.target(f"{_NVIDIA}/{name}"))
+        }
+        devices |= {
             device: f"{_DRM}/{name}"
-            for name in names
-            if (device := self._files.target(f"{_DRM}/{name}/device"))
+            for name in drm
+            if _CARD.fullmatch(name) and (device := self._files.target(f"{_DRM}/{name}/device"))
         }
         called = {device: self._name(device) for device in devices}
         count = Counter(name for name, _, _ in called.values())
@@ -250,6 +292,7 @@ class Graphics:
         self, device: str, card: str, name: str, maker: str, model: str, *, alone: bool
     ) -> _Found:
         address = device.rpartition("/")[2]
+        driver = (self._files.target(f"{device}/driver") or "").rpartition("/")[2]
         chips = self._files.names(f"{device}/hwmon")
         chip = f"{device}/hwmon/{chips[0]}" if chips else ""
         folders = {"device": device, "card": card, "hwmon": chip}
@@ -271,8 +314,10 @@ class Graphics:
                 maker,
                 model,
             ),
-            (self._files.target(f"{device}/driver") or "").rpartition("/")[2],
+            driver,
+            address if driver == "nvidia" else "",
             f"{device}/power/runtime_status",
+            self._files.text(f"{device}/power/control") == "auto",
             tuple(files.items()),
             "" if "power" in files else existing(_ENERGY),
             existing(_QUEUES),
@@ -309,11 +354,6 @@ class Graphics:
 
 class _NoAnswerError(Exception):
     """A file cannot be read, or has no number in it."""
-
-
-def _silent(one: _Found) -> GraphicsSample:
-    """Return what there is of a card whose driver does not return."""
-    return GraphicsSample(one.card, dict.fromkeys(one.quantities), {})
 
 
 def _queues(text: str) -> dict[str, tuple[int, int]]:

@@ -147,7 +147,7 @@ def test_a_card_that_is_excluded_is_not_opened(machine: MachineOf, opened: list[
         plugin.collect()
 
     names = {path.rpartition("/")[2] for path in opened}
-    assert names <= {"vendor", "device", "product_name", "pci.ids", "compatible"}
+    assert names <= {"vendor", "device", "product_name", "pci.ids", "compatible", "control"}
 
 
 def test_cards_are_selected_by_name(machine: MachineOf) -> None:
