@@ -29,16 +29,26 @@ _HYSTERESIS = 5
 _MILLI = 1e-3
 
 
+class NvmlCard(NamedTuple):
+    """A card that the library knows.
+
+    Attributes:
+        address: Where it is on the PCI bus, `0000:01:00.0`.
+        device: The number of its chip there.
+    """
+
+    address: str
+    device: int
+
+
 class NvmlSample(NamedTuple):
     """What the library tells of a card.
 
     Attributes:
-        name: How it is sold, "NVIDIA GeForce RTX 3080"; empty when it cannot be asked.
         values: See `GraphicsSample`.
         left_out: See `GraphicsSample`.
     """
 
-    name: str
     values: Mapping[GraphicsQuantity, float | None]
     left_out: Mapping[GraphicsQuantity, str]
 
@@ -62,8 +72,8 @@ class Nvml:
         self._alive: set[tuple[str, GraphicsQuantity]] = set()
         self._hot: set[str] = set()
 
-    def addresses(self) -> list[str]:
-        """List the cards that the driver has.
+    def cards(self) -> list[NvmlCard]:
+        """List the cards that the driver has, and wake them.
 
         Raises:
             Unavailable: The library is not there, or does not work.
@@ -72,10 +82,11 @@ class Nvml:
         found = []
         for index in range(nvml.nvmlDeviceGetCount()):
             try:
-                handle = nvml.nvmlDeviceGetHandleByIndex(index)
-                found.append(_address(nvml.nvmlDeviceGetPciInfo(handle)))
+                info = nvml.nvmlDeviceGetPciInfo(nvml.nvmlDeviceGetHandleByIndex(index))
             except nvml.NVMLError:
                 continue  # one that is lost
+            address = f"{info.domain:04x}:{info.bus:02x}:{info.device:02x}.0"
+            found.append(NvmlCard(address, info.pciDeviceId >> 16))
         return found
 
     def sample(self, address: str) -> NvmlSample:
@@ -92,7 +103,7 @@ class Nvml:
         except nvml.NVMLError as error:
             # A driver that was loaded anew has to be opened anew.
             self.close()
-            return NvmlSample("", self.silent(address), {"percent": str(error)})
+            return NvmlSample(self.silent(address), {"percent": str(error)})
         card = _Card(nvml, handle, address)
         readers: dict[GraphicsQuantity, Callable[[_Card], float]] = {
             **_READERS,
@@ -108,7 +119,7 @@ class Nvml:
                     values[quantity] = None
                 else:
                     left_out[quantity] = str(error)
-        return NvmlSample(_name(card), values, left_out)
+        return NvmlSample(values, left_out)
 
     def silent(self, address: str) -> dict[GraphicsQuantity, float | None]:
         """Return the quantities of a card that cannot be asked now, as far as they are known."""
@@ -205,15 +216,3 @@ _READERS: Mapping[GraphicsQuantity, Callable[[_Card], float]] = {
     # A fan that exceeds what it is made for says more than 100.
     "fan_percent": lambda card: float(min(card.nvml.nvmlDeviceGetFanSpeed(card.handle), 100)),
 }
-
-
-def _name(card: _Card) -> str:
-    try:
-        return str(card.nvml.nvmlDeviceGetName(card.handle))
-    except card.nvml.NVMLError:
-        return ""
-
-
-def _address(info: Any) -> str:  # noqa: ANN401
-    """Return an address as Linux writes it."""
-    return f"{info.domain:04x}:{info.bus:02x}:{info.device:02x}.0"

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, ClassVar
 from companion_agent.errors import Unavailable
 from companion_agent.models import Device, Reading, Selection, Value
 from companion_agent.plugins.base import Collector
+from companion_agent.plugins.hardware_monitor import monitor_of
 from companion_agent.plugins.naming import segment, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from typing import Self
 
     from companion_agent.platforms.base import GraphicsCard, GraphicsSample, Platform
+    from companion_agent.platforms.libre_hardware_monitor import LibreHardwareMonitor
+    from companion_agent.plugins.base import PluginContext
 
 _MIB = 1 << 20
 
@@ -37,9 +41,20 @@ class GraphicsPlugin(Collector):
     interval: ClassVar[float] = 10
     selects: ClassVar[str] = "name and address"
 
-    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        selection: Selection | None = None,
+        monitor: LibreHardwareMonitor | None = None,
+    ) -> None:
         super().__init__(platform, selection)
+        self._monitor = monitor
         self._left_out: Mapping[str, str] = {}
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make it, with LibreHardwareMonitor beside the system where that is configured."""
+        return cls(context.platform, context.selection, monitor_of(context))
 
     def left_out(self) -> Mapping[str, str]:
         """Say what a card does not tell."""
@@ -54,6 +69,7 @@ class GraphicsPlugin(Collector):
         samples = self.platform.graphics(lambda label: self.wants(title(label)))
         if not samples:
             raise self.none_selected("graphics card")
+        samples = self._with_monitor(samples)
         self._left_out = {
             f"{title(sample.card.label)} {quantity}": why
             for sample in samples
@@ -72,6 +88,23 @@ class GraphicsPlugin(Collector):
             for card, values in found.items()
             for quantity, value in values.items()
         }
+
+    def _with_monitor(self, samples: list[GraphicsSample]) -> list[GraphicsSample]:
+        """Add what LibreHardwareMonitor tells of the cards, by their models' names."""
+        if self._monitor is None:
+            return samples
+        try:
+            cards = self._monitor.cards()
+        except Unavailable as error:
+            return [
+                one._replace(left_out={**one.left_out, "temperature": error.reason})
+                if "temperature" not in one.values
+                else one
+                for one in samples
+            ]
+        return [
+            one._replace(values={**cards.get(one.card.model, {}), **one.values}) for one in samples
+        ]
 
 
 def device_of(card: GraphicsCard) -> Device:

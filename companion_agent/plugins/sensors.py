@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, ClassVar
 from companion_agent.models import Reading, Value
 from companion_agent.plugins.base import Collector
 from companion_agent.plugins.graphics import device_of
+from companion_agent.plugins.hardware_monitor import monitor_of
 from companion_agent.plugins.naming import segment, title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Self
 
     from companion_agent.models import Device, Selection
     from companion_agent.platforms.base import Platform, Sensor
+    from companion_agent.platforms.libre_hardware_monitor import LibreHardwareMonitor
+    from companion_agent.plugins.base import PluginContext
 
 
 class SensorCollector(Collector):
@@ -24,6 +28,9 @@ class SensorCollector(Collector):
         kind: The kind of its readings.
         resolution: See `Reading`.
         deadband: See `Reading`.
+
+    Attributes:
+        source: What is asked for them.
     """
 
     selects: ClassVar[str] = "chip and label"
@@ -31,9 +38,20 @@ class SensorCollector(Collector):
     resolution: ClassVar[float]
     deadband: ClassVar[float]
 
-    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        selection: Selection | None = None,
+        monitor: LibreHardwareMonitor | None = None,
+    ) -> None:
         super().__init__(platform, selection)
+        self.source = monitor or platform
         self._left_out: Mapping[str, str] = {}
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make it, with LibreHardwareMonitor in the system's place where that is configured."""
+        return cls(context.platform, context.selection, monitor_of(context))
 
     def left_out(self) -> Mapping[str, str]:
         """Name the inputs at whose end there seems to be nothing."""

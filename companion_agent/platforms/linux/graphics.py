@@ -21,6 +21,7 @@ from companion_agent.platforms.base import GraphicsCard, GraphicsSample
 from companion_agent.platforms.linux.files import integer
 from companion_agent.platforms.linux.hwmon import bus_id
 from companion_agent.platforms.nvml import Nvml
+from companion_agent.platforms.pci import GRAPHICS_MAKERS
 from companion_agent.platforms.time_limit import TimeLimitedCalls
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ _CARD = re.compile(r"card\d+")
 _MICRO = 1e-6
 # Debian, Arch and others; Fedora and openSUSE.
 _PCI_IDS = ("usr/share/misc/pci.ids", "usr/share/hwdata/pci.ids")
-_VENDORS = {0x1002: "AMD", 0x10DE: "NVIDIA", 0x8086: "Intel"}
 # Device trees: Documentation/devicetree/bindings/gpu/brcm,bcm-v3d.yaml
 _VIDEOCORES = {"brcm,2711-v3d": "VideoCore VI", "brcm,2712-v3d": "VideoCore VII"}
 _LIMIT = re.compile(r"(temp\d{1,4})_crit")
@@ -335,7 +335,7 @@ class Graphics:
             if compatible in tree:
                 return f"Broadcom {model}", "Broadcom", model
         vendor, number = (self._hexadecimal(f"{device}/{file}") for file in ("vendor", "device"))
-        maker = _VENDORS.get(vendor, "")
+        maker = GRAPHICS_MAKERS.get(vendor, "")
         model = self._files.text(f"{device}/product_name") or self._listed(vendor, number)
         return f"{maker} {model or 'Graphics'}".strip(), maker, model
 

@@ -94,6 +94,7 @@ def values(plugin: GraphicsPlugin) -> dict[str, object]:
     return {key.rpartition(".")[2]: value for key, value in plugin.collect().items()}
 
 
+@pytest.mark.proves("graphics.*", "graphics.temperature", "graphics.fan_percent")
 def test_a_card_tells_everything(host: FakeMachine, stub: StubNvml) -> None:
     plugin = GraphicsPlugin(host)
 
@@ -263,8 +264,7 @@ def test_a_computer_without_nvidia_ml_py_says_how_to_install_it(
 def test_the_library_is_found_where_the_system_looks_for_libraries(compiled: Path) -> None:
     program = (
         "from companion_agent.platforms.nvml import Nvml\n"
-        "nvml = Nvml()\n"
-        "print(*nvml.addresses(), nvml.sample('0000:01:00.0').name)"
+        "print(*Nvml().cards(), Nvml().sample('0000:01:00.0').values['power'])"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program],
@@ -276,4 +276,4 @@ def test_the_library_is_found_where_the_system_looks_for_libraries(compiled: Pat
         check=True,
     )
 
-    assert ran.stdout == "0000:01:00.0 NVIDIA GeForce RTX 3080\n"
+    assert ran.stdout == "NvmlCard(address='0000:01:00.0', device=8710) 71.5\n"

@@ -65,6 +65,7 @@ def devices(collector: Collector) -> dict[str, Device | None]:
     return {reading.key: reading.device for reading in collector.readings()}
 
 
+@pytest.mark.proves("graphics.percent", "graphics.memory_*", "graphics.power", "graphics.frequency")
 def test_a_card_is_a_device_named_as_it_is_sold(machine: MachineOf) -> None:
     plugin = GraphicsPlugin(machine("amd-desktop"))
     plugin.probe()
@@ -159,6 +160,7 @@ def test_cards_are_selected_by_name(machine: MachineOf) -> None:
     assert {key.partition(".")[0] for key in values} == {"0000-0b-00-0"}
 
 
+@pytest.mark.proves("graphics.too_hot")
 @pytest.mark.parametrize(
     ("celsius", "hot"),
     [
