@@ -12,6 +12,7 @@ from ctypes import (
     Structure,
     byref,
     c_double,
+    c_int32,
     c_size_t,
     c_uint32,
     c_void_p,
@@ -68,7 +69,7 @@ class Query:
     """Counters that are collected together.
 
     Raises:
-        OSError: There are no counters; `winerror` has the code.
+        OSError: There are no counters; see `code_of()`.
     """
 
     def __init__(self) -> None:
@@ -129,6 +130,13 @@ def _items(buffer: ctypes.Array[ctypes.c_char], count: int) -> Iterator[tuple[st
             yield raw[at:end].decode("utf-16-le", "replace"), float(item.number)
 
 
+def code_of(error: OSError) -> int | None:
+    """Return the code of an error that was raised here; `None` when another part raised it."""
+    code = getattr(error, "winerror", None)
+    return None if code is None else code & 0xFFFFFFFF
+
+
 def _check(code: int, what: str) -> None:
     if code:
-        raise dll.error(code, what)
+        # Windows' errors are signed in Python.
+        raise dll.error(c_int32(code).value, what)

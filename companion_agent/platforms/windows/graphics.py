@@ -181,7 +181,7 @@ def _by_luid(values: Iterable[tuple[int, float]]) -> dict[int, float]:
 
 
 def _unavailable(error: OSError) -> Unavailable:
-    code = getattr(error, "winerror", None)
+    code = pdh.code_of(error)
     if code == pdh.ACCESS_DENIED:
         return Unavailable(
             "Windows does not let this program read its performance counters",
