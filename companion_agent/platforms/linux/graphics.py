@@ -196,8 +196,10 @@ class Graphics:
         for quantity in one.quantities:
             known = (one.card.id, quantity)
             try:
-                values[quantity] = self._value(one, quantity, asleep=asleep)
-                self._alive.add(known)
+                values[quantity] = value = self._value(one, quantity, asleep=asleep)
+                # Of a card that sleeps it is not known yet what it will answer.
+                if value is not None or not asleep:
+                    self._alive.add(known)
             except _NoAnswerError:
                 if known in self._alive:
                     values[quantity] = None

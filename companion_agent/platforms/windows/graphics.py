@@ -128,7 +128,8 @@ class WindowsGraphics:
                 load[luid, engine] += value
         except OSError as error:
             raise _unavailable(error) from None
-        busy: dict[int, float] = {}
+        # A card that no program uses has no engines; none at all is the first reading.
+        busy = dict.fromkeys(used, 0.0) if load else {}
         for (luid, _), value in load.items():
             busy[luid] = min(max(value, busy.get(luid, 0.0)), 100.0)
         return used, busy

@@ -194,6 +194,14 @@ def test_a_card_is_as_busy_as_its_busiest_engine(counters: Counters, nvml: FakeN
     assert {key.rpartition(".")[0] for key in second} == {NVIDIA_CARD, INTEL_CARD}
 
 
+def test_a_card_that_no_program_uses_is_idle(counters: Counters, nvml: FakeNvml) -> None:
+    del counters.values[ENGINES][engine(IRIS, 0, "3D", 4)]
+    plugin = GraphicsPlugin(WindowsPlatform())
+    plugin.collect()
+
+    assert plugin.collect()[f"{INTEL_CARD}.percent"] == 0
+
+
 def test_a_card_is_a_device_that_a_restart_of_windows_does_not_rename(
     counters: Counters, nvml: FakeNvml
 ) -> None:

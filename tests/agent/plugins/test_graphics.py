@@ -194,6 +194,19 @@ def test_what_a_driver_never_answers_is_left_out_with_the_reason(machine: Machin
     assert plugin.left_out() == {f"AMD {NAVI} (0000:0b:00.0) percent": "its driver does not answer"}
 
 
+def test_what_a_driver_does_not_answer_once_it_is_awake_is_left_out(machine: MachineOf) -> None:
+    host = machine("amd-desktop")
+    host.fail(f"{AMD}/gpu_busy_percent")
+    host.write(f"{AMD}/power/runtime_status", "suspended\n")
+    plugin = GraphicsPlugin(host)
+    asleep = plugin.collect()
+    host.write(f"{AMD}/power/runtime_status", "active\n")
+
+    awake = plugin.collect()
+
+    assert asleep.keys() - awake.keys() == {"0000-0b-00-0.percent"}
+
+
 def test_what_answered_once_stays_when_it_fails(machine: MachineOf) -> None:
     host = machine("amd-desktop")
     plugin = GraphicsPlugin(host)
