@@ -20,6 +20,7 @@ from companion_agent.config.updates import UpdateConfig, check_update
 from companion_agent.fields import ByName, Section, Setting, construct, declared, group, setting
 from companion_agent.models import Selection
 from companion_agent.plugins.desktop_settings import DesktopConfig
+from companion_agent.plugins.hardware_monitor import LibreHardwareMonitorConfig
 from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
 from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, make_reading
 from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
@@ -335,6 +336,7 @@ class Config:
         collectors: Collectors that differ from their defaults, by name.
         desktop: What is looked at of users' desktops.
         i2c: The sensors on the I²C buses.
+        libre_hardware_monitor: Whether LibreHardwareMonitor is asked for temperatures.
         processor: When the processor is put back as it was found.
         screen: How the screen is set.
         services: The services that are watched, by name or pattern.
@@ -400,6 +402,11 @@ class Config:
     i2c: I2cConfig = setting(
         Section(I2cConfig, make_i2c), "Sensors on I²C buses.", factory=I2cConfig
     )
+    libre_hardware_monitor: LibreHardwareMonitorConfig = setting(
+        Section(LibreHardwareMonitorConfig),
+        "Temperatures from LibreHardwareMonitor.",
+        factory=LibreHardwareMonitorConfig,
+    )
     processor: ProcessorConfig = setting(
         Section(ProcessorConfig), "The processor's settings.", factory=ProcessorConfig
     )
@@ -457,6 +464,7 @@ class Config:
             # What is not read cannot be tuned.
             DesktopConfig: self.desktop,
             I2cConfig: self.i2c if self.collector("i2c").enabled else None,
+            LibreHardwareMonitorConfig: self.libre_hardware_monitor,
             ProcessorConfig: self.processor,
             ScreenConfig: self.screen,
             WatchedServices: WatchedServices(self.services),

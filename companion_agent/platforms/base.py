@@ -138,6 +138,7 @@ class Sensor(NamedTuple):
         label: What to call it, "nvme Composite".
         value: °C or rpm; `None` when it cannot be read now.
         doubt: Why there may be nothing that measures; empty where something did once.
+        card: The id of the graphics card that it is on; empty where it is on none.
     """
 
     chip: str
@@ -145,6 +146,52 @@ class Sensor(NamedTuple):
     label: str
     value: float | None
     doubt: str = ""
+    card: str = ""
+
+
+class GraphicsCard(NamedTuple):
+    """A graphics card, or what a processor has of one; what is known without asking the card.
+
+    Attributes:
+        id: Names it on this host for as long as it stays in its slot: `0000-0b-00-0`.
+        name: What to call it, "AMD Radeon RX 5700".
+        label: Its name and where it is, "AMD Radeon RX 5700 (0000:0b:00.0)".
+        manufacturer: Who made its chip.
+        model: The chip; empty when not known.
+    """
+
+    id: str
+    name: str
+    label: str
+    manufacturer: str
+    model: str = ""
+
+
+GraphicsQuantity = Literal[
+    "percent",
+    "memory_used",
+    "memory_total",
+    "temperature",
+    "too_hot",
+    "power",
+    "frequency",
+    "fan_percent",
+]
+"""What a graphics card can tell: %, B, B, °C, whether it is at its limit, W, MHz, %."""
+
+
+class GraphicsSample(NamedTuple):
+    """What a graphics card tells.
+
+    Attributes:
+        values: The quantities that it tells; `None` for those that cannot be read now, as while it
+            sleeps.
+        left_out: Why it does not tell others.
+    """
+
+    card: GraphicsCard
+    values: Mapping[GraphicsQuantity, float | None]
+    left_out: Mapping[GraphicsQuantity, str]
 
 
 MOST_HEALTH = 150.0
@@ -412,6 +459,14 @@ class Platform(ABC):
     def fans(self, wanted: Wanted = everything) -> list[Sensor]:
         """Read the fans' speeds in rpm; see `temperatures()`."""
         not_offered("fan speeds")
+
+    def graphics(self, wanted: Wanted = everything) -> list[GraphicsSample]:
+        """Read the graphics cards whose labels are wanted; no other is asked, and none is woken."""
+        not_offered("about graphics cards")
+
+    def graphics_card(self, card: str) -> GraphicsCard | None:
+        """Return a graphics card by its id, without asking it; `None` where there is no such."""
+        return None
 
     def power(self, wanted: Wanted = everything) -> PowerSample:
         """Read the batteries that are wanted by name, and external power."""

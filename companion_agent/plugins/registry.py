@@ -23,6 +23,7 @@ from companion_agent.plugins.cpu import CpuPlugin
 from companion_agent.plugins.disk import DiskPlugin
 from companion_agent.plugins.disk_io import DiskIoPlugin
 from companion_agent.plugins.fan import FanPlugin
+from companion_agent.plugins.graphics import GraphicsPlugin
 from companion_agent.plugins.hotkeys.plugin import HotkeysPlugin
 from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.media.plugin import MediaPlugin
@@ -67,6 +68,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         NetworkPlugin,
         TemperaturePlugin,
         FanPlugin,
+        GraphicsPlugin,
         BatteryPlugin,
         PowerPlugin,
         ProcessorPlugin,

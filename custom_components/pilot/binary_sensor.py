@@ -72,6 +72,12 @@ DESCRIPTIONS = {
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
         PilotBinarySensorDescription(
+            key="graphics.too_hot",
+            translation_key="graphics_too_hot",
+            device_class=BinarySensorDeviceClass.HEAT,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
             key="rpi.under_voltage",
             translation_key="rpi_under_voltage",
             device_class=BinarySensorDeviceClass.PROBLEM,

@@ -73,6 +73,7 @@ class Problem:
 PROBLEMS: Final = {
     "cpu.temperature": Problem("too_hot", _from(95, 90)),
     "disk.used_percent": Problem("disk_nearly_full", _from(95, 93)),
+    "graphics.too_hot": Problem("too_hot", _true),
     "rpi.soft_temperature_limit": Problem("too_hot", _true),
     "rpi.throttled": Problem("throttled", _true),
     "rpi.under_voltage": Problem("supply_too_weak", _true),

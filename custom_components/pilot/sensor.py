@@ -77,7 +77,8 @@ def _describe(
 
 # Home Assistant draws what has no category on area pages and in dashboards by itself. Of a computer
 # that is its status, processor, memory, system disk, processor temperature and battery; the rest is
-# diagnostic. Sensors of rooms and meters, which are devices of their own, have none either.
+# diagnostic. Sensors of rooms and meters, which are devices of their own, have none either, nor
+# have use, memory and temperature of a graphics card.
 DESCRIPTIONS: Final = {
     description.key: description
     for description in (
@@ -306,6 +307,60 @@ DESCRIPTIONS: Final = {
         ),
         _describe(
             "fan.speed",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        # Graphics cards
+        _describe(
+            "graphics.percent",
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "graphics.memory_percent",
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "graphics.memory_used",
+            device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+            suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
+        ),
+        _describe(
+            "graphics.memory_total",
+            device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+            suggested_display_precision=1,
+            suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
+        ),
+        _describe(
+            "graphics.temperature",
+            device_class=SensorDeviceClass.TEMPERATURE,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "graphics.power",
+            device_class=SensorDeviceClass.POWER,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "graphics.frequency",
+            device_class=SensorDeviceClass.FREQUENCY,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+            suggested_unit_of_measurement=UnitOfFrequency.GIGAHERTZ,
+        ),
+        _describe(
+            "graphics.fan_percent",
             entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,

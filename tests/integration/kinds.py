@@ -23,6 +23,7 @@ _OF = {
     "processes": "firefox",
     "services": "nginx",
 }
+_GRAPHICS_CARD = "graphics-0000-0b-00-0"
 
 
 def key_of(kind: str) -> str:
@@ -33,6 +34,7 @@ def key_of(kind: str) -> str:
 def all_kinds() -> dict[str, Any]:
     """Return an announce with one reading of each kind, and a second of those that may be many."""
     announce = copy.deepcopy(ANNOUNCE)
+    announce["devices"][_GRAPHICS_CARD] = {"name": "AMD Radeon RX 5700", "manufacturer": "AMD"}
     readings = []
     for kind, says in CATALOGUE.items():
         key = key_of(kind)
@@ -44,6 +46,8 @@ def all_kinds() -> dict[str, Any]:
                 reading["device"] = "aht20-1-38"
         elif says.several is Several.YES:
             reading["of"] = _OF.get(family, "coretemp Package id 0")
+        if family == "graphics":
+            reading["device"] = _GRAPHICS_CARD
         if family == "disk":
             readings.append({"key": f"{key}-root", "kind": kind, "of": "/"})
         readings.append(reading)

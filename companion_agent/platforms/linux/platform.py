@@ -13,6 +13,8 @@ from companion_agent.platforms.base import (
     DiskCounters,
     DiskUsage,
     FirmwareFlags,
+    GraphicsCard,
+    GraphicsSample,
     HostInfo,
     InterfaceCounters,
     Link,
@@ -37,6 +39,7 @@ from companion_agent.platforms.linux.backlight import connectors
 from companion_agent.platforms.linux.cpu import Processor
 from companion_agent.platforms.linux.disks import Disks
 from companion_agent.platforms.linux.files import Files, integer
+from companion_agent.platforms.linux.graphics import Graphics
 from companion_agent.platforms.linux.hwmon import Hwmon
 from companion_agent.platforms.linux.memory import parse_arcstats, parse_meminfo
 from companion_agent.platforms.linux.mounts import choose, parse_mountinfo
@@ -73,6 +76,7 @@ class LinuxPlatform(Platform):
         self._disks = Disks(self._files)
         self._network = Network(self._files)
         self._hwmon = Hwmon(self._files)
+        self._graphics = Graphics(self._files)
         self._power = Power(self._files)
         self._wifi = Wifi(self._files)
         self._pi = RaspberryPi(self._files)
@@ -255,6 +259,14 @@ class LinuxPlatform(Platform):
     def fans(self, wanted: Wanted = everything) -> list[Sensor]:
         """Read hwmon."""
         return self._hwmon.fans(wanted)
+
+    def graphics(self, wanted: Wanted = everything) -> list[GraphicsSample]:
+        """Read the files of their drivers."""
+        return self._graphics.samples(wanted)
+
+    def graphics_card(self, card: str) -> GraphicsCard | None:
+        """Look the card up among those that the kernel shows."""
+        return self._graphics.card(card)
 
     def power(self, wanted: Wanted = everything) -> PowerSample:
         """Read the class power_supply."""

@@ -8,16 +8,18 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from companion_agent.errors import Unavailable
 from companion_agent.platforms.architecture import architecture
 from companion_agent.platforms.base import DiskUsage, HostInfo, Mount, PowerSample, everything
 from companion_agent.platforms.firmware import filled_in
 from companion_agent.platforms.portable import PortablePlatform, hardware_addresses, host_name
 from companion_agent.platforms.windows import batteries, reboot, wifi
 from companion_agent.platforms.windows.drives import Drives
+from companion_agent.platforms.windows.graphics import WindowsGraphics
 from companion_agent.winapi import system
 
 if TYPE_CHECKING:
-    from companion_agent.platforms.base import Wanted, WifiLink
+    from companion_agent.platforms.base import GraphicsSample, Sensor, Wanted, WifiLink
     from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
     from companion_agent.platforms.windows.control import WindowsControl
     from companion_agent.platforms.windows.processor import WindowsProcessor
@@ -28,6 +30,11 @@ _FIRMWARE = r"HARDWARE\DESCRIPTION\System\BIOS"
 _CRYPTOGRAPHY = r"SOFTWARE\Microsoft\Cryptography"
 _FIRST_WINDOWS_11 = 22_000
 _YEAR = re.compile(r"\b20\d\d\b")
+_NO_TEMPERATURES = "Windows does not tell temperatures and fans: they take a driver in its kernel"
+_HOW_TO_HAVE_THEM = (
+    "run LibreHardwareMonitor with 'Remote Web Server' switched on, and set "
+    "libre_hardware_monitor.port"
+)
 
 
 class WindowsPlatform(PortablePlatform):
@@ -40,6 +47,7 @@ class WindowsPlatform(PortablePlatform):
         self._services: WindowsServices | None = None
         self._watch: HostWatch | None = None
         self._processor: WindowsProcessor | None = None
+        self._graphics = WindowsGraphics()
 
     def host_info(self) -> HostInfo:
         """Describe this computer."""
@@ -146,6 +154,18 @@ class WindowsPlatform(PortablePlatform):
     def pending_reboot(self) -> bool | None:
         """Look for what updates, and changes of the name, leave in the registry."""
         return reboot.pending(_registry_key_exists, _registry_text)
+
+    def temperatures(self, wanted: Wanted = everything) -> list[Sensor]:
+        """Say what it takes: Windows itself tells none."""
+        raise Unavailable(_NO_TEMPERATURES, _HOW_TO_HAVE_THEM)
+
+    def fans(self, wanted: Wanted = everything) -> list[Sensor]:
+        """Say what it takes: Windows itself tells none."""
+        raise Unavailable(_NO_TEMPERATURES, _HOW_TO_HAVE_THEM)
+
+    def graphics(self, wanted: Wanted = everything) -> list[GraphicsSample]:
+        """Read performance counters, and ask NVIDIA's library."""
+        return self._graphics.samples(wanted)
 
     def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
         """Ask the service WLAN AutoConfig."""

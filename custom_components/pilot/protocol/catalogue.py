@@ -123,6 +123,27 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 of="chip and label",
             ),
             Kind("fan.speed", "a fan's speed", unit="rpm", of="chip and label"),
+            Kind("graphics.percent", "use of a graphics card", unit="%"),
+            Kind("graphics.memory_percent", "its memory, in use", unit="%"),
+            Kind("graphics.memory_used", "its memory, in use", unit="B"),
+            Kind("graphics.memory_total", "its memory, size", unit="B"),
+            Kind(
+                "graphics.temperature",
+                "its temperature, where that is no `temperature.sensor`",
+                unit="°C",
+            ),
+            Kind(
+                "graphics.too_hot",
+                "it has reached the temperature from which on it protects itself",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind("graphics.power", "the power that it draws", unit="W"),
+            Kind("graphics.frequency", "frequency of its processor", unit="MHz"),
+            Kind(
+                "graphics.fan_percent",
+                "speed of its fan, where that is no `fan.speed`",
+                unit="%",
+            ),
             Kind("battery.level", "charge", unit="%", of=OPTIONAL),
             Kind(
                 "battery.state",
