@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
-from functools import partial
 import signal
 import socket
 import sys
@@ -81,7 +80,10 @@ def on_end(stop: Callable[[], None]) -> Iterator[None]:
     """Call something when the process is asked to end; only in the main thread's event loop."""
     loop = asyncio.get_running_loop()
     if sys.platform == "win32":
-        asked = partial(loop.call_soon_threadsafe, stop)
+
+        def asked() -> None:
+            loop.call_soon_threadsafe(stop)
+
         with _on_windows(loop, stop), end_request.followed(asked):
             yield
     else:

@@ -439,6 +439,18 @@ def _describe_session_helper(helper: dict[str, Any]) -> Check:
     return Check(name, "ok", "; ".join(parts))
 
 
+if sys.platform == "win32":
+    _SERVICE_ANEW = (
+        "start the service anew: pilot-agent service stop, then pilot-agent service start"
+    )
+else:
+    _SERVICE_ANEW = (
+        "restart the service, if this was changed since its start; else its sandbox hides it: "
+        "systemctl cat pilot-agent, systemctl edit pilot-agent (ProtectKernelTunables=no and "
+        "ProtectControlGroups=no show it the /proc of this shell)"
+    )
+
+
 def _way_out() -> str:
     if sys.platform == "linux":
         from companion_agent.service.changes import ServiceError
@@ -455,13 +467,7 @@ def _way_out() -> str:
                     "gives the service a /proc of its own (ProtectKernelTunables=, "
                     "ProtectControlGroups=)"
                 )
-    elif sys.platform == "win32":
-        return "start the service anew: pilot-agent service stop, then pilot-agent service start"
-    return (
-        "restart the service, if this was changed since its start; else its sandbox hides it: "
-        "systemctl cat pilot-agent, systemctl edit pilot-agent (ProtectKernelTunables=no and "
-        "ProtectControlGroups=no show it the /proc of this shell)"
-    )
+    return _SERVICE_ANEW
 
 
 def _check_rights(broker: dict[str, Any]) -> Iterator[Check]:
