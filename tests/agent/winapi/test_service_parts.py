@@ -69,7 +69,7 @@ def test_a_job_ends_with_the_process_that_has_it(windows: FakeWindows) -> None:
 
 def test_a_folder_that_windows_does_not_tell_is_an_error(windows: FakeWindows) -> None:
     windows.functions |= {
-        "shell32.SHGetKnownFolderPath": lambda *_: -0x7FFBFFFB,  # E_FAIL
+        "shell32.SHGetKnownFolderPath": lambda *_: -0x7FFFBFFB,  # E_FAIL
         "ole32.CoTaskMemFree": lambda _: None,
     }
 
