@@ -455,10 +455,10 @@ def _way_out() -> str:
                     "gives the service a /proc of its own (ProtectKernelTunables=, "
                     "ProtectControlGroups=)"
                 )
-    elif sys.platform == "win32":
-        return "start the service anew: pilot-agent service stop, then pilot-agent service start"
     return (
-        "restart the service, if this was changed since its start; else its sandbox hides it: "
+        "start the service anew: pilot-agent service stop, then pilot-agent service start"
+        if sys.platform == "win32"
+        else "restart the service, if this was changed since its start; else its sandbox hides it: "
         "systemctl cat pilot-agent, systemctl edit pilot-agent (ProtectKernelTunables=no and "
         "ProtectControlGroups=no show it the /proc of this shell)"
     )
