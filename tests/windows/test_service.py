@@ -69,9 +69,7 @@ def availability(home_assistant: FakeHomeAssistant) -> list[bytes]:
     return [said for topic, said in home_assistant.published if topic == f"{PREFIX}/availability"]
 
 
-def test_from_its_set_up_to_its_removal(
-    host: ServicePc, home_assistant: FakeHomeAssistant
-) -> None:
+def test_from_its_set_up_to_its_removal(host: ServicePc, home_assistant: FakeHomeAssistant) -> None:
     (host.folder / "config.yaml").unlink()
     broker = f"127.0.0.1:{host.port}"
     said = host.agent("setup", "--yes", "--no-pair", "--broker", broker).stdout
