@@ -29,7 +29,7 @@ class EndRequest:
     def __init__(self) -> None:
         # A signal's handler may ask while the main thread has it.
         self._lock = threading.RLock()
-        self._followers: list[Callable[[], None]] = []
+        self._followers: list[Callable[[], object]] = []
         self._asked = False
 
     @property
@@ -46,7 +46,7 @@ class EndRequest:
             call()
 
     @contextmanager
-    def followed(self, call: Callable[[], None]) -> Iterator[None]:
+    def followed(self, call: Callable[[], object]) -> Iterator[None]:
         """Have something called, in any thread, when it is asked; at once where it was before."""
         with self._lock:
             self._followers.append(call)

@@ -21,7 +21,7 @@ from companion_agent.service import event_log
 from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
 from companion_agent.storage.permissions import SERVICE, SERVICE_SID
-from companion_agent.winapi import accounts, folders, security, services
+from companion_agent.winapi import accounts, folders, privileges, processes, security, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -233,7 +233,7 @@ class WindowsService:
             event_log.register(NAME)
 
     def _set_more(self, handle: int) -> None:
-        privileges, _kept = services.required_privileges(PRIVILEGES)
+        few, _kept = services.required_privileges(PRIVILEGES)
         wanted: dict[str, tuple[int, ctypes.Structure]] = {
             "its description": (services.CONFIG_DESCRIPTION, services.Description(DESCRIPTION)),
             "restarts after a failure": (
@@ -253,7 +253,7 @@ class WindowsService:
                 services.CONFIG_SERVICE_SID,
                 services.Number(services.SERVICE_SID_TYPE_UNRESTRICTED),
             ),
-            "few privileges": (services.CONFIG_REQUIRED_PRIVILEGES, privileges),
+            "few privileges": (services.CONFIG_REQUIRED_PRIVILEGES, few),
             "time before shutdown": (
                 services.CONFIG_PRESHUTDOWN,
                 services.Number(PRESHUTDOWN_LIMIT),
@@ -291,7 +291,7 @@ class WindowsService:
             services.service(NAME, services.SERVICE_START) as handle,
         ):
             services.start(handle)
-        status = self._wait_while("starting", _START_LIMIT)
+        status = self._wait_while(_START_LIMIT, "starting")
         if status.state != "running":
             raise ServiceError(
                 f"the service does not stay up (exit code {status.exit_code}): its reason is in "
@@ -310,6 +310,15 @@ class WindowsService:
                 self._stop()
 
     def _stop(self) -> None:
+        # What it has open (its log, its program) can be replaced only when its process has gone.
+        with processes.gone_afterwards(self.status().pid, _STOP_LIMIT):
+            self._ask_to_stop()
+            status = self._wait_while(_STOP_LIMIT, "running", "stopping")
+            if status.state != "stopped":
+                raise ServiceError(f"the service (process {status.pid}) does not stop")
+
+    @staticmethod
+    def _ask_to_stop() -> None:
         with (
             _explained("the service does not stop"),
             services.service(NAME, services.SERVICE_STOP) as handle,
@@ -323,12 +332,8 @@ class WindowsService:
                 }
                 if _code(error) not in ended:
                     raise
-        status = self._wait_while("running", _STOP_LIMIT, "stopping")
-        if status.state != "stopped":
-            raise ServiceError(f"the service (process {status.pid}) does not stop")
 
-    def _wait_while(self, *states: str | float) -> ServiceStatus:
-        limit = next(one for one in states if isinstance(one, float))
+    def _wait_while(self, limit: float, *states: str) -> ServiceStatus:
         until = time.monotonic() + limit
         while (status := self.status()).state in states and time.monotonic() < until:
             time.sleep(_LOOK)
@@ -449,7 +454,7 @@ class WindowsService:
         if not self.check:
             with _explained(f"{path} cannot be closed to others"):
                 # Only with it a file can be given to the administrators.
-                accounts.enable_privilege("SeTakeOwnershipPrivilege")
+                privileges.enable("SeTakeOwnershipPrivilege")
                 security.set_file_owner_and_rules(str(path), rules)
 
 
@@ -473,7 +478,9 @@ def require_administrator() -> None:
     Raises:
         ServiceError: It may not.
     """
-    if not accounts.is_administrator():
+    with _explained("whether this process has administrator rights cannot be found out"):
+        may = privileges.is_administrator()
+    if not may:
         raise ServiceError(_NEEDS_RIGHTS)
 
 

@@ -6,7 +6,7 @@ import ctypes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.winapi import accounts, folders, services
+from companion_agent.winapi import folders, services
 from support.windows_api import FakeWindows
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ class ServicePC(FakeWindows):
         self.users = folder / "Users"
         self.data.mkdir()
         self._texts: list[Any] = []
-        self._sids: dict[int, str] = {}
         self._descriptors: dict[int, str] = {}
         self.functions |= {
             "advapi32.OpenSCManagerW": self._open_manager,
@@ -66,11 +65,13 @@ class ServicePC(FakeWindows):
             "kernel32.LocalFree": lambda _: None,
             "kernel32.CloseHandle": lambda _: 1,
             "kernel32.GetCurrentProcess": lambda: 1,
+            "kernel32.OpenProcess": lambda _access, _inherit, pid: pid,
+            "kernel32.WaitForSingleObject": lambda *_: 0,
             "kernel32.CreateDirectoryW": self._make_folder,
             "advapi32.OpenProcessToken": lambda *_: 1,
             "advapi32.LookupPrivilegeValueW": lambda *_: 1,
             "advapi32.AdjustTokenPrivileges": lambda *_: 1,
-            "advapi32.ConvertStringSidToSidW": self._sid,
+            "advapi32.CreateWellKnownSid": self._administrators,
             "advapi32.CheckTokenMembership": self._is_member,
             "advapi32.GetTokenInformation": lambda *_: 1,
             "advapi32.ConvertSidToStringSidW": self._user,
@@ -166,13 +167,12 @@ class ServicePC(FakeWindows):
         text.value = str(self.users)
         return 1
 
-    def _sid(self, text: str, found: Any) -> int:
-        found.value = len(self._sids) + 1
-        self._sids[found.value] = text
+    def _administrators(self, kind: int, _domain: None, _sid: Any, _size: Any) -> int:
+        assert kind == 26  # WinBuiltinAdministratorsSid
         return 1
 
-    def _is_member(self, _token: None, sid: Any, member: Any) -> int:
-        member.value = self._sids[sid.value] == accounts.ADMINISTRATORS and self.administrator
+    def _is_member(self, _token: None, _sid: Any, member: Any) -> int:
+        member.value = self.administrator
         return 1
 
     def _user(self, _sid: Any, text: Any) -> int:

@@ -119,6 +119,10 @@ def test_start_stop_and_start_anew(pc: ServicePC, places: Places) -> None:
     service.stop()
 
     assert service.changes == ["service started", "service restarted", "service stopped"]
+    # Its files are free when it has stopped.
+    assert [call for call in pc.calls if call[0] == "WaitForSingleObject"] == [
+        ("WaitForSingleObject", 4321, 30_000)
+    ] * 2
     assert service.status().state == "stopped"
 
 
