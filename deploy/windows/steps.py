@@ -163,7 +163,7 @@ class CodeFiles(io.TextIOBase):
         """Take a line."""
         import json  # noqa: PLC0415
 
-        for line in text.splitlines():
+        for line in filter(str.strip, text.splitlines()):
             said = json.loads(line)
             if "code" in said:
                 (self._folder / "code.bmp").write_bytes(picture(said["link"]))

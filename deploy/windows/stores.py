@@ -144,7 +144,7 @@ def scoop(installer: Installer) -> dict[str, Any]:
         "installer": {
             "script": [
                 f"$done = Start-Process \"$dir\\setup.exe\" -ArgumentList '/S' {waits}",
-                f"if ($entry) {{ Start-Process $removal -Wait -ArgumentList '/S' }}",
+                'if ($done.ExitCode) { error "It ended with $($done.ExitCode)."; break }',
             ]
         },
         "uninstaller": {
