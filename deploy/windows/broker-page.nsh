@@ -79,9 +79,6 @@ Function BrokerPageLeave
         ${EndIf}
     ${EndIf}
     Call WriteConfiguration
-    ${If} $Code == 0
-        Call StartService
-    ${EndIf}
     ${If} $Code != 0
         ${NSD_SetText} $BrokerResult "$Said"
         Abort

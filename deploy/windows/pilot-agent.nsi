@@ -179,6 +179,9 @@ Function .onInit
     ${AndIfNot} ${FileExists} "$Prepared"
         !insertmacro Refuse ${CODE_CONFIGURATION} "$(TEXT_NO_FILE) $Prepared"
     ${EndIf}
+    ${If} $Prepared != ""
+        StrCpy $Broker ""
+    ${EndIf}
     ${If} $PasswordFile != ""
     ${AndIfNot} ${FileExists} "$PasswordFile"
         !insertmacro Refuse ${CODE_CONFIGURATION} "$(TEXT_NO_FILE) $PasswordFile"
@@ -230,14 +233,17 @@ Section
     ${If} ${Errors}
         !insertmacro GoBack ${CODE_FILES} "$(TEXT_FILES)"
     ${EndIf}
+    DetailPrint "$(TEXT_STARTING)"
     Call WriteConfiguration
     ${If} $Code != 0
-        !insertmacro GoBack ${CODE_CONFIGURATION} "$Said"
-    ${EndIf}
-    DetailPrint "$(TEXT_STARTING)"
-    Call StartService
-    ${If} $Code != 0
         !insertmacro GoBack ${CODE_START} "$(TEXT_SERVICE) $Said"
+    ${EndIf}
+    ; `setup` has started it with a broker that is new.
+    ${If} $Broker == ""
+        Call StartService
+        ${If} $Code != 0
+            !insertmacro GoBack ${CODE_START} "$(TEXT_SERVICE) $Said"
+        ${EndIf}
     ${EndIf}
 
     WriteUninstaller "$INSTDIR\uninstall.exe"
@@ -313,23 +319,19 @@ Function AddBroker
     ${EndIf}
 FunctionEnd
 
+; Writes what is new about the configuration; what is as it was needs no such thing.
 Function WriteConfiguration
     StrCpy $Code 0
-    ${If} $Prepared == ""
-    ${AndIf} $Broker == ""
-        Return
-    ${EndIf}
-    ; Makes the folders, and closes them, before anything secret lies in them.
-    ${Step} "$INSTDIR\app" 'agent service install --config "$Config" --state-dir "$Settings\state"'
-    ${If} $Code != 0
-        Return
-    ${EndIf}
     CopyFiles /SILENT "$Config" "$Config.before"
     ClearErrors
     ${If} $Prepared != ""
-        ${Step} "$INSTDIR\app" 'adopt "$Prepared" "$Config"'
-    ${Else}
-        StrCpy $R6 'agent setup --no-service --yes --no-pair --untested --config "$Config"'
+        ; Makes the folders, and closes them, before anything secret lies in them.
+        ${Step} "$INSTDIR\app" 'agent service install --config "$Config" --state-dir "$Settings\state"'
+        ${If} $Code == 0
+            ${Step} "$INSTDIR\app" 'adopt "$Prepared" "$Config"'
+        ${EndIf}
+    ${ElseIf} $Broker != ""
+        StrCpy $R6 'agent setup --yes --no-pair --untested'
         Call AddBroker
         ${Step} "$INSTDIR\app" '$R6'
     ${EndIf}
