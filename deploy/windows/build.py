@@ -135,7 +135,8 @@ def build(output: Path, version: str, signing: Signing | None, *, fast: bool) ->
         if signing:
             for name in LAUNCHERS:
                 signing.sign(tree / name)
-        files = sorted(path for path in tree.rglob("*") if path.is_file())
+        found = (path for path in tree.rglob("*") if path.is_file())
+        files = sorted(found, key=lambda path: (path.parent, path.name))
         listed = Path(folder, "files.nsh")
         listed.write_text(file_list(tree, files), encoding="utf-8")
         size = sum((path.stat().st_size + 1023) // 1024 for path in files)

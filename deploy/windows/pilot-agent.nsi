@@ -201,8 +201,12 @@ Section
         StrCpy $Before 1
     ${EndIf}
 
+    DetailPrint "$(TEXT_UNPACKING)"
+    ; A line for each of 1,500 files takes longer than the files.
+    SetDetailsPrint none
     ClearErrors
     !include "${FILES}"
+    SetDetailsPrint both
     ${If} ${Errors}
         !insertmacro GiveUp ${CODE_FILES} "$(TEXT_FILES)"
     ${EndIf}

@@ -19,6 +19,7 @@ ${Text} FILES \
 ${Text} IN_USE \
     "A program uses files of the agent that is installed, which goes on as it was. Close it, or restart the computer, and try again." \
     "Un programme utilise des fichiers de l’agent installé, qui continue comme avant. Fermez ce programme ou redémarrez l’ordinateur, puis réessayez."
+${Text} UNPACKING "Unpacking" "Décompression"
 ${Text} CHECKING "Checking the new version" "Vérification de la nouvelle version"
 ${Text} STOPPING "Stopping the version before" "Arrêt de la version précédente"
 ${Text} STARTING "Starting the service" "Démarrage du service"
