@@ -77,18 +77,17 @@ def check() -> int:
 
 def close(folder: str) -> int:
     """End the session helpers, and whatever else runs a program of a folder."""
-    import psutil  # noqa: PLC0415  (as above)
+    import psutil  # noqa: PLC0415  (the agent brings it)
 
     inside = os.path.normcase(folder) + os.sep
-    found = [
-        process
-        for process in psutil.process_iter(["exe"])
-        if process.pid != os.getpid()
-        and os.path.normcase(process.info["exe"] or "").startswith(inside)
-    ]
-    for process in found:
-        print("ending", process.pid, process.info["exe"])
-        process.terminate()
+    found = []
+    for process in psutil.process_iter():
+        # The system's own do not say what they run, and are none of ours.
+        with suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and os.path.normcase(process.exe()).startswith(inside):
+                print("ending", process.pid, process.exe())
+                process.terminate()
+                found.append(process)
     _, left = psutil.wait_procs(found, timeout=10)
     return len(left)
 

@@ -6,6 +6,8 @@ import io
 import json
 from pathlib import Path
 import re
+import shutil
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 import xml.etree.ElementTree as ET
@@ -197,6 +199,26 @@ def test_the_agents_own_end_is_the_steps(
     assert (tmp_path / "said").read_text("utf-16-le").startswith("pilot-agent ")
     monkeypatch.setattr(sys, "argv", [*argv, "no-such-command"])
     assert steps.main() == 2
+
+
+def test_only_programs_of_the_folder_are_ended(
+    steps: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    programs = [tmp_path / "app" / "helper", tmp_path / "app.new" / "helper"]
+    for program in programs:
+        program.parent.mkdir()
+        shutil.copy(shutil.which("sleep") or "", program)
+    ours, other = (subprocess.Popen([program, "60"]) for program in programs)
+
+    try:
+        assert steps.close(str(tmp_path / "app")) == 0
+
+        assert ours.wait(10)
+        assert other.poll() is None
+        assert f"ending {ours.pid}" in capsys.readouterr().out
+    finally:
+        other.kill()
+        other.wait()
 
 
 def test_a_prepared_configuration_keeps_the_one_before(steps: Any, tmp_path: Path) -> None:
