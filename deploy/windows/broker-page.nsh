@@ -9,6 +9,7 @@ Var BrokerResult
 
 Function BrokerPage
     ${If} ${FileExists} "$Config"
+    ${AndIf} $Proposed == ""
         Abort
     ${EndIf}
     !insertmacro MUI_HEADER_TEXT "$(TEXT_BROKER)" "$(TEXT_BROKER_WHY)"
@@ -16,7 +17,7 @@ Function BrokerPage
     Pop $Dialog
     ${NSD_CreateLabel} 0 2u 30% 10u "$(TEXT_ADDRESS)"
     Pop $0
-    ${NSD_CreateText} 32% 0 68% 12u "$Broker"
+    ${NSD_CreateText} 32% 0 68% 12u "$Proposed"
     Pop $BrokerField
     ${NSD_CreateLabel} 32% 14u 68% 10u "$(TEXT_ADDRESS_HELP)"
     Pop $0

@@ -55,6 +55,7 @@ Var Settings     ; the folder of configuration and state
 Var Config       ; the configuration that the service reads
 Var Prepared     ; /CONFIG: a configuration to take
 Var Broker       ; /BROKER
+Var Proposed     ; the same where a page asks for it
 Var Username     ; /USERNAME
 Var PasswordFile ; /PASSWORD_FILE
 Var Untested     ; /UNTESTED: the broker need not answer now
@@ -69,9 +70,9 @@ Var Said         ; what it said
 !insertmacro MUI_PAGE_WELCOME
 !insertmacro MUI_PAGE_LICENSE "${LICENSE}"
 !insertmacro MUI_PAGE_DIRECTORY
+!insertmacro MUI_PAGE_INSTFILES
 !include "${SOURCE}\broker-page.nsh"
 Page custom BrokerPage BrokerPageLeave
-!insertmacro MUI_PAGE_INSTFILES
 !include "${SOURCE}\pairing-page.nsh"
 Page custom PairingPage PairingPageLeave
 !insertmacro MUI_PAGE_FINISH
@@ -189,6 +190,11 @@ Function .onInit
 FunctionEnd
 
 Section
+    ${IfNot} ${Silent}
+        ; The page after this one tries and writes it.
+        StrCpy $Proposed $Broker
+        StrCpy $Broker ""
+    ${EndIf}
     ; An installation that lost power between two renames left the agent under the other name.
     ${If} ${FileExists} "$INSTDIR\app.old\python.exe"
     ${AndIfNot} ${FileExists} "$INSTDIR\app\python.exe"
