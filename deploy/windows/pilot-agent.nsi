@@ -110,7 +110,9 @@ Page custom PairingPage PairingPageLeave
 
 ; Has steps.py do something with the Python of a folder; $Code is "0" when it is done.
 !macro Step FOLDER ARGUMENTS
+    SetDetailsPrint none
     Delete "$PLUGINSDIR\said.txt"
+    SetDetailsPrint lastused
     ; To the stack, since Python under Wine writes into a pipe and into nothing else.
     nsExec::ExecToStack /TIMEOUT=300000 `"${FOLDER}\python.exe" -I "$PLUGINSDIR\steps.py" "$LogFile" "$PLUGINSDIR\said.txt" ${ARGUMENTS}`
     Pop $Code

@@ -338,7 +338,7 @@ STEPS = (
     ),
     Step(
         "windows", (), "the agent on Windows PCs, in Wine",
-        _windows, load=COMPUTES, minutes=5, tests="tests/windows",
+        _windows, load=COMPUTES, minutes=9, tests="tests/windows",
     ),
     Step(
         "hardware", (), "the agent on a machine with hardware, in QEMU",
