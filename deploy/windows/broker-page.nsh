@@ -43,8 +43,16 @@ Function ReadTyped
     ${NSD_GetText} $BrokerField $Broker
     ${NSD_GetText} $UsernameField $Username
     ${NSD_GetText} $PasswordField $0
-    ; Not on the command line, which other programs can read.
-    System::Call 'kernel32::SetEnvironmentVariable(t "PILOT_BROKER__PASSWORD", t r0)'
+    ${If} $0 == ""
+        Call ForgetPassword
+    ${Else}
+        ; Not on the command line, which other programs can read.
+        System::Call 'kernel32::SetEnvironmentVariable(t "PILOT_BROKER__PASSWORD", t r0)'
+    ${EndIf}
+FunctionEnd
+
+Function ForgetPassword
+    System::Call 'kernel32::SetEnvironmentVariable(t "PILOT_BROKER__PASSWORD", p 0)'
 FunctionEnd
 
 Function TryTyped
@@ -80,6 +88,7 @@ Function BrokerPageLeave
         ${EndIf}
     ${EndIf}
     Call WriteConfiguration
+    Call ForgetPassword
     ${If} $Code != 0
         ${NSD_SetText} $BrokerResult "$Said"
         Abort

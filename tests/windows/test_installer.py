@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+if sys.platform != "linux":
+    pytest.skip("the installer is built on Linux", allow_module_level=True)
+
 from stack import windows_installer
 from stack.releases import ENDS
-from stack.wine import windows_path
 from support.agent_host import HOST, PREFIX
-from support.agent_mqtt import FakeHomeAssistant, Mosquitto, free_port
+from support.agent_mqtt import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from stack.wine import WinePc
+    from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
 VERSION = "1.2.3"
 # Unpacking, and up to eight starts of Python, on a machine that does other things as well.
@@ -35,24 +38,6 @@ pytestmark = pytest.mark.timeout(1200)
 @pytest.fixture(scope="session")
 def setup_exe() -> Path:
     return windows_installer.installer(VERSION)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if not program:
-        pytest.skip("Mosquitto is not installed; `apt-get install mosquitto` brings it")
-    broker = Mosquitto(program, tmp_path, "allow_anonymous true\n")
-    broker.start()
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def controller(broker: Mosquitto) -> Iterator[FakeHomeAssistant]:
-    controller = FakeHomeAssistant(broker.port)
-    yield controller
-    controller.close()
 
 
 class InstallingPc:
@@ -71,7 +56,7 @@ class InstallingPc:
     def install(self, setup_exe: Path, *arguments: str) -> int:
         # What follows /D= is the folder as it is, without quotes: Wine would add some.
         into = rf"/D=C:\Program Files\{self.folder.parent.name}\{self.folder.name}".split(" ")
-        log = f"/LOG={windows_path(self.pc.folder / 'setup.log')}"
+        log = f"/LOG={self.pc.path(self.pc.folder / 'setup.log')}"
         done = self.pc.run(str(setup_exe), "/S", log, *arguments, *into, check=False, timeout=LIMIT)
         return done.returncode
 
@@ -101,18 +86,18 @@ def computer(pc: WinePc) -> InstallingPc:
 
 
 def test_a_life(
-    computer: InstallingPc, setup_exe: Path, broker: Mosquitto, controller: FakeHomeAssistant
+    computer: InstallingPc, setup_exe: Path, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
 ) -> None:
     def said() -> list[bytes]:
         # An empty one is a trial of what the broker permits.
         return [
             payload
-            for topic, payload in controller.published
+            for topic, payload in home_assistant.published
             if topic == f"{PREFIX}/availability" and payload
         ]
 
-    assert computer.install(setup_exe, f"/BROKER=127.0.0.1:{broker.port}") == 0, computer.log
-    controller.wait_for("availability", b"online")
+    assert computer.install(setup_exe, f"/BROKER=127.0.0.1:{mosquitto.port}") == 0, computer.log
+    home_assistant.wait_for("availability", b"online")
     assert computer.entry("DisplayVersion") == VERSION
     assert computer.entry("Publisher") == "Pilot maintainers"
     assert computer.entry("QuietUninstallString").endswith('uninstall.exe" /S')
@@ -123,7 +108,7 @@ def test_a_life(
     lost = computer.folder / "app" / "Lib" / "site-packages" / "companion_agent" / "runtime.py"
     lost.unlink()
     assert computer.install(setup_exe) == 0, computer.log
-    controller.wait_for("availability", b"online", 2)
+    home_assistant.wait_for("availability", b"online", 2)
     assert said() == [b"online", b"off", b"online"]
     assert lost.exists()
     assert not (computer.folder / "app.old").exists()
@@ -131,18 +116,18 @@ def test_a_life(
     # One whose service ends at once: the version before is back.
     broken = windows_installer.installer("9.9.9", ENDS)
     assert computer.install(broken) == 5, computer.log
-    controller.wait_for("availability", b"online", 3)
+    home_assistant.wait_for("availability", b"online", 3)
     assert computer.version == f"pilot-agent {VERSION}\n"
     assert computer.entry("DisplayVersion") == VERSION
     assert sorted(path.name for path in computer.folder.iterdir()) == ["app", "uninstall.exe"]
 
     computer.pc.power_cut()
-    controller.wait_for("availability", b"lost")
+    home_assistant.wait_for("availability", b"lost")
     computer.pc.boot()
-    controller.wait_for("availability", b"online", 4)
+    home_assistant.wait_for("availability", b"online", 4)
 
     computer.uninstall()
-    controller.wait_for("availability", b"off", 3)
+    home_assistant.wait_for("availability", b"off", 3)
     assert not (computer.folder / "app").exists()
     assert computer.pc.run("reg", "query", ENTRY, check=False).returncode
     assert (computer.settings / "config.yaml").exists()
@@ -152,12 +137,12 @@ def test_a_life(
 def test_a_configuration_that_was_prepared_and_a_removal_of_everything(
     computer: InstallingPc,
     setup_exe: Path,
-    broker: Mosquitto,
-    controller: FakeHomeAssistant,
+    mosquitto: Mosquitto,
+    home_assistant: FakeHomeAssistant,
     tmp_path: Path,
 ) -> None:
     prepared = tmp_path / "prepared.yaml"
-    parameter = f"/CONFIG={windows_path(prepared)}"
+    parameter = f"/CONFIG={computer.pc.path(prepared)}"
     assert computer.install(setup_exe, parameter) == 4
     assert not computer.folder.exists()
     prepared.write_text("brocker: nowhere\n")
@@ -165,13 +150,13 @@ def test_a_configuration_that_was_prepared_and_a_removal_of_everything(
     assert "did you mean broker?" in computer.log
     assert not computer.folder.exists()
 
-    prepared.write_text(f"broker: 127.0.0.1:{broker.port}\nname: Büro\n", "utf-8")
+    prepared.write_text(f"broker: 127.0.0.1:{mosquitto.port}\nname: Büro\n", "utf-8")
     assert computer.install(setup_exe, parameter) == 0, computer.log
-    controller.wait_for("availability", b"online")
+    home_assistant.wait_for("availability", b"online")
     assert (computer.settings / "config.yaml").read_bytes() == prepared.read_bytes()
 
     computer.uninstall("/PURGE=1")
-    controller.wait_for("availability", b"off")
+    home_assistant.wait_for("availability", b"off")
     assert not computer.settings.exists()
 
 
