@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
 
     pair = _add(commands, "pair", "show a code that lets a Home Assistant command this computer")
     pair.add_argument("--no-qr", action="store_true", help="draw no QR code")
+    pair.add_argument(
+        "--json", action="store_true", help="print lines of JSON, for a program that shows the code"
+    )
     _add_config(pair)
     pairs = pair.add_subparsers(title="commands", metavar="COMMAND", dest="action")
     listing = _add(pairs, "list", "show which Home Assistants may command it")

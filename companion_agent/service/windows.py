@@ -293,7 +293,14 @@ class WindowsService:
             _explained("the service does not start"),
             services.service(NAME, services.SERVICE_START) as handle,
         ):
-            services.start(handle)
+            try:
+                services.start(handle)
+            except OSError as error:
+                # Its first reading of Python can take a busy PC more than the thirty seconds that
+                # Windows waits for a service. Then the second one is quick.
+                if _code(error) != services.ERROR_SERVICE_REQUEST_TIMEOUT:
+                    raise
+                services.start(handle)
         status = self._wait_while(_START_LIMIT, "starting")
         if status.state != "running":
             raise ServiceError(

@@ -54,6 +54,7 @@ class ServicePC(FakeWindows):
         config: How the service was set up; `None` without one.
         state: How the service is.
         ends_with: The exit code with which the service ends at once; `None` where it runs.
+        late_starts: How many of the next starts take longer than Windows waits.
         more: What `ChangeServiceConfig2` was told, by its level.
         unknown: Levels that this Windows does not know.
         rules: Owner and access rules of files, as SDDL.
@@ -67,6 +68,7 @@ class ServicePC(FakeWindows):
         self.state = services.STOPPED
         self.exit_code = 0
         self.ends_with: int | None = None
+        self.late_starts = 0
         self.more: dict[int, Any] = {}
         self.unknown: set[int] = set()
         self.rules: dict[str, str] = {}
@@ -166,6 +168,9 @@ class ServicePC(FakeWindows):
         return 1
 
     def _start(self, *_: Any) -> int:
+        if self.late_starts:
+            self.late_starts -= 1
+            return self.fail(services.ERROR_SERVICE_REQUEST_TIMEOUT)
         self.state, self.exit_code = services.RUNNING, 0
         if self.ends_with is not None:
             self.state, self.exit_code = services.STOPPED, self.ends_with

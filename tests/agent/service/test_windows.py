@@ -137,6 +137,18 @@ def test_start_stop_and_start_anew(pc: ServicePC, places: Places) -> None:
     assert service.status().state == "stopped"
 
 
+def test_a_service_that_is_late_once_gets_a_second_chance(pc: ServicePC, places: Places) -> None:
+    install(places)
+    pc.late_starts = 1
+    WindowsService().start()
+    assert WindowsService().status().state == "running"
+    WindowsService().stop()
+
+    pc.late_starts = 2
+    with pytest.raises(ServiceError, match="does not start"):
+        WindowsService().start()
+
+
 def test_a_service_that_ends_at_once_says_where_its_reason_is(
     pc: ServicePC, places: Places
 ) -> None:
