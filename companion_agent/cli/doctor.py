@@ -25,6 +25,7 @@ from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
 from companion_agent.config.buffer import FILE, MIB
 from companion_agent.config.overlay import Overlay, OverlayError
+from companion_agent.desktop.sessions import START_HINT
 from companion_agent.errors import Unavailable
 from companion_agent.ipc import sight
 from companion_agent.ipc.client import ChannelError, LocalClient, NotRunningError
@@ -411,9 +412,7 @@ def check_session_helpers(desktop: dict[str, Any] | None) -> Iterator[Check]:
         yield Check(name, "absent", "no user works in a session with windows")
     for user in desktop["lacking"]:
         detail = f"{user} works in a session that has none"
-        yield Check(
-            name, "bad", detail, "as that user: systemctl --user status pilot-agent-session"
-        )
+        yield Check(name, "bad", detail, START_HINT)
     if desktop["refused"]:
         counted = ", ".join(f"{reason} {count}" for reason, count in desktop["refused"].items())
         yield Check(name, "ok", f"refused since the agent's start: {counted}")

@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     session.add_argument(
         "--folder", type=Path, metavar="FOLDER", help="the agent's runtime folder, where not usual"
     )
+    session.add_argument(
+        "--once", action="store_true", help="on Windows: do not start it again when it fails"
+    )
 
     config = _add(commands, "config", "check or show the configuration, or say what it can hold")
     actions = config.add_subparsers(title="commands", metavar="COMMAND", dest="action")

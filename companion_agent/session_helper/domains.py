@@ -22,6 +22,9 @@ LINUX: Mapping[str, str] = {
 }
 """By the name of the domain, its module and class."""
 
+WINDOWS: Mapping[str, str] = {}
+"""The same on Windows."""
+
 
 def load(place: str) -> type[Domain]:
     """Import a domain."""
