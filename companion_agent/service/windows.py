@@ -17,7 +17,7 @@ import sysconfig
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from companion_agent.service import event_log
+from companion_agent.service import event_log, session_start
 from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
 from companion_agent.storage.permissions import SERVICE, SERVICE_SID
@@ -215,6 +215,8 @@ class WindowsService:
         there = (status.command, status.start, status.account.lower())
         if there != (wanted.path, "automatic", ACCOUNT.lower()):
             self.changes.append(f"service {NAME}")
+        if session_start.registered() != session_start.command(program):
+            self.changes.append("session helpers, from the next log-in on")
         if self.check:
             return
         with _explained("the service cannot be installed"):
@@ -231,6 +233,7 @@ class WindowsService:
                     services.change(handle, wanted)
                 self._set_more(handle)
             event_log.register(NAME)
+            session_start.register(session_start.command(program))
 
     def _set_more(self, handle: int) -> None:
         few, _kept = services.required_privileges(PRIVILEGES)
@@ -357,7 +360,12 @@ class WindowsService:
                     services.service(NAME, services.DELETE) as handle,
                 ):
                     services.DeleteService.check(handle)
+        if session_start.registered():
+            self.changes.append("session helpers removed")
         if not self.check:
+            with _explained("the session helpers cannot be removed"):
+                session_start.unregister()
+                session_start.end_running()
             with _explained("the source of events cannot be removed"):
                 event_log.remove(NAME)
 

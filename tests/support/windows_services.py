@@ -6,6 +6,7 @@ import ctypes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.service import session_start
 from companion_agent.winapi import folders, services
 from support.windows_api import FakeWindows
 
@@ -16,6 +17,31 @@ INSTALLER = "S-1-5-21-1-2-3-1001"
 """The user who installs."""
 
 
+class FakeRunKey:
+    """The value that starts session helpers, below HKEY_LOCAL_MACHINE's `Run` key."""
+
+    def __init__(self) -> None:
+        self.line = ""
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> FakeRunKey:
+        """Stand in for the registry until the test's end."""
+        for name in ("read", "write", "delete"):
+            monkeypatch.setattr(session_start, f"_{name}", getattr(self, name))
+        return self
+
+    def read(self) -> str:
+        if not self.line:
+            raise FileNotFoundError
+        return self.line
+
+    def write(self, line: str) -> None:
+        self.line = line
+
+    def delete(self) -> None:
+        self.read()
+        self.line = ""
+
+
 class ServicePC(FakeWindows):
     """Keeps what an installer has made.
 
@@ -23,6 +49,7 @@ class ServicePC(FakeWindows):
         folder: Where its known folders are.
 
     Attributes:
+        run_key: What starts session helpers.
         administrator: Whether this process has an administrator's rights.
         config: How the service was set up; `None` without one.
         state: How the service is.
@@ -34,6 +61,7 @@ class ServicePC(FakeWindows):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
+        self.run_key = FakeRunKey()
         self.administrator = True
         self.config: services.Config | None = None
         self.state = services.STOPPED
@@ -83,6 +111,7 @@ class ServicePC(FakeWindows):
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> ServicePC:
         super().install(monkeypatch)
+        self.run_key.install(monkeypatch)
         return self
 
     def belongs_to(self, path: Path, owner: str) -> None:

@@ -13,6 +13,7 @@ from companion_agent.service import session_start
 from companion_agent.session_helper import keeper, windows_start
 from companion_agent.winapi import folders
 from support.windows_api import FakeWindows
+from support.windows_services import FakeRunKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,31 +124,9 @@ def test_it_works_where_nothing_can_be_logged(monkeypatch: pytest.MonkeyPatch) -
 # --- The `Run` key ---------------------------------------------------------------------------
 
 
-class FakeRunKey:
-    """The value below HKEY_LOCAL_MACHINE's `Run` key."""
-
-    def __init__(self) -> None:
-        self.line = ""
-
-    def read(self) -> str:
-        if not self.line:
-            raise FileNotFoundError
-        return self.line
-
-    def write(self, line: str) -> None:
-        self.line = line
-
-    def delete(self) -> None:
-        self.read()
-        self.line = ""
-
-
 @pytest.fixture
 def run_key(monkeypatch: pytest.MonkeyPatch) -> FakeRunKey:
-    key = FakeRunKey()
-    for name in ("read", "write", "delete"):
-        monkeypatch.setattr(session_start, f"_{name}", getattr(key, name))
-    return key
+    return FakeRunKey().install(monkeypatch)
 
 
 def test_each_log_in_starts_it_without_a_console(run_key: FakeRunKey) -> None:

@@ -74,6 +74,13 @@ def test_paths_with_spaces_and_umlauts_are_quoted() -> None:
     )
 
 
+def test_each_log_in_starts_the_session_helper(pc: ServicePC, places: Places) -> None:
+    install(places)
+
+    helper = r'"C:\Program Files\Pilot\pythonw.exe" -I -m companion_agent session'
+    assert pc.run_key.line == helper
+
+
 def test_a_second_time_nothing_changes(pc: ServicePC, places: Places) -> None:
     assert f"service {windows.NAME}" in install(places).changes
 
@@ -86,7 +93,11 @@ def test_another_program_replaces_the_one_before(pc: ServicePC, places: Places) 
 
     service.install((r"C:\New\python.exe", "-m", "companion_agent"), places)
 
-    assert service.changes == [f"service {windows.NAME}"]
+    assert service.changes == [
+        f"service {windows.NAME}",
+        "session helpers, from the next log-in on",
+    ]
+    assert pc.run_key.line.startswith(r'"C:\New\pythonw.exe"')
     assert pc.config
     assert pc.config.path.startswith(r'"C:\New\python.exe" -m')
 
@@ -170,7 +181,12 @@ def test_removing_keeps_the_keys(pc: ServicePC, places: Places) -> None:
 
     service.remove()
 
-    assert service.changes == ["service stopped", f"service {windows.NAME} removed"]
+    assert service.changes == [
+        "service stopped",
+        f"service {windows.NAME} removed",
+        "session helpers removed",
+    ]
+    assert pc.run_key.line == ""
     assert service.status().state == "absent"
     assert (places.state / "trust.json").exists()
     service.purge(places.state, places.config)
