@@ -28,12 +28,14 @@ class Device:
             its host.
         manufacturer: Who made it; empty when not known.
         model: What it is; empty when not known.
+        serial: Its serial number; empty when not known.
     """
 
     id: str
     name: str = ""
     manufacturer: str = ""
     model: str = ""
+    serial: str = ""
 
 
 @dataclass(frozen=True, slots=True)

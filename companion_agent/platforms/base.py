@@ -16,7 +16,7 @@ from companion_agent.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from companion_agent.models import Missing
+    from companion_agent.models import Missing, Selection
     from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch, Session
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.processor import ProcessorControl
@@ -104,6 +104,51 @@ class DiskCounters(NamedTuple):
     read: int
     written: int
     shown: bool
+
+
+class DiskHealth(NamedTuple):
+    """How well a disk says it is.
+
+    Attributes:
+        name: What the system calls it now: `sda`.
+        id: Names it for ever: 12 hexadecimal digits that tell nothing of it.
+        model: What it is; empty when not known.
+        serial: Its serial number; empty when not known.
+        values: What it says: `health` (`passed`, `failed`), `wear` (percent used), `temperature`
+            (°C), `reallocated_sectors`, `pending_sectors`, `power_on_time` (hours),
+            `unsafe_shutdowns`; those that it has.
+        asleep: It sleeps, and was not woken: the values are those from before.
+        missing: Why it could not be asked lately, or tells nothing; empty when all is well.
+    """
+
+    name: str
+    id: str
+    model: str
+    serial: str
+    values: Mapping[str, float | str]
+    asleep: bool = False
+    missing: str = ""
+
+
+ArrayState = Literal["clean", "degraded", "recovering", "checking", "failed", "inactive"]
+
+
+class DiskArray(NamedTuple):
+    """Several disks that are made one, or a file system that counts their errors.
+
+    Attributes:
+        degraded: A disk is missing; `None` where none can.
+        progress: How much is recovered or checked, in percent; `None` while nothing is.
+        errors: What was read or written wrong, ever; `None` where nothing counts.
+        reports_progress: The system can tell `progress`, at least at other times.
+    """
+
+    name: str
+    state: ArrayState
+    degraded: bool | None = None
+    progress: float | None = None
+    errors: int | None = None
+    reports_progress: bool = False
 
 
 class InterfaceCounters(NamedTuple):
@@ -350,6 +395,14 @@ class Platform(ABC):
     def disks(self) -> list[DiskCounters]:
         """Read the counters of every block device."""
         not_offered("what its disks read and write")
+
+    def disk_health(self, selection: Selection) -> list[DiskHealth]:
+        """Read how well the disks are that are selected by name; no other is opened."""
+        not_offered("how well its disks are")
+
+    def disk_arrays(self, wanted: Wanted = everything) -> list[DiskArray]:
+        """Read the arrays of disks that are wanted by name; none where there are none."""
+        return []
 
     def interfaces(self) -> list[InterfaceCounters]:
         """Read the counters of every network interface."""

@@ -21,6 +21,7 @@ from companion_agent.plugins.camera.plugin import CameraPlugin
 from companion_agent.plugins.config import ConfigPlugin
 from companion_agent.plugins.cpu import CpuPlugin
 from companion_agent.plugins.disk import DiskPlugin
+from companion_agent.plugins.disk_health import DiskHealthPlugin
 from companion_agent.plugins.disk_io import DiskIoPlugin
 from companion_agent.plugins.fan import FanPlugin
 from companion_agent.plugins.hotkeys.plugin import HotkeysPlugin
@@ -61,6 +62,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         MemoryPlugin,
         DiskPlugin,
         DiskIoPlugin,
+        DiskHealthPlugin,
         NetworkPlugin,
         TemperaturePlugin,
         FanPlugin,

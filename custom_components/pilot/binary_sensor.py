@@ -51,6 +51,12 @@ DESCRIPTIONS = {
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
         PilotBinarySensorDescription(
+            key="disk_health.array_degraded",
+            translation_key="disk_health_array_degraded",
+            device_class=BinarySensorDeviceClass.PROBLEM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
             key="network.connected",
             translation_key="network_connected",
             device_class=BinarySensorDeviceClass.CONNECTIVITY,

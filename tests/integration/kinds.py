@@ -12,7 +12,7 @@ _VALUES: dict[str, Any] = {
     "text": "words",
     "timestamp": "2026-11-05T08:00:00+01:00",
 }
-_NUMBERS = {"B": 8 * 1024**3, "B/s": 1_250_000, "MHz": 2400, "s": 5400, "hPa": 1013.2}
+_NUMBERS = {"B": 8 * 1024**3, "B/s": 1_250_000, "MHz": 2400, "s": 5400, "h": 3149, "hPa": 1013.2}
 _OF = {
     "disk": "/home",
     "network": "eth0",
@@ -20,7 +20,9 @@ _OF = {
     "battery": "BAT0",
     "cpu": "3",
     "disk_io": "sda",
+    "disk_health": "md0",
 }
+_DISK = {"name": "SSD 980", "model": "Samsung SSD 980 1TB", "serial": "S649NX0R123456A"}
 
 
 def key_of(kind: str) -> str:
@@ -42,9 +44,12 @@ def all_kinds() -> dict[str, Any]:
                 reading["device"] = "aht20-1-38"
         elif says.several is Several.YES:
             reading["of"] = _OF.get(family, "coretemp Package id 0")
+        if family == "disk_health" and not says.of:
+            reading["device"] = "disk-0123456789ab"
         if family == "disk":
             readings.append({"key": f"{key}-root", "kind": kind, "of": "/"})
         readings.append(reading)
+    announce["devices"]["disk-0123456789ab"] = _DISK
     announce["readings"] = readings
     announce["collectors"] = {
         reading["key"].partition(".")[0]: {"interval": 10} for reading in readings

@@ -285,11 +285,19 @@ class _Setup:
 
     # --- The service ---------------------------------------------------------------------
 
+    def _install(self, program: Program, config: Config) -> None:
+        self._service.install(
+            program,
+            config.commands,
+            i2c=config.collector("i2c").enabled,
+            disk_health=config.collector("disk_health").enabled,
+        )
+
     def _foresee(self, program: Program | None, config: Config, count: int) -> int:
         """Say what would be changed."""
         service = self._service
         if program:
-            service.install(program, config.commands, i2c=config.collector("i2c").enabled)
+            self._install(program, config)
             service.start(restart=len(service.changes) > count)
         print(describe(service.changes, check=True))
         return OK
@@ -297,7 +305,7 @@ class _Setup:
     def _serve(self, program: Program, config: Config, *, written: bool) -> int:
         service = self._service
         count = len(service.changes)
-        service.install(program, config.commands, i2c=config.collector("i2c").enabled)
+        self._install(program, config)
         service.start(restart=written or len(service.changes) > count)
         until = time.monotonic() + _ONLINE_LIMIT
         while not (status := service.status()).startswith("Connected"):

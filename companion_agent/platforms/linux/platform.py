@@ -10,7 +10,9 @@ from companion_agent.platforms.base import (
     ConsoleScreen,
     CpuSample,
     DdcLevel,
+    DiskArray,
     DiskCounters,
+    DiskHealth,
     DiskUsage,
     FirmwareFlags,
     HostInfo,
@@ -25,6 +27,7 @@ from companion_agent.platforms.base import (
     everything,
 )
 from companion_agent.platforms.linux import (
+    arrays,
     ddc,
     i2c,
     identity,
@@ -43,6 +46,7 @@ from companion_agent.platforms.linux.netlink import RouteWatch
 from companion_agent.platforms.linux.network import Network
 from companion_agent.platforms.linux.power import Power
 from companion_agent.platforms.linux.raspberry_pi import RaspberryPi
+from companion_agent.platforms.linux.smart import Smart
 from companion_agent.platforms.linux.wifi import Wifi
 from companion_agent.platforms.time_limit import TimeLimitedCalls
 
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     import os
 
+    from companion_agent.models import Selection
     from companion_agent.platforms.base import Wanted
     from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
     from companion_agent.platforms.i2c import I2cBus
@@ -68,6 +73,7 @@ class LinuxPlatform(Platform):
         self._files = Files(root)
         self._processor = Processor(self._files)
         self._disks = Disks(self._files)
+        self._smart = Smart(self._files)
         self._network = Network(self._files)
         self._hwmon = Hwmon(self._files)
         self._power = Power(self._files)
@@ -220,6 +226,14 @@ class LinuxPlatform(Platform):
     def disks(self) -> list[DiskCounters]:
         """Read `/proc/diskstats`."""
         return self._disks.counters()
+
+    def disk_health(self, selection: Selection) -> list[DiskHealth]:
+        """Read what root's helper has learned of smartctl."""
+        return self._smart.read(selection)
+
+    def disk_arrays(self, wanted: Wanted = everything) -> list[DiskArray]:
+        """Read md, btrfs and ZFS."""
+        return arrays.arrays(self._files, wanted)
 
     def interfaces(self) -> list[InterfaceCounters]:
         """Read `/proc/net/dev`."""
