@@ -80,7 +80,6 @@ def mirror(guest: Guest) -> Iterator[str]:
 
 
 def test_a_mirror_loses_a_disk_and_gets_it_back(guest: Guest, folders: None, mirror: str) -> None:
-    whole = seen(guest)
     guest.run("mdadm", MD, "--fail", "/dev/sdb", "--remove", "/dev/sdb")
     broken = seen(guest)
     guest.run(
@@ -90,10 +89,6 @@ def test_a_mirror_loses_a_disk_and_gets_it_back(guest: Guest, folders: None, mir
     guest.run("mdadm", MD, "--add", "/dev/sdb")
     mending = seen(guest)
 
-    assert (of(whole, "array_state", mirror), of(whole, "array_degraded", mirror)) == (
-        "clean",
-        False,
-    )
     assert (of(broken, "array_state", mirror), of(broken, "array_degraded", mirror)) == (
         "degraded",
         True,
@@ -113,9 +108,6 @@ def test_btrfs_misses_a_disk(guest: Guest, folders: None) -> None:
     )
     guest.run("mkdir", "-p", BTRFS)
     try:
-        guest.run("mount", "/dev/sda", BTRFS)
-        whole = seen(guest)
-        guest.run("umount", BTRFS)
         guest.run("wipefs", "-q", "-a", "/dev/sdb")
         guest.run("btrfs", "device", "scan", "--forget")
         guest.run("mount", "-o", "degraded", "/dev/sda", BTRFS)
@@ -124,12 +116,8 @@ def test_btrfs_misses_a_disk(guest: Guest, folders: None) -> None:
         guest.run("umount", BTRFS, check=False)
         guest.run("wipefs", "-q", "-a", "/dev/sda")
 
-    assert (of(whole, "array_state", "pool"), of(whole, "array_degraded", "pool")) == (
-        "clean",
-        False,
-    )
-    assert of(whole, "array_errors", "pool") == 0
     assert (of(broken, "array_state", "pool"), of(broken, "array_degraded", "pool")) == (
         "degraded",
         True,
     )
+    assert of(broken, "array_errors", "pool") == 0
