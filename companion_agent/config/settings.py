@@ -25,6 +25,7 @@ from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings
 from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
 from companion_agent.plugins.processor.settings import ProcessorConfig
 from companion_agent.plugins.screen.settings import ScreenConfig
+from companion_agent.plugins.ups.settings import UpsConfig
 from companion_agent.protocol.signing import fleet_secret
 from companion_agent.protocol.topics import DEFAULT_PREFIX
 from companion_agent.protocol.validation import MAX_INTERVAL
@@ -335,6 +336,7 @@ class Config:
         i2c: The sensors on the I²C buses.
         processor: When the processor is put back as it was found.
         screen: How the screen is set.
+        ups: The server that knows the uninterruptible power supplies; `None` for none.
         own_commands: What the owner has added for Home Assistant to start, by name.
         own_readings: What the owner has added for Home Assistant to see, by name.
         backlog: What is kept of what could not be delivered.
@@ -402,6 +404,13 @@ class Config:
     screen: ScreenConfig = setting(
         Section(ScreenConfig), "How the screen is set.", factory=ScreenConfig
     )
+    ups: UpsConfig | None = setting(
+        Section(UpsConfig, switch=True),
+        "Show the uninterruptible power supplies that a server of Network UPS Tools knows; `true` "
+        "for the one on this machine.",
+        None,
+        shown="false",
+    )
     own_commands: Mapping[str, OwnCommand] = setting(
         ByName("command", Section(OwnCommand, make_command), free=OwnName()),
         "Programs of your own that Home Assistant may start.",
@@ -445,6 +454,7 @@ class Config:
             I2cConfig: self.i2c if self.collector("i2c").enabled else None,
             ProcessorConfig: self.processor,
             ScreenConfig: self.screen,
+            UpsConfig: self.ups,
             OwnCommands: OwnCommands(self.own_commands),
             OwnReadings: OwnReadings(self.own_readings),
         }

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from companion_agent.models import Missing, Selection
-    from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch, Session
+    from companion_agent.platforms.control import (
+        HostControl,
+        HostWatch,
+        NetworkWatch,
+        Session,
+        Watch,
+    )
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.processor import ProcessorControl
 
@@ -226,6 +232,24 @@ class WifiLink(NamedTuple):
     interface: str
     ssid: str | None
     signal: float | None
+
+
+class UsbDevice(NamedTuple):
+    """Something that is plugged into USB.
+
+    Attributes:
+        port: Where it is plugged in: `1-4.2`.
+        number: Another one each time that it is plugged in.
+        name: Its maker and product, as it says itself.
+        code: The numbers of its vendor and product: `046d:c52b`; empty when not known.
+        shown: It is no hub.
+    """
+
+    port: str
+    number: int
+    name: str
+    code: str = ""
+    shown: bool = True
 
 
 class FirmwareFlags(NamedTuple):
@@ -452,6 +476,14 @@ class Platform(ABC):
     def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
         """Read the Wi-Fi interfaces that are wanted by name."""
         not_offered("about its Wi-Fi")
+
+    def usb_devices(self) -> list[UsbDevice]:
+        """List what is plugged into USB."""
+        not_offered("what is plugged into USB")
+
+    def usb_watch(self) -> Watch | None:
+        """Return what hears that something is plugged in or out; `None` where nothing tells."""
+        return None
 
     def firmware_flags(self) -> FirmwareFlags:
         """Read what a Raspberry Pi's firmware complains about."""

@@ -42,6 +42,8 @@ from companion_agent.plugins.session import SessionPlugin
 from companion_agent.plugins.sound.plugin import SoundPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
+from companion_agent.plugins.ups.plugin import UpsPlugin
+from companion_agent.plugins.usb import UsbPlugin
 from companion_agent.plugins.wifi import WifiPlugin
 from companion_agent.plugins.window.plugin import WindowPlugin
 from companion_agent.protocol.validation import SEGMENT
@@ -67,6 +69,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         TemperaturePlugin,
         FanPlugin,
         BatteryPlugin,
+        UpsPlugin,
         PowerPlugin,
         ProcessorPlugin,
         SystemPlugin,
@@ -80,6 +83,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         SoundPlugin,
         MediaPlugin,
         WifiPlugin,
+        UsbPlugin,
         RaspberryPiPlugin,
         AgentPlugin,
         ConfigPlugin,

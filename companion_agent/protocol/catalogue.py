@@ -182,6 +182,40 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
             ),
             Kind("battery.plugged", "external power is connected", type=ReadingType.BOOLEAN),
             Kind(
+                "ups.status",
+                "",
+                type=ReadingType.ENUM,
+                options=(
+                    "online",
+                    "on_battery",
+                    "low_battery",
+                    "overloaded",
+                    "bypass",
+                    "calibrating",
+                    "off",
+                    "shutting_down",
+                    "unknown",
+                ),
+            ),
+            Kind(
+                "ups.on_battery",
+                "the mains have failed: an uninterruptible power supply (UPS) feeds from its "
+                "battery",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind("ups.low_battery", "a UPS says it is nearly empty", type=ReadingType.BOOLEAN),
+            Kind(
+                "ups.replace_battery",
+                "a UPS says that its battery is to be replaced",
+                type=ReadingType.BOOLEAN,
+            ),
+            Kind("ups.charge", "charge of a UPS", unit="%"),
+            Kind("ups.runtime", "how long a UPS lasts on battery", unit="s"),
+            Kind("ups.battery_voltage", "voltage of a UPS's battery", unit="V"),
+            Kind("ups.input_voltage", "voltage of the mains", unit="V"),
+            Kind("ups.output_voltage", "voltage that a UPS gives", unit="V"),
+            Kind("ups.load", "how much of what it can a UPS gives", unit="%"),
+            Kind(
                 "power.planned_shutdown",
                 "when it is to be shut down or restarted; null while nothing is planned",
                 type=ReadingType.TIMESTAMP,
@@ -368,6 +402,12 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 of="interface",
             ),
             Kind("wifi.signal", "signal strength", unit="dBm", of="interface"),
+            Kind("usb.devices", "devices that are plugged into USB"),
+            Kind(
+                "usb.names",
+                "their names, with commas between, as many as fit",
+                type=ReadingType.TEXT,
+            ),
             Kind(
                 "rpi.under_voltage",
                 "a Raspberry Pi's supply is too weak, or was since the last reading",

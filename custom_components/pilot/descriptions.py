@@ -55,6 +55,7 @@ DETAILS: Final[Mapping[str, Detail]] = {
     "presence.since": Detail("presence.in_use", "since", _moment),
     "session.users": Detail("system.users", "sessions", _sessions),
     "sound.microphone_programs": Detail("sound.microphone_in_use", "programs", _texts),
+    "usb.names": Detail("usb.devices", "devices", _texts),
     "processor.profile_degraded": Detail("processor.profile", "performance_degraded", str),
 }
 """The details by their kinds."""

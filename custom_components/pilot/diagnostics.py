@@ -30,6 +30,7 @@ KINDS_TO_REDACT = {
     "network.ipv6",
     "session.users",
     "sound.microphone_programs",
+    "usb.names",
     "wifi.ssid",
     "window.program",
     "window.title",

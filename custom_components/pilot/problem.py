@@ -88,6 +88,8 @@ PROBLEMS: Final = {
     "rpi.soft_temperature_limit": Problem("too_hot", _true),
     "rpi.throttled": Problem("throttled", _true),
     "rpi.under_voltage": Problem("supply_too_weak", _true),
+    "ups.low_battery": Problem("ups_battery_low", _true),
+    "ups.replace_battery": Problem("ups_battery_worn", _true),
 }
 """By the kind of the reading."""
 

@@ -359,6 +359,13 @@ DESCRIPTIONS: Final = {
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
+        # What is plugged in
+        _describe(
+            "usb.devices",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
         # Heat and air inside the machine
         _describe(
             "temperature.sensor",
@@ -397,6 +404,54 @@ DESCRIPTIONS: Final = {
             "battery.power",
             device_class=SensorDeviceClass.POWER,
             entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+        ),
+        # Power supplies that go on when the mains fail
+        _describe(
+            "ups.status",
+            device_class=SensorDeviceClass.ENUM,
+        ),
+        _describe(
+            "ups.charge",
+            device_class=SensorDeviceClass.BATTERY,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "ups.runtime",
+            device_class=SensorDeviceClass.DURATION,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+            suggested_unit_of_measurement=UnitOfTime.MINUTES,
+        ),
+        _describe(
+            "ups.load",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "ups.input_voltage",
+            device_class=SensorDeviceClass.VOLTAGE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+        ),
+        _describe(
+            "ups.output_voltage",
+            device_class=SensorDeviceClass.VOLTAGE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+        ),
+        _describe(
+            "ups.battery_voltage",
+            device_class=SensorDeviceClass.VOLTAGE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
         ),

@@ -22,12 +22,19 @@ _OF = {
     "disk_io": "sda",
     "disk_health": "md0",
 }
+_BELOW = {"disk_health": "disk-0123456789ab", "ups": "ups-office"}
+_UPS = {"name": "Office UPS", "manufacturer": "Eaton", "model": "5E 850i", "serial": "G095"}
 _DISK = {"name": "SSD 980", "model": "Samsung SSD 980 1TB", "serial": "S649NX0R123456A"}
 
 
 def key_of(kind: str) -> str:
     """Return a key for a kind; those of room sensors come from an I2C bus."""
     return kind if "." in kind else f"i2c.{kind}"
+
+
+def device_of(kind: str) -> str | None:
+    """Return the device below the host that a kind belongs to, where it has one of its own."""
+    return None if CATALOGUE[kind].of else _BELOW.get(kind.partition(".")[0])
 
 
 def all_kinds() -> dict[str, Any]:
@@ -44,12 +51,12 @@ def all_kinds() -> dict[str, Any]:
                 reading["device"] = "aht20-1-38"
         elif says.several is Several.YES:
             reading["of"] = _OF.get(family, "coretemp Package id 0")
-        if family == "disk_health" and not says.of:
-            reading["device"] = "disk-0123456789ab"
+        if below := device_of(kind):
+            reading["device"] = below
         if family == "disk":
             readings.append({"key": f"{key}-root", "kind": kind, "of": "/"})
         readings.append(reading)
-    announce["devices"]["disk-0123456789ab"] = _DISK
+    announce["devices"] |= {"disk-0123456789ab": _DISK, "ups-office": _UPS}
     announce["readings"] = readings
     announce["collectors"] = {
         reading["key"].partition(".")[0]: {"interval": 10} for reading in readings

@@ -23,6 +23,7 @@ from companion_agent.platforms.base import (
     Platform,
     PowerSample,
     Sensor,
+    UsbDevice,
     WifiLink,
     everything,
 )
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
     from companion_agent.models import Selection
     from companion_agent.platforms.base import Wanted
-    from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
+    from companion_agent.platforms.control import HostWatch, NetworkWatch, Session, Watch
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.linux.logind import LogindControl
     from companion_agent.platforms.linux.processor import LinuxProcessor
@@ -289,6 +290,22 @@ class LinuxPlatform(Platform):
     def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
         """Ask nl80211."""
         return self._wifi.links(wanted)
+
+    def usb_devices(self) -> list[UsbDevice]:
+        """Read sysfs."""
+        from companion_agent.platforms.linux import usb  # noqa: PLC0415
+
+        if not self._files.is_folder(usb.NODES):
+            raise Unavailable("this machine has no USB (/dev/bus/usb)")
+        return usb.devices(self._files)
+
+    def usb_watch(self) -> Watch | None:
+        """Watch the devices' nodes."""
+        from companion_agent.platforms.linux import usb  # noqa: PLC0415
+
+        with suppress(OSError):
+            return usb.UsbWatch(self._files)
+        return None
 
     def firmware_flags(self) -> FirmwareFlags:
         """Ask the firmware's driver, hwmon and vcgencmd."""
