@@ -104,7 +104,7 @@ def this_program() -> Program:
 def _helper() -> Helper | None:
     """Return what root may run: neither it nor a folder above it can be changed by others."""
     python = Path(sys.executable)
-    programs = [Path(module.__file__) for module in (cpufreq, smart_helper)]
+    programs = [Path(cpufreq.__file__), Path(smart_helper.__file__)]
     paths = [place for path in (python, *programs) for place in (path, path.resolve())]
     if not all(_is_roots(place) for path in paths for place in (path, *path.parents)):
         return None

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from stack.guest import Guest
 
+pytestmark = pytest.mark.proves("disk_health.*")
+
 INSIDE = f"{SOURCE}/tests/hardware/inside.py"
 HELPER = f"{SOURCE}/companion_agent/platforms/linux/smart_helper.py"
 # What the unit leaves root (`service/unit.py`).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
@@ -301,10 +302,11 @@ class LinuxPlatform(Platform):
 
     def usb_watch(self) -> Watch | None:
         """Watch the devices' nodes."""
-        from companion_agent.platforms.linux import usb  # noqa: PLC0415
+        if sys.platform == "linux":
+            from companion_agent.platforms.linux import usb  # noqa: PLC0415
 
-        with suppress(OSError):
-            return usb.UsbWatch(self._files)
+            with suppress(OSError):
+                return usb.UsbWatch(self._files)
         return None
 
     def firmware_flags(self) -> FirmwareFlags:

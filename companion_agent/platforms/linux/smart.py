@@ -12,6 +12,7 @@ import json
 import os
 from pathlib import Path
 import re
+import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,7 +108,7 @@ class Smart:
         path = Path(self._files.path(smart_helper.WANTED))
         try:
             # A person who looks with `pilot-agent read` changes nothing.
-            if path.parent.stat().st_uid == os.geteuid():
+            if _is_own(path.parent):
                 storage.write(path, content, mode=0o644)
                 self._asked = content
         except OSError:
@@ -158,6 +159,17 @@ def parse(report: object) -> Facts:
     values = {name: value for name, value in said.items() if value is not None}
     model = _text(_at(report, "model_name")) or _text(_at(report, "scsi_model_name"))
     return Facts(model, _text(_at(report, "serial_number")), values)
+
+
+if sys.platform == "win32":
+
+    def _is_own(_: Path) -> bool:
+        return False
+
+else:
+
+    def _is_own(folder: Path) -> bool:
+        return folder.stat().st_uid == os.geteuid()
 
 
 def _is_disk(name: str) -> bool:

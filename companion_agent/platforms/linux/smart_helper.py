@@ -52,6 +52,9 @@ _LIMIT = 30.0
 _ASLEEP = 3
 # Bits that say that nothing, or not all, was read.
 _NOT_PARSED, _NOT_OPENED = 1, 2
+# Types are checked for Windows too, which has none of these.
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
 _KEPT = (
     "ata_device_statistics",
     "ata_smart_attributes",
@@ -98,7 +101,7 @@ def read_wanted(root: str) -> tuple[list[str], list[str]]:
 
 def disks(root: str) -> dict[str, str]:
     """Return what names each disk for ever, by its present name."""
-    found = {}
+    found: dict[str, str] = {}
     for name in sorted(os.listdir(f"{root}/{BLOCK}")):  # noqa: PTH208 - names, not paths
         if DISK.fullmatch(name) and len(found) < MOST_DISKS:
             found[name] = identity(root, name)
@@ -195,7 +198,7 @@ def _read_plain(path: str, most: int) -> bytes:
     Raises:
         OSError: It is none, is larger, or cannot be read.
     """
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT)
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise OSError(0, "it is no plain file", path)

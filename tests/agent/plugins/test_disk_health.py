@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from support.agent_screen import MachineOf, ScreenOf
 
+pytestmark = pytest.mark.proves("disk_health.*")
+
 SSD = DiskHealth(
     "sda", "aaaaaaaaaaaa", "SSD 1", "SERIAL-1", {"health": "passed", "temperature": 30, "wear": 2}
 )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from support.agent_machines import FakeMachine
     from support.agent_screen import MachineOf
 
+pytestmark = pytest.mark.proves("usb.*")
+
 RECEIVER = {"device": "Logitech USB Receiver", "code": "046d:c52b"}
 KEYBOARD = "sys/bus/usb/devices/3-1"
 
