@@ -495,6 +495,11 @@ class Agent:
             "collectors": {
                 source.name: sight.of_collector(source) for source in self._scheduler.sources
             },
+            "refused_by_system": {
+                key: [command.missing.reason, command.missing.fix]
+                for key, command in self._commands.announced().items()
+                if command.missing
+            },
             "desktop": self._session_server.describe(),
             "broker": {
                 "name": str(self._transport.broker),

@@ -28,6 +28,24 @@ _SYSLOG_LEVELS = {
 }
 
 
+# What hears besides the file or the stream: Windows' event log.
+_others: list[logging.Handler] = []
+
+
+def also(handler: logging.Handler) -> None:
+    """Send messages to a handler too, from now on and whatever is configured."""
+    handler.addFilter(_name_part)
+    handler.setFormatter(logging.Formatter("%(part)s: %(message)s"))
+    _others.append(handler)
+    logging.getLogger(ROOT).addHandler(handler)
+
+
+def tell_others(text: str) -> None:
+    """Have what is wrong said where `also()` sends messages; nothing without that."""
+    if _others:
+        logging.getLogger(f"{ROOT}.cli").error("%s", text)
+
+
 def set_up(
     config: LogConfig,
     stream: TextIO | None = None,
@@ -56,7 +74,7 @@ def set_up(
             trouble = f"The log cannot be written to {config.file}: {error.strerror}"
     handler.addFilter(_name_part)
     root = logging.getLogger(ROOT)
-    root.handlers = [handler]
+    root.handlers = [handler, *_others]
     root.propagate = False
     root.setLevel(config.level.upper())
     for part, level in config.parts.items():

@@ -306,7 +306,8 @@ class Command:
         device: The device below the host that it is about; the host itself when empty.
         state: The whole key of the reading that says the present value; its collector is read
             as soon as the command is done.
-        name: What to call it, for kinds that no description is known of.
+        name: What to call it, for kinds that no description is known of; what it is about, for
+            kinds of which there may be several.
         show: What such a command is shown as: `button`, `switch`, `select` or `number`; as nothing
             when empty.
         confirm: Whether the user is to confirm it.

@@ -14,7 +14,7 @@ from companion_agent.config.reloader import Reloader
 from companion_agent.config.remote import RemoteSettings
 from companion_agent.desktop.offers import LastOffers
 from companion_agent.desktop.sessions import DesktopSessions
-from companion_agent.errors import PluginError
+from companion_agent.errors import CommandError, PluginError
 from companion_agent.ipc import runtime_folder
 from companion_agent.models import Audience, Counters
 from companion_agent.plugins import registry
@@ -27,7 +27,7 @@ from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates.updater import Updater
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from companion_agent.config import Config
     from companion_agent.config.reloader import Load
@@ -38,13 +38,19 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger("companion_agent.agent")
 
 
-def run(config: Config, launched: Launched, load: Load) -> bool:
+def run(
+    config: Config,
+    launched: Launched,
+    load: Load,
+    notifier: Callable[[], Notifier] = Notifier,
+) -> bool:
     """Report this host until the process is asked to end.
 
     Args:
         config: The configuration.
         launched: How this agent was started.
         load: Reads the configuration anew, when that is asked for.
+        notifier: Makes what tells the service manager how the agent is.
 
     Returns:
         Whether the base is to be started anew now: for another version, or because it was asked
@@ -58,7 +64,7 @@ def run(config: Config, launched: Launched, load: Load) -> bool:
         # Windows' usual event loop cannot wait for the sockets of others.
         asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner,
     ):
-        return runner.run(_run(Reloader(config, load), launched))
+        return runner.run(_run(Reloader(config, load), launched, notifier))
 
 
 class _Ending:
@@ -79,7 +85,7 @@ class _Ending:
             agent.stop()
 
 
-async def _run(reloader: Reloader, launched: Launched) -> bool:
+async def _run(reloader: Reloader, launched: Launched, notifier: Callable[[], Notifier]) -> bool:
     """Run one agent after the other, each with the configuration that was read last.
 
     They share an event loop, and with it the handlers of signals, so that none is lost between two
@@ -89,13 +95,25 @@ async def _run(reloader: Reloader, launched: Launched) -> bool:
     with signals.on_end(ending.ask):
         while True:
             updater = Updater(reloader.config.update, reloader.config.state_dir, launched)
-            agent = await _run_once(reloader, launched, counters, updater, ending, present=present)
+            agent = await _run_once(
+                reloader, launched, counters, updater, ending, notifier(), present=present
+            )
             if not agent.renewed:
+                if not updater.restart:
+                    _leave()
                 return updater.restart
             if reloader.restarting:
                 return True
             present = agent.present
             logs.set_up(reloader.config.log)
+
+
+def _leave() -> None:
+    """Leave the machine as it was found."""
+    try:
+        platforms.current().leave()
+    except (CommandError, OSError) as error:
+        _LOGGER.warning("The machine is not left as it was found: %s", error)
 
 
 async def _run_once(
@@ -104,6 +122,7 @@ async def _run_once(
     counters: Counters,
     updater: Updater,
     ending: _Ending,
+    notifier: Notifier,
     *,
     present: bool,
 ) -> Agent:
@@ -126,7 +145,7 @@ async def _run_once(
         groups=[plugin for plugin in plugins if isinstance(plugin, CommandProvider)],
         watch=platform.watch(),
         network=platform.network_watch(),
-        notifier=Notifier(),
+        notifier=notifier,
         updater=updater,
         pair_command=pair_command(launched.command, config.path),
         desktop=desktop,

@@ -48,12 +48,12 @@ from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import Availability, state_payload
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.key_store import StoreError, TrustStore
-from companion_agent.storage.permissions import check_secret
+from companion_agent.storage.permissions import check_secret, typed_by_administrator
 from companion_agent.timing import Alarm
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from companion_agent.config import Broker, Config
@@ -232,7 +232,7 @@ def _check_pairing(config: Config) -> Check:
         names.append("every Home Assistant that has the fleet key")
     if not names:
         detail = "not paired: this computer reports and accepts no commands"
-        return Check("pairing", "absent", detail, "sudo pilot-agent pair")
+        return Check("pairing", "absent", detail, typed_by_administrator("pilot-agent pair"))
     dry_run = "; commands.dry_run is on: nothing is carried out" if config.commands.dry_run else ""
     return Check("pairing", "ok", f"paired with {', '.join(names)}{dry_run}")
 
@@ -380,8 +380,24 @@ def check_service(config: Config, snapshot: Snapshot) -> Iterator[Check]:
         yield Check("service", "ok", "; ".join(one.text for one in differences))
     else:
         yield Check("service", "ok", "it sees what this shell sees")
+    yield from check_permissions(seen.get("refused_by_system", {}))
     yield from check_session_helpers(seen.get("desktop"))
     yield from _check_rights(seen.get("broker", {}))
+
+
+def check_permissions(refused: Mapping[str, Sequence[str]]) -> Iterator[Check]:
+    """Say which commands the system refuses the service, and what to do; nothing for none.
+
+    Args:
+        refused: Why, and the way out, by the commands' keys.
+    """
+    ways_out: dict[tuple[str, str], list[str]] = {}
+    for key, (reason, fix) in refused.items():
+        ways_out.setdefault((reason, fix.partition("\n\n")[0]), []).append(key)
+    for (reason, fix), keys in ways_out.items():
+        hint = "sudo pilot-agent setup writes polkit's rule anew" if reason == "polkit" else fix
+        detail = f"{', '.join(keys)}: the system does not permit it to the service ({reason})"
+        yield Check("permissions", "absent", detail, hint)
 
 
 def check_session_helpers(desktop: dict[str, Any] | None) -> Iterator[Check]:
@@ -425,10 +441,10 @@ def _describe_session_helper(helper: dict[str, Any]) -> Check:
 
 def _way_out() -> str:
     if sys.platform == "linux":
+        from companion_agent.service.changes import ServiceError
         from companion_agent.service.linux import (
             CONTAINER_DROP_IN,
             Service,
-            ServiceError,
         )
 
         service = Service(check=True)
@@ -439,6 +455,8 @@ def _way_out() -> str:
                     "gives the service a /proc of its own (ProtectKernelTunables=, "
                     "ProtectControlGroups=)"
                 )
+    elif sys.platform == "win32":
+        return "start the service anew: pilot-agent service stop, then pilot-agent service start"
     return (
         "restart the service, if this was changed since its start; else its sandbox hides it: "
         "systemctl cat pilot-agent, systemctl edit pilot-agent (ProtectKernelTunables=no and "

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from companion_agent.cli.output import complain
 from companion_agent.config import ConfigError, load
 
 if TYPE_CHECKING:
@@ -19,5 +19,5 @@ def load_config(path: Path | None, *, needs_broker: bool = True) -> Config | Non
         return load(path, needs_broker=needs_broker)
     except ConfigError as error:
         for mistake in error.mistakes:
-            print(mistake, file=sys.stderr)
+            complain(str(mistake))
         return None

@@ -57,6 +57,14 @@ def _nowhere() -> TextIO:
     return Path(os.devnull).open("w", encoding="utf-8")
 
 
+def complain(text: str) -> None:
+    """Say what is wrong on standard error, and to whom else the log goes: a service's events."""
+    print(text, file=sys.stderr)
+    from companion_agent import logs  # noqa: PLC0415  (seldom wanted)
+
+    logs.tell_others(text)
+
+
 def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error

@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _add_setup(commands)
     _add_migrate(commands)
     _add_update(commands)
+    _add_service(commands)
 
     session = _add(commands, "session", "do for the agent what needs this user's desktop")
     session.add_argument(
@@ -166,6 +167,38 @@ def _add_update(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     wanted.add_argument("--check", action="store_true", help="only show what there is")
     wanted.add_argument("--to", metavar="VERSION", help="this version, also an older one")
     wanted.add_argument("--back", action="store_true", help="the version before this one")
+
+
+def _add_service(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    service = _add(commands, "service", "make the agent a service of Windows, or look after that")
+    actions = service.add_subparsers(title="commands", metavar="COMMAND", dest="action")
+    install = _add(actions, "install", "make the service, or bring it up to date")
+    _add_config(install)
+    _add_state_dir(install)
+    install.add_argument("--start", action="store_true", help="start it too")
+    remove = _add(actions, "remove", "stop and remove the service")
+    _add_config(remove)
+    _add_state_dir(remove)
+    remove.add_argument(
+        "--purge", action="store_true", help="delete configuration, keys and history too"
+    )
+    _add(actions, "start", "start the service")
+    _add(actions, "stop", "stop the service")
+    status = _add(actions, "status", "show how the service is")
+    status.add_argument("--json", action="store_true", help="print JSON instead of text")
+    # What Windows starts: without a help text it is not listed.
+    run = actions.add_parser("run")
+    _add_config(run)
+    _add_state_dir(run)
+
+
+def _add_state_dir(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--state-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="the state folder (default: as configured, or where it is usual)",
+    )
 
 
 def _add(

@@ -8,32 +8,64 @@ import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL, OK
+from companion_agent.cli.output import complain
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates import launcher
+from companion_agent.updates.exit_codes import AGAIN
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def main(parsed: argparse.Namespace) -> int:
     """Start the release that is to run; here, if it is this one."""
-    launched = launcher.launch(parsed.config)
+    return report(parsed.config)
+
+
+def report(path: Path | None, notifier: Callable[[], Notifier] = Notifier) -> int:
+    """Report this computer until stopped; return the exit code.
+
+    Args:
+        path: The configuration file that the command line names.
+        notifier: Makes what tells the service manager how the agent is.
+    """
+    while True:
+        launched = launcher.launch(path, notifier=notifier)
+        if launched.silence:
+            from companion_agent.updates import supervised
+
+            notifier = supervised.begin(launched.silence, launched.events)
+        code = _report_as(launched, path, notifier)
+        from companion_agent.signals import end_request
+
+        if code is not None or end_request.asked:
+            return code or OK
+        if sys.platform != "win32":
+            os.execv(launched.command[0], launched.command)  # noqa: S606  (no shell is wanted)
+
+
+def _report_as(
+    launched: launcher.Launched, path: Path | None, notifier: Callable[[], Notifier]
+) -> int | None:
+    """Report this computer as this version; return `None` where the base is to be started anew."""
     # Not before: another release brings its own.
     from companion_agent import identity, logs, runtime
     from companion_agent.cli.loading import load_config
     from companion_agent.config import load
 
-    config = load_config(parsed.config)
+    config = load_config(path)
     if config is None:
-        Notifier().status("The configuration has mistakes: pilot-agent config check")
+        notifier().status("The configuration has mistakes: pilot-agent config check")
         return BAD_INPUT
     logs.set_up(config.log)
     try:
-        another = runtime.run(config, launched, partial(load, parsed.config))
+        another = runtime.run(config, launched, partial(load, path), notifier)
     except identity.IdentityError as error:
-        Notifier().status(str(error))
-        print(f"pilot-agent: {error}", file=sys.stderr)
+        notifier().status(str(error))
+        complain(f"pilot-agent: {error}")
         return NOT_WELL
-    if another:
-        os.execv(launched.command[0], launched.command)  # noqa: S606  (no shell is wanted)
-    return OK
+    if not another:
+        return OK
+    return AGAIN if launched.silence else None

@@ -32,8 +32,7 @@ def search_path(environment: Mapping[str, str] = os.environ) -> list[Path]:
         return [Path(named)]
     users = [folder / "config.yaml" for folder in _user_folder("config")]
     if sys.platform == "win32":
-        machines = Path(environment.get("PROGRAMDATA", r"C:\ProgramData"), APP, "config.yaml")
-        return [*users, machines]
+        return [*users, _programs_data() / "config.yaml"]
     else:  # noqa: RET505  (mypy leaves out only what is inside)
         return [Path("/etc", APP, "config.yaml"), *users]
 
@@ -159,9 +158,9 @@ def default_state_dir(environment: Mapping[str, str] = os.environ) -> Path:
         ConfigError: There is no usual place: this user has no home folder.
     """
     if given := environment.get("STATE_DIRECTORY"):  # systemd's StateDirectory=
-        return Path(given.split(":")[0])
+        return Path(given.split(os.pathsep)[0])
     if sys.platform == "win32":
-        return Path(environment.get("PROGRAMDATA", r"C:\ProgramData"), APP, "state")
+        return _programs_data() / "state"
     else:  # noqa: RET505  (mypy leaves out only what is inside)
         if os.geteuid() == 0:
             return Path("/var/lib", APP)
@@ -169,6 +168,13 @@ def default_state_dir(environment: Mapping[str, str] = os.environ) -> Path:
             return folder
         problem = "is needed: this user has no home folder; set it, PILOT_STATE_DIR or HOME"
         raise ConfigError([Mistake("", "state_dir", problem)])
+
+
+def _programs_data() -> Path:
+    """Return the agent's folder for all users of a Windows, whatever the environment says."""
+    from companion_agent.winapi import folders  # noqa: PLC0415  (of no use on other systems)
+
+    return folders.known(folders.PROGRAM_DATA) / APP
 
 
 def _user_folder(purpose: Literal["config", "state"]) -> Iterator[Path]:

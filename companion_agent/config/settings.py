@@ -20,11 +20,14 @@ from companion_agent.config.updates import UpdateConfig, check_update
 from companion_agent.fields import ByName, Section, Setting, construct, declared, group, setting
 from companion_agent.models import Selection
 from companion_agent.plugins.desktop_settings import DesktopConfig
+from companion_agent.plugins.hardware_monitor import LibreHardwareMonitorConfig
 from companion_agent.plugins.i2c.settings import I2cConfig, make_i2c
 from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, make_reading
 from companion_agent.plugins.own.settings import OwnCommand, OwnCommands, OwnName, make_command
+from companion_agent.plugins.processes.settings import WatchedProcess, WatchedProcesses
 from companion_agent.plugins.processor.settings import ProcessorConfig
 from companion_agent.plugins.screen.settings import ScreenConfig
+from companion_agent.plugins.services.settings import ServiceName, WatchedService, WatchedServices
 from companion_agent.plugins.ups.settings import UpsConfig
 from companion_agent.protocol.signing import fleet_secret
 from companion_agent.protocol.topics import DEFAULT_PREFIX
@@ -334,9 +337,12 @@ class Config:
         collectors: Collectors that differ from their defaults, by name.
         desktop: What is looked at of users' desktops.
         i2c: The sensors on the I²C buses.
+        libre_hardware_monitor: Whether LibreHardwareMonitor is asked for temperatures.
         processor: When the processor is put back as it was found.
         screen: How the screen is set.
         ups: The server that knows the uninterruptible power supplies; `None` for none.
+        services: The services that are watched, by name or pattern.
+        processes: The programs that are watched, by name.
         own_commands: What the owner has added for Home Assistant to start, by name.
         own_readings: What the owner has added for Home Assistant to see, by name.
         backlog: What is kept of what could not be delivered.
@@ -398,6 +404,11 @@ class Config:
     i2c: I2cConfig = setting(
         Section(I2cConfig, make_i2c), "Sensors on I²C buses.", factory=I2cConfig
     )
+    libre_hardware_monitor: LibreHardwareMonitorConfig = setting(
+        Section(LibreHardwareMonitorConfig),
+        "Temperatures from LibreHardwareMonitor.",
+        factory=LibreHardwareMonitorConfig,
+    )
     processor: ProcessorConfig = setting(
         Section(ProcessorConfig), "The processor's settings.", factory=ProcessorConfig
     )
@@ -410,6 +421,16 @@ class Config:
         "for the one on this machine.",
         None,
         shown="false",
+    )
+    services: Mapping[str, WatchedService] = setting(
+        ByName("service", Section(WatchedService), free=ServiceName()),
+        "Services that are watched, by the system's name of them; * and ? stand for others.",
+        factory=dict,
+    )
+    processes: Mapping[str, WatchedProcess] = setting(
+        ByName("program", Section(WatchedProcess), free=OwnName()),
+        "Programs that are watched: whether they run, and what they take.",
+        factory=dict,
     )
     own_commands: Mapping[str, OwnCommand] = setting(
         ByName("command", Section(OwnCommand, make_command), free=OwnName()),
@@ -452,9 +473,12 @@ class Config:
             # What is not read cannot be tuned.
             DesktopConfig: self.desktop,
             I2cConfig: self.i2c if self.collector("i2c").enabled else None,
+            LibreHardwareMonitorConfig: self.libre_hardware_monitor,
             ProcessorConfig: self.processor,
             ScreenConfig: self.screen,
             UpsConfig: self.ups,
+            WatchedServices: WatchedServices(self.services),
+            WatchedProcesses: WatchedProcesses(self.processes),
             OwnCommands: OwnCommands(self.own_commands),
             OwnReadings: OwnReadings(self.own_readings),
         }

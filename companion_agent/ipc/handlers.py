@@ -19,6 +19,7 @@ from companion_agent.protocol.validation import (
 )
 from companion_agent.security.key_store import StoreError, parse_secret
 from companion_agent.security.rate_limit import TokenBucket
+from companion_agent.storage.permissions import typed_by_administrator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,8 +154,9 @@ class Handlers:
         if self._log_lines.take():
             _LOGGER.warning(
                 'Home Assistant "%s" asks to pair with this host. To let it command this host, '
-                "run: sudo pilot-agent pair",
+                "run: %s",
                 asked.name,
+                typed_by_administrator("pilot-agent pair"),
             )
 
     # --- What terminals say --------------------------------------------------------------
@@ -179,6 +181,8 @@ class Handlers:
                 return self._revoke(message.get("ids"))
             case "pair":
                 return self._begin(connection)
+            case "online":
+                return {"online": self._online()}
             case "refused":
                 return {"refused": dict(self._refusals())}
             case "seen":

@@ -145,7 +145,8 @@ def _commands(
         if reading is not None and reading.kind == command.kind and "value" in command.args:
             yield _object_id(key), _setting(announce, topics, command, reading)
         elif key in pressable and ((look and look.platform == "button") or command.show):
-            name = look.name if look else command.name or key
+            # Of several of a kind, `name` says which.
+            name = look.name.format(of=command.name or key) if look else command.name or key
             own_key = key if key.startswith(_OWN) else key.replace(".", "_")
             component = _component(announce, "button", own_key, name)
             component |= {"command_topic": topic, "payload_press": PRESS}

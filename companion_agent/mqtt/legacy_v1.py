@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ONLINE, OFFLINE = b"online", b"offline"
 # What Home Assistant takes for "unknown", and what the first version's language wrote for it.
 _NOTHING = "None"
+_MIB = 1 << 20
 # Its lines stand among those of the host's own connection.
 _LOGGER = logging.getLogger("companion_agent.mqtt.connection")
 
@@ -47,7 +48,7 @@ class Flat(NamedTuple):
     convert: Callable[[Any], Value] = lambda value: value
 
 
-# The first version knew one battery and one address: the first that can be read.
+# The first version knew one battery, one address and one graphics card: the first that can be read.
 TABLE = (
     Flat("cpu.percent", "cpu"),
     Flat("cpu.temperature", "cpu_temp"),
@@ -56,6 +57,10 @@ TABLE = (
     Flat("network.*.ipv4", "ip"),
     Flat("battery.*.level", "battery_level", round),
     Flat("battery.*.state", "battery_state"),
+    Flat("graphics.*.percent", "gpu_utilization"),
+    Flat("graphics.*.memory_used", "gpu_memory_used_mb", lambda size: round(size / _MIB)),
+    Flat("graphics.*.memory_total", "gpu_memory_total_mb", lambda size: round(size / _MIB)),
+    Flat("graphics.*.temperature", "gpu_temp"),
 )
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         Watch,
     )
     from companion_agent.platforms.i2c import I2cBus
+    from companion_agent.platforms.packages import PackageManager
     from companion_agent.platforms.processor import ProcessorControl
+    from companion_agent.platforms.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ class Sensor(NamedTuple):
         label: What to call it, "nvme Composite".
         value: °C or rpm; `None` when it cannot be read now.
         doubt: Why there may be nothing that measures; empty where something did once.
+        card: The id of the graphics card that it is on; empty where it is on none.
     """
 
     chip: str
@@ -194,7 +197,56 @@ class Sensor(NamedTuple):
     label: str
     value: float | None
     doubt: str = ""
+    card: str = ""
 
+
+class GraphicsCard(NamedTuple):
+    """A graphics card, or what a processor has of one; what is known without asking the card.
+
+    Attributes:
+        id: Names it on this host for as long as it stays in its slot: `0000-0b-00-0`.
+        name: What to call it, "AMD Radeon RX 5700".
+        label: Its name and where it is, "AMD Radeon RX 5700 (0000:0b:00.0)".
+        manufacturer: Who made its chip.
+        model: The chip; empty when not known.
+    """
+
+    id: str
+    name: str
+    label: str
+    manufacturer: str
+    model: str = ""
+
+
+GraphicsQuantity = Literal[
+    "percent",
+    "memory_used",
+    "memory_total",
+    "temperature",
+    "too_hot",
+    "power",
+    "frequency",
+    "fan_percent",
+]
+"""What a graphics card can tell: %, B, B, °C, whether it is at its limit, W, MHz, %."""
+
+
+class GraphicsSample(NamedTuple):
+    """What a graphics card tells.
+
+    Attributes:
+        values: The quantities that it tells; `None` for those that cannot be read now, as while it
+            sleeps.
+        left_out: Why it does not tell others.
+    """
+
+    card: GraphicsCard
+    values: Mapping[GraphicsQuantity, float | None]
+    left_out: Mapping[GraphicsQuantity, str]
+
+
+MOST_HEALTH = 150.0
+"""New batteries may hold more than their design; what says more than this does not know."""
 
 BatteryState = Literal["charging", "discharging", "full", "not_charging", "unknown"]
 
@@ -206,6 +258,9 @@ class Battery(NamedTuple):
         level: Charge in percent.
         time_left: Seconds until empty, or until full while charging.
         power: Watts out of it (positive) or into it (negative).
+        energy: What it holds, in Wh; `None` where it is not told.
+        health: What it holds when it is full, in percent of what it held when it was new; `None`
+            where it is not told.
         reports_time: The system can tell `time_left`, at least at other times.
         reports_power: The system can tell `power`, at least at other times.
     """
@@ -215,6 +270,8 @@ class Battery(NamedTuple):
     state: BatteryState
     time_left: float | None = None
     power: float | None = None
+    energy: float | None = None
+    health: float | None = None
     reports_time: bool = False
     reports_power: bool = False
 
@@ -321,6 +378,25 @@ class ConsoleScreen(ABC):
         """Find out which permission the agent lacks to switch it."""
 
 
+class ProcessSample(NamedTuple):
+    """A process.
+
+    Attributes:
+        id: Its number, and when it started by a clock of the system's: another process may get
+            the number later.
+        name: What the system calls it.
+        cpu_time: The processor time that it has used, in seconds.
+        memory: Its resident memory in bytes, what it shares with others included.
+        arguments: Reads its command line; empty where that cannot be read.
+    """
+
+    id: tuple[int, float]
+    name: str
+    cpu_time: float
+    memory: int
+    arguments: Callable[[], tuple[str, ...]]
+
+
 class Platform(ABC):
     """The operating system that the agent runs on.
 
@@ -404,6 +480,18 @@ class Platform(ABC):
         """Return what reads and sets how the processor works; the same one every time."""
         not_offered("how its processor is set")
 
+    def leave(self) -> None:  # noqa: B027  (most have nothing to put back)
+        """Put back what shall not outlast the agent, and what nothing else puts back.
+
+        Raises:
+            CommandError: It could not be put back.
+            OSError: The same.
+        """
+
+    def services(self) -> Services:
+        """Return what reads and commands its services; the same one every time."""
+        not_offered("about its services")
+
     def memory(self) -> MemorySample:
         """Read how much memory there is and can still be had."""
         not_offered("how much memory is in use")
@@ -449,6 +537,14 @@ class Platform(ABC):
         """Read the fans' speeds in rpm; see `temperatures()`."""
         not_offered("fan speeds")
 
+    def graphics(self, wanted: Wanted = everything) -> list[GraphicsSample]:
+        """Read the graphics cards whose labels are wanted; no other is asked, and none is woken."""
+        not_offered("about graphics cards")
+
+    def graphics_card(self, card: str) -> GraphicsCard | None:
+        """Return a graphics card by its id, without asking it; `None` where there is no such."""
+        return None
+
     def power(self, wanted: Wanted = everything) -> PowerSample:
         """Read the batteries that are wanted by name, and external power."""
         not_offered("about batteries")
@@ -460,6 +556,14 @@ class Platform(ABC):
     def kernel_version(self) -> str:
         """Return the version of the running kernel."""
         not_offered("its kernel's version")
+
+    def process_samples(self) -> list[ProcessSample]:
+        """Read every process that runs."""
+        not_offered("which programs run")
+
+    def package_managers(self) -> list[PackageManager]:
+        """Return the package managers that it has; the same or equal ones every time."""
+        not_offered("which updates wait")
 
     def users(self) -> int | None:
         """Count the people who are logged in; `None` where nothing tells."""

@@ -24,7 +24,7 @@ SessionAction = Literal["lock", "log_out"]
 DELAYED: tuple[PowerAction, ...] = ("shutdown", "reboot")
 """The actions that can be planned ahead; `cancel` calls them off."""
 
-_GRAPHICAL = frozenset({"x11", "wayland", "mir"})
+_GRAPHICAL = frozenset({"x11", "wayland", "mir", "windows"})
 
 
 class Session(NamedTuple):
@@ -34,7 +34,7 @@ class Session(NamedTuple):
         id: The system's name of it.
         uid: The user's number; -1 where users have none.
         user: The user's name.
-        type: `wayland`, `x11`, `tty`, …; `unspecified` where the login did not say.
+        type: `wayland`, `x11`, `tty`, `windows`, …; `unspecified` where the login did not say.
         person: Whether a person works in it; login screens and services have sessions as well.
         seat: The seat that it is at; empty for those that come over the network.
         remote: Whether it comes over the network.
@@ -88,6 +88,14 @@ class HostControl(ABC):
         Raises:
             Unavailable: There is nothing to lock, or nothing here can be asked.
         """
+
+    def withheld(self) -> Mapping[PowerAction | SessionAction, str]:
+        """Say what such a system can do elsewhere and does not offer here, and why.
+
+        Raises:
+            Unavailable: Nothing here can be asked.
+        """
+        return {}
 
     @abstractmethod
     def power(self, action: PowerAction, delay: float = 0) -> None:
@@ -156,7 +164,7 @@ class HostEvent:
         type: What it was. `carries_on`: sleep or shutdown does not come about, or who announced it
             is gone; it is told nowhere, but the agent has to come back.
         data: Who was concerned, for sessions: `user`, whether `remote`, and where the system
-            knows it the `type` of the session (`wayland`, `x11`, `tty`).
+            knows it the `type` of the session (`wayland`, `x11`, `tty`, `windows`).
     """
 
     type: HostEventType

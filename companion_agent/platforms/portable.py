@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 import os
+from pathlib import PureWindowsPath
 import platform
 import re
 import socket
@@ -26,6 +29,7 @@ from companion_agent.platforms.base import (
     Mount,
     Platform,
     PowerSample,
+    ProcessSample,
     everything,
 )
 
@@ -184,6 +188,10 @@ class PortablePlatform(Platform):
         """Count the people who are logged in."""
         return len({user.name for user in psutil.users()})
 
+    def process_samples(self) -> list[ProcessSample]:
+        """Ask psutil; of processes that it may not look into, the name and command line alone."""
+        return [one for one in map(_sample, psutil.process_iter()) if one]
+
     def processes(self) -> int | None:
         """Count the processes."""
         return len(psutil.pids())
@@ -203,6 +211,38 @@ def _times(core: object) -> CpuTimes:
 
 def _first(addresses: Iterable[str]) -> str | None:
     return next(iter(addresses), None)
+
+
+def _sample(process: psutil.Process) -> ProcessSample | None:
+    try:
+        with process.oneshot():
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            name, started = _name(process), process.create_time()
+            used, memory = 0.0, 0
+            with suppress(psutil.AccessDenied):
+                times = process.cpu_times()
+                used, memory = times.user + times.system, process.memory_info().rss
+    except (psutil.Error, OSError):
+        # It has ended meanwhile, or Windows tells nothing of it.
+        return None
+    return ProcessSample(
+        (process.pid, started), name, used, memory, partial(_command_line, process)
+    )
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except OSError:
+        # Wine 8 does not know the question that psutil asks for it.
+        return PureWindowsPath(next(iter(_command_line(process)), "")).name
+
+
+def _command_line(process: psutil.Process) -> tuple[str, ...]:
+    with suppress(psutil.Error, OSError):
+        return tuple(process.cmdline())
+    return ()
 
 
 def _os_name() -> str:

@@ -20,6 +20,9 @@ _ROUNDING: dict[str, tuple[float, float]] = {
     "state": (0, 0),
     "time_left": (60, 300),
     "power": (0.1, 0.5),
+    # A charge of some minutes; capacities are measured anew at every full one, and wander.
+    "energy": (0.1, 0.5),
+    "health": (1, 1),
 }
 
 
@@ -82,6 +85,7 @@ def _offered(battery: Battery) -> frozenset[str]:
         offered.add("time_left")
     if battery.reports_power:
         offered.add("power")
+    offered |= {key for key in ("energy", "health") if getattr(battery, key) is not None}
     return frozenset(offered)
 
 
@@ -91,5 +95,7 @@ def _values(battery: Battery, offered: frozenset[str]) -> dict[str, Value]:
         "state": battery.state,
         "time_left": battery.time_left,
         "power": battery.power,
+        "energy": battery.energy,
+        "health": battery.health,
     }
     return {f"{_key(battery.name)}.{key}": values[key] for key in values if key in offered}

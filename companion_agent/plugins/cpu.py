@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar
 
+from companion_agent.errors import Unavailable
 from companion_agent.models import Reading, Selection, Value
 from companion_agent.plugins.base import Collector
+from companion_agent.plugins.hardware_monitor import monitor_of
 from companion_agent.plugins.rates import SHORTEST, Rates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Self
 
     from companion_agent.platforms.base import CpuSample, CpuTimes, Platform
+    from companion_agent.platforms.libre_hardware_monitor import LibreHardwareMonitor
+    from companion_agent.plugins.base import PluginContext
 
 _LOADS = ("load_1m", "load_5m", "load_15m")
 
@@ -40,12 +46,23 @@ class CpuPlugin(Collector):
     name: ClassVar[str] = "cpu"
     interval: ClassVar[float] = 10
 
-    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        selection: Selection | None = None,
+        monitor: LibreHardwareMonitor | None = None,
+    ) -> None:
         super().__init__(platform, selection)
+        self._monitor = monitor
         self._rates = Rates()
         self._shares = _Shares()
         # What could be read once is announced from then on, also while it cannot be read.
         self._offered = frozenset[str]()
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make it, with LibreHardwareMonitor for the temperature where that is configured."""
+        return cls(context.platform, context.selection, monitor_of(context))
 
     def collect(self) -> Mapping[str, Value]:
         """Read the processor."""
@@ -74,11 +91,18 @@ class CpuPlugin(Collector):
         if loads is not None:
             values.update(zip(_LOADS, loads, strict=True))
         values["frequency"] = self.platform.cpu_frequency()
-        values["temperature"] = self.platform.cpu_temperature()
+        values["temperature"] = self._temperature()
         switches = sample.context_switches
         counters = {} if switches is None else {"context_switches": switches}
         values["context_switches"] = self._rates.measure(counters).get("context_switches")
         return values
+
+    def _temperature(self) -> float | None:
+        if self._monitor is None:
+            return self.platform.cpu_temperature()
+        with suppress(Unavailable):
+            return self._monitor.processor()
+        return None
 
 
 def _readings(cores: Iterable[int], offered: frozenset[str]) -> Iterator[Reading]:

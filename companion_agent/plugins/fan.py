@@ -24,4 +24,4 @@ class FanPlugin(SensorCollector):
 
     def sense(self, wanted: Callable[[str], bool]) -> list[Sensor]:
         """Read the fans."""
-        return self.platform.fans(wanted)
+        return self.source.fans(wanted)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
+from companion_agent.errors import Unavailable
 from companion_agent.models import Argument, Command, Reading, Value
 from companion_agent.platforms.control import DELAYED, PowerAction
 from companion_agent.plugins.base import Collector, CommandProvider
@@ -37,6 +39,13 @@ class PowerPlugin(Collector, CommandProvider):
         self.describe("planned_shutdown", lambda: [Reading("planned_shutdown")])
         when = None if planned is None else datetime.fromtimestamp(round(planned), UTC)
         return {"planned_shutdown": when.isoformat() if when else None}
+
+    def left_out(self) -> Mapping[str, str]:
+        """Say what this machine cannot do, and why."""
+        with suppress(Unavailable):
+            withheld = self.platform.control().withheld()
+            return {key: why for key, why in withheld.items() if key in get_args(PowerAction)}
+        return {}
 
     def commands(self) -> Sequence[Command]:
         """Ask the platform what this machine can do."""

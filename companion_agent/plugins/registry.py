@@ -24,6 +24,7 @@ from companion_agent.plugins.disk import DiskPlugin
 from companion_agent.plugins.disk_health import DiskHealthPlugin
 from companion_agent.plugins.disk_io import DiskIoPlugin
 from companion_agent.plugins.fan import FanPlugin
+from companion_agent.plugins.graphics import GraphicsPlugin
 from companion_agent.plugins.hotkeys.plugin import HotkeysPlugin
 from companion_agent.plugins.i2c.plugin import I2cPlugin
 from companion_agent.plugins.media.plugin import MediaPlugin
@@ -34,14 +35,17 @@ from companion_agent.plugins.own.commands import OwnCommandsPlugin
 from companion_agent.plugins.own.readings import OwnReadingsPlugin
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.presence.plugin import PresencePlugin
+from companion_agent.plugins.processes.plugin import ProcessesPlugin
 from companion_agent.plugins.processor.plugin import ProcessorPlugin
 from companion_agent.plugins.raspberry_pi import RaspberryPiPlugin
 from companion_agent.plugins.readings import ReadingsPlugin
 from companion_agent.plugins.screen.plugin import ScreenPlugin
+from companion_agent.plugins.services.plugin import ServicesPlugin
 from companion_agent.plugins.session import SessionPlugin
 from companion_agent.plugins.sound.plugin import SoundPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
+from companion_agent.plugins.updates.plugin import UpdatesPlugin
 from companion_agent.plugins.ups.plugin import UpsPlugin
 from companion_agent.plugins.usb import UsbPlugin
 from companion_agent.plugins.wifi import WifiPlugin
@@ -68,11 +72,15 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         NetworkPlugin,
         TemperaturePlugin,
         FanPlugin,
+        GraphicsPlugin,
         BatteryPlugin,
         UpsPlugin,
         PowerPlugin,
         ProcessorPlugin,
         SystemPlugin,
+        ServicesPlugin,
+        ProcessesPlugin,
+        UpdatesPlugin,
         SessionPlugin,
         PresencePlugin,
         WindowPlugin,

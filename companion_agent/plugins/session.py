@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Command, Reading, Selection, Value
+from companion_agent.platforms.control import SessionAction
 from companion_agent.plugins.base import Collector, CommandProvider
 from companion_agent.plugins.naming import listing
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from companion_agent.platforms.base import Platform
-    from companion_agent.platforms.control import Session, SessionAction
+    from companion_agent.platforms.control import Session
 
 _LOCKED, _USERS = "locked", "users"
 
@@ -54,8 +56,14 @@ class SessionPlugin(Collector, CommandProvider):
         return values
 
     def left_out(self) -> Mapping[str, str]:
-        """Say what cannot be told."""
-        return {key: error.reason for key, error in self._missing.items()}
+        """Say what cannot be told or done, and why."""
+        left_out = {key: error.reason for key, error in self._missing.items()}
+        with suppress(Unavailable):
+            withheld = self.platform.control().withheld()
+            left_out |= {
+                key: why for key, why in withheld.items() if key in get_args(SessionAction)
+            }
+        return left_out
 
     def commands(self) -> Sequence[Command]:
         """Ask the platform what can be done to sessions."""

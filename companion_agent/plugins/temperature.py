@@ -24,4 +24,4 @@ class TemperaturePlugin(SensorCollector):
 
     def sense(self, wanted: Callable[[str], bool]) -> list[Sensor]:
         """Read the temperatures."""
-        return self.platform.temperatures(wanted)
+        return self.source.temperatures(wanted)

@@ -176,7 +176,8 @@ class Command(NamedTuple):
         state: The reading that shows what came of it: a command that has one, and an argument
             `value`, sets it.
         options: What arguments that are a choice may be, by name.
-        name: What to call it, for kinds that no description is known of.
+        name: What to call it, for kinds that no description is known of; what it is about, for
+            kinds of which there may be several.
         show: What it is drawn as then: `button`, `switch`, `select` or `number`.
         confirm: Whether the user is to confirm it.
         harmless: Whether it ends no work, whatever is called.

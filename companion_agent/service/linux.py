@@ -7,12 +7,13 @@ change is told, so that who runs it from a script knows.
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 import re
 import shutil
 import stat
 import subprocess
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from companion_agent.platforms.linux import cpufreq, polkit, smart_helper
@@ -23,13 +24,17 @@ from companion_agent.platforms.linux.logind import (
     polkit_actions,
 )
 from companion_agent.platforms.linux.power_profiles import ACTIONS as PROFILE_ACTIONS
+from companion_agent.platforms.linux.services import unit_name
+from companion_agent.plugins.services.settings import commands_of, key_of, permitted
 from companion_agent.service import unit
+from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from companion_agent.config.policy import Policy
+    from companion_agent.plugins.services.settings import WatchedService
     from companion_agent.service.unit import Helper, Program
 
 _UNIT = PurePosixPath("/etc/systemd/system", unit.SERVICE)
@@ -52,10 +57,6 @@ _PACKAGED_UNIT = PurePosixPath("/usr/lib/systemd/system", unit.SERVICE)
 
 # A service that does not come up within this has said why in the journal.
 _SYSTEMCTL_LIMIT = 120
-
-
-class ServiceError(Exception):
-    """The service cannot be made or started; the text says why and what to do."""
 
 
 def run_command(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -143,6 +144,27 @@ def permissions(policy: Policy, *, desktop: bool) -> frozenset[str]:
         allowed += [one for one in SESSION_ACTIONS if policy.allows(f"session.{one}")]
     profile = PROFILE_ACTIONS if policy.allows("processor.profile") else frozenset()
     return polkit_actions(allowed) | profile
+
+
+def unit_permissions(
+    policy: Policy,
+    services: Mapping[str, WatchedService],
+    primary: Callable[[str], str] = lambda unit: unit,
+) -> frozenset[str]:
+    """List what polkit has to permit of single units for the configuration.
+
+    Args:
+        policy: What it allows.
+        services: The services that it watches.
+        primary: Returns the name that systemd, and so polkit, knows a unit by.
+    """
+    return frozenset(
+        polkit.of_unit(primary(unit_name(name)), verb)
+        for name, verbs in permitted(services).items()
+        for end, wanted in commands_of(verbs).items()
+        if policy.allows(f"services.{key_of(name)}.{end}")
+        for verb in wanted
+    )
 
 
 class Service:
@@ -250,15 +272,22 @@ class Service:
         return self._run(["getent", "passwd", unit.USER]).returncode == 0
 
     def install(
-        self, program: Program, policy: Policy, *, i2c: bool, disk_health: bool = True
+        self,
+        program: Program,
+        policy: Policy,
+        *,
+        i2c: bool,
+        disk_health: bool = True,
+        services: Mapping[str, WatchedService] = MappingProxyType({}),
     ) -> None:
         """Write the units and the rules.
 
         Args:
             program: The agent.
-            policy: What may be done to this host.
+            policy: What the configuration allows.
             i2c: Whether it reads sensors on I²C buses.
             disk_health: Whether it is to know how well the disks are.
+            services: The services that it watches.
 
         Raises:
             ServiceError: That did not work.
@@ -275,7 +304,12 @@ class Service:
             self.must("systemctl", "daemon-reload")
         if self._at(PurePosixPath("/usr/share/polkit-1")).is_dir():
             wanted = permissions(policy, desktop=self._has_desktop)
+            wanted |= unit_permissions(policy, services, self._primary)
             self.put(_POLKIT, polkit.rule(unit.USER, wanted))
+
+    def _primary(self, name: str) -> str:
+        """Return a unit's own name, where it was called by an alias."""
+        return self.properties(name, "Id").get("Id") or name
 
     def _install_session_helper(self, program: Program) -> None:
         """Have a session helper start with every desktop."""
@@ -419,7 +453,7 @@ class Service:
     # --- Files ---------------------------------------------------------------------------
 
     def make_folder(
-        self, path: PurePosixPath, *, mode: int, owner: str = "root", group: str = "root"
+        self, path: PurePath, *, mode: int, owner: str = "root", group: str = "root"
     ) -> None:
         """Make a folder.
 
@@ -440,7 +474,7 @@ class Service:
 
     def put(
         self,
-        path: PurePosixPath,
+        path: PurePath,
         content: str | bytes,
         *,
         mode: int = 0o644,
@@ -492,7 +526,7 @@ class Service:
 
     # --- Commands ------------------------------------------------------------------------
 
-    def _at(self, path: PurePosixPath) -> Path:
+    def _at(self, path: PurePath) -> Path:
         return self._root / path.relative_to("/")
 
     def _may(self, *command: str) -> bool:
@@ -520,11 +554,3 @@ class Service:
         ):
             with suppress(ServiceError):
                 self._may(*command)
-
-
-def describe(changes: Iterable[str], *, check: bool = False) -> str:
-    """Say what was changed, or would be, on one line that scripts can look for."""
-    told = ", ".join(dict.fromkeys(changes))
-    if check:
-        return f"Would be changed: {told}." if told else "Nothing would be changed."
-    return f"Changed: {told}." if told else "Nothing had to be changed."

@@ -1,4 +1,7 @@
-"""Tells systemd how the service is: ready, alive, how it stands, stopping. Source: sd_notify(3)."""
+"""Tells the service manager how the service is: ready, alive, how it stands, stopping.
+
+The words are systemd's (sd_notify(3)). Where another manager listens, a `Channel` takes them there.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import math
 import os
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,29 +24,50 @@ _SOON = 1 / 3
 _LATEST = 1 / 2
 
 
+class Channel(Protocol):
+    """A way to a service manager other than systemd."""
+
+    @property
+    def limit(self) -> float:
+        """Seconds after which silence counts as death; infinity for never."""
+
+    def send(self, message: str) -> None:
+        """Take a message there.
+
+        Raises:
+            OSError: The manager does not listen.
+        """
+
+
 class Notifier:
     """Speaks to the service manager that started this process; silent where there is none.
 
     Args:
-        environment: Says where the manager listens, and how often it wants to hear.
+        environment: Says where systemd listens, and how often it wants to hear.
         clock: Monotonic seconds.
+        channel: Another manager, instead of systemd.
     """
 
     def __init__(
         self,
         environment: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
+        channel: Channel | None = None,
     ) -> None:
         self._clock = clock
-        self._socket = _connect(environment.get("NOTIFY_SOCKET", ""))
-        self._limit = _watchdog(environment) if self._socket else math.inf
+        self._channel = channel
+        self._socket = None if channel else _connect(environment.get("NOTIFY_SOCKET", ""))
+        if channel:
+            self._limit = channel.limit
+        else:
+            self._limit = _watchdog(environment) if self._socket else math.inf
         self._alive_at = clock()
         self._status = ""
 
     @property
     def listening(self) -> bool:
         """Whether a manager hears what is said."""
-        return self._socket is not None
+        return self._socket is not None or self._channel is not None
 
     @property
     def limit(self) -> float:
@@ -81,12 +105,14 @@ class Notifier:
         """Say nothing any more."""
         if self._socket:
             self._socket.close()
-            self._socket = None
+        self._socket = self._channel = None
 
     def _send(self, message: str) -> None:
-        if self._socket:
-            # A manager that does not listen now is no reason to stop reporting.
-            with suppress(OSError):
+        # A manager that does not listen now is no reason to stop reporting.
+        with suppress(OSError):
+            if self._channel:
+                self._channel.send(message)
+            elif self._socket:
                 self._socket.send(message.encode("utf-8", "replace"))
 
 

@@ -408,11 +408,14 @@ ProtectControlGroups=no
 
 _DEVICES = """\
 # The screen of the console, for the group that it belongs to, a Raspberry Pi's firmware (also as
-# its older vcgencmd speaks to it), and no other device but those below.
+# its older vcgencmd speaks to it), NVIDIA's graphics cards (by what older drivers call them, too),
+# which the agent reads and every user may, and no other device but those below.
 DevicePolicy=closed
 DeviceAllow=char-fb rw
 DeviceAllow=/dev/vcio rw
 DeviceAllow=/dev/vchiq rw
+DeviceAllow=char-nvidia rw
+DeviceAllow=char-nvidia-frontend rw
 """
 
 _I2C = """\

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 import os
 import re
 import stat
@@ -14,10 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# SDDL: full access for the system, the administrators and the owner, inherited by what is made
+SERVICE = "pilot-agent"
+"""The agent's service of Windows."""
+SERVICE_SID = "S-1-5-80-240748448-3534460488-3606495589-1850329226-1390654238"
+"""What only the processes of that service have, whichever account it shares with others; it follows
+from the name (`accounts.service_sid()`), and stands here because other systems need not load that.
+"""
+
+# SDDL: full access for the system, the administrators and the service, inherited by what is made
 # inside; nothing comes from the folder above ("P", protected).
-_WINDOWS_RULES = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;OW)"
-_WINDOWS_TRUSTED = {"SY", "BA", "OW"}
+_WINDOWS_RULES = f"D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;{SERVICE_SID})"
+_OWNER_TOO = "(A;OICI;FA;;;OW)"
+# The owner may read the rules, and no more: an account such as LocalService is that of many.
+_NOT_THE_OWNER = "(A;OICI;RC;;;OW)"
+_WINDOWS_TRUSTED = {"SY", "BA", "OW", SERVICE_SID}
 _WINDOWS_ALLOWS = re.compile(r"\((?:A|XA|OA);[^;]*;[^;]*;[^;]*;[^;]*;([^;)]*)[^)]*\)")
 
 
@@ -59,17 +69,30 @@ def _look(check: Callable[[Path], list[Problem]], path: Path) -> list[Problem]:
 
 
 if sys.platform == "win32":
-    from companion_agent.winapi import security
+    from companion_agent.winapi import accounts, security
 
     AS_ADMINISTRATOR = "run this as administrator"
 
+    def typed_by_administrator(command: str) -> str:
+        """Return what an administrator types to run a command, in words where that is needed."""
+        return f"{command} (in a terminal that was opened with “Run as administrator”)"
+
+    @cache
+    def _windows_rules() -> str:
+        """Return the rules for what this process writes."""
+        try:
+            of_the_service = accounts.has_sid(SERVICE_SID)
+        except OSError:
+            of_the_service = False
+        return _WINDOWS_RULES + (_NOT_THE_OWNER if of_the_service else _OWNER_TOO)
+
     def protect(path: Path, _: int | None = None) -> None:
-        """Close a file or folder to all but its owner and the system.
+        """Close a file or folder to all but its owner, the service and the system.
 
         Raises:
             OSError: That did not work.
         """
-        security.set_file_rules(str(path), _WINDOWS_RULES)
+        security.set_file_rules(str(path), _windows_rules())
 
     def give_to_owner(_: Path, __: int) -> None:
         """Do nothing: the folder's rules let the service in."""
@@ -78,7 +101,7 @@ if sys.platform == "win32":
         others = strangers_in(security.file_rules(str(path)))
         if not others:
             return []
-        fix = f'icacls "{path}" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F *S-1-3-4:F'
+        fix = f'icacls "{path}" /inheritance:r /grant *S-1-5-18:F *S-1-5-32-544:F *{SERVICE_SID}:F'
         return [Problem(f"{path} is open to others ({', '.join(sorted(others))})", fix)]
 
     def _check_secret(_: Path, path: Path) -> list[Problem]:
@@ -86,6 +109,10 @@ if sys.platform == "win32":
 
 else:
     AS_ADMINISTRATOR = "run this as root"
+
+    def typed_by_administrator(command: str) -> str:
+        """Return what an administrator types to run a command, in words where that is needed."""
+        return f"sudo {command}"
 
     def give_to_owner(folder: Path, descriptor: int) -> None:
         """Let the service, whose the folder is, go on reading what an administrator changes.

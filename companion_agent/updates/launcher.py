@@ -3,7 +3,8 @@
 Nothing that a network brought runs with more rights than the service has, and the base stays as
 it was installed: it picks a release, checks it again, and becomes it (exec), so that the service
 manager sees one process all the time. A release on trial runs as a child instead, and the base's
-process becomes its supervisor (`supervisor.py`), and the base again when it ends.
+process becomes its supervisor (`supervisor.py`), and the base again when it ends. On Windows no
+process becomes another: there every release is a child (`windows_supervisor.py`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from companion_agent import __version__
+from companion_agent.service.sd_notify import Notifier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
-    from companion_agent.updates.store import Release
+    from companion_agent.updates.store import Release, Releases
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,20 +48,34 @@ class Launched:
         command: What starts the base anew; empty where no command is known.
         probation: Seconds that a release on trial has to stay online before it is kept; zero
             where it is kept at once, which bases without a supervisor expect.
+        silence: Seconds without a sign of life after which its supervisor ends it, where it is a
+            child of the base for as long as it runs; zero elsewhere.
+        events: The source of Windows' event log that its service writes to; empty without one.
     """
 
     release: str = ""
     base: str = __version__
     command: tuple[str, ...] = ()
     probation: float = 0
+    silence: float = 0
+    events: str = ""
 
 
-def launch(explicit: Path | None, environment: MutableMapping[str, str] = os.environ) -> Launched:
+def launch(
+    explicit: Path | None,
+    environment: MutableMapping[str, str] = os.environ,
+    notifier: Callable[[], Notifier] = Notifier,
+) -> Launched:
     """Become the release that is to run; come back only where that is this version.
 
     Args:
         explicit: The configuration file that the command line names.
         environment: The environment.
+        notifier: Makes what tells the service manager how a release is, where this process
+            stays while one runs.
+
+    Raises:
+        SystemExit: A release has run as a child, and its end is that of this process.
     """
     if told := environment.pop(VARIABLE, ""):
         content = json.loads(told)
@@ -68,17 +84,24 @@ def launch(explicit: Path | None, environment: MutableMapping[str, str] = os.env
             content["base"],
             tuple(content["command"]),
             content.get("probation", 0),
+            content.get("silence", 0),
+            content.get("events", ""),
         )
     here = Launched(command=(sys.executable, *sys.orig_argv[1:]))
     try:
-        _become(here, explicit, environment)
+        _become(here, explicit, environment, notifier)
     except Exception:
         # Whatever is wrong with a release, the base has to start.
         _LOGGER.exception("No release can be started, so the installed version %s is", __version__)
     return here
 
 
-def _become(here: Launched, explicit: Path | None, environment: MutableMapping[str, str]) -> None:
+def _become(
+    here: Launched,
+    explicit: Path | None,
+    environment: MutableMapping[str, str],
+    notifier: Callable[[], Notifier],
+) -> None:
     from companion_agent.config import ConfigError  # noqa: PLC0415
 
     try:
@@ -96,6 +119,9 @@ def _become(here: Launched, explicit: Path | None, environment: MutableMapping[s
     from companion_agent.updates.store import Releases  # noqa: PLC0415
 
     releases = Releases(folder)
+    if sys.platform == "win32":
+        _keep_releases_running(releases, trusted(configured), here, explicit, environment, notifier)
+        return
     release = releases.pick(here.base, trusted(configured))
     if release is None:
         return
@@ -107,15 +133,22 @@ def _become(here: Launched, explicit: Path | None, environment: MutableMapping[s
 
 def _enter(release: Release, launched: Launched, environment: Mapping[str, str]) -> None:
     """Become a release."""
-    told = asdict(launched) | {"release": release.version, "path": sys.path}
+    command = _entering(release, sys.argv[1:])
+    os.execve(sys.executable, command, _told(release, launched, environment))  # noqa: S606  (no shell is wanted)
+
+
+def _entering(release: Release, arguments: Sequence[str]) -> list[str]:
+    """Return the command that runs a release."""
     # The base's own options: whether to believe PYTHONPATH, say.
     options = ["-I"] if sys.flags.isolated else ["-P"]
     enter = str(Path(__file__).with_name("entrypoint.py"))
-    os.execve(  # noqa: S606  (no shell is wanted)
-        sys.executable,
-        [sys.executable, *options, enter, str(release.wheel), *sys.argv[1:]],
-        {**environment, VARIABLE: json.dumps(told)},
-    )
+    return [sys.executable, *options, enter, str(release.wheel), *arguments]
+
+
+def _told(release: Release, launched: Launched, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which a release finds out how it was started."""
+    told = asdict(launched) | {"release": release.version, "path": sys.path}
+    return {**environment, VARIABLE: json.dumps(told)}
 
 
 def _is_own(folder: Path) -> bool:
@@ -160,14 +193,51 @@ def _settings(explicit: Path | None, environment: MutableMapping[str, str]) -> t
     return state_dir / FOLDER, found
 
 
+def _keep_releases_running(
+    releases: Releases,
+    keys: Mapping[str, bytes],
+    here: Launched,
+    explicit: Path | None,
+    environment: Mapping[str, str],
+    notifier: Callable[[], Notifier],
+) -> None:
+    """Run releases as children, until it is the base's turn.
+
+    Raises:
+        SystemExit: A release's end is that of this process.
+    """
+    from companion_agent.platforms.windows.service_controls import controls  # noqa: PLC0415
+    from companion_agent.signals import end_request  # noqa: PLC0415
+    from companion_agent.storage.permissions import SERVICE  # noqa: PLC0415
+    from companion_agent.updates.store import probation  # noqa: PLC0415
+    from companion_agent.updates.windows_supervisor import (  # noqa: PLC0415
+        SILENCE_LIMIT,
+        WindowsSupervisor,
+    )
+
+    arguments = ["run", *(("--config", str(explicit)) if explicit else ())]
+    while not end_request.asked and (release := releases.pick(here.base, keys)):
+        launched = replace(
+            here,
+            silence=SILENCE_LIMIT,
+            events=SERVICE if controls.from_windows else "",
+            probation=probation(release.trial.limit) if release.trial else 0,
+        )
+        supervisor = WindowsSupervisor(release, releases, notifier())
+        code = supervisor.run(_entering(release, arguments), _told(release, launched, environment))
+        if code is not None:
+            raise SystemExit(code)
+
+
 if sys.platform == "linux":
 
     def _supervise(
         release: Release, here: Launched, folder: Path, environment: Mapping[str, str]
     ) -> None:
         """Have a release run as a child, and become its supervisor."""
+        from companion_agent.updates.exit_codes import AGAIN  # noqa: PLC0415
         from companion_agent.updates.store import probation  # noqa: PLC0415
-        from companion_agent.updates.supervisor import AGAIN, SIGNALS  # noqa: PLC0415
+        from companion_agent.updates.supervisor import SIGNALS  # noqa: PLC0415
 
         trial = release.trial
         assert trial

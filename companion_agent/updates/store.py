@@ -62,6 +62,8 @@ _NEW = ".new-"
 
 
 def _boot() -> str:
+    if sys.platform == "win32":
+        return _windows_boot()
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -439,35 +441,55 @@ def _version(text: object) -> str:
 
 
 if sys.platform == "win32":
+    import msvcrt
 
-    @contextmanager
-    def _locked(_: Path) -> Iterator[None]:
-        """Releases are not run there, and nothing is changed at the same time."""
-        yield
+    from companion_agent.winapi import registry
+
+    _NO_WAIT = 0
+
+    def _lock(handle: int) -> None:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+    def _windows_boot() -> str:
+        """Return what tells this boot from others: Windows has no such number, but such keys."""
+        try:
+            kept = registry.of_this_boot()
+            if not (boot := kept.read("id")):
+                boot = secrets.token_hex(8)
+                kept.write("id", boot)
+        except OSError:
+            return "unknown"
+        return boot
 
 else:
     import fcntl
 
-    @contextmanager
-    def _locked(path: Path) -> Iterator[None]:
-        """Wait for the lock, but not for ever: the base has to start.
+    _NO_WAIT = os.O_NONBLOCK
 
-        Raises:
-            OSError: It cannot be had.
-        """
-        # Read and write, without waiting: so no pipe that lies there is in the way.
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
-        try:
-            until = time.monotonic() + _LOCK_LIMIT
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if time.monotonic() >= until:
-                        raise
-                    time.sleep(0.02)
-                else:
-                    break
-            yield
-        finally:
-            os.close(handle)
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Wait for the lock, but not for ever: the base has to start.
+
+    Raises:
+        OSError: It cannot be had.
+    """
+    # Read and write, without waiting: so no pipe that lies there is in the way.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_WAIT, 0o600)
+    try:
+        until = time.monotonic() + _LOCK_LIMIT
+        while True:
+            try:
+                _lock(handle)
+            except (BlockingIOError, PermissionError):  # what Linux says, and Windows
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(0.02)
+            else:
+                break
+        yield
+    finally:
+        os.close(handle)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.storage.plain import read_plain
+from companion_agent.updates.exit_codes import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 # Processes can be watched, and ended for certain, nowhere else (pidfd_open(2)).
 assert sys.platform == "linux"
 
-AGAIN = 75
-"""How a release below the supervisor ends to have the base started anew; EX_TEMPFAIL."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """What is handed on to the release: to end, and to read its configuration again."""
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from companion_agent import __version__
 from companion_agent.config.updates import HOME_ASSISTANT, UpdateConfig
 from companion_agent.errors import CommandError
+from companion_agent.platforms.windows.service_controls import controls
 from companion_agent.protocol.announce import Update, update_fields
 from companion_agent.timing import Alarm
 from companion_agent.updates.launcher import FOLDER, Launched
@@ -49,8 +50,8 @@ _AGAIN = 5.0
 _MAX_TEXT = 255
 # What ending, starting and going back take, in seconds.
 _RESTART = 60.0
-# A process can only be watched and ended for certain there (pidfd_open(2)).
-_ON_LINUX: bool = sys.platform.startswith("linux")
+# Where a process can be watched and ended for certain: pidfd_open(2), and Windows' jobs.
+_SUPERVISED: bool = sys.platform in {"linux", "win32"}
 
 _PROGRAM = (
     "import sys; sys.path[:] = {path!r}; "
@@ -327,6 +328,8 @@ class Updater:
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # A service of Windows has none to share.
+                stderr=subprocess.DEVNULL if controls.from_windows else None,
                 text=True,
                 encoding="utf-8",
             )
@@ -477,8 +480,8 @@ class Updater:
             self._renewed()
 
     def _why_not(self) -> str:
-        if not _ON_LINUX:
-            return "updates by the agent itself work on Linux only so far"
+        if not _SUPERVISED:
+            return "updates by the agent itself work on Linux and Windows only so far"
         if not self._launched.command:
             return "it was not started by `pilot-agent run`"
         if not self._config.keys and not RELEASE_KEYS:

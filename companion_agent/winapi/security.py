@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 import ctypes
 from ctypes import POINTER, byref, c_int32, c_uint32, c_void_p, c_wchar_p
+import re
 from typing import TYPE_CHECKING
 
 from companion_agent.winapi import dll
@@ -92,3 +93,42 @@ def file_rules(path: str) -> str:
         return ctypes.wstring_at(text.value) if text.value else ""
     finally:
         _LocalFree(text)
+
+
+class SecurityAttributes(ctypes.Structure):
+    """SECURITY_ATTRIBUTES (minwinbase.h)."""
+
+    _fields_ = (("size", c_uint32), ("descriptor", c_void_p), ("inherit", c_int32))
+
+
+_CreateDirectory = Function(
+    "kernel32", "CreateDirectoryW", c_int32, c_wchar_p, POINTER(SecurityAttributes)
+)
+
+
+def make_folder(path: str, sddl: str) -> None:
+    """Make a folder that has its owner and its access rules from the first moment on.
+
+    Raises:
+        OSError: It is there, or cannot be made.
+    """
+    with descriptor(sddl) as made:
+        attributes = SecurityAttributes(ctypes.sizeof(SecurityAttributes), made, 0)
+        _CreateDirectory.check(path, byref(attributes))
+
+
+def set_file_owner_and_rules(path: str, sddl: str) -> None:
+    """Replace owner and access rules of a file or folder.
+
+    Raises:
+        OSError: That did not work.
+    """
+    with descriptor(sddl) as made:
+        _SetFileSecurity.check(path, OWNER, made)
+        _SetFileSecurity.check(path, DACL | PROTECTED_DACL, made)
+
+
+def owner_of(sddl: str) -> str:
+    """Return the owner that SDDL names: a SID, or two letters for a well-known one."""
+    found = re.match(r"O:(S-[0-9-]+|[A-Z]{2})", sddl)
+    return found[1] if found else ""

@@ -95,6 +95,12 @@ DESCRIPTIONS = {
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
         PilotBinarySensorDescription(
+            key="graphics.too_hot",
+            translation_key="graphics_too_hot",
+            device_class=BinarySensorDeviceClass.HEAT,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
             key="rpi.under_voltage",
             translation_key="rpi_under_voltage",
             device_class=BinarySensorDeviceClass.PROBLEM,
@@ -116,6 +122,18 @@ DESCRIPTIONS = {
             key="rpi.soft_temperature_limit",
             translation_key="rpi_soft_temperature_limit",
             device_class=BinarySensorDeviceClass.PROBLEM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="processes.running",
+            translation_key="processes_running",
+            device_class=BinarySensorDeviceClass.RUNNING,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="services.running",
+            translation_key="services_running",
+            device_class=BinarySensorDeviceClass.RUNNING,
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
         PilotBinarySensorDescription(

@@ -64,6 +64,13 @@ DESCRIPTIONS: Final = {
             translation_key="session_log_out",
             entity_registry_enabled_default=False,
         ),
+        PilotButtonDescription(key="services.start", translation_key="services_start"),
+        PilotButtonDescription(key="services.stop", translation_key="services_stop"),
+        PilotButtonDescription(
+            key="services.restart",
+            translation_key="services_restart",
+            device_class=ButtonDeviceClass.RESTART,
+        ),
         PilotButtonDescription(key="i2c.reset_tuning", translation_key="i2c_reset_tuning"),
         PilotButtonDescription(key="agent.reload", translation_key="agent_reload"),
         PilotButtonDescription(
@@ -88,8 +95,8 @@ async def async_setup_entry(
         key = entity_key(description)
         return AnnouncedEntity(
             key,
-            description,
-            lambda device: CommandButton(coordinator, description, key, device),
+            (description, command.name),
+            lambda device: CommandButton(coordinator, description, key, device, command),
             command.device,
         )
 
@@ -137,6 +144,19 @@ class CommandButton(OnlineEntity, ButtonEntity):
     the permission again.
     """
 
+    def __init__(
+        self,
+        coordinator: PilotCoordinator,
+        description: ButtonEntityDescription,
+        key: str,
+        device: dr.DeviceEntry,
+        command: Command,
+    ) -> None:
+        """Take over what the command is about, where there are several of its kind."""
+        super().__init__(coordinator, description, key, device)
+        if command.name:
+            self._attr_translation_placeholders = {"of": command.name}
+
     @override
     async def async_press(self) -> None:
         """Have the host carry out the command; all buttons at once end no work."""
@@ -159,7 +179,7 @@ class OwnersButton(CommandButton):
         command: Command,
     ) -> None:
         """Take over what the owner says of it."""
-        super().__init__(coordinator, description, key, device)
+        super().__init__(coordinator, description, key, device, command)
         self._attr_name = called(command)
         if command.confirm:
             self._attr_extra_state_attributes = {ATTR_CONFIRM: True}

@@ -53,9 +53,12 @@ def _texts(value: str) -> list[str]:
 DETAILS: Final[Mapping[str, Detail]] = {
     "camera.programs": Detail("camera.in_use", "programs", _texts),
     "presence.since": Detail("presence.in_use", "since", _moment),
+    "services.failed_units": Detail("services.failed", "services", _texts),
     "session.users": Detail("system.users", "sessions", _sessions),
     "sound.microphone_programs": Detail("sound.microphone_in_use", "programs", _texts),
     "usb.names": Detail("usb.devices", "devices", _texts),
+    "updates.lists_refreshed": Detail("updates.waiting", "lists_refreshed", _moment),
+    "updates.packages": Detail("updates.waiting", "packages", _texts),
     "processor.profile_degraded": Detail("processor.profile", "performance_degraded", str),
 }
 """The details by their kinds."""

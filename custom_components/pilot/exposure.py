@@ -1,8 +1,9 @@
 """The entities that can end work, and how they are kept from voice assistants.
 
-The entities of commands of the kinds `power.*` and `session.*` carry an entity category, so that
-Home Assistant exposes none of them to voice assistants by itself. Until version 1.2 of the config
-entry they had none: Home Assistant exposed the power switch to Assist, and keeps to that.
+The entities of commands of the kinds `power.*`, `session.*` and `services.*` carry an entity
+category, so that Home Assistant exposes none of them to voice assistants by itself. Until version
+1.2 of the config entry they had none: Home Assistant exposed the power switch to Assist, and keeps
+to that.
 """
 
 from typing import TYPE_CHECKING, Any, Final
@@ -20,8 +21,8 @@ from .const import DOMAIN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_POWER_SWITCH: Final = "power"
-_BUTTONS: Final = ("power_", "session_")
+_SWITCHES: Final = ("power", "services_switch")
+_BUTTONS: Final = ("power_", "session_", "services_")
 
 
 def ends_work(domain: str, translation_key: str | None) -> bool:
@@ -32,7 +33,7 @@ def ends_work(domain: str, translation_key: str | None) -> bool:
     if translation_key is None:
         return False
     if domain == Platform.SWITCH:
-        return translation_key == _POWER_SWITCH
+        return translation_key in _SWITCHES
     return domain == Platform.BUTTON and translation_key.startswith(_BUTTONS)
 
 

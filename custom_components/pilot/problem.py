@@ -85,9 +85,11 @@ PROBLEMS: Final = {
     "disk_health.array_degraded": Problem("array_degraded", _true),
     "disk_health.health": Problem("disk_failing", _is("failed")),
     "disk_health.wear": Problem("disk_worn", _from(90, 88)),
+    "graphics.too_hot": Problem("too_hot", _true),
     "rpi.soft_temperature_limit": Problem("too_hot", _true),
     "rpi.throttled": Problem("throttled", _true),
     "rpi.under_voltage": Problem("supply_too_weak", _true),
+    "services.failed": Problem("service_failed", _from(1, 1)),
     "ups.low_battery": Problem("ups_battery_low", _true),
     "ups.replace_battery": Problem("ups_battery_worn", _true),
 }

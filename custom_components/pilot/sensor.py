@@ -77,7 +77,8 @@ def _describe(
 
 # Home Assistant draws what has no category on area pages and in dashboards by itself. Of a computer
 # that is its status, processor, memory, system disk, processor temperature and battery; the rest is
-# diagnostic. Sensors of rooms and meters, which are devices of their own, have none either.
+# diagnostic. Sensors of rooms and meters, which are devices of their own, have none either, nor
+# have use, memory and temperature of a graphics card.
 DESCRIPTIONS: Final = {
     description.key: description
     for description in (
@@ -380,6 +381,60 @@ DESCRIPTIONS: Final = {
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
         ),
+        # Graphics cards
+        _describe(
+            "graphics.percent",
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "graphics.memory_percent",
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "graphics.memory_used",
+            device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+            suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
+        ),
+        _describe(
+            "graphics.memory_total",
+            device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+            suggested_display_precision=1,
+            suggested_unit_of_measurement=UnitOfInformation.GIBIBYTES,
+        ),
+        _describe(
+            "graphics.temperature",
+            device_class=SensorDeviceClass.TEMPERATURE,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "graphics.power",
+            device_class=SensorDeviceClass.POWER,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "graphics.frequency",
+            device_class=SensorDeviceClass.FREQUENCY,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+            suggested_unit_of_measurement=UnitOfFrequency.GIGAHERTZ,
+        ),
+        _describe(
+            "graphics.fan_percent",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
         # Power
         _describe(
             "battery.level",
@@ -406,6 +461,19 @@ DESCRIPTIONS: Final = {
             entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=1,
+        ),
+        _describe(
+            "battery.energy",
+            device_class=SensorDeviceClass.ENERGY_STORAGE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+        ),
+        _describe(
+            "battery.health",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
         ),
         # Power supplies that go on when the mains fail
         _describe(
@@ -487,6 +555,45 @@ DESCRIPTIONS: Final = {
             "system.kernel",
             entity_category=EntityCategory.DIAGNOSTIC,
             entity_registry_enabled_default=False,
+        ),
+        _describe(
+            "services.failed",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "processes.count",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "processes.cpu_percent",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+        ),
+        _describe(
+            "processes.memory",
+            device_class=SensorDeviceClass.DATA_SIZE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+            suggested_unit_of_measurement=UnitOfInformation.MEBIBYTES,
+        ),
+        _describe(
+            "updates.waiting",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "updates.security",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
         ),
         # The desktop
         _describe("window.title", entity_category=EntityCategory.DIAGNOSTIC),

@@ -9,6 +9,7 @@ from .calls_on_all import async_is_for_all
 from .coordinator import Status
 from .descriptions import OWN_COMMAND, category_of, translation_key
 from .entity import ARGUMENT, PilotEntity, Setting, SettingEntity, entity_key
+from .exposure import ends_work
 from .factory import (
     AnnouncedEntity,
     async_add_announced_entities,
@@ -52,6 +53,7 @@ DESCRIPTIONS: Final = {
         "sound.output_muted",
         "sound.input_muted",
         "processor.boost",
+        "services.switch",
     )
 }
 
@@ -147,12 +149,20 @@ class SettingSwitch(SettingEntity, SwitchEntity):
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
         """Have the host set it."""
-        await self.async_request_value(1)
+        await self._async_set(1)
 
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
         """Have the host set it back."""
-        await self.async_request_value(0)
+        await self._async_set(0)
+
+    async def _async_set(self, value: int) -> None:
+        """Ask for it; an action on all switches at once ends no work."""
+        if ends_work(Platform.SWITCH, self.entity_description.translation_key) and (
+            await async_is_for_all(self.hass, self._context)
+        ):
+            return
+        await self.async_request_value(value)
 
 
 class OwnersSwitch(SettingSwitch):

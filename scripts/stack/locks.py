@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-import fcntl
 from typing import TYPE_CHECKING
 
 from .console import StackError, say
@@ -29,6 +28,8 @@ def file_lock(path: Path, what: str, *, refuse: str | None = None) -> Iterator[N
         StackError: Another process holds it, and ``refuse`` was given.
 
     """
+    import fcntl  # noqa: PLC0415  (what else is here is imported on Windows too)
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         try:

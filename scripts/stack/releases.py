@@ -21,9 +21,8 @@ HANGS = {"companion_agent/runtime.py": "import time\ntime.sleep(3600)\n"}
 # It runs and never connects.
 DEAF = {
     "companion_agent/runtime.py": (
-        "import time\n\ndef run(config, launched, load):\n"
-        "    from companion_agent.service.sd_notify import Notifier\n"
-        "    Notifier().ready()\n    time.sleep(3600)\n"
+        "import time\n\ndef run(config, launched, load, notifier):\n"
+        "    notifier().ready()\n    time.sleep(3600)\n"
     )
 }
 # It stays connected for three seconds, and is gone without a word.
@@ -48,7 +47,11 @@ def _step_and_die(self):
 Updater._step = _step_and_die
 """
 }
-ENDS = {"companion_agent/runtime.py": "def run(config, launched, load):\n    raise SystemExit(2)\n"}
+ENDS = {
+    "companion_agent/runtime.py": (
+        "def run(config, launched, load, notifier):\n    raise SystemExit(2)\n"
+    )
+}
 
 
 class Maker:

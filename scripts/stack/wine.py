@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 from . import system, toolchain
 from .console import StackError, say
+from .forwarding_dll import forwarding_dll
 from .linux_host import Done
 from .locks import file_lock
 from .paths import REQUIREMENTS, ROOT, cache_dir
@@ -36,7 +37,7 @@ PYTHON_VERSION = "3.11"
 
 # Raised when they have to be made anew although no version changed.
 _PYTHON_RECIPE = 1
-_TEMPLATE_RECIPE = 1
+_TEMPLATE_RECIPE = 3
 
 # Without these a new prefix would ask for .NET and a browser, and write menus into this user's
 # desktop.
@@ -85,8 +86,8 @@ def template() -> Path:
     return folder
 
 
-def windows_path(path: Path) -> str:
-    """Return what a file of this machine is called in a PC."""
+def _windows_path(path: Path) -> str:
+    """Return what a file of this machine is called in every PC."""
     return f"Z:{path.absolute()}".replace("/", "\\")
 
 
@@ -205,8 +206,14 @@ class WinePc:
         shutil.rmtree(self._prefix, ignore_errors=True)
 
     def path(self, path: Path) -> str:
-        r"""Return what a file of this machine is called in the PC, ``Z:\tmp\x``."""
-        return windows_path(path)
+        r"""Return what a file of this machine is called in the PC, ``C:\x`` or ``Z:\tmp\x``."""
+        if path.is_relative_to(self.drive):
+            return "C:\\" + str(path.relative_to(self.drive)).replace("/", "\\")
+        return _windows_path(path)
+
+    def path_of_python(self, program: str = "python") -> str:
+        """Return where `python` or `pythonw` is in the PC."""
+        return _windows_path(python_folder() / f"{program}.exe")
 
     def run(
         self,
@@ -287,7 +294,7 @@ class WinePc:
             raise StackError(f"the PC is off: {' '.join(command)}")
         program, *arguments = command
         if program in {"python", "pythonw"}:
-            program = windows_path(python_folder() / f"{program}.exe")
+            program = self.path_of_python(program)
         return [self._wine, program, *arguments]
 
     def _environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -297,7 +304,7 @@ class WinePc:
             "WINEDLLOVERRIDES": _OVERRIDES,
             "DISPLAY": self._display,
             "PYTHONPATH": ";".join(
-                windows_path(path) for path in (ROOT, ROOT / "tests", ROOT / "scripts")
+                _windows_path(path) for path in (ROOT, ROOT / "tests", ROOT / "scripts")
             ),
             **self.env,
             **(more or {}),
@@ -362,8 +369,16 @@ def _make_template(folder: Path) -> None:
         if path.is_symlink():
             path.unlink()
             path.mkdir()
-    for path in (folder / "dosdevices").glob("com*"):
+    # What Wine 8 lacks and programs in Rust need, cryptography among them.
+    missing = folder / "drive_c" / "windows" / "system32" / "bcryptprimitives.dll"
+    if not missing.exists():
+        functions = {"ProcessPrng": "advapi32.SystemFunction036"}
+        missing.write_bytes(forwarding_dll(missing.name, functions))
+    devices = folder / "dosdevices"
+    for path in devices.glob("com*"):
         path.unlink()
+    # The label of Z: is looked for on this machine's own disk otherwise, which Wine complains of.
+    (devices / "z::").symlink_to("/dev/zero")
 
 
 def _server() -> str:

@@ -111,11 +111,12 @@ def test_a_file_is_rotated_and_the_oldest_goes(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_does_not_stop_the_agent(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    below = tmp_path / "file" / "agent.log"
     stream = io.StringIO()
-    logs.set_up(LogConfig(file=tmp_path / "file" / "agent.log"), stream, {})
+    logs.set_up(LogConfig(file=below), stream, {})
 
     CONNECTION.warning("Lost the connection")
 
     first, second = stream.getvalue().splitlines()
-    assert f"The log cannot be written to {tmp_path}/file/agent.log: " in first
+    assert f"The log cannot be written to {below}: " in first
     assert second.endswith("mqtt: Lost the connection")

@@ -21,8 +21,11 @@ _OF = {
     "cpu": "3",
     "disk_io": "sda",
     "disk_health": "md0",
+    "processes": "firefox",
+    "services": "nginx",
 }
-_BELOW = {"disk_health": "disk-0123456789ab", "ups": "ups-office"}
+_GRAPHICS_CARD = "graphics-0000-0b-00-0"
+_BELOW = {"disk_health": "disk-0123456789ab", "graphics": _GRAPHICS_CARD, "ups": "ups-office"}
 _UPS = {"name": "Office UPS", "manufacturer": "Eaton", "model": "5E 850i", "serial": "G095"}
 _DISK = {"name": "SSD 980", "model": "Samsung SSD 980 1TB", "serial": "S649NX0R123456A"}
 
@@ -40,6 +43,7 @@ def device_of(kind: str) -> str | None:
 def all_kinds() -> dict[str, Any]:
     """Return an announce with one reading of each kind, and a second of those that may be many."""
     announce = copy.deepcopy(ANNOUNCE)
+    announce["devices"][_GRAPHICS_CARD] = {"name": "AMD Radeon RX 5700", "manufacturer": "AMD"}
     readings = []
     for kind, says in CATALOGUE.items():
         key = key_of(kind)

@@ -74,6 +74,8 @@ def test_every_entity_has_a_name(language: str) -> None:
     expected["switch"] |= {switch.POWER.key: set()}
     for platform in ("button", "number", "select", "switch"):
         expected[platform] |= {OWN_COMMAND: set()}
+    # Commands of a service, which has one reading and may have several of them.
+    expected["button"] |= {f"services_{verb}": {"of"} for verb in ("start", "stop", "restart")}
     expected["update"] |= {update.DESCRIPTION.translation_key: set()}
     for kind, platform in KINDS:
         several = CATALOGUE[kind].several
@@ -102,6 +104,8 @@ OF = {
     "fan.": ("fan1", "fan2"),
     "battery.": ("BAT0", "BAT1"),
     "screen.brightness": ("eDP-1", "DP-1"),
+    "services.running": ("nginx", "ssh"),
+    "processes.": ("kodi", "rsync"),
 }
 """What tells several readings of a computer apart, by the beginning of their kinds."""
 

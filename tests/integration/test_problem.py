@@ -56,6 +56,28 @@ async def test_no_problem(
     assert hass.states.get(PROBLEM).attributes["device_class"] == "problem"
 
 
+async def test_a_graphics_card_that_is_too_hot_is_a_problem_of_its_own(
+    hass: HomeAssistant, judged: FakeHost
+) -> None:
+    """It is a device below the computer, which has none by that."""
+    card = "graphics-0000-0b-00-0"
+    await judged.announce(
+        readings=[
+            *READINGS,
+            {"key": "graphics.0000-0b-00-0.too_hot", "kind": "graphics.too_hot", "device": card},
+        ],
+        collectors={**COLLECTORS, "graphics": {"interval": 10}},
+        devices={card: {"name": "AMD Radeon RX 5700"}},
+    )
+
+    await judged.state("graphics", **{"0000-0b-00-0__too_hot": True})
+
+    state = hass.states.get("binary_sensor.amd_radeon_rx_5700_problem")
+    assert state is not None
+    assert (state.state, state.attributes["reasons"]) == ("on", ["too_hot"])
+    assert shown(hass) == ("off", [], [])
+
+
 async def test_problems_are_told_apart(hass: HomeAssistant, judged: FakeHost) -> None:
     """By key for automations, in words for people."""
     await judged.state("disk", root__used_percent=97, home__used_percent=99)

@@ -58,6 +58,7 @@ class RecordingClient:
         username: The login, where the broker wants one.
         password: The password of the login.
         protocol: The version of MQTT that it speaks.
+        patience: Seconds that something may take until it is heard.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class RecordingClient:
         username: str | None = None,
         password: str | None = None,
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+        patience: float = PATIENCE,
     ) -> None:
+        self._patience = patience
         self._address = (host, port)
         self._messages: list[Message] = []
         self._changed = threading.Condition()
@@ -130,7 +133,7 @@ class RecordingClient:
             return [message for message in self._messages if wanted(message)]
 
         with self._changed:
-            assert self._changed.wait_for(lambda: len(found()) >= count, PATIENCE), (
+            assert self._changed.wait_for(lambda: len(found()) >= count, self._patience), (
                 f"{name} was not heard; heard was {self._messages}"
             )
             return found()[count - 1]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 ROOT = Path(__file__).parents[2]
-_LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "benchmarks", "deploy", "e2e")
+_LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "artifacts", "benchmarks", "deploy")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Example:
         }
 
 
-_CATALOGUE = frozenset({"custom_components/pilot/protocol/catalogue.py", "docs/protocol.md"})
+_CATALOGUE = frozenset(
+    {"custom_components/pilot/protocol/catalogue.py", "docs/protocol.md", "docs/supported.md"}
+)
 
 EXAMPLES = (
     Example("reading", 10, _CATALOGUE, ("tests/agent/plugins/test_catalogue.py",)),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stack.wine import WinePc
 
 
+@pytest.mark.native
 def test_programs(pc: WinePc) -> None:
     said = pc.run(
         "python", "-c", "print(input())", text="bonjour à tous\n", env={"PYTHONUTF8": "1"}
@@ -25,6 +26,7 @@ def test_programs(pc: WinePc) -> None:
     assert pc.run("python", "-m", "companion_agent", "--version").stdout.startswith("pilot-agent ")
 
 
+@pytest.mark.native
 def test_it_is_windows_10(pc: WinePc) -> None:
     said = pc.run("python", "-c", "import sys; print(*sys.getwindowsversion()[:2])")
 

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 def main(parsed: argparse.Namespace) -> int:
     """Migrate, or put back what was there before."""
     if platform.system() != "Linux":
-        print("pilot-agent: migrate knows Linux only; see docs/deployment.md", file=sys.stderr)
+        print(
+            "pilot-agent: migrate is for Linux alone: v1's agent ran nowhere else as a service; "
+            "`pilot-agent setup` sets this computer up",
+            file=sys.stderr,
+        )
         return NOT_WELL
     if not parsed.undo and not parsed.file and not parsed.old_service:
         print("pilot-agent: name v1's file, --old-service or --undo; see --help", file=sys.stderr)

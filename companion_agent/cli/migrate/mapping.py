@@ -127,6 +127,11 @@ SENSORS = {
     "temp": "temperature",
     "disk": "disk",
     "wifi": "wifi",
+    "gpu": "graphics",
+    "gpu_temp": "graphics",
+    "gpu_temperature": "graphics",
+    "gpu_memory": "graphics",
+    "gpu_utilization": "graphics",
 }
 # What the first version's one interval was about.
 _ALL_SENSORS = ("cpu", "memory", "network", "battery")
@@ -289,8 +294,6 @@ class Mapper:
     def interval(self, entry: Entry, match: re.Match[str]) -> str:
         """Take the time between two readings."""
         sensor = match["before"] or match["after"] or ""
-        if sensor and sensor not in SENSORS:
-            raise Unmapped(f"this version reads no {sensor}")
         seconds = _number(seconds_of(entry.value, 1))
         names = [SENSORS[sensor]] if sensor else _ALL_SENSORS
         taken = []
@@ -306,12 +309,10 @@ class Mapper:
     def enabled(self, entry: Entry, match: re.Match[str]) -> str:
         """Take whether something is read."""
         sensor = match["before"] or match["after"]
-        if sensor not in SENSORS:
-            raise Unmapped(f"this version reads no {sensor}")
         if _switch(entry.value):
             raise Unmapped("is so anyway")
         name = SENSORS[sensor]
-        if sensor in {"cpu_temp", "cpu_temperature", "cpu_frequency"}:
+        if sensor.startswith(("cpu_", "gpu_")):
             raise Unmapped(f"cannot be switched off alone; the collector {name} reads it")
         self.set(f"collectors.{name}.enabled", value=False, entry=entry)
         self._block("collectors").setdefault(name, {})["enabled"] = False

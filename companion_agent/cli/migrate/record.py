@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 import hashlib
 import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ class Archive:
         service: Writes files, and asks systemd.
     """
 
-    def __init__(self, folder: PurePosixPath, service: Service) -> None:
+    def __init__(self, folder: Path, service: Service) -> None:
         self.folder = folder / FOLDER
         self._config = folder
         self._service = service

@@ -14,8 +14,8 @@ import voluptuous as vol
 
 from companion_agent.cli.migrate import carry_over, v1_config
 from companion_agent.cli.migrate.record import Archive, RecordError
+from companion_agent.cli.setup.linux_host import is_administrator
 from companion_agent.cli.setup.prompts import Asker, NotInteractiveError
-from companion_agent.cli.setup.run import is_administrator
 from companion_agent.cli.setup.writer import (
     Draft,
     File,
@@ -35,7 +35,8 @@ from companion_agent.config.document import read_file
 from companion_agent.config.errors import Mistake
 from companion_agent.config.settings import usual_port
 from companion_agent.service import unit
-from companion_agent.service.linux import Service, ServiceError, describe
+from companion_agent.service.changes import ServiceError, describe
+from companion_agent.service.linux import Service
 from companion_agent.values import Topic
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ def unmapped(why: str) -> Callable[[Mapper, Entry, re.Match[str]], str]:
 
 _B = r"(?:mqtt_broker_|mqtt_server_|mqtt_|broker_|server_)"
 _T = rf"(?:{_B}?(?:tls_|ssl_)?)"
-_SENSOR = "|".join(sorted((*SENSORS, "gpu", "gpu_temp"), key=len, reverse=True))
+_SENSOR = "|".join(sorted(SENSORS, key=len, reverse=True))
 _SECTION = r"(?:(?:sensors?|telemetry|metrics|collectors?|readings)_)?"
 _EVERY = (
     r"(?:(?:update|telemetry|publish|polling|poll|scan|read|refresh|report)_)?"

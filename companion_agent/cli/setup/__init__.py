@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.cli.exit_codes import NOT_WELL
-from companion_agent.cli.setup import prompts, run
+from companion_agent.cli.setup import host, prompts, run
 
 if TYPE_CHECKING:
     import argparse
@@ -15,13 +14,17 @@ if TYPE_CHECKING:
 
 def main(parsed: argparse.Namespace) -> int:
     """Set this host up, or remove the service."""
-    if platform.system() != "Linux":
-        print("pilot-agent: setup knows Linux only; see docs/deployment.md", file=sys.stderr)
+    system = host.current(check=parsed.check, service=not parsed.no_service)
+    if system is None:
+        print(
+            "pilot-agent: setup knows Linux and Windows only; see docs/deployment.md",
+            file=sys.stderr,
+        )
         return NOT_WELL
     quiet = parsed.yes or parsed.check
     asker = prompts.Asker(interactive=not quiet and prompts.is_interactive())
     if parsed.remove:
-        return run.remove(asker, purge=parsed.purge, check=parsed.check)
+        return run.remove(asker, system, purge=parsed.purge, check=parsed.check)
     options = run.SetupOptions(
         config=parsed.config,
         broker=parsed.broker or "",
@@ -39,4 +42,4 @@ def main(parsed: argparse.Namespace) -> int:
         service=not parsed.no_service,
         pair=parsed.pair,
     )
-    return run.setup(options, asker)
+    return run.setup(options, asker, system)

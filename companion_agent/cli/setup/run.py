@@ -4,44 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.cli.setup import discovery, probe
 from companion_agent.cli.setup.prompts import Asker, NotInteractiveError
-from companion_agent.cli.setup.writer import (
-    Place,
-    WriteError,
-    foresee,
-    read_settings,
-    write,
-)
-from companion_agent.config import (
-    Broker,
-    Config,
-    ConfigError,
-    Tls,
-    load,
-    search_path,
-)
+from companion_agent.cli.setup.writer import WriteError, foresee, read_settings, write
+from companion_agent.config import Broker, Config, ConfigError, Tls, load
 from companion_agent.config.broker_address import parse_broker
 from companion_agent.config.settings import make_broker, usual_port
 from companion_agent.secret import Secret, without_login, without_port
 from companion_agent.security.key_store import StoreError, TrustStore
-from companion_agent.service import unit
-from companion_agent.service.linux import (
-    Service,
-    ServiceError,
-    describe,
-    this_program,
-)
+from companion_agent.service.changes import ServiceError, describe
 from companion_agent.values import check_host, read_secret
 
 if TYPE_CHECKING:
+    from companion_agent.cli.setup.host import SetupHost
     from companion_agent.cli.setup.probe import Trial
-    from companion_agent.service.unit import Program
 
 OK = 0
 NOT_WELL = 1
@@ -92,33 +73,34 @@ class SetupOptions:
     pair: bool | None = None
 
 
-def setup(options: SetupOptions, asker: Asker, service: Service | None = None) -> int:
+def setup(options: SetupOptions, asker: Asker, host: SetupHost) -> int:
     """Set this host up, as far as it is not.
 
     Args:
         options: What the command line says.
         asker: Asks for the rest.
-        service: The system's service.
+        host: The system's part.
 
     Returns:
         The exit code.
     """
     try:
-        return _Setup(options, asker, service or Service(check=options.check)).run()
+        return _Setup(options, asker, host).run()
     except (NotInteractiveError, WriteError, ServiceError) as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, NotInteractiveError) else NOT_WELL
 
 
 class _Setup:
-    def __init__(self, options: SetupOptions, asker: Asker, service: Service) -> None:
+    def __init__(self, options: SetupOptions, asker: Asker, host: SetupHost) -> None:
         self._options = options
         self._asker = asker
-        self._service = service
+        self._host = host
+        self._files = host.files
 
     def run(self) -> int:
-        program = self._look_first() if self._options.service else None
-        place = self._place()
+        self._host.look_first(self._asker)
+        place = self._host.place(self._options.config)
         try:
             before = load(place.path, {}) if place.path.exists() else None
         except ConfigError as error:
@@ -137,50 +119,24 @@ class _Setup:
         if tried.problems and not keep:
             print("Nothing was changed. --untested writes it all the same.", file=sys.stderr)
             return NOT_WELL
-        if program:
-            self._service.add_user(packaged=self._service.packaged(program))
-        count = len(self._service.changes)
-        written = write(self._service, place, before, tried.broker, self._options.name, settings)
+        self._host.prepare()
+        settings = replace(settings, blocks={**self._host.blocks(before), **settings.blocks})
+        written = write(self._files, place, before, tried.broker, self._options.name, settings)
+        service = self._options.service
         if self._options.check:
             known = before or Config((tried.broker,), Path())
-            return self._foresee(program, foresee(known, settings), count)
+            foreseen = foresee(known, settings)
+            if service:
+                self._host.install(foreseen, written=written)
+            print(describe(self._files.changes, check=True))
+            return OK
         print(f"Configuration: {place.path}" + ("" if written else " (as it was)"))
         after = load(place.path, {})
-        code = self._serve(program, after, written=written) if program else OK
-        print(describe(self._service.changes))
-        if program and code == OK:
+        code = self._serve(after, written=written) if service else OK
+        print(describe(self._files.changes))
+        if service and code == OK:
             return self._pair(after)
         return code
-
-    # --- Looking first -------------------------------------------------------------------
-
-    def _look_first(self) -> Program:
-        if not is_administrator():
-            raise ServiceError(
-                "a service is installed by root: sudo pilot-agent setup "
-                "(or --no-service, to write only a configuration for yourself)"
-            )
-        if not self._service.has_systemd:
-            raise ServiceError(
-                "systemd does not run this system; `pilot-agent setup --no-service` writes the "
-                "configuration, and your service manager starts `pilot-agent run`"
-            )
-        program = this_program()
-        if program.home and program.home != PurePosixPath("/root"):
-            print(
-                f"Note: the program lies in {program.home}, so the owner of that decides what the "
-                "service runs."
-            )
-        return program
-
-    def _place(self) -> Place:
-        if self._options.service:
-            path = self._options.config or Path(unit.CONFIG_FOLDER, "config.yaml")
-            if path.parent != Path(unit.CONFIG_FOLDER) or path.name != "config.yaml":
-                raise WriteError("the service reads /etc/pilot-agent/config.yaml and no other file")
-            return Place(path, "root", unit.USER)
-        found = search_path()
-        return Place((self._options.config or found[0 if is_administrator() else -1]).absolute())
 
     # --- The broker ----------------------------------------------------------------------
 
@@ -285,35 +241,16 @@ class _Setup:
 
     # --- The service ---------------------------------------------------------------------
 
-    def _install(self, program: Program, config: Config) -> None:
-        self._service.install(
-            program,
-            config.commands,
-            i2c=config.collector("i2c").enabled,
-            disk_health=config.collector("disk_health").enabled,
-        )
-
-    def _foresee(self, program: Program | None, config: Config, count: int) -> int:
-        """Say what would be changed."""
-        service = self._service
-        if program:
-            self._install(program, config)
-            service.start(restart=len(service.changes) > count)
-        print(describe(service.changes, check=True))
-        return OK
-
-    def _serve(self, program: Program, config: Config, *, written: bool) -> int:
-        service = self._service
-        count = len(service.changes)
-        self._install(program, config)
-        service.start(restart=written or len(service.changes) > count)
+    def _serve(self, config: Config, *, written: bool) -> int:
+        host = self._host
+        host.install(config, written=written)
         until = time.monotonic() + _ONLINE_LIMIT
-        while not (status := service.status()).startswith("Connected"):
-            if time.monotonic() > until or not service.active:
-                print(f"The service runs. {status}." if service.active else service.last_words())
-                return OK if self._options.untested and service.active else NOT_WELL
+        while not (status := host.status(config)).startswith("Connected"):
+            if time.monotonic() > until or not host.active():
+                print(f"The agent runs. {status}." if host.active() else host.last_words())
+                return OK if self._options.untested and host.active() else NOT_WELL
             time.sleep(0.2)
-        print(f"The service runs. {status}.")
+        print(f"The agent runs. {status}.")
         return OK
 
     def _pair(self, config: Config) -> int:
@@ -335,40 +272,26 @@ class _Setup:
         return pair.pair(config.state_dir, qr=True)
 
 
-def remove(
-    asker: Asker,
-    service: Service | None = None,
-    *,
-    purge: bool | None = None,
-    check: bool = False,
-) -> int:
-    """Take the service away, and what it kept if that is wanted.
+def remove(asker: Asker, host: SetupHost, *, purge: bool | None = None, check: bool = False) -> int:
+    """Take the agent's start away, and what it kept if that is wanted.
 
     Args:
         asker: Asks whether keys and history go too.
-        service: The system's service.
+        host: The system's part.
         purge: The answer; asked for when `None`, and no where there is no terminal.
         check: Whether to say only what would be changed.
 
     Returns:
         The exit code.
     """
-    service = service or Service(check=check)
-    if not is_administrator():
-        text = "pilot-agent: a service is removed by root: sudo pilot-agent setup --remove"
-        print(text, file=sys.stderr)
-        return NOT_WELL
     try:
+        host.look_before_removal()
         if purge is None:
             question = "Delete its configuration, its keys and its history too?"
             purge = asker.yes(question, default=False)
-        service.remove()
-        if purge:
-            folders = {PurePosixPath(unit.CONFIG_FOLDER), PurePosixPath(unit.STATE_FOLDER)}
-            service.purge(*folders)
-        else:
-            print(f"Kept: {unit.CONFIG_FOLDER}, {unit.STATE_FOLDER} and the user {unit.USER}.")
-        print(describe(service.changes, check=service.check))
+        if kept := host.remove(purge=purge):
+            print(f"Kept: {kept}.")
+        print(describe(host.files.changes, check=check))
     except (NotInteractiveError, ServiceError) as error:
         print(f"pilot-agent: {error}", file=sys.stderr)
         return NOT_WELL
@@ -404,16 +327,3 @@ def parse(address: str) -> Broker:
 def _is(before: Config | None, broker: Broker) -> bool:
     """Tell whether a broker is what the configuration says already."""
     return before is not None and before.brokers[0] == broker
-
-
-if sys.platform == "win32":
-
-    def is_administrator() -> bool:
-        """Tell whether this may install services."""
-        return False
-
-else:
-
-    def is_administrator() -> bool:
-        """Tell whether this may install services."""
-        return os.geteuid() == 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 import re
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
@@ -26,12 +26,10 @@ from companion_agent.values import Leaf, read_secret
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from companion_agent.service.linux import Service
-
 _HEAD = """\
 # The Pilot agent on this host. `pilot-agent config check` says whether all is well, and
-# docs/configuration.md lists what else can be set here. A change counts from the next start:
-# systemctl restart pilot-agent
+# docs/configuration.md lists what else can be set here. A change counts from the next start, or
+# after: pilot-agent reload
 """
 _PASSWORD = "broker-password"  # noqa: S105  (a file's name)
 _KEY_PASSWORD = "client-key-password"  # noqa: S105
@@ -53,6 +51,42 @@ class WriteError(Exception):
     """The configuration cannot be written without harm; the text says why and what to do."""
 
 
+class Files(Protocol):
+    """Writes files as a system wants them.
+
+    Attributes:
+        check: Whether nothing is written, but only told.
+        changes: What was changed, or would be.
+    """
+
+    check: bool
+    changes: list[str]
+
+    def make_folder(self, path: Path, *, mode: int, owner: str, group: str) -> None:
+        """Make a folder.
+
+        Raises:
+            ServiceError: That did not work.
+        """
+
+    def put(self, path: Path, content: str | bytes, *, mode: int, owner: str, group: str) -> bool:
+        """Write a file in one step, unless it is there and the same.
+
+        Args:
+            path: The file.
+            content: What it shall hold.
+            mode: Who may do what with it, where a system has such a thing.
+            owner: The user that owns it; the current user when empty.
+            group: Its group.
+
+        Returns:
+            Whether it was written, or would be.
+
+        Raises:
+            ServiceError: That did not work; what was there before still is.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the configuration lies, and who may read it.
@@ -68,9 +102,9 @@ class Place:
     reader: str = ""
 
     @property
-    def folder(self) -> PurePosixPath:
+    def folder(self) -> Path:
         """The file's folder."""
-        return PurePosixPath(self.path.parent)
+        return self.path.parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +190,7 @@ def read_settings(file: Path | None, fleet_key_file: Path | None) -> Settings:
 
 
 def write(
-    service: Service,
+    service: Files,
     place: Place,
     before: Config | None,
     broker: Broker,
@@ -231,7 +265,7 @@ def draft(place: Place, before: Config | None, broker: Broker, blocks: Mapping[s
     return Draft(before, final, wanted, old, new, tuple(files))
 
 
-def put(service: Service, place: Place, drafted: Draft) -> bool:
+def put(service: Files, place: Place, drafted: Draft) -> bool:
     """Write a draft, as far as it differs from what is there.
 
     Returns:
@@ -258,7 +292,7 @@ def put(service: Service, place: Place, drafted: Draft) -> bool:
         "owner": place.owner,
         "group": place.reader,
     }
-    path = PurePosixPath(place.path)
+    path = place.path
     if drafted.new != drafted.old and drafted.blocks:
         # Where nothing is written, the files that it names are not there yet.
         if not service.check:
@@ -338,21 +372,21 @@ def _secret(name: str, secret: str, files: list[File]) -> str:
     return name
 
 
-def _check(service: Service, place: Place, drafted: Draft, access: dict[str, Any]) -> None:
+def _check(service: Files, place: Place, drafted: Draft, access: dict[str, Any]) -> None:
     """Read a draft as the agent will read it, before it counts.
 
     Raises:
         WriteError: It does not say what it shall say.
     """
-    path = PurePosixPath(place.path)
+    path = place.path
     candidate = path.with_name(f".{path.name}.candidate")
     service.put(candidate, drafted.new, **access)
     try:
-        read = load(Path(candidate), {})
+        read = load(candidate, {})
     except ConfigError as error:
         raise WriteError(f"{path} cannot be changed: {error}; change it by hand") from None
     finally:
-        Path(candidate).unlink(missing_ok=True)
+        candidate.unlink(missing_ok=True)
         service.changes.remove(str(candidate))
     if drafted.before:
         changed = {_FIELDS.get(key, key) for key in drafted.blocks} - {"brokers"}

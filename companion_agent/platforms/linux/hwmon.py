@@ -66,6 +66,7 @@ class _Input(NamedTuple):
         fault: File that says whether the sensor is broken; may be empty, as may `power`.
         power: File that says whether the device sleeps.
         on_board: It may be a socket with nothing in it.
+        card: The id of the graphics card that it is on; may be empty.
     """
 
     quantity: Quantity
@@ -78,6 +79,7 @@ class _Input(NamedTuple):
     fault: str
     power: str
     on_board: bool
+    card: str = ""
 
     def is_constant(self, raw: int) -> bool:
         """Tell whether this is the 100 °C that a Jetson's power chip always says."""
@@ -160,7 +162,7 @@ class Hwmon:
 
     def _silent(self, one: _Input) -> Sensor:
         doubt = "" if (one.chip, one.name) in self._alive else "it does not answer"
-        return Sensor(one.chip, one.name, one.label, None, doubt)
+        return Sensor(one.chip, one.name, one.label, None, doubt, one.card)
 
     def _sensor(self, one: _Input) -> Sensor:
         value, doubt = self._measure(one)
@@ -171,7 +173,7 @@ class Hwmon:
             doubt = ""
         elif identity in self._alive:
             doubt = ""
-        return Sensor(one.chip, one.name, one.label, value, doubt)
+        return Sensor(one.chip, one.name, one.label, value, doubt, one.card)
 
     def _measure(self, one: _Input) -> tuple[float | None, str]:
         """Return an input's value, and why there may be no sensor at its end."""
@@ -240,12 +242,14 @@ class Hwmon:
     def _chip_inputs(self, chip: _Chip, title: str) -> list[_Input]:
         prefix = f"{chip.name}."
         address = chip.address.removeprefix(prefix)
-        identity = _SEPARATORS.sub("-", f"{chip.name}-{address}" if address else chip.name)
+        identity = bus_id(f"{chip.name}-{address}" if address else chip.name)
         power = f"{chip.folder}/device/power/runtime_status"
         sleeps = self._files.text(power) in {"active", "suspended", "suspending", "resuming"}
         # Board chips only have drawn-up sockets when they are on the board's own bus; the same
         # names never occur on PCI.
         on_board = bool(_BOARD_CHIP.match(chip.name))
+        # A device with a DRM node is a graphics card.
+        is_card = chip.address and self._files.is_folder(f"{chip.folder}/device/drm")
         inputs = []
         for file in self._files.names(chip.folder):
             match = _INPUT.fullmatch(file)
@@ -265,6 +269,7 @@ class Hwmon:
                         fault=fault if self._files.exists(fault) else "",
                         power=power if sleeps else "",
                         on_board=on_board,
+                        card=bus_id(chip.address) if is_card else "",
                     )
                 )
         return _with_distinct_labels(sorted(inputs, key=_number))
@@ -296,6 +301,11 @@ class Hwmon:
                 )
             )
         return inputs
+
+
+def bus_id(address: str) -> str:
+    """Return an address on a bus as names and keys have it: `0000-0b-00-0`."""
+    return _SEPARATORS.sub("-", address)
 
 
 def _doubts(sensors: list[Sensor]) -> str:

@@ -148,6 +148,13 @@ class LogindControl(HostControl):
             offered += SESSION_ACTIONS
         return polkit_actions(offered)
 
+    def permissions(self) -> frozenset[str]:
+        """Return all that the agent needs of polkit: what one rule has to permit."""
+        if self._powers is None:
+            with suppress(Unavailable):
+                self.power_actions()
+        return self.offered | self._also()
+
     def power_actions(self) -> Mapping[PowerAction, Missing | None]:
         """Ask logind and polkit."""
         with _connected() as bus:

@@ -16,6 +16,8 @@ from companion_agent.platforms.base import (
     DiskHealth,
     DiskUsage,
     FirmwareFlags,
+    GraphicsCard,
+    GraphicsSample,
     HostInfo,
     InterfaceCounters,
     Link,
@@ -23,6 +25,7 @@ from companion_agent.platforms.base import (
     Mount,
     Platform,
     PowerSample,
+    ProcessSample,
     Sensor,
     UsbDevice,
     WifiLink,
@@ -41,6 +44,7 @@ from companion_agent.platforms.linux.backlight import connectors
 from companion_agent.platforms.linux.cpu import Processor
 from companion_agent.platforms.linux.disks import Disks
 from companion_agent.platforms.linux.files import Files, integer
+from companion_agent.platforms.linux.graphics import Graphics
 from companion_agent.platforms.linux.hwmon import Hwmon
 from companion_agent.platforms.linux.memory import parse_arcstats, parse_meminfo
 from companion_agent.platforms.linux.mounts import choose, parse_mountinfo
@@ -62,6 +66,8 @@ if TYPE_CHECKING:
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.linux.logind import LogindControl
     from companion_agent.platforms.linux.processor import LinuxProcessor
+    from companion_agent.platforms.linux.services import SystemdServices
+    from companion_agent.platforms.packages import PackageManager
 
 
 class LinuxPlatform(Platform):
@@ -78,6 +84,7 @@ class LinuxPlatform(Platform):
         self._smart = Smart(self._files)
         self._network = Network(self._files)
         self._hwmon = Hwmon(self._files)
+        self._graphics = Graphics(self._files)
         self._power = Power(self._files)
         self._wifi = Wifi(self._files)
         self._pi = RaspberryPi(self._files)
@@ -88,6 +95,7 @@ class LinuxPlatform(Platform):
         self._made: tuple[str, str] | None = None
         self._control: LogindControl | None = None
         self._set_processor: LinuxProcessor | None = None
+        self._services: SystemdServices | None = None
         self._watch: HostWatch | None = None
 
     # Firmware does not change while the system runs; names, releases and network cards do.
@@ -131,23 +139,38 @@ class LinuxPlatform(Platform):
         from companion_agent.platforms.linux.logind import LogindControl  # noqa: PLC0415
 
         if self._control is None:
-            self._control = LogindControl(also=self._profile_actions)
+            self._control = LogindControl(also=self._also_permitted)
         return self._control
 
-    def _profile_actions(self) -> frozenset[str]:
-        """Return what the polkit rule permits besides, where there are power profiles."""
+    def _also_permitted(self) -> frozenset[str]:
+        """Return what the polkit rule permits besides: power profiles and services that are."""
         from companion_agent.platforms.linux import power_profiles  # noqa: PLC0415
 
         seen = self._set_processor is not None and self._set_processor.profile_seen
-        return power_profiles.ACTIONS if seen else frozenset()
+        permitted = self._services.permissions if self._services else frozenset[str]()
+        return permitted | (power_profiles.ACTIONS if seen else frozenset())
 
     def watch(self) -> HostWatch | None:
-        """Return what hears of sleep, shutdown and sessions."""
-        from companion_agent.platforms.linux.watch import LogindWatch  # noqa: PLC0415
+        """Return what hears of sleep, shutdown and sessions, the power profile and services."""
+        from companion_agent.platforms.linux import power_profiles, services  # noqa: PLC0415
+        from companion_agent.platforms.linux.watch import Followed, LogindWatch  # noqa: PLC0415
 
         if self._watch is None:
-            self._watch = LogindWatch()
+            units = self._services.signals() if self._services else ()
+            followed = (
+                Followed("processor", power_profiles.SIGNALS),
+                Followed("services", units, (services.MANAGER, "Subscribe")),
+            )
+            self._watch = LogindWatch(followed=followed)
         return self._watch
+
+    def services(self) -> SystemdServices:
+        """Return what asks systemd."""
+        from companion_agent.platforms.linux.services import SystemdServices  # noqa: PLC0415
+
+        if self._services is None:
+            self._services = SystemdServices(self.control())
+        return self._services
 
     def session_locked(self) -> bool:
         """Ask the watch, which hears of every change, and logind itself where none listens."""
@@ -253,6 +276,14 @@ class LinuxPlatform(Platform):
         """Read hwmon."""
         return self._hwmon.fans(wanted)
 
+    def graphics(self, wanted: Wanted = everything) -> list[GraphicsSample]:
+        """Read the files of their drivers."""
+        return self._graphics.samples(wanted)
+
+    def graphics_card(self, card: str) -> GraphicsCard | None:
+        """Look the card up among those that the kernel shows."""
+        return self._graphics.card(card)
+
     def power(self, wanted: Wanted = everything) -> PowerSample:
         """Read the class power_supply."""
         return self._power.sample(wanted)
@@ -275,6 +306,18 @@ class LinuxPlatform(Platform):
         if not version:
             raise Unavailable("/proc/sys/kernel/osrelease cannot be read", "mount /proc")
         return version[:255]
+
+    def process_samples(self) -> list[ProcessSample]:
+        """Read `/proc/*/stat`."""
+        from companion_agent.platforms.linux import processes  # noqa: PLC0415  (seldom wanted)
+
+        return processes.sample(self._files)
+
+    def package_managers(self) -> list[PackageManager]:
+        """Look which of apt, dnf, pacman and flatpak there are."""
+        from companion_agent.platforms.linux import packages  # noqa: PLC0415
+
+        return packages.managers(self._files)
 
     def users(self) -> int | None:
         """Ask logind's files or utmp."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 RULE_PATH = "/etc/polkit-1/rules.d/50-pilot-agent.rules"
 
+MANAGE_UNITS = "org.freedesktop.systemd1.manage-units"
+"""What systemd asks for whatever is done to whichever unit; which, it says as details."""
+
 _AUTHORITY = Target(
     "org.freedesktop.PolicyKit1",
     "/org/freedesktop/PolicyKit1/Authority",
@@ -30,20 +33,43 @@ def rule(user: str, actions: Iterable[str]) -> str:
 
     Args:
         user: The user's name.
-        actions: polkit's names of the actions.
+        actions: polkit's names of the actions, and what `of_unit()` returns.
     """
-    listed = "".join(f"        {_quote(action)},\n" for action in sorted(set(actions)))
+    wanted = sorted(set(actions))
+    units = _lines(action for action in wanted if " " in action)
     return (
         "// What the Pilot agent may do to this machine when Home Assistant asks for it.\n"
         "polkit.addRule(function(action, subject) {\n"
         "    var permitted = [\n"
-        f"{listed}"
+        f"{_lines(action for action in wanted if ' ' not in action)}"
         "    ];\n"
         f"    if (subject.user == {_quote(user)} && permitted.indexOf(action.id) >= 0) {{\n"
         "        return polkit.Result.YES;\n"
         "    }\n"
+        f"{_unit_rule(user, units) if units else ''}"
         "});\n"
     )
+
+
+def of_unit(name: str, verb: str) -> str:
+    """Return what stands for a verb of one unit of systemd among the names of actions."""
+    return f"{verb} {name}"
+
+
+def _unit_rule(user: str, units: str) -> str:
+    return (
+        "    var units = [\n"
+        f"{units}"
+        "    ];\n"
+        f"    if (subject.user == {_quote(user)} && action.id == {_quote(MANAGE_UNITS)} &&\n"
+        '        units.indexOf(action.lookup("verb") + " " + action.lookup("unit")) >= 0) {\n'
+        "        return polkit.Result.YES;\n"
+        "    }\n"
+    )
+
+
+def _lines(actions: Iterable[str]) -> str:
+    return "".join(f"        {_quote(action)},\n" for action in actions)
 
 
 def missing_rule(user: str, actions: Iterable[str]) -> Missing:

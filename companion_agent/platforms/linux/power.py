@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
-from companion_agent.platforms.base import Battery, PowerSample
+from companion_agent.platforms.base import MOST_HEALTH, Battery, PowerSample
 from companion_agent.platforms.linux.files import integer
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def read_battery(name: str, properties: Mapping[str, str]) -> Battery:
         state=state,
         time_left=_time_left(properties, state),
         power=_signed(flow, state),
+        energy=_micro(properties, "ENERGY_NOW"),
+        health=_health(properties),
         reports_time=any(
             key in properties
             for key in ("ENERGY_NOW", "CHARGE_NOW", "TIME_TO_EMPTY_NOW", "TIME_TO_EMPTY_AVG")
@@ -73,6 +75,17 @@ def _level(properties: Mapping[str, str]) -> float | None:
     # A battery may hold more than its last full charge, by far after a calibration that failed.
     # 255 is a byte that nothing has written.
     return min(level, 100) if level is not None and 0 <= level < 255 else None
+
+
+def _health(properties: Mapping[str, str]) -> float | None:
+    for stem in ("ENERGY", "CHARGE"):
+        full = _micro(properties, f"{stem}_FULL")
+        designed = _micro(properties, f"{stem}_FULL_DESIGN")
+        # Drivers that do not know it say 0.
+        if full and designed:
+            health = full / designed * 100
+            return health if health <= MOST_HEALTH else None
+    return None
 
 
 def _flow(properties: Mapping[str, str]) -> float | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 import socket
 from typing import TYPE_CHECKING
 
-from companion_agent.errors import CommandError, Unavailable
+from companion_agent.errors import CommandError
 from companion_agent.platforms.linux import cpufreq, power_profiles
 from companion_agent.platforms.linux.dbus import BusError, BusGoneError
 from companion_agent.platforms.processor import (
@@ -127,7 +126,7 @@ class LinuxProcessor(ProcessorControl):
         """Read the profile; return why it cannot be read, where it could be before."""
         try:
             found = power_profiles.read(
-                self._logind.user, self._rule(), permitted=self._logind.is_root
+                self._logind.user, self._logind.permissions(), permitted=self._logind.is_root
             )
         except BusGoneError as error:
             return error.text
@@ -137,13 +136,6 @@ class LinuxProcessor(ProcessorControl):
             return "the service of power profiles does not run"
         self._profile = found
         return ""
-
-    def _rule(self) -> frozenset[str]:
-        # One rule for everything: what is written over it must not lose what power needs.
-        with suppress(Unavailable):
-            if not self._logind.offered:
-                self._logind.power_actions()
-        return self._logind.offered
 
     def _ask(self, request: str) -> None:
         """Have the helper do something.

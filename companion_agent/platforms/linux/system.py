@@ -10,6 +10,7 @@ from companion_agent.platforms.base import DiskUsage
 
 if sys.platform == "linux":
     PAGE = os.sysconf("SC_PAGESIZE")
+    TICKS = os.sysconf("SC_CLK_TCK")
     ARCH = os.uname().machine
 
     def suspended_time() -> float | None:
@@ -34,6 +35,7 @@ if sys.platform == "linux":
 else:
     # Elsewhere a Linux is only read from a folder, by tests.
     PAGE = 4096
+    TICKS = 100
     ARCH = ""
 
     def suspended_time() -> float | None:

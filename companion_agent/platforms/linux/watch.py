@@ -13,7 +13,7 @@ import math
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.platforms.control import HostEvent, HostEventType, HostWatch, Session
 from companion_agent.platforms.linux.dbus import (
@@ -30,10 +30,9 @@ from companion_agent.platforms.linux.logind import (
     SESSION_INTERFACE,
     session_from,
 )
-from companion_agent.platforms.linux.power_profiles import SIGNALS as PROFILE_SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     import socket
 
 _LOGGER = logging.getLogger(__name__)
@@ -45,9 +44,20 @@ BACKOFF_MOST = 60.0
 _BUS = Target("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _SESSIONS = "/org/freedesktop/login1/session"
-_PROFILES = frozenset(rule["path"] for rule in PROFILE_SIGNALS)
-# The collector that reads the power profile.
-_PROFILE_READER = "processor"
+
+
+class Followed(NamedTuple):
+    """What others than logind tell of, by signals.
+
+    Attributes:
+        collector: What is to be read then.
+        signals: The match rules; each names the `path` of one object.
+        subscribe: What has to be called to be told; `None` for nothing.
+    """
+
+    collector: str
+    signals: tuple[Mapping[str, str], ...]
+    subscribe: tuple[Target, str] | None = None
 
 
 class _Opening:
@@ -116,10 +126,18 @@ class LogindWatch(HostWatch):
 
     Args:
         clock: Monotonic seconds.
+        followed: What else is listened to.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        followed: Sequence[Followed] = (),
+    ) -> None:
         self._clock = clock
+        self._followed = followed
+        # Which collector an object is about.
+        self._readers = {rule["path"]: one.collector for one in followed for rule in one.signals}
         self._wake: Callable[[], None] = lambda: None
         self._opening: _Opening | None = None
         self._listener: Listener | None = None
@@ -239,8 +257,11 @@ class LogindWatch(HostWatch):
         self._listener.listen(
             sender=_BUS.service, interface=_BUS.interface, member="NameOwnerChanged", arg0=SERVICE
         )
-        for rule in PROFILE_SIGNALS:
-            self._listener.listen(**rule)
+        for one in self._followed:
+            for rule in one.signals:
+                self._listener.listen(**rule)
+            if one.signals and one.subscribe:
+                self._listener.call(None, *one.subscribe)
         # Asking for inhibitors starts logind where it starts on demand.
         self._inhibit()
         self._listener.call(self._take_owner, _BUS, "GetNameOwner", "s", SERVICE)
@@ -296,9 +317,9 @@ class LogindWatch(HostWatch):
         if signal.interface == _BUS.interface and signal.sender == _BUS.service:
             if signal.member == "NameOwnerChanged" and signal.body[0] == SERVICE:
                 self._logind_changed(signal.body[2])
-        elif signal.path in _PROFILES:
-            # Any sender will do: the profile is only read again.
-            self._changed.add(_PROFILE_READER)
+        elif reader := self._readers.get(signal.path):
+            # Any sender will do: it is only read again.
+            self._changed.add(reader)
         elif signal.sender != self._owner or not self._owner:
             return
         elif signal.interface == MANAGER.interface:

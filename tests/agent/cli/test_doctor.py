@@ -525,3 +525,20 @@ def test_session_helpers_are_listed_with_what_they_offer(
 
 def test_a_service_of_an_older_version_knows_no_session_helpers() -> None:
     assert list(doctor.check_session_helpers(None)) == []
+
+
+def test_commands_that_the_system_does_not_permit_are_named_with_the_way_out() -> None:
+    rule = "As root, write this:\n\n// a rule"
+    refused = {
+        "services.nginx.switch": ["polkit", rule],
+        "services.nginx.restart": ["polkit", rule],
+        "services.spooler.stop": ["service rights", "sc.exe sdset Spooler"],
+    }
+
+    polkit, windows = doctor.check_permissions(refused)
+
+    assert polkit.verdict == "absent"
+    assert "services.nginx.switch, services.nginx.restart" in polkit.detail
+    assert "sudo pilot-agent setup" in polkit.hint
+    assert windows.hint == "sc.exe sdset Spooler"
+    assert list(doctor.check_permissions({})) == []

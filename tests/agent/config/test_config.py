@@ -27,6 +27,7 @@ from companion_agent.config.settings import CollectorConfig
 from companion_agent.models import Selection
 from companion_agent.plugins.base import Collector
 from companion_agent.secret import Secret
+from support.system_words import NO_SUCH_FILE
 
 
 class Cpu(Collector):
@@ -359,7 +360,7 @@ name: b
         'line 5: broker.keepalive: expected a whole number from 5 to 3600 (seconds), not "often"',
         (
             "line 7: broker.tls.ca_cert: expected the path of a file that can be read, "
-            'not "nowhere.pem" (No such file or directory)'
+            f'not "nowhere.pem" ({NO_SUCH_FILE})'
         ),
         (
             "line 8: broker.tls.verify: is not known here; known are "
@@ -416,7 +417,7 @@ name: b
         ("broker: {host: a, tls: maybe}", 'line 1: broker.tls: expected true or false, not "maybe"'),
         ("broker: {host: a, tls: {client_key: config.yaml}}", "line 1: broker.tls.client_cert: is missing: there is a client_key"),
         ("broker: {host: a, username: u, password: p, password_file: config.yaml}", "line 1: broker.password_file: give either this or password"),
-        ("broker: {host: a, username: u, password_file: nowhere}", 'line 1: broker.password_file: expected the path of a file that holds the password, not "nowhere" (No such file or directory)'),
+        ("broker: {host: a, username: u, password_file: nowhere}", f'line 1: broker.password_file: expected the path of a file that holds the password, not "nowhere" ({NO_SUCH_FILE})'),
     ],
 )  # fmt: skip
 def test_a_mistake_has_its_place_and_its_words(

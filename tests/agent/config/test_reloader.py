@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,7 @@ class Log:
                 self._changed.notify_all()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
 def test_a_running_agent_goes_on_with_it(
     run_command: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from companion_agent.cli.pairing_session import Terminal
 from companion_agent.ipc.client import ChannelError, LocalClient
+from companion_agent.storage.permissions import typed_by_administrator
 from support.agent_pairing import PairingService
 from support.agent_security import BASE, FakePairingController
 
@@ -124,7 +125,7 @@ def test_without_a_code_home_assistant_is_told_and_the_log_says_what_to_do(
     )
     assert len(caplog.records) == 3  # not more often, however often it asks
     assert 'Home Assistant "Maison" asks to pair' in caplog.text
-    assert "sudo pilot-agent pair" in caplog.text
+    assert typed_by_administrator("pilot-agent pair") in caplog.text
 
 
 def test_a_flood_of_requests_is_not_answered(service: PairingService) -> None:

@@ -85,6 +85,18 @@ def test_of_several_the_first_that_can_be_read() -> None:
     assert flatten("network", network) == {"ip": "192.0.2.7"}
 
 
+def test_a_graphics_card_has_the_states_of_v1_with_memory_in_mebibytes() -> None:
+    card = {"percent": 7, "memory_percent": 25, "memory_used": 2 << 30, "memory_total": 8 << 30}
+
+    states = flatten("graphics", {f"0000-01-00-0.{key}": value for key, value in card.items()})
+
+    assert states == {
+        "gpu_utilization": "7",
+        "gpu_memory_used_mb": "2048",
+        "gpu_memory_total_mb": "8192",
+    }
+
+
 def test_what_cannot_be_read_is_unknown_and_what_is_not_there_is_not_said() -> None:
     assert flatten("battery", {"bat0.level": None}) == {"battery_level": "None"}
     assert flatten("battery", {"plugged": True}) == {}

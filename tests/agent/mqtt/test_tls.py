@@ -11,6 +11,7 @@ from companion_agent.config.settings import Tls
 from companion_agent.mqtt import tls
 from companion_agent.secret import Secret
 from support.agent_mqtt import Certificates, Mosquitto, TransportDriver
+from support.system_words import NO_SUCH_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +121,7 @@ def test_an_authority_that_is_no_certificate(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(tls.TlsError, match=r"cannot read client_cert .*: No such file"):
+    with pytest.raises(tls.TlsError, match=f"cannot read client_cert .*: {NO_SUCH_FILE}"):
         tls.context(Tls(client_cert=tmp_path / "client.pem"))
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
 from companion_agent.errors import Unavailable
+from companion_agent.models import Selection
 from companion_agent.platforms import portable
 from companion_agent.platforms.portable import PortablePlatform
 from companion_agent.platforms.windows import platform as windows
@@ -16,25 +18,34 @@ from companion_agent.plugins.disk import DiskPlugin
 from companion_agent.plugins.fan import FanPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
 from companion_agent.plugins.wifi import WifiPlugin
+from support.windows_api import FakeWindows
 
 Battery = SimpleNamespace
 
 
-def partition(point: str, kind: str) -> SimpleNamespace:
-    return SimpleNamespace(mountpoint=point, fstype=kind, device=point, opts="")
+def add_drives(windows: FakeWindows) -> None:
+    """Add a disk, a memory stick, an empty card reader, a disc, a share and a `subst`."""
+    types = {"C:": 3, "D:": 5, "E:": 2, "F:": 2, "S:": 3, "Z:": 4}
+    letters = sum(1 << ord(name[0]) - ord("A") for name in types)
+
+    def device(name: str, found: Any, _size: int) -> int:
+        found.value = "\\??\\C:\\work" if name == "S:" else "\\Device\\HarddiskVolume3"
+        return len(found.value)
+
+    windows.functions.update(
+        {
+            "kernel32.GetLogicalDrives": lambda: letters,
+            "kernel32.GetDriveTypeW": lambda root: types[root.rstrip("\\")],
+            "kernel32.GetVolumeInformationW": lambda root, *_: int(root != "F:\\"),
+            "kernel32.QueryDosDeviceW": device,
+            "kernel32.SetThreadErrorMode": lambda *_: 1,
+        }
+    )
 
 
 @pytest.fixture
 def drives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        psutil,
-        "disk_partitions",
-        lambda **_: [
-            partition("C:\\", "NTFS"),
-            partition("D:\\", "UDF"),
-            partition("E:\\", "FAT32"),
-        ],
-    )
+    add_drives(FakeWindows().install(monkeypatch))
     asked = []
 
     def usage(point: str) -> None:
@@ -59,6 +70,94 @@ def test_drives_are_named_by_their_letter(drives: list[str]) -> None:
     assert {reading.of for reading in collector.readings()} == {"C:", "E:"}
     # Without the backslash Windows would answer for the working folder.
     assert "C:\\" in drives
+
+
+def test_drives_are_asked_for_what_can_fill_up(drives: list[str]) -> None:
+    shown = {mount.point: mount.shown for mount in WindowsPlatform().mounts()}
+
+    # Nothing is in the card reader; the disc is full, S: is a folder of C:.
+    assert shown == {"C:": True, "D:": False, "E:": True, "S:": False, "Z:": False}
+
+
+def test_a_network_drive_is_read_where_it_is_named(drives: list[str]) -> None:
+    collector = DiskPlugin(WindowsPlatform(), Selection(include=("Z:",)))
+
+    assert list(collector.collect()) == ["z.used_percent", "z.used", "z.free", "z.total"]
+    assert drives == ["Z:\\"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "name"),
+    [
+        pytest.param(
+            {"ProductName": "Windows 10 Pro", "CurrentBuildNumber": "18363", "ReleaseId": "1909"},
+            "Windows 10 Pro 1909",
+            id="before 20H2",
+        ),
+        pytest.param(
+            {
+                "ProductName": "Windows Server 2022 Standard",
+                "CurrentBuildNumber": "20348",
+                "DisplayVersion": "21H2",
+                "InstallationType": "Server Core",
+            },
+            "Windows Server 2022 Standard (Server Core)",
+            id="server",
+        ),
+        pytest.param(
+            {
+                "ProductName": "Windows 10 Enterprise LTSC 2024",
+                "CurrentBuildNumber": "26100",
+                "DisplayVersion": "24H2",
+            },
+            "Windows 11 Enterprise LTSC 2024",
+            id="long-term channel",
+        ),
+    ],
+)
+def test_the_name_of_a_windows(
+    monkeypatch: pytest.MonkeyPatch, texts: dict[str, str], name: str
+) -> None:
+    monkeypatch.setattr(windows, "_registry_text", lambda _, value: texts.get(value, ""))
+
+    assert WindowsPlatform().host_info().os == name
+
+
+_UPDATES = r"SOFTWARE\Microsoft\Windows\CurrentVersion"
+_NAMES = r"SYSTEM\CurrentControlSet\Control\ComputerName"
+
+
+@pytest.mark.parametrize(
+    ("keys", "texts", "pending"),
+    [
+        pytest.param((), {}, False, id="nothing"),
+        pytest.param(
+            (rf"{_UPDATES}\WindowsUpdate\Auto Update\RebootRequired",), {}, True, id="update"
+        ),
+        pytest.param(
+            (rf"{_UPDATES}\Component Based Servicing\PackagesPending",), {}, True, id="package"
+        ),
+        pytest.param((), {(rf"{_NAMES}\ComputerName", "ComputerName"): "NEW"}, True, id="name"),
+        pytest.param(
+            (),
+            {(r"SYSTEM\CurrentControlSet\Services\Netlogon", "JoinDomain"): "example.org"},
+            True,
+            id="domain",
+        ),
+    ],
+)
+def test_a_reboot_that_windows_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+    keys: tuple[str, ...],
+    texts: dict[tuple[str, str], str],
+    pending: bool,
+) -> None:
+    found = {(rf"{_NAMES}\{one}ComputerName", "ComputerName"): "OLD" for one in ("", "Active")}
+    found |= texts
+    monkeypatch.setattr(windows, "_registry_key_exists", lambda key: key in keys)
+    monkeypatch.setattr(windows, "_registry_text", lambda *where: found.get(where, ""))
+
+    assert WindowsPlatform().pending_reboot() is pending
 
 
 def test_a_windows_of_the_registry_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

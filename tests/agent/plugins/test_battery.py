@@ -24,6 +24,8 @@ def test_a_laptop_on_battery(machine: MachineOf, screen: ScreenOf) -> None:
         "bat0.state": "discharging",
         "bat0.time_left": 14400,
         "bat0.power": 8.5,
+        "bat0.energy": 34,
+        "bat0.health": 85,
         "plugged": False,
     }
 
@@ -81,6 +83,7 @@ def test_two_batteries_of_different_habits(machine: MachineOf, screen: ScreenOf)
         "bat0.power": -12,
         "bat1.level": 75,
         "bat1.state": "not_charging",
+        "bat1.energy": 30,
         "bat1.time_left": None,
     }
     assert shown.reading("bat1.level").of == "BAT1"
@@ -90,7 +93,12 @@ def test_a_battery_is_taken_out_and_put_back(machine: MachineOf, screen: ScreenO
     host = machine("server")
     shown = screen(BatteryPlugin(host))
     host.remove("sys/class/power_supply/BAT0")
-    assert set(shown.look()) == {"bat1.level", "bat1.state", "bat1.time_left"}
+    assert set(shown.look()) == {
+        "bat1.level",
+        "bat1.state",
+        "bat1.time_left",
+        "bat1.energy",
+    }
     assert shown.reading("bat1.level").of == ""
     host.remove("sys/class/power_supply/BAT1")
 

@@ -93,4 +93,5 @@ def test_files_that_vanish_between_two_passes(name: str, tmp_path: Path) -> None
         "wifi",
         "temperature",
         "fan",
+        "graphics",
     }

@@ -20,10 +20,19 @@ from companion_agent.host_events import EVENTS, HostEvents
 from companion_agent.models import Counters
 from companion_agent.mqtt.connection import State
 from companion_agent.platforms.control import HostEvent, HostWatch
+from companion_agent.platforms.windows.service_controls import (
+    POWER_EVENT,
+    ServiceControl,
+    ServiceControls,
+)
+from companion_agent.platforms.windows.watch import WindowsWatch
 from companion_agent.plugins.runner import CollectorRunner
+from companion_agent.winapi.power import APM_SUSPEND
 from support.agent_host import HOST, AgentThread, FakeCollector, FakePlatform
+from support.agent_windows import FakeSessionsOfWindows
 from support.clock import PassingClock
 from support.event_loop import PATIENCE
+from support.windows_api import FakeWindows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +94,7 @@ class FakeWatch(HostWatch):
 class Host:
     """An agent in a thread of its own, on a machine to which something happens."""
 
-    def __init__(self, folder: Path, mosquitto: Mosquitto) -> None:
+    def __init__(self, folder: Path, mosquitto: Mosquitto, watch: HostWatch | None = None) -> None:
         self.clock = PassingClock()
         self.watch = FakeWatch()
         self.platform = FakePlatform()
@@ -100,7 +109,7 @@ class Host:
             "5e551017aaaaaaaa",
             self.counts,
             self.clock,
-            watch=self.watch,
+            watch=watch or self.watch,
         )
         self.thread = AgentThread(self.agent, self.clock)
 
@@ -360,6 +369,28 @@ def test_the_last_result_is_heard_before_sleep(
         host.agent._commands._under_way = 0
         host.wake()
         assert host.watch.let_go_at.wait(PATIENCE)
+    finally:
+        host.stop()
+
+
+def test_windows_waits_for_the_farewell(
+    tmp_path: Path,
+    mosquitto: Mosquitto,
+    home_assistant: FakeHomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its watch has no socket: the service's handler wakes the event loop."""
+    FakeSessionsOfWindows(FakeWindows().install(monkeypatch)).add(1, "anna")
+    controls = ServiceControls()
+    controls.from_windows = True
+    host = Host(tmp_path, mosquitto, WindowsWatch(threading.Event(), controls))
+    try:
+        home_assistant.wait_for("state/fake", count=2)
+
+        controls.put(ServiceControl(POWER_EVENT, APM_SUSPEND), hold=True)
+
+        assert controls.wait(PATIENCE)
+        home_assistant.wait_for("availability", b"asleep")
     finally:
         host.stop()
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from companion_agent.platforms.linux.watch import LogindWatch
+from companion_agent.platforms.linux.power_profiles import SIGNALS
+from companion_agent.platforms.linux.watch import Followed, LogindWatch
 from support.agent_logind import LOGIND, MANAGER, MANAGER_PATH, FakeLogind, SystemBus
 from support.agent_power_profiles import HADESS, TUNED, UPOWER, FakeProfiles
 from support.event_loop import wait_until
@@ -32,7 +33,8 @@ class Loop:
         self.heard: list[HostEvent] = []
         self.turns = 0
         self._woken = threading.Event()
-        self.watch = LogindWatch(lambda: time.monotonic() + self.ahead)
+        followed = (Followed("processor", SIGNALS),)
+        self.watch = LogindWatch(lambda: time.monotonic() + self.ahead, followed)
 
     def start(self) -> None:
         self.watch.start(self._woken.set)

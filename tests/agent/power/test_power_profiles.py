@@ -114,7 +114,7 @@ def test_the_rule_for_power_has_the_profile_where_there_is_one(
 ) -> None:
     FakeProfiles(bus, UPOWER)
     platform = LinuxPlatform(tmp_path)
-    platform._control = LogindControl(AGENT, "pilot-agent", also=platform._profile_actions)
+    platform._control = LogindControl(AGENT, "pilot-agent", also=platform._also_permitted)
     before = platform.control().power_actions()["shutdown"]
     assert before is not None
     assert UPOWER not in before.fix

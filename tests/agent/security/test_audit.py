@@ -80,6 +80,7 @@ def test_strangers_get_ten_lines_and_then_one_in_five_minutes_with_the_sum(
     assert line["reason"] == "retained"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="opening a file 18 000 times takes minutes")
 def test_a_flood_of_a_month_does_not_push_a_command_out(tmp_path: Path, clock: ManualClock) -> None:
     log = AuditLog(tmp_path / "audit.log", clock, clock)
     log.write("command", key="power.shutdown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from companion_agent.config import ConfigError
 from companion_agent.config.policy import Policy
 from companion_agent.config.show import show
 from companion_agent.security.key_store import Controller, TrustStore
+from companion_agent.storage.permissions import typed_by_administrator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +119,8 @@ def test_a_fleet_key_is_never_shown(tmp_path: Path) -> None:
 def test_doctor_says_who_may_command(tmp_path: Path) -> None:
     loaded = load(tmp_path, "commands: {dry_run: true}")
     check = _check_pairing(loaded)
-    assert (check.verdict, check.hint) == ("absent", "sudo pilot-agent pair")
+    hint = typed_by_administrator("pilot-agent pair")
+    assert (check.verdict, check.hint) == ("absent", hint)
     home = Controller("4f1d2c3b5a697887", "Home", bytes(32), 0)
     TrustStore(loaded.state_dir).save([home])
     check = _check_pairing(loaded)
@@ -125,13 +128,19 @@ def test_doctor_says_who_may_command(tmp_path: Path) -> None:
     assert check.detail.startswith("paired with Home; commands.dry_run is on")
 
 
-def test_doctor_says_how_to_close_open_files_and_moves_nothing(tmp_path: Path) -> None:
+def test_doctor_says_what_is_damaged_and_moves_nothing(tmp_path: Path) -> None:
     loaded = load(tmp_path, f"security: {{fleet_key: {FLEET}}}")
     assert "fleet key" in _check_pairing(loaded).detail
     TrustStore(loaded.state_dir).save([])
     (loaded.state_dir / "trust.json").write_text("{")
     assert "damaged" in _check_pairing(loaded).detail
     assert (loaded.state_dir / "trust.json").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file modes are not Windows'")
+def test_doctor_says_how_to_close_open_files(tmp_path: Path) -> None:
+    loaded = load(tmp_path, "")
+    TrustStore(loaded.state_dir).save([])
     (loaded.state_dir / "trust.json").chmod(0o644)
     check = _check_pairing(loaded)
     assert (check.verdict, check.hint) == ("bad", f"chmod 600 {loaded.state_dir / 'trust.json'}")

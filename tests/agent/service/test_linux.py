@@ -13,14 +13,10 @@ if sys.platform != "linux":
     pytest.skip("systemd is Linux's", allow_module_level=True)
 
 from companion_agent.config.policy import Policy
+from companion_agent.plugins.services.settings import WatchedService
 from companion_agent.service import linux
-from companion_agent.service.linux import (
-    Service,
-    ServiceError,
-    describe,
-    permissions,
-    run_command,
-)
+from companion_agent.service.changes import ServiceError, describe
+from companion_agent.service.linux import Service, permissions, run_command
 from companion_agent.service.unit import Helper, Program
 
 if TYPE_CHECKING:
@@ -375,3 +371,44 @@ def test_the_drop_in_goes_when_systemd_needs_it_no_more(
     later.install(PROGRAM, Policy(), i2c=True)
 
     assert later.changes == [f"{linux.CONTAINER_DROP_IN} removed"]
+
+
+def test_single_units_are_permitted_as_the_local_file_and_the_allowlist_say(
+    service: Service, system: System, tmp_path: Path
+) -> None:
+    services = {
+        "nginx": WatchedService(("start", "stop", "restart")),
+        "backup.timer": WatchedService(("start",)),
+        "postgresql": WatchedService(),
+        "dbus": WatchedService(("stop",)),
+    }
+
+    service.install(PROGRAM, Policy(deny=["services.nginx.restart"]), i2c=True, services=services)
+
+    rule = (tmp_path / "etc/polkit-1/rules.d/50-pilot-agent.rules").read_text()
+    units = rule.partition("var units = [\n")[2].partition("];")[0].split("\n")
+    assert [line.strip() for line in units if line.strip()] == [
+        '"start backup.timer",',
+        '"start nginx.service",',
+        '"stop nginx.service",',
+    ]
+    assert 'action.id == "org.freedesktop.systemd1.manage-units"' in rule
+
+
+def test_a_unit_is_permitted_by_its_own_name(
+    service: Service, system: System, tmp_path: Path
+) -> None:
+    system.shown["Id"] = "Id=ssh.service"
+
+    service.install(PROGRAM, Policy(), i2c=True, services={"sshd": WatchedService(("restart",))})
+
+    rule = (tmp_path / "etc/polkit-1/rules.d/50-pilot-agent.rules").read_text()
+    assert '"restart ssh.service",' in rule
+    assert "sshd" not in rule
+
+
+def test_without_services_the_rule_says_nothing_of_units(service: Service, tmp_path: Path) -> None:
+    service.install(PROGRAM, Policy(), i2c=True)
+
+    rule = (tmp_path / "etc/polkit-1/rules.d/50-pilot-agent.rules").read_text()
+    assert "units" not in rule.replace("manage-units", "")

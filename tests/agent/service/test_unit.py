@@ -29,6 +29,7 @@ def test_without_i2c_its_buses_are_closed() -> None:
     assert "DevicePolicy=closed\n" in text
     # The console's screen is switched by its framebuffer.
     assert "DeviceAllow=char-fb rw\n" in text
+    assert "DeviceAllow=char-nvidia rw\n" in text
     assert "char-i2c" not in text
 
 

@@ -7,6 +7,11 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
+
+if sys.platform == "win32":
+    pytest.skip("releases are made on Unix", allow_module_level=True)
+
 from companion_agent import __version__
 from companion_agent.updates.release import (
     check_wheel,

@@ -41,7 +41,9 @@ ISSUE = "exposed_01JPILOT"
 KINDS = (
     *("power.reboot", "power.suspend", "power.hibernate", "power.hybrid_sleep", "power.cancel"),
     *("session.lock", "session.log_out"),
+    *("services.start", "services.stop", "services.restart"),
 )
+SWITCHES = {"power": switch.POWER, "services.switch": switch.DESCRIPTIONS["services.switch"]}
 
 
 # --- The category ----------------------------------------------------------------------------
@@ -49,17 +51,20 @@ KINDS = (
 
 def test_every_description_of_what_ends_work_has_the_category() -> None:
     """Those of today, and those of commands that come."""
-    described = {**button.DESCRIPTIONS, **number.DESCRIPTIONS, "power": switch.POWER}
+    described = {**button.DESCRIPTIONS, **number.DESCRIPTIONS, **SWITCHES}
     ending = {
         kind: description
         for kind, description in described.items()
-        if kind.partition(".")[0] in {"power", "session"}
+        if kind.partition(".")[0] in {"power", "session", "services"}
     }
 
-    assert set(ending) == {*KINDS, "power"}
+    assert set(ending) == {*KINDS, *SWITCHES}
     for kind, description in ending.items():
         assert description.entity_category is EntityCategory.CONFIG, kind
-    platforms = {Platform.BUTTON: button.DESCRIPTIONS.values(), Platform.SWITCH: [switch.POWER]}
+    platforms = {
+        Platform.BUTTON: button.DESCRIPTIONS.values(),
+        Platform.SWITCH: [switch.POWER, *switch.DESCRIPTIONS.values()],
+    }
     assert {
         description.translation_key
         for platform, descriptions in platforms.items()

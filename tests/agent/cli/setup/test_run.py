@@ -15,10 +15,12 @@ if sys.platform != "linux":
 from companion_agent.cli import main
 from companion_agent.cli.setup import (
     discovery as find,
+    linux_host,
     probe as trial,
     prompts as ask,
     run,
 )
+from companion_agent.cli.setup.linux_host import LinuxHost
 from companion_agent.cli.setup.prompts import Asker
 from companion_agent.cli.setup.run import SetupOptions
 from companion_agent.config import load
@@ -59,6 +61,15 @@ class FakeAsker(Asker):
 UNATTENDED = Asker(interactive=False)
 
 
+def set_up(options: SetupOptions, asker: Asker, service: Service | None = None) -> int:
+    host = LinuxHost(service or Service(check=options.check), wanted=options.service)
+    return run.setup(options, asker, host)
+
+
+def take_away(asker: Asker, service: Service, *, purge: bool | None = None) -> int:
+    return run.remove(asker, LinuxHost(service), purge=purge)
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(find, "find", list)
@@ -78,12 +89,12 @@ def setup_options(path: Path, **more: Any) -> SetupOptions:
 
 def test_asks_for_nothing_but_the_broker(path: Path, mosquitto: Mosquitto) -> None:
     person = FakeAsker(f"127.0.0.1:{mosquitto.port}")
-    assert run.setup(setup_options(path), person) == 0
+    assert set_up(setup_options(path), person) == 0
     assert len(person.asked) == 1
     assert load(path, {}).brokers == (mosquitto.broker(),)
     # A second time there is nothing to ask.
     text = path.read_text()
-    assert run.setup(setup_options(path), FakeAsker()) == 0
+    assert set_up(setup_options(path), FakeAsker()) == 0
     assert path.read_text() == text
 
 
@@ -92,12 +103,12 @@ def test_what_is_found_is_offered(
 ) -> None:
     there = find.Found("127.0.0.1", mosquitto.port, "usual name")
     monkeypatch.setattr(find, "find", lambda: [there])
-    assert run.setup(setup_options(path), UNATTENDED) == 0
+    assert set_up(setup_options(path), UNATTENDED) == 0
     assert load(path, {}).brokers == (mosquitto.broker(),)
 
 
 def test_without_a_terminal_to_ask(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.setup(setup_options(path), UNATTENDED) == run.BAD_INPUT
+    assert set_up(setup_options(path), UNATTENDED) == run.BAD_INPUT
     assert "--broker" in capsys.readouterr().err
     assert not path.exists()
 
@@ -107,20 +118,20 @@ def test_an_unreachable_broker_is_explained_and_not_written(
 ) -> None:
     port = free_port()
     address = f"127.0.0.1:{port}"
-    assert run.setup(setup_options(path, broker=address), UNATTENDED) == run.NOT_WELL
+    assert set_up(setup_options(path, broker=address), UNATTENDED) == run.NOT_WELL
     assert f"nothing listens on port {port}" in capsys.readouterr().out
     assert not path.exists()
-    assert run.setup(setup_options(path, broker=address, untested=True), UNATTENDED) == 0
+    assert set_up(setup_options(path, broker=address, untested=True), UNATTENDED) == 0
     assert load(path, {}).brokers[0].port == port
 
 
 def test_another_address_or_none(path: Path, mosquitto: Mosquitto) -> None:
     wrong = f"127.0.0.1:{free_port()}"
     person = FakeAsker(wrong, "http://x", f"127.0.0.1:{mosquitto.port}")
-    assert run.setup(setup_options(path), person) == 0
+    assert set_up(setup_options(path), person) == 0
     assert load(path, {}).brokers == (mosquitto.broker(),)
     path.unlink()
-    assert run.setup(setup_options(path), FakeAsker(wrong, "keep")) == 0
+    assert set_up(setup_options(path), FakeAsker(wrong, "keep")) == 0
     assert path.exists()
 
 
@@ -132,7 +143,7 @@ def test_a_login_is_asked_for_until_it_is_right(
     hashed.chmod(0o600)
     mosquitto = make_mosquitto(LOGIN.format(hashed))
     person = FakeAsker(f"127.0.0.1:{mosquitto.port}", "pilot", "wrong", "", "right")
-    assert run.setup(setup_options(path), person) == 0
+    assert set_up(setup_options(path), person) == 0
     assert load(path, {}).brokers == (mosquitto.broker(username="pilot", password="right"),)
 
 
@@ -156,14 +167,14 @@ def test_a_private_authority_is_asked_for(
 ) -> None:
     mosquitto = make_mosquitto(certificates.settings())
     person = FakeAsker(f"mqtts://localhost:{mosquitto.port}", str(certificates.ca))
-    assert run.setup(setup_options(path), person) == 0
+    assert set_up(setup_options(path), person) == 0
     (broker,) = load(path, {}).brokers
     assert broker.tls
     assert broker.tls.ca_cert == path.with_name("ca.pem")
     # The same file named again is nothing new.
     again = setup_options(path, ca_cert=certificates.ca)
     text = path.read_text()
-    assert run.setup(again, UNATTENDED) == 0
+    assert set_up(again, UNATTENDED) == 0
     assert path.read_text() == text
 
 
@@ -171,7 +182,7 @@ def test_a_broken_configuration_is_not_touched(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path.write_text("broker:\n  hots: x\n")
-    assert run.setup(setup_options(path, broker="a.local"), UNATTENDED) == run.BAD_INPUT
+    assert set_up(setup_options(path, broker="a.local"), UNATTENDED) == run.BAD_INPUT
     assert "did you mean host?" in capsys.readouterr().err
     assert path.read_text() == "broker:\n  hots: x\n"
 
@@ -188,7 +199,7 @@ def test_the_password_comes_from_a_file_the_input_or_the_environment(
     def password(**more: Any) -> str:
         address = f"127.0.0.1:{mosquitto.port}"
         path.unlink(missing_ok=True)
-        assert run.setup(setup_options(path, broker=address, username="u", **more), UNATTENDED) == 0
+        assert set_up(setup_options(path, broker=address, username="u", **more), UNATTENDED) == 0
         return load(path, {}).brokers[0].password.reveal()
 
     (tmp_path / "secret").write_text("from a file\n")
@@ -198,7 +209,7 @@ def test_the_password_comes_from_a_file_the_input_or_the_environment(
     monkeypatch.setenv("PILOT_BROKER__PASSWORD", "from the environment")
     assert password() == "from the environment"
     bad = setup_options(path, broker="a.local", password_file=str(tmp_path / "none"))
-    assert run.setup(bad, UNATTENDED) == run.BAD_INPUT
+    assert set_up(bad, UNATTENDED) == run.BAD_INPUT
 
 
 FLEET_KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -213,7 +224,7 @@ def test_more_of_the_configuration_from_a_file(
     options = setup_options(
         path, broker=f"127.0.0.1:{mosquitto.port}", settings=settings, fleet_key_file=key
     )
-    assert run.setup(options, UNATTENDED) == 0
+    assert set_up(options, UNATTENDED) == 0
     config = load(path, {})
     assert config.fleet == bytes(range(32))
     assert (list(config.commands.allow), config.log.level) == (["power.*"], "debug")
@@ -221,10 +232,10 @@ def test_more_of_the_configuration_from_a_file(
     assert path.with_name("fleet-key").stat().st_mode & 0o777 == 0o600
     # A second time there is nothing to change, and what is not named stays.
     path.write_text(path.read_text() + "topic_prefix: home/pilot # mine\n")
-    assert run.setup(options, UNATTENDED) == 0
+    assert set_up(options, UNATTENDED) == 0
     assert "Nothing had to be changed." in capsys.readouterr().out
     settings.write_text("commands: {allow: []}\n")
-    assert run.setup(options, UNATTENDED) == 0
+    assert set_up(options, UNATTENDED) == 0
     assert "topic_prefix: home/pilot # mine" in path.read_text()
     assert list(load(path, {}).commands.allow) == []
 
@@ -248,9 +259,7 @@ def test_settings_that_cannot_be_used(
     file = tmp_path / "settings.yaml"
     if settings is not None:
         file.write_text(settings)
-    assert (
-        run.setup(setup_options(path, broker="a.local", settings=file), UNATTENDED) == run.BAD_INPUT
-    )
+    assert set_up(setup_options(path, broker="a.local", settings=file), UNATTENDED) == run.BAD_INPUT
     assert problem in capsys.readouterr().err
     assert not path.exists()
 
@@ -260,7 +269,7 @@ def test_a_fleet_key_that_is_none(
 ) -> None:
     (tmp_path / "key").write_text("a sentence\n")
     options = setup_options(path, broker="a.local", fleet_key_file=tmp_path / "key")
-    assert run.setup(options, UNATTENDED) == run.BAD_INPUT
+    assert set_up(options, UNATTENDED) == run.BAD_INPUT
     assert "openssl rand" in capsys.readouterr().err
 
 
@@ -271,18 +280,18 @@ def test_a_look_changes_nothing(
     settings = tmp_path / "settings.yaml"
     settings.write_text("commands: {allow: [power.*]}\n")
     look = setup_options(path, broker=address, settings=settings, check=True)
-    assert run.setup(look, UNATTENDED) == 0
+    assert set_up(look, UNATTENDED) == 0
     assert f"Would be changed: {path}." in capsys.readouterr().out
     assert not path.exists()
-    assert run.setup(setup_options(path, broker=address, settings=settings), UNATTENDED) == 0
+    assert set_up(setup_options(path, broker=address, settings=settings), UNATTENDED) == 0
     text = path.read_text()
-    assert run.setup(look, UNATTENDED) == 0
+    assert set_up(look, UNATTENDED) == 0
     assert "Nothing would be changed." in capsys.readouterr().out
     settings.write_text("commands: {allow: [session.*]}\n")
-    assert run.setup(look, UNATTENDED) == 0
+    assert set_up(look, UNATTENDED) == 0
     assert "Would be changed" in capsys.readouterr().out
     settings.write_text("commands: {alow: []}\n")
-    assert run.setup(look, UNATTENDED) == run.NOT_WELL
+    assert set_up(look, UNATTENDED) == run.NOT_WELL
     assert "did you mean allow?" in capsys.readouterr().err
     assert path.read_text() == text
 
@@ -314,9 +323,7 @@ class FakeService(Service):
     def add_user(self, *, packaged: bool) -> None:
         self.calls.append("user")
 
-    def install(
-        self, program: Program, policy: object, *, i2c: bool, disk_health: bool = True
-    ) -> None:
+    def install(self, program: Program, policy: object, **wanted: object) -> None:
         self.calls.append("install")
 
     def start(self, *, restart: bool) -> None:
@@ -334,9 +341,9 @@ class FakeService(Service):
 
 @pytest.fixture
 def pretended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeService:
-    monkeypatch.setattr(run, "is_administrator", lambda: True)
+    monkeypatch.setattr(linux_host, "is_administrator", lambda: True)
     monkeypatch.setattr(
-        run, "this_program", lambda: Program(PurePosixPath("/home/a/x/pilot-agent"))
+        linux_host, "this_program", lambda: Program(PurePosixPath("/home/a/x/pilot-agent"))
     )
     monkeypatch.setattr(unit, "CONFIG_FOLDER", PurePosixPath(tmp_path / "etc"))
     monkeypatch.setattr(run, "_ONLINE_LIMIT", 0.0)
@@ -347,16 +354,16 @@ def test_installs_starts_and_says_what_comes_next(
     pretended: FakeService, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = SetupOptions(broker=f"127.0.0.1:{mosquitto.port}")
-    assert run.setup(options, UNATTENDED, pretended) == 0
+    assert set_up(options, UNATTENDED, pretended) == 0
     assert pretended.calls == ["user", "install", "start True"]
     said = capsys.readouterr().out
     assert "the owner of that decides" in said
     assert "Next: `pilot-agent pair`" in said
     pretended.calls.clear()
     pretended.words = "Not connected to x: no answer"
-    assert run.setup(SetupOptions(), UNATTENDED, pretended) == run.NOT_WELL
+    assert set_up(SetupOptions(), UNATTENDED, pretended) == run.NOT_WELL
     assert pretended.calls == ["user", "install", "start False"]
-    assert run.setup(SetupOptions(untested=True), UNATTENDED, pretended) == 0
+    assert set_up(SetupOptions(untested=True), UNATTENDED, pretended) == 0
 
 
 def test_pairs_when_a_user_is_at_the_terminal(
@@ -366,11 +373,9 @@ def test_pairs_when_a_user_is_at_the_terminal(
     monkeypatch.setattr(
         "companion_agent.cli.pair.pair", lambda folder, *, qr: shown.append(folder) or 0
     )
-    assert (
-        run.setup(SetupOptions(broker=f"127.0.0.1:{mosquitto.port}"), FakeAsker(), pretended) == 0
-    )
+    assert set_up(SetupOptions(broker=f"127.0.0.1:{mosquitto.port}"), FakeAsker(), pretended) == 0
     assert len(shown) == 1
-    assert run.setup(SetupOptions(pair=False), FakeAsker(), pretended) == 0
+    assert set_up(SetupOptions(pair=False), FakeAsker(), pretended) == 0
     assert len(shown) == 1
 
 
@@ -378,23 +383,23 @@ def test_says_what_is_missing_first(
     pretended: FakeService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = SetupOptions(config=Path("/tmp/x.yaml"))
-    assert run.setup(other, UNATTENDED, pretended) == run.NOT_WELL
+    assert set_up(other, UNATTENDED, pretended) == run.NOT_WELL
     assert "no other file" in capsys.readouterr().err
     pretended.has = False
-    assert run.setup(SetupOptions(), UNATTENDED, pretended) == run.NOT_WELL
+    assert set_up(SetupOptions(), UNATTENDED, pretended) == run.NOT_WELL
     assert "--no-service" in capsys.readouterr().err
-    monkeypatch.setattr(run, "is_administrator", lambda: False)
-    assert run.setup(SetupOptions(), UNATTENDED, pretended) == run.NOT_WELL
-    assert run.remove(UNATTENDED, pretended) == run.NOT_WELL
+    monkeypatch.setattr(linux_host, "is_administrator", lambda: False)
+    assert set_up(SetupOptions(), UNATTENDED, pretended) == run.NOT_WELL
+    assert take_away(UNATTENDED, pretended) == run.NOT_WELL
     assert pretended.calls == []
 
 
 def test_removal_asks_before_keys_go(pretended: FakeService) -> None:
-    assert run.remove(FakeAsker("no"), pretended) == 0
-    assert run.remove(UNATTENDED, pretended) == 0
+    assert take_away(FakeAsker("no"), pretended) == 0
+    assert take_away(UNATTENDED, pretended) == 0
     assert pretended.calls == ["remove", "remove"]
-    assert run.remove(FakeAsker("yes"), pretended) == 0
-    assert run.remove(UNATTENDED, pretended, purge=True) == 0
+    assert take_away(FakeAsker("yes"), pretended) == 0
+    assert take_away(UNATTENDED, pretended, purge=True) == 0
     assert pretended.calls[2:] == ["remove", "purge 2"] * 2
 
 

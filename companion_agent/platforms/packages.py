@@ -1,0 +1,49 @@
+"""What a system's package managers say of updates that wait; none is ever asked to fetch lists."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+
+class Waiting(NamedTuple):
+    """Updates that wait.
+
+    Attributes:
+        packages: Which packages.
+        security: How many of them are about security; `None` where that is not told.
+    """
+
+    packages: tuple[str, ...]
+    security: int | None = None
+
+
+class PackageManager(ABC):
+    """A package manager; it blocks, so it is asked in a worker.
+
+    Class attributes:
+        name: What it is called.
+        tells_security: Whether it knows which updates are about security.
+    """
+
+    name: ClassVar[str]
+    tells_security: ClassVar[bool] = False
+
+    @abstractmethod
+    def signature(self) -> Hashable:
+        """Return what is another when something was installed or lists were fetched; cheap."""
+
+    @abstractmethod
+    def refreshed(self) -> float | None:
+        """Return when its lists were fetched, in seconds since 1970; `None` when not known."""
+
+    @abstractmethod
+    def look(self) -> Waiting:
+        """Find out what waits, by the lists that there are; it takes seconds.
+
+        Raises:
+            OSError: It cannot tell; the text says why.
+        """

@@ -1,0 +1,1 @@
+"""Programs that the owner watches: whether they run, and what they take."""

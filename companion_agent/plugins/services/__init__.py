@@ -1,0 +1,1 @@
+"""Services of the operating system: those that failed, and those that the owner watches."""

@@ -1,0 +1,1 @@
+"""Updates of the operating system and its programs that wait to be installed."""
