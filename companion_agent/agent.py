@@ -46,10 +46,10 @@ from companion_agent.updates.updater import Updater
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from companion_agent.config.reloader import Reloader
     from companion_agent.config.settings import Config
+    from companion_agent.ipc.listener import Listener
     from companion_agent.models import Audience, Counters
     from companion_agent.mqtt.discovery import MqttDiscovery
     from companion_agent.mqtt.legacy_v1 import Mirror
@@ -92,7 +92,7 @@ class Agent:
         pair_command: What to type here to pair this host; `None` where it is not known.
         desktop: The session helpers, which plug-ins know as well.
         audience: Whether Home Assistant is there, which plug-ins ask.
-        runtime_folder: Where session helpers find the agent; `None` where there is no such place.
+        listener: Where session helpers find the agent; `None` where there is no such place.
         reloader: Reads the configuration again; `None` where there is none to read.
         present: Whether the agent that it goes on for has left the host as being there.
 
@@ -119,7 +119,7 @@ class Agent:
         pair_command: str | None = None,
         desktop: DesktopSessions | None = None,
         audience: Audience | None = None,
-        runtime_folder: Path | None = None,
+        listener: Listener | None = None,
         reloader: Reloader | None = None,
         *,
         present: bool = False,
@@ -223,7 +223,7 @@ class Agent:
             if source.name not in EVENTS and source.name not in self._desktop_events
         }
         self._session_server = SessionServer(
-            runtime_folder,
+            listener,
             self._desktop,
             platform.control,
             self._audit,

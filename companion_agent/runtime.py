@@ -15,7 +15,7 @@ from companion_agent.config.remote import RemoteSettings
 from companion_agent.desktop.offers import LastOffers
 from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import CommandError, PluginError
-from companion_agent.ipc import runtime_folder
+from companion_agent.ipc import session_place
 from companion_agent.models import Audience, Counters
 from companion_agent.plugins import registry
 from companion_agent.plugins.base import Collector, CommandProvider, PluginContext
@@ -150,7 +150,7 @@ async def _run_once(
         pair_command=pair_command(launched.command, config.path),
         desktop=desktop,
         audience=audience,
-        runtime_folder=runtime_folder.of_the_agent(),
+        listener=session_place.of_the_agent(),
         reloader=reloader,
         present=present,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager, suppress
-from functools import partial
 import signal
 import socket
 import sys
@@ -30,7 +29,7 @@ class EndRequest:
     def __init__(self) -> None:
         # A signal's handler may ask while the main thread has it.
         self._lock = threading.RLock()
-        self._followers: list[Callable[[], None]] = []
+        self._followers: list[Callable[[], object]] = []
         self._asked = False
 
     @property
@@ -47,7 +46,7 @@ class EndRequest:
             call()
 
     @contextmanager
-    def followed(self, call: Callable[[], None]) -> Iterator[None]:
+    def followed(self, call: Callable[[], object]) -> Iterator[None]:
         """Have something called, in any thread, when it is asked; at once where it was before."""
         with self._lock:
             self._followers.append(call)
@@ -81,7 +80,10 @@ def on_end(stop: Callable[[], None]) -> Iterator[None]:
     """Call something when the process is asked to end; only in the main thread's event loop."""
     loop = asyncio.get_running_loop()
     if sys.platform == "win32":
-        asked = partial(loop.call_soon_threadsafe, stop)
+
+        def asked() -> None:
+            loop.call_soon_threadsafe(stop)
+
         with _on_windows(loop, stop), end_request.followed(asked):
             yield
     else:

@@ -25,6 +25,7 @@ from companion_agent.cli.snapshot import Snapshot
 from companion_agent.config import ConfigError
 from companion_agent.config.buffer import FILE, MIB
 from companion_agent.config.overlay import Overlay, OverlayError
+from companion_agent.desktop.sessions import START_HINT
 from companion_agent.errors import Unavailable
 from companion_agent.ipc import sight
 from companion_agent.ipc.client import ChannelError, LocalClient, NotRunningError
@@ -411,9 +412,7 @@ def check_session_helpers(desktop: dict[str, Any] | None) -> Iterator[Check]:
         yield Check(name, "absent", "no user works in a session with windows")
     for user in desktop["lacking"]:
         detail = f"{user} works in a session that has none"
-        yield Check(
-            name, "bad", detail, "as that user: systemctl --user status pilot-agent-session"
-        )
+        yield Check(name, "bad", detail, START_HINT)
     if desktop["refused"]:
         counted = ", ".join(f"{reason} {count}" for reason, count in desktop["refused"].items())
         yield Check(name, "ok", f"refused since the agent's start: {counted}")
@@ -439,6 +438,18 @@ def _describe_session_helper(helper: dict[str, Any]) -> Check:
     return Check(name, "ok", "; ".join(parts))
 
 
+if sys.platform == "win32":
+    _SERVICE_ANEW = (
+        "start the service anew: pilot-agent service stop, then pilot-agent service start"
+    )
+else:
+    _SERVICE_ANEW = (
+        "restart the service, if this was changed since its start; else its sandbox hides it: "
+        "systemctl cat pilot-agent, systemctl edit pilot-agent (ProtectKernelTunables=no and "
+        "ProtectControlGroups=no show it the /proc of this shell)"
+    )
+
+
 def _way_out() -> str:
     if sys.platform == "linux":
         from companion_agent.service.changes import ServiceError
@@ -455,13 +466,7 @@ def _way_out() -> str:
                     "gives the service a /proc of its own (ProtectKernelTunables=, "
                     "ProtectControlGroups=)"
                 )
-    elif sys.platform == "win32":
-        return "start the service anew: pilot-agent service stop, then pilot-agent service start"
-    return (
-        "restart the service, if this was changed since its start; else its sandbox hides it: "
-        "systemctl cat pilot-agent, systemctl edit pilot-agent (ProtectKernelTunables=no and "
-        "ProtectControlGroups=no show it the /proc of this shell)"
-    )
+    return _SERVICE_ANEW
 
 
 def _check_rights(broker: dict[str, Any]) -> Iterator[Check]:

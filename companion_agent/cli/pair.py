@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 import io
+import json
 import math
 import os
 import sys
@@ -46,15 +47,17 @@ def main(parsed: argparse.Namespace) -> int:
         return show(config.state_dir)
     if parsed.action == "revoke":
         return revoke(config.state_dir, parsed.controller, all_controllers=parsed.all)
-    return pair(config.state_dir, qr=not parsed.no_qr)
+    return pair(config.state_dir, qr=not parsed.no_qr, as_json=parsed.json)
 
 
-def pair(folder: Path, *, qr: bool) -> int:
+def pair(folder: Path, *, qr: bool, as_json: bool = False) -> int:
     """Show a code until a Home Assistant has used it, or until it is worth nothing.
 
     Args:
         folder: The state folder.
         qr: Whether to draw the code for cameras too.
+        as_json: Whether a program shows it: a line `{"code", "link", "seconds", "online"}`, and
+            `{"paired": NAME}` once it was used.
 
     Returns:
         The exit code.
@@ -66,9 +69,14 @@ def pair(folder: Path, *, qr: bool) -> int:
         return _fail(error)
     code = draw_code()
     terminal = Terminal(client, code, str(begun["host"]))
-    _introduce(code, terminal.remaining, qr=qr)
-    if not begun.get("online"):
-        print("The agent is not connected to its broker now; pairing works once it is.\n")
+    online = bool(begun.get("online"))
+    if as_json:
+        link = _LINK.format(code=code)
+        _say(code=code, link=link, seconds=int(terminal.remaining), online=online)
+    else:
+        _introduce(code, terminal.remaining, qr=qr)
+        if not online:
+            print("The agent is not connected to its broker now; pairing works once it is.\n")
     try:
         status = _wait(terminal)
     except ChannelError as error:
@@ -81,10 +89,17 @@ def pair(folder: Path, *, qr: bool) -> int:
     terminal.close(status.value)
     _clear()
     if terminal.paired:
-        print(f'Paired with Home Assistant "{terminal.paired.name}".')
+        if as_json:
+            _say(paired=terminal.paired.name)
+        else:
+            print(f'Paired with Home Assistant "{terminal.paired.name}".')
         return 0
     print(_ENDS[status], file=sys.stderr)
     return 1
+
+
+def _say(**said: object) -> None:
+    print(json.dumps(said), flush=True)
 
 
 def show(folder: Path) -> int:

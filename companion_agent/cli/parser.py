@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
 
     pair = _add(commands, "pair", "show a code that lets a Home Assistant command this computer")
     pair.add_argument("--no-qr", action="store_true", help="draw no QR code")
+    pair.add_argument(
+        "--json", action="store_true", help="print lines of JSON, for a program that shows the code"
+    )
     _add_config(pair)
     pairs = pair.add_subparsers(title="commands", metavar="COMMAND", dest="action")
     listing = _add(pairs, "list", "show which Home Assistants may command it")
@@ -53,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     session = _add(commands, "session", "do for the agent what needs this user's desktop")
     session.add_argument(
         "--folder", type=Path, metavar="FOLDER", help="the agent's runtime folder, where not usual"
+    )
+    session.add_argument(
+        "--once", action="store_true", help="on Windows: do not start it again when it fails"
     )
 
     config = _add(commands, "config", "check or show the configuration, or say what it can hold")

@@ -76,6 +76,16 @@ class HelperContext(Protocol):
             A `companion_agent.platforms.linux.async_bus.AsyncBus`.
         """
 
+    def window(self) -> Any:  # noqa: ANN401  (its type is loaded with it)
+        """Return the helper's invisible window on Windows, which all domains share.
+
+        Returns:
+            A `companion_agent.platforms.windows.session_window.SessionWindow`.
+
+        Raises:
+            Unavailable: This session has no windows.
+        """
+
     def session_has_ended(self) -> None:
         """End the helper: the display that it belongs to has gone."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import concurrent.futures
 from dataclasses import dataclass, field
 from itertools import count
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,7 +45,12 @@ A helper offers nothing until the services of its desktop run, and nothing any m
 before it at logout.
 """
 
-_HINT = "systemctl --user status pilot-agent-session, as that user"
+START_HINT = (
+    "as that user: log out and in again, or run `pilot-agent session`"
+    if sys.platform == "win32"
+    else "as that user: systemctl --user status pilot-agent-session"
+)
+"""What to look at where a session has no helper."""
 # Reasons that a helper may give; any other is its failure.
 _REASONS = frozenset({"failed", "not_permitted", "bad_arguments"})
 
@@ -406,7 +412,7 @@ class DesktopSessions:
         if named:
             helper = self._named(named)
             if helper is None:
-                return f"no session helper runs for {named}", _HINT
+                return f"no session helper runs for {named}", START_HINT
         else:
             session = self._meant_session()
             if session is None:
@@ -414,7 +420,7 @@ class DesktopSessions:
                 return "the login screen is shown" if seated else "no user is logged in", ""
             helper = self._helpers.get(session.id)
             if helper is None:
-                return f"{_name(session)} does not run", _HINT
+                return f"{_name(session)} does not run", START_HINT
         offer = helper.offers.get(domain)
         if offer is None:
             return f"{_name(helper.session)} does not know it", "update the agent"

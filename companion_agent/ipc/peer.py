@@ -1,4 +1,7 @@
-"""Who is at the other end of a local connection. Source: unix(7), SO_PEERCRED."""
+"""Who is at the other end of a local connection. Source: unix(7), SO_PEERCRED.
+
+Of a pipe's other end `pipe_listener` knows.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,24 @@ OVERFLOW_UID = 65_534
 
 
 class Peer(NamedTuple):
-    """A process, and the user that it ran as when it connected."""
+    """A process, and the user that it ran as when it connected.
+
+    Attributes:
+        pid: The process.
+        uid: The user's number; -1 where users have none.
+        sid: What Windows tells the user's account apart by.
+        session: The number of the session that it ran in, on Windows.
+    """
 
     pid: int
     uid: int
+    sid: str = ""
+    session: int = -1
+
+    @property
+    def user(self) -> int | str:
+        """What tells its user apart."""
+        return self.sid or self.uid
 
 
 if sys.platform == "linux":

@@ -1,4 +1,4 @@
-"""Where session helpers find the agent, and whether it is the agent that they find there.
+"""Where session helpers find the agent on Linux, and whether it is the agent that they find there.
 
 The service's is `/run/pilot-agent`, which systemd makes (`RuntimeDirectory=`). An agent that a user
 runs for themself has one below `$XDG_RUNTIME_DIR`.
@@ -81,17 +81,3 @@ if sys.platform != "win32":
         if not stat.S_ISSOCK(status.st_mode):
             raise UntrustedError(f"{path} is not a socket")
         return status.st_uid
-
-else:
-
-    def of_the_agent(_: Mapping[str, str] = os.environ) -> Path | None:
-        """Return none: session helpers have another way there."""
-        return None
-
-    def check(folder: Path, _: str) -> int:
-        """Trust nothing at such a place.
-
-        Raises:
-            UntrustedError: Always.
-        """
-        raise UntrustedError(f"{folder} is no place for the agent on this system")

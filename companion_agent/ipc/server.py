@@ -114,7 +114,10 @@ class Connection(asyncio.Protocol):
     @property
     def peer(self) -> Peer | None:
         """Which process is at the other end; `None` where the system does not tell."""
-        return peer_of(self._transport.get_extra_info("socket")) if self._transport else None
+        if self._transport is None:
+            return None
+        connection = self._transport.get_extra_info("socket")
+        return peer_of(connection) if connection else self._transport.get_extra_info("peer")
 
     # --- What asyncio calls --------------------------------------------------------------
 

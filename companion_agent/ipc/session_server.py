@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
 import logging
-import os
-import socket
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,34 +25,32 @@ from companion_agent.desktop.messages import (
     parse_from_helper,
 )
 from companion_agent.errors import Unavailable
-from companion_agent.ipc.lines import SESSION_SOCKET, unix_path
+from companion_agent.ipc.listener import MAX_CONNECTIONS
 from companion_agent.ipc.peer import OVERFLOW_UID, Peer
 from companion_agent.ipc.server import Connection
 from companion_agent.platforms.control import Session
-from companion_agent.platforms.unix import AF_UNIX
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.security.rate_limit import TokenBucket
 from companion_agent.worker import HungError, Job, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from companion_agent.desktop.messages import FromHelper
     from companion_agent.desktop.sessions import DesktopSessions, Helper
+    from companion_agent.ipc.listener import Listener
     from companion_agent.platforms.control import HostControl
     from companion_agent.security.audit import AuditLog
 
 _LOGGER = logging.getLogger(__name__)
 
-MAX_CONNECTIONS = 32
 # Of one user, so that none keeps the others out.
 MAX_OF_USER = 4
 # A helper says little; one that connects anew after a restart says everything at once.
 RATE, BURST = 20.0, 200.0
 # Connections of one user: a helper that is started again and again must not keep logind busy.
 ADMISSION_RATE, ADMISSION_BURST = 0.5, 20.0
-# logind answers in milliseconds, or not at all.
+# The system answers in milliseconds, or not at all.
 ADMISSION_LIMIT = 10.0
 
 _TEXTS = {
@@ -66,7 +60,7 @@ _TEXTS = {
         "`sudo pilot-agent setup` writes its unit anew"
     ),
     "no_session": "this user works in no session on this machine",
-    "not_asked": "logind cannot be asked whose session it is",
+    "not_asked": "the system cannot be asked whose session it is",
     "duplicate": "a session helper of this session is connected already",
     "too_many": "too many connections",
     "flood": "too much at once",
@@ -80,12 +74,12 @@ class SessionServer:
     """Admits session helpers, and hands on what they say.
 
     Args:
-        folder: The runtime folder, which every user may enter; `None` where there is none.
+        listener: Takes their connections; `None` where they have no place to connect at.
         sessions: Knows the helpers that were admitted.
         control: Returns what knows the sessions of users.
         audit: The record.
         clock: Monotonic seconds.
-        uid: The user that the agent runs as; found out when left out.
+        user: The user that the agent runs as; found out when left out.
         domains: What helpers are told of the configuration, by domain; `None` for one that is not
             wanted.
 
@@ -96,54 +90,49 @@ class SessionServer:
 
     def __init__(
         self,
-        folder: Path | None,
+        listener: Listener | None,
         sessions: DesktopSessions,
         control: Callable[[], HostControl],
         audit: AuditLog,
         clock: Callable[[], float] = time.monotonic,
-        uid: int | None = None,
+        user: int | str | None = None,
         domains: Mapping[str, Mapping[str, Any] | None] | None = None,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self.closed = "the agent does not listen yet"
-        self._folder = folder
+        self._listener = listener
         self._sessions = sessions
         self._control = control
         self._audit = audit
         self._clock = clock
-        self._uid = _own_uid() if uid is None else uid
+        self._user = user
         self._domains = domains or {}
         self._worker = Worker()
-        self._server: asyncio.Server | None = None
         self._visits: dict[Connection, _Visit] = {}
-        self._admissions: dict[int, TokenBucket] = {}
+        self._admissions: dict[int | str, TokenBucket] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Begin to listen where that is possible; `closed` says why it is not."""
         self._sessions.open()
-        if self._folder is None:
+        if self._listener is None:
             self.closed = "the service has no runtime folder; `sudo pilot-agent setup` mends it"
             return
         try:
-            listener = self._bind(self._folder)
+            if self._user is None:
+                self._user = self._listener.own_user()
+            await self._listener.open(self._connect)
         except OSError as error:
-            self.closed = f"{self._folder} cannot be used: {error.strerror}"
+            self.closed = f"{self._listener.place} cannot be used: {error.strerror}"
             _LOGGER.warning("No session helper can connect: %s", self.closed)
             return
-        self._server = await asyncio.get_running_loop().create_server(
-            self._connect, sock=listener, backlog=MAX_CONNECTIONS
-        )
         self.closed = ""
 
     def close(self) -> None:
         """Hang up and listen no more."""
         self.closed = "the agent has stopped"
-        if self._server and self._folder:
-            self._server.close()
-            self._server = None
-            with suppress(OSError):
-                (self._folder / SESSION_SOCKET).unlink()
+        if self._listener:
+            self._listener.close()
         for task in self._tasks:
             task.cancel()
         for connection in list(self._visits):
@@ -220,13 +209,13 @@ class SessionServer:
             return "unknown_peer"
         if peer.uid == OVERFLOW_UID:
             return "hidden_users"
-        own = sum(visit.peer.uid == peer.uid for visit in self._visits.values())
+        own = sum(visit.peer.user == peer.user for visit in self._visits.values())
         if len(self._visits) > MAX_CONNECTIONS or own > MAX_OF_USER:
             return "too_many"
-        if peer.uid not in self._admissions and len(self._admissions) >= 1000:
+        if peer.user not in self._admissions and len(self._admissions) >= 1000:
             self._admissions.clear()
         bucket = self._admissions.setdefault(
-            peer.uid, TokenBucket(ADMISSION_RATE, ADMISSION_BURST, self._clock)
+            peer.user, TokenBucket(ADMISSION_RATE, ADMISSION_BURST, self._clock)
         )
         return "" if bucket.take() else "flood"
 
@@ -257,9 +246,10 @@ class SessionServer:
     def _ask(self, peer: Peer) -> Session | None:
         """Return the session of a peer; in the worker."""
         # The agent's own user can do all that the agent can, with a session and without.
-        own = own_session(peer.uid) if peer.uid == self._uid else None
+        own = own_session(peer) if peer.user == self._user else None
+        assert self._listener
         try:
-            return self._control().session_of(*peer) or own
+            return self._listener.session_of(peer, self._control()) or own
         except Unavailable:
             if own:
                 return own
@@ -293,7 +283,7 @@ class SessionServer:
         self._audit.write_stranger(
             "session_helper",
             reason,
-            uid=visit.peer.uid,
+            uid=visit.peer.user,
             pid=visit.peer.pid,
             session=visit.session.id if visit.session else "",
             detail=detail,
@@ -304,21 +294,6 @@ class SessionServer:
     @staticmethod
     def _send(connection: Connection, message: Call | Refused | Welcome) -> None:
         connection.send(encode_message(message))
-
-    @staticmethod
-    def _bind(folder: Path) -> socket.socket:
-        listener = socket.socket(AF_UNIX)
-        try:
-            with unix_path(folder, SESSION_SOCKET) as path:
-                # Only one agent holds the folder: a socket that is there is left over.
-                with suppress(FileNotFoundError):
-                    os.unlink(path)  # noqa: PTH108  (may be a path through a descriptor)
-                listener.bind(path)
-                os.chmod(path, 0o666)  # noqa: PTH101, S103  (admission is by who connects)
-        except OSError:
-            listener.close()
-            raise
-        return listener
 
 
 class _Visit:
@@ -340,11 +315,11 @@ class _Visit:
         self.helper: Helper | None = None
 
 
-def own_session(uid: int) -> Session:
+def own_session(peer: Peer) -> Session:
     """Return the session of the agent's own user on a machine that has no sessions."""
     return Session(
-        id=f"uid-{uid}",
-        uid=uid,
+        id=f"uid-{peer.uid}" if peer.uid >= 0 else str(peer.session),
+        uid=peer.uid,
         user="",
         type="unspecified",
         person=True,
@@ -354,14 +329,3 @@ def own_session(uid: int) -> Session:
         locked=False,
         closing=False,
     )
-
-
-if sys.platform == "win32":
-
-    def _own_uid() -> int:
-        return -1
-
-else:
-
-    def _own_uid() -> int:
-        return os.geteuid()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
 
+from companion_agent.desktop.messages import Thing
+from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import Unavailable
 from companion_agent.models import Command, Reading, Selection, Value
 from companion_agent.platforms.control import SessionAction
@@ -13,9 +15,11 @@ from companion_agent.plugins.naming import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import Self
 
     from companion_agent.platforms.base import Platform
     from companion_agent.platforms.control import Session
+    from companion_agent.plugins.base import PluginContext
 
 _LOCKED, _USERS = "locked", "users"
 
@@ -23,16 +27,28 @@ _LOCKED, _USERS = "locked", "users"
 class SessionPlugin(Collector, CommandProvider):
     """Reads who is logged in and whether the machine is locked; locks or ends local sessions.
 
-    The agent reads it anew whenever a session changes.
+    The agent reads it anew whenever a session changes. What the platform cannot do from where the
+    agent runs, as on Windows, the session helper of the session that is meant does.
     """
 
     name: ClassVar[str] = "session"
     events: ClassVar[tuple[str, ...]] = ("locked", "unlocked", "logged_in", "logged_out")
     interval: ClassVar[float] = 60
 
-    def __init__(self, platform: Platform, selection: Selection | None = None) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        selection: Selection | None = None,
+        helpers: DesktopSessions | None = None,
+    ) -> None:
         super().__init__(platform, selection)
         self._missing: dict[str, Unavailable] = {}
+        self._helpers = helpers or DesktopSessions()
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make it with the session helpers."""
+        return cls(context.platform, context.selection, context.get(DesktopSessions))
 
     def collect(self) -> Mapping[str, Value]:
         """Read whether it is locked, and who is logged in.
@@ -60,22 +76,47 @@ class SessionPlugin(Collector, CommandProvider):
         left_out = {key: error.reason for key, error in self._missing.items()}
         with suppress(Unavailable):
             withheld = self.platform.control().withheld()
+            helped = self._helped()
             left_out |= {
-                key: why for key, why in withheld.items() if key in get_args(SessionAction)
+                key: why
+                for key, why in withheld.items()
+                if key in get_args(SessionAction) and key not in helped
             }
         return left_out
 
     def commands(self) -> Sequence[Command]:
-        """Ask the platform what can be done to sessions."""
+        """Ask the platform what can be done to sessions, and the session helpers.
+
+        Raises:
+            Unavailable: There is nothing to lock, or nothing can be asked.
+        """
+        helped = self._helped()
+        try:
+            actions = dict(self.platform.control().session_actions())
+        except Unavailable:
+            if not helped:
+                raise
+            actions = {}
+        actions |= {action: None for action in helped if action not in actions}
         return [
-            Command(f"{self.name}.{action}", missing=missing)
-            for action, missing in self.platform.control().session_actions().items()
+            Command(f"{self.name}.{action}", missing=missing) for action, missing in actions.items()
         ]
 
     def run(self, key: str, args: Mapping[str, Any]) -> None:
-        """Have the platform do it."""
+        """Have the platform do it, or the session helper."""
         action = cast("SessionAction", key.removeprefix(f"{self.name}."))
-        self.platform.control().session(action)
+        control = self.platform.control()
+        if action in self._helped() and action not in control.session_actions():
+            self._helpers.call(self.name, Thing(action), {})
+        else:
+            control.session(action)
+
+    def _helped(self) -> list[SessionAction]:
+        """Return what session helpers do, or did when one was there last."""
+        with suppress(Unavailable):
+            offered = self._helpers.view(self.name).offer.commands
+            return [action for action in get_args(SessionAction) if Thing(action) in offered]
+        return []
 
 
 def users_of(sessions: Iterable[Session]) -> str:

@@ -434,7 +434,7 @@ class Service:
             self.must("userdel", unit.USER)
             self.changes.append(f"user {unit.USER} removed")
 
-    def drop(self, path: PurePosixPath) -> None:
+    def drop(self, path: PurePath) -> None:
         """Remove a file or a folder with all that is in it."""
         place = self._at(path)
         try:

@@ -17,11 +17,11 @@ import sysconfig
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from companion_agent.service import event_log
+from companion_agent.service import event_log, session_start
 from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
 from companion_agent.storage.permissions import SERVICE, SERVICE_SID
-from companion_agent.winapi import accounts, folders, security, services
+from companion_agent.winapi import accounts, folders, privileges, processes, security, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -215,6 +215,8 @@ class WindowsService:
         there = (status.command, status.start, status.account.lower())
         if there != (wanted.path, "automatic", ACCOUNT.lower()):
             self.changes.append(f"service {NAME}")
+        if session_start.registered() != session_start.command(program):
+            self.changes.append("session helpers, from the next log-in on")
         if self.check:
             return
         with _explained("the service cannot be installed"):
@@ -231,9 +233,10 @@ class WindowsService:
                     services.change(handle, wanted)
                 self._set_more(handle)
             event_log.register(NAME)
+            session_start.register(session_start.command(program))
 
     def _set_more(self, handle: int) -> None:
-        privileges, _kept = services.required_privileges(PRIVILEGES)
+        few, _kept = services.required_privileges(PRIVILEGES)
         wanted: dict[str, tuple[int, ctypes.Structure]] = {
             "its description": (services.CONFIG_DESCRIPTION, services.Description(DESCRIPTION)),
             "restarts after a failure": (
@@ -253,7 +256,7 @@ class WindowsService:
                 services.CONFIG_SERVICE_SID,
                 services.Number(services.SERVICE_SID_TYPE_UNRESTRICTED),
             ),
-            "few privileges": (services.CONFIG_REQUIRED_PRIVILEGES, privileges),
+            "few privileges": (services.CONFIG_REQUIRED_PRIVILEGES, few),
             "time before shutdown": (
                 services.CONFIG_PRESHUTDOWN,
                 services.Number(PRESHUTDOWN_LIMIT),
@@ -290,8 +293,15 @@ class WindowsService:
             _explained("the service does not start"),
             services.service(NAME, services.SERVICE_START) as handle,
         ):
-            services.start(handle)
-        status = self._wait_while("starting", _START_LIMIT)
+            try:
+                services.start(handle)
+            except OSError as error:
+                # Its first reading of Python can take a busy PC more than the thirty seconds that
+                # Windows waits for a service. Then the second one is quick.
+                if _code(error) != services.ERROR_SERVICE_REQUEST_TIMEOUT:
+                    raise
+                services.start(handle)
+        status = self._wait_while(_START_LIMIT, "starting")
         if status.state != "running":
             raise ServiceError(
                 f"the service does not stay up (exit code {status.exit_code}): its reason is in "
@@ -310,6 +320,15 @@ class WindowsService:
                 self._stop()
 
     def _stop(self) -> None:
+        # What it has open (its log, its program) can be replaced only when its process has gone.
+        with processes.gone_afterwards(self.status().pid, _STOP_LIMIT):
+            self._ask_to_stop()
+            status = self._wait_while(_STOP_LIMIT, "running", "stopping")
+            if status.state != "stopped":
+                raise ServiceError(f"the service (process {status.pid}) does not stop")
+
+    @staticmethod
+    def _ask_to_stop() -> None:
         with (
             _explained("the service does not stop"),
             services.service(NAME, services.SERVICE_STOP) as handle,
@@ -323,12 +342,8 @@ class WindowsService:
                 }
                 if _code(error) not in ended:
                     raise
-        status = self._wait_while("running", _STOP_LIMIT, "stopping")
-        if status.state != "stopped":
-            raise ServiceError(f"the service (process {status.pid}) does not stop")
 
-    def _wait_while(self, *states: str | float) -> ServiceStatus:
-        limit = next(one for one in states if isinstance(one, float))
+    def _wait_while(self, limit: float, *states: str) -> ServiceStatus:
         until = time.monotonic() + limit
         while (status := self.status()).state in states and time.monotonic() < until:
             time.sleep(_LOOK)
@@ -352,7 +367,12 @@ class WindowsService:
                     services.service(NAME, services.DELETE) as handle,
                 ):
                     services.DeleteService.check(handle)
+        if session_start.registered():
+            self.changes.append("session helpers removed")
         if not self.check:
+            with _explained("the session helpers cannot be removed"):
+                session_start.unregister()
+                session_start.end_running()
             with _explained("the source of events cannot be removed"):
                 event_log.remove(NAME)
 
@@ -449,7 +469,7 @@ class WindowsService:
         if not self.check:
             with _explained(f"{path} cannot be closed to others"):
                 # Only with it a file can be given to the administrators.
-                accounts.enable_privilege("SeTakeOwnershipPrivilege")
+                privileges.enable("SeTakeOwnershipPrivilege")
                 security.set_file_owner_and_rules(str(path), rules)
 
 
@@ -473,7 +493,9 @@ def require_administrator() -> None:
     Raises:
         ServiceError: It may not.
     """
-    if not accounts.is_administrator():
+    with _explained("whether this process has administrator rights cannot be found out"):
+        may = privileges.is_administrator()
+    if not may:
         raise ServiceError(_NEEDS_RIGHTS)
 
 

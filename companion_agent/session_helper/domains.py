@@ -22,6 +22,17 @@ LINUX: Mapping[str, str] = {
 }
 """By the name of the domain, its module and class."""
 
+WINDOWS: Mapping[str, str] = {
+    "session": "companion_agent.plugins.session_windows:WindowsSessionDomain",
+    "screen": "companion_agent.plugins.screen.windows:WindowsScreenDomain",
+    "presence": "companion_agent.plugins.presence.windows:WindowsPresenceDomain",
+    "camera": "companion_agent.plugins.camera.windows:WindowsCameraDomain",
+    "sound": "companion_agent.plugins.sound.windows:WindowsSoundDomain",
+    "window": "companion_agent.plugins.window.windows:WindowsWindowDomain",
+    "hotkeys": "companion_agent.plugins.hotkeys.windows:WindowsHotkeysDomain",
+}
+"""The same on Windows."""
+
 
 def load(place: str) -> type[Domain]:
     """Import a domain."""

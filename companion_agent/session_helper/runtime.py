@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 import logging
+import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from companion_agent import __version__, signals
@@ -30,14 +32,18 @@ from companion_agent.desktop.messages import (
 )
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.session_helper import domains
-from companion_agent.session_helper.link import AwayError, Link, connect
+from companion_agent.session_helper.link import AwayError, Link
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from pathlib import Path
 
     from companion_agent.desktop.domain import Domain
     from companion_agent.models import Value
+    from companion_agent.platforms.windows.session_window import SessionWindow
+
+    Connect = Callable[[Callable[[FromAgent], None]], Awaitable[Link]]
+    OpenWindow = Callable[[Callable[[], None]], Awaitable[SessionWindow]]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -188,6 +194,10 @@ class _Work:
         """Return the connection to a bus."""
         return await self._helper.bus(name)
 
+    def window(self) -> Any:  # noqa: ANN401  (loaded when needed)
+        """Return the helper's window."""
+        return self._helper.window()
+
     def session_has_ended(self) -> None:
         """End the helper."""
         self._helper.stop()
@@ -223,13 +233,21 @@ class SessionHelper:
 
     Args:
         places: The domains, by name: their module and class.
-        folders: Where the agent may be; where it usually is when left out.
+        connect: Connects to the agent, or raises `AwayError`.
+        open_window: Makes a window that hears of the session, where the system has such; it calls
+            what it is given when the session ends.
     """
 
     def __init__(
-        self, places: Mapping[str, str] = domains.LINUX, folders: Iterable[Path] | None = None
+        self,
+        places: Mapping[str, str],
+        connect: Connect,
+        open_window: OpenWindow | None = None,
     ) -> None:
-        self._folders = None if folders is None else list(folders)
+        self._connect = connect
+        self._open_window = open_window
+        self._window: SessionWindow | None = None
+        self._no_window = "this system has no such windows"
         self._works = {
             name: _Work(self, name, lambda work, place=place: domains.load(place)(work))  # type: ignore[misc]
             for name, place in places.items()
@@ -251,6 +269,7 @@ class SessionHelper:
         """
         try:
             with signals.on_end(self.stop):
+                await self._begin_to_hear()
                 task = asyncio.create_task(self._serve())
                 stopped = asyncio.create_task(self._stopping.wait())
                 await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -288,6 +307,24 @@ class SessionHelper:
                 raise Unavailable(error.text) from error
         return self._buses[name]
 
+    def window(self) -> SessionWindow:
+        """Return the window that hears of the session.
+
+        Raises:
+            Unavailable: There is none.
+        """
+        if self._window is None:
+            raise Unavailable(self._no_window)
+        return self._window
+
+    async def _begin_to_hear(self) -> None:
+        if self._open_window:
+            try:
+                self._window = await self._open_window(self.stop)
+            except Unavailable as error:
+                self._no_window = error.reason
+                _LOGGER.warning("The end of the session will not be heard: %s", error.reason)
+
     # --- The agent -----------------------------------------------------------------------
 
     async def _serve(self) -> int:
@@ -295,7 +332,7 @@ class SessionHelper:
         while True:
             self._refused = ""
             try:
-                self._link = await connect(self._received, self._folders)
+                self._link = await self._connect(self._received)
             except AwayError as error:
                 if tries == 0:
                     _LOGGER.info("The agent is not there: %s", error)
@@ -350,13 +387,37 @@ class SessionHelper:
             self._link.hang_up()
         for bus in self._buses.values():
             bus.close()
+        if self._window:
+            self._window.close()
 
 
-def run(folders: Iterable[Path] | None = None) -> int:
-    """Work until the process is asked to end; return the exit code."""
+if sys.platform == "win32":
+    from companion_agent.platforms.windows.session_window import open_window
+    from companion_agent.session_helper.pipe_link import connect as connect_to_pipe
+
+    def _made(_: Path | None) -> SessionHelper:
+        return SessionHelper(domains.WINDOWS, connect_to_pipe, open_window)
+
+else:
+    from companion_agent.session_helper.unix_link import connect as connect_to_socket
+
+    def _made(folder: Path | None) -> SessionHelper:
+        folders = None if folder is None else [folder]
+        return SessionHelper(domains.LINUX, partial(connect_to_socket, folders=folders))
+
+
+def run(folder: Path | None = None) -> int:
+    """Work until the process is asked to end.
+
+    Args:
+        folder: The agent's runtime folder, where it is not the usual one.
+
+    Returns:
+        The exit code.
+    """
 
     async def main() -> int:
-        return await SessionHelper(folders=folders).run()
+        return await _made(folder).run()
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(main())

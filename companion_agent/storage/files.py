@@ -30,6 +30,8 @@ MAX_BYTES = 16 * 1024 * 1024
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
 _BINARY: int = getattr(os, "O_BINARY", 0)
+# Windows writes out only what may be written to.
+_TO_SYNC: int = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
 
 
 # --- Reading -------------------------------------------------------------------------------------
@@ -204,7 +206,7 @@ def sync(path: Path) -> None:
         OSError: The disk failed.
     """
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, _TO_SYNC)
     except PermissionError:  # folders, on Windows
         return
     try:

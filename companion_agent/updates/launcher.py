@@ -121,14 +121,14 @@ def _become(
     releases = Releases(folder)
     if sys.platform == "win32":
         _keep_releases_running(releases, trusted(configured), here, explicit, environment, notifier)
-        return
-    release = releases.pick(here.base, trusted(configured))
-    if release is None:
-        return
-    if release.trial is None or sys.platform != "linux":
-        _enter(release, here, environment)
     else:
-        _supervise(release, here, folder, environment)
+        release = releases.pick(here.base, trusted(configured))
+        if release is None:
+            return
+        if release.trial is None or sys.platform != "linux":
+            _enter(release, here, environment)
+        else:
+            _supervise(release, here, folder, environment)
 
 
 def _enter(release: Release, launched: Launched, environment: Mapping[str, str]) -> None:

@@ -64,10 +64,11 @@ _NEW = ".new-"
 def _boot() -> str:
     if sys.platform == "win32":
         return _windows_boot()
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return "unknown"
+    else:  # noqa: RET505  (mypy leaves out only what is inside)
+        try:
+            return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        except OSError:
+            return "unknown"
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
-"""Accounts of Windows by their SID, and what this process may.
+"""Accounts of Windows by their SID, and which of them this process acts as.
 
 Names of accounts and groups are translated on every Windows, SIDs are not. Sources: Microsoft's
-reference of securitybaseapi.h (`CheckTokenMembership`, `AdjustTokenPrivileges`), winbase.h
-(`LookupPrivilegeValueW`), sddl.h (`ConvertStringSidToSidW`), and "Well-known SIDs".
+reference of securitybaseapi.h (`CheckTokenMembership`, `GetTokenInformation`), sddl.h
+(`ConvertStringSidToSidW`), and "Well-known SIDs".
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from ctypes import POINTER, byref, c_int, c_uint32, c_void_p, c_wchar_p
 import hashlib
 from typing import TYPE_CHECKING
 
-from companion_agent.winapi import dll
 from companion_agent.winapi.dll import Function
 
 if TYPE_CHECKING:
@@ -23,23 +22,8 @@ SYSTEM = "S-1-5-18"
 ADMINISTRATORS = "S-1-5-32-544"
 LOCAL_SERVICE = "S-1-5-19"
 
-_TOKEN_ADJUST_PRIVILEGES = 0x20
 _TOKEN_QUERY = 0x8
 _TOKEN_USER = 1
-_PRIVILEGE_ENABLED = 0x2
-_NOT_ALL_ASSIGNED = 1300
-
-
-class Luid(ctypes.Structure):
-    """LUID."""
-
-    _fields_ = (("low", c_uint32), ("high", ctypes.c_int32))
-
-
-class TokenPrivileges(ctypes.Structure):
-    """TOKEN_PRIVILEGES with one privilege."""
-
-    _fields_ = (("count", c_uint32), ("luid", Luid), ("attributes", c_uint32))
 
 
 LocalFree = Function("kernel32", "LocalFree", c_void_p, c_void_p)
@@ -48,13 +32,6 @@ GetCurrentProcess = Function("kernel32", "GetCurrentProcess", c_void_p)
 OpenProcessToken = Function(
     "advapi32", "OpenProcessToken", c_int, c_void_p, c_uint32, POINTER(c_void_p)
 )
-LookupPrivilegeValue = Function(
-    "advapi32", "LookupPrivilegeValueW", c_int, c_wchar_p, c_wchar_p, POINTER(Luid)
-)
-AdjustTokenPrivileges = Function(
-    "advapi32", "AdjustTokenPrivileges", c_int,
-    c_void_p, c_int, POINTER(TokenPrivileges), c_uint32, c_void_p, c_void_p,
-)  # fmt: skip
 ConvertStringSidToSid = Function(
     "advapi32", "ConvertStringSidToSidW", c_int, c_wchar_p, POINTER(c_void_p)
 )
@@ -108,27 +85,6 @@ def current_user() -> str:
             return ctypes.wstring_at(text.value) if text.value else ""
         finally:
             LocalFree(text)
-
-
-def is_administrator() -> bool:
-    """Tell whether this process has an administrator's rights (elevated, under UAC)."""
-    try:
-        return has_sid(ADMINISTRATORS)
-    except OSError:
-        return False
-
-
-def enable_privilege(name: str) -> bool:
-    """Switch on a privilege that this process's token has; tell whether it has it.
-
-    Raises:
-        OSError: The token cannot be opened.
-    """
-    with _own_token(_TOKEN_ADJUST_PRIVILEGES | _TOKEN_QUERY) as token:
-        wanted = TokenPrivileges(1, attributes=_PRIVILEGE_ENABLED)
-        LookupPrivilegeValue.check(None, name, byref(wanted.luid))
-        AdjustTokenPrivileges.check(token, 0, byref(wanted), 0, None, None)
-        return dll.system.last_error() != _NOT_ALL_ASSIGNED
 
 
 @contextmanager

@@ -33,8 +33,14 @@ WM_DESTROY = 0x2
 WM_CLOSE = 0x10
 WM_QUERYENDSESSION = 0x11
 WM_ENDSESSION = 0x16
+WM_DISPLAYCHANGE = 0x7E
+WM_INPUT = 0xFF
+WM_SYSCOMMAND = 0x112
 WM_POWERBROADCAST = 0x218
 WM_WTSSESSION_CHANGE = 0x2B1
+WM_HOTKEY = 0x312
+WM_APP = 0x8000
+"""From here on a program's own messages."""
 
 ENDSESSION_LOGOFF = 0x8000_0000
 """In the second parameter of WM_ENDSESSION: the user logs out, and the machine goes on."""
@@ -163,4 +169,15 @@ def run(
 
 def close(window: int) -> None:
     """Have a window of `run()` closed; safe from any thread, and after its end."""
-    _PostMessage(window, WM_CLOSE, 0, 0)
+    post(window, WM_CLOSE)
+
+
+def post(window: int, message: int, first: int = 0, second: int = 0) -> bool:
+    """Put a message among those of a window, from any thread; tell whether that worked."""
+    return bool(_PostMessage(window, message, first, second))
+
+
+def treat_as_usual(window: int, message: int, first: int, second: int) -> int:
+    """Have Windows do what it does with a message; in the window's thread."""
+    answer: int = _DefWindowProc(window, message, first, second)
+    return answer

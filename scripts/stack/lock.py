@@ -55,7 +55,16 @@ _INTEGRATIONS = (
 _LEFT_OUT = ("bluetooth",)
 
 
-_NAMES = ("agent", "ansible", "homeassistant", "integration", "lint", "windows")
+_NAMES = (
+    "agent", "ansible", "homeassistant", "integration", "lint", "windows", "windows-installer",
+    "windows-runtime",
+)  # fmt: skip
+
+# What the Windows installer brings: the versions that the tests have, each file with its hash.
+_WINDOWS = (
+    "--python-version", "3.13", "--python-platform", "x86_64-pc-windows-msvc",
+    "--generate-hashes",
+)  # fmt: skip
 
 
 def lock(names: Iterable[str] = _NAMES, *, upgrade: bool = False) -> None:
@@ -80,6 +89,12 @@ def lock(names: Iterable[str] = _NAMES, *, upgrade: bool = False) -> None:
             arguments = ["--python-platform", "windows", "--python-version", "3.11"]
             # A whole interpreter, which pip does not check otherwise.
             _compile(name, [*arguments, "--generate-hashes"], upgrade=upgrade)
+        elif name == "windows-installer":
+            extras = ["--extra", "setup", "--extra", "update"]
+            arguments = [*_WINDOWS, *extras, "--constraint", str(REQUIREMENTS / "agent.txt")]
+            _compile(name, arguments, upgrade=upgrade, sources=[str(ROOT / "pyproject.toml")])
+        elif name == "windows-runtime":
+            _compile(name, [*_WINDOWS], upgrade=upgrade)
         else:
             _compile(name, [], upgrade=upgrade)
 

@@ -279,7 +279,7 @@ def _systemd(options: Options) -> Outcome:
 
 def _windows(options: Options) -> Outcome:
     if system.can_apt_install():
-        system.require("mosquitto", "wine", "Xvfb")
+        system.require("makensis", "mosquitto", "osslsigncode", "wine", "Xvfb")
     reason = wine.why_not()
     if not reason:
         # Made here, no test has to do it within its limit.
@@ -338,7 +338,7 @@ STEPS = (
     ),
     Step(
         "windows", (), "the agent on Windows PCs, in Wine",
-        _windows, load=COMPUTES, minutes=5, tests="tests/windows",
+        _windows, load=COMPUTES, minutes=9, tests="tests/windows",
     ),
     Step(
         "hardware", (), "the agent on a machine with hardware, in QEMU",

@@ -92,6 +92,8 @@ PROGRAMS: Mapping[str, Program] = {
     "lintian": Program(("lintian",), ("lintian",)),
     "rpmlint": Program(("rpmlint",), ("rpmlint",), "rpmlint"),
     "rpmbuild": Program(("rpmbuild",), ("rpm",), "rpm-build", "rpm"),
+    "makensis": Program(("makensis",), ("nsis",), "mingw32-nsis", "makensis"),
+    "osslsigncode": Program(("osslsigncode",), ("osslsigncode",), "osslsigncode", "osslsigncode"),
     "systemd-nspawn": Program(("systemd-nspawn",), ("systemd-container",), "systemd-container"),
     "qemu": Program(("qemu-system-x86_64",), ("qemu-system-x86",), "qemu-system-x86-core", "qemu"),
     "mke2fs": Program(("mke2fs",), ("e2fsprogs",), "e2fsprogs", "e2fsprogs"),

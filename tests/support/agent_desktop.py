@@ -26,6 +26,7 @@ from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import Unavailable
 from companion_agent.ipc.lines import SESSION_SOCKET, LineDecoder, encode
 from companion_agent.ipc.session_server import SessionServer
+from companion_agent.ipc.unix_listener import UnixListener
 from companion_agent.platforms.control import Session
 from companion_agent.security.audit import AuditLog
 
@@ -106,7 +107,7 @@ class AgentEnd:
         )
         audit = AuditLog(folder / "audit.log", time.time, clock)
         self.server = SessionServer(
-            folder, self.sessions, lambda: control, audit, clock, uid, domains
+            UnixListener(folder), self.sessions, lambda: control, audit, clock, uid, domains
         )
         received = self.server.received
         self.server.received = lambda *said: (  # type: ignore[method-assign]
@@ -235,6 +236,7 @@ class FakeContext:
         values: What is read, of what is offered.
         events: The events that were told.
         ended: Whether the domain has said that the session has ended.
+        helpers_window: The helper's window, on Windows.
 
     Args:
         settings: What the agent says of the domain.
@@ -248,6 +250,7 @@ class FakeContext:
         self.offered = Offer()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.ended = False
+        self.helpers_window: Any = None
         self._values: dict[Thing, Value] = {}
         self._buses = buses
         self._connections: dict[str, AsyncBus] = {}
@@ -275,6 +278,11 @@ class FakeContext:
         if name not in self._connections:
             self._connections[name] = self._buses[name]()
         return self._connections[name]
+
+    def window(self) -> Any:
+        if self.helpers_window is None:
+            raise Unavailable("this session has no windows")
+        return self.helpers_window
 
     def close(self) -> None:
         for connection in self._connections.values():

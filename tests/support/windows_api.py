@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.winapi import dll
@@ -20,13 +21,21 @@ class FakeWindows:
     Attributes:
         functions: What answers, by `library.name`.
         calls: What was called, with its arguments, in order.
-        error: What `GetLastError` says.
+        error: What `GetLastError` says, in each thread.
     """
 
     def __init__(self, functions: dict[str, Callable[..., Any]] | None = None) -> None:
         self.functions = dict(functions or {})
         self.calls: list[tuple[Any, ...]] = []
-        self.error = 0
+        self._of_thread = threading.local()
+
+    @property
+    def error(self) -> int:
+        return getattr(self._of_thread, "error", 0)
+
+    @error.setter
+    def error(self, code: int) -> None:
+        self._of_thread.error = code
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> FakeWindows:
         """Stand in for the system's DLLs until the test's end."""

@@ -6,7 +6,8 @@ import ctypes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.winapi import accounts, folders, services
+from companion_agent.service import session_start
+from companion_agent.winapi import folders, services
 from support.windows_api import FakeWindows
 
 if TYPE_CHECKING:
@@ -16,6 +17,31 @@ INSTALLER = "S-1-5-21-1-2-3-1001"
 """The user who installs."""
 
 
+class FakeRunKey:
+    """The value that starts session helpers, below HKEY_LOCAL_MACHINE's `Run` key."""
+
+    def __init__(self) -> None:
+        self.line = ""
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> FakeRunKey:
+        """Stand in for the registry until the test's end."""
+        for name in ("read", "write", "delete"):
+            monkeypatch.setattr(session_start, f"_{name}", getattr(self, name))
+        return self
+
+    def read(self) -> str:
+        if not self.line:
+            raise FileNotFoundError
+        return self.line
+
+    def write(self, line: str) -> None:
+        self.line = line
+
+    def delete(self) -> None:
+        self.read()
+        self.line = ""
+
+
 class ServicePC(FakeWindows):
     """Keeps what an installer has made.
 
@@ -23,10 +49,12 @@ class ServicePC(FakeWindows):
         folder: Where its known folders are.
 
     Attributes:
+        run_key: What starts session helpers.
         administrator: Whether this process has an administrator's rights.
         config: How the service was set up; `None` without one.
         state: How the service is.
         ends_with: The exit code with which the service ends at once; `None` where it runs.
+        late_starts: How many of the next starts take longer than Windows waits.
         more: What `ChangeServiceConfig2` was told, by its level.
         unknown: Levels that this Windows does not know.
         rules: Owner and access rules of files, as SDDL.
@@ -34,11 +62,13 @@ class ServicePC(FakeWindows):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
+        self.run_key = FakeRunKey()
         self.administrator = True
         self.config: services.Config | None = None
         self.state = services.STOPPED
         self.exit_code = 0
         self.ends_with: int | None = None
+        self.late_starts = 0
         self.more: dict[int, Any] = {}
         self.unknown: set[int] = set()
         self.rules: dict[str, str] = {}
@@ -46,7 +76,6 @@ class ServicePC(FakeWindows):
         self.users = folder / "Users"
         self.data.mkdir()
         self._texts: list[Any] = []
-        self._sids: dict[int, str] = {}
         self._descriptors: dict[int, str] = {}
         self.functions |= {
             "advapi32.OpenSCManagerW": self._open_manager,
@@ -66,11 +95,13 @@ class ServicePC(FakeWindows):
             "kernel32.LocalFree": lambda _: None,
             "kernel32.CloseHandle": lambda _: 1,
             "kernel32.GetCurrentProcess": lambda: 1,
+            "kernel32.OpenProcess": lambda _access, _inherit, pid: pid,
+            "kernel32.WaitForSingleObject": lambda *_: 0,
             "kernel32.CreateDirectoryW": self._make_folder,
             "advapi32.OpenProcessToken": lambda *_: 1,
             "advapi32.LookupPrivilegeValueW": lambda *_: 1,
             "advapi32.AdjustTokenPrivileges": lambda *_: 1,
-            "advapi32.ConvertStringSidToSidW": self._sid,
+            "advapi32.CreateWellKnownSid": self._administrators,
             "advapi32.CheckTokenMembership": self._is_member,
             "advapi32.GetTokenInformation": lambda *_: 1,
             "advapi32.ConvertSidToStringSidW": self._user,
@@ -82,6 +113,7 @@ class ServicePC(FakeWindows):
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> ServicePC:
         super().install(monkeypatch)
+        self.run_key.install(monkeypatch)
         return self
 
     def belongs_to(self, path: Path, owner: str) -> None:
@@ -136,6 +168,9 @@ class ServicePC(FakeWindows):
         return 1
 
     def _start(self, *_: Any) -> int:
+        if self.late_starts:
+            self.late_starts -= 1
+            return self.fail(services.ERROR_SERVICE_REQUEST_TIMEOUT)
         self.state, self.exit_code = services.RUNNING, 0
         if self.ends_with is not None:
             self.state, self.exit_code = services.STOPPED, self.ends_with
@@ -166,13 +201,12 @@ class ServicePC(FakeWindows):
         text.value = str(self.users)
         return 1
 
-    def _sid(self, text: str, found: Any) -> int:
-        found.value = len(self._sids) + 1
-        self._sids[found.value] = text
+    def _administrators(self, kind: int, _domain: None, _sid: Any, _size: Any) -> int:
+        assert kind == 26  # WinBuiltinAdministratorsSid
         return 1
 
-    def _is_member(self, _token: None, sid: Any, member: Any) -> int:
-        member.value = self._sids[sid.value] == accounts.ADMINISTRATORS and self.administrator
+    def _is_member(self, _token: None, _sid: Any, member: Any) -> int:
+        member.value = self.administrator
         return 1
 
     def _user(self, _sid: Any, text: Any) -> int:

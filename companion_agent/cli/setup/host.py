@@ -83,9 +83,9 @@ def current(*, check: bool, service: bool) -> SetupHost | None:
     elif sys.platform == "win32":  # noqa: RET505  (mypy leaves out only what is inside)
         from companion_agent.cli.setup.windows_host import UserHost, WindowsHost  # noqa: PLC0415
         from companion_agent.service.windows import WindowsService  # noqa: PLC0415
-        from companion_agent.winapi import accounts  # noqa: PLC0415
+        from companion_agent.winapi import privileges  # noqa: PLC0415
 
-        if accounts.is_administrator():
+        if privileges.is_administrator():
             return WindowsHost(WindowsService(check=check), wanted=service)
         return UserHost(check=check)
     else:

@@ -62,6 +62,11 @@ class ScreenPlugin(DesktopPlugin):
         self._ways: tuple[str, ...] = ()
         self.ddc = DdcMonitors(platform) if config and config.ddc else None
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Whether a helper may ask monitors by DDC/CI: on Windows it does, not the agent."""
+        return {"ddc": True} if self.ddc else {}
+
     @classmethod
     def create(cls, context: PluginContext) -> Self:
         """Make it with the helpers, and with what the local file allows."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from companion_agent.platforms.base import Platform
     from companion_agent.platforms.packages import PackageManager, Waiting
 
-# The first look takes seconds; at the start of the agent all else comes first.
-FIRST_LOOK = 30.0
+# The first look takes seconds of a processor: not while the machine, or the agent, comes up.
+FIRST_LOOK = 120.0
 # Updates are handed out in phases, and lists expire, without a file that changes.
 LOOK_AGAIN = 86_400.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import threading
 import time
@@ -87,6 +88,16 @@ def test_pairing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "It is valid for 10 minutes" in said
     assert said.endswith('Paired with Home Assistant "Home".\n')
     assert len(service.ring.controllers) == 1
+
+
+def test_a_program_shows_the_code(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with running(PairingService(folder), home_assistant(CODE)):
+        assert pair.pair(folder, qr=True, as_json=True) == 0
+    begun, ended = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert begun["code"] == CODE
+    assert begun["link"].endswith(f"#code={CODE}")
+    assert begun["seconds"] == pytest.approx(600, abs=60)
+    assert ended == {"paired": "Home"}
 
 
 def test_five_wrong_codes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

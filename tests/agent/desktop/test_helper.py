@@ -13,6 +13,7 @@ from companion_agent.desktop.messages import Offer, Offered, Thing, Values
 from companion_agent.errors import CommandError
 from companion_agent.ipc.session_server import RATE
 from companion_agent.plugins.screen.plugin import ScreenPlugin
+from companion_agent.session_helper.link import AwayError, Link
 from companion_agent.session_helper.runtime import ANOTHER_RUNS, SessionHelper
 from support.agent_desktop import AgentEnd, FakeControl, HelperEnd
 from support.agent_host import FakePlatform
@@ -130,11 +131,15 @@ def loop(still_clock: ManualClock) -> Iterator[ManualEventLoop]:
     loop.end()
 
 
+async def no_agent(_: object) -> Link:
+    raise AwayError("no agent runs")
+
+
 def test_what_changes_all_the_time_does_not_flood_the_agent(
     loop: ManualEventLoop, still_clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[FromHelper] = []
-    helper = SessionHelper({"sound": ""})
+    helper = SessionHelper({"sound": ""}, no_agent)
     monkeypatch.setattr(helper, "send", said.append)
     (work,) = helper._works.values()
     volume = Thing("volume")

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import contextmanager
 from ctypes import sizeof
 import os
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
+from companion_agent.desktop.messages import Call, Offer, Offered, Outcome, Thing
+from companion_agent.desktop.sessions import DesktopSessions, Helper
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.windows.control import MESSAGE, WindowsControl
 from companion_agent.platforms.windows.platform import WindowsPlatform
 from companion_agent.plugins.power import PowerPlugin
 from companion_agent.plugins.session import SessionPlugin
 from companion_agent.winapi.power import PowerCapabilities
+from support.agent_desktop import session
 from support.agent_windows import FakeAccount, FakePower, FakeRegistryKey, FakeSessionsOfWindows
 from support.windows_api import FakeWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOW = 1_793_952_000.0
 
@@ -35,6 +44,29 @@ class Machine:
         self.control = WindowsControl(
             self.falls_asleep, lambda: self.suspended, lambda: self.now, patience=0.2
         )
+
+
+@contextmanager
+def answering_helpers(
+    helpers: DesktopSessions, helper: Helper, calls: list[Call]
+) -> Iterator[None]:
+    """Have a session helper say at once that what it was asked for is done."""
+    loop = asyncio.new_event_loop()
+    helper.send = lambda call: (
+        calls.append(call),
+        helpers.received(helper, Outcome(call.id)),
+    )[0]
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def open_() -> None:
+        helpers.open()
+
+    asyncio.run_coroutine_threadsafe(open_(), loop).result(20)
+    yield
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 @pytest.fixture
@@ -300,6 +332,25 @@ def test_a_service_leaves_sessions_to_their_helpers(
     left_out = SessionPlugin(platform).left_out()
     assert list(left_out) == ["lock", "log_out"]
     assert "the session helper" in left_out["lock"]
+
+
+def test_what_a_service_may_not_do_the_session_helper_does(
+    machine: Machine, platform: WindowsPlatform
+) -> None:
+    machine.sessions.own = 0
+    helpers = DesktopSessions()
+    calls: list[Call] = []
+    plugin = SessionPlugin(platform, helpers=helpers)
+    helper = helpers.admit(session("1", type="windows"), "1.0.0", calls.append)
+    offer = Offer(commands=(Thing("lock"), Thing("log_out")))
+
+    helpers.received(helper, Offered("session", offer))
+
+    assert [command.key for command in plugin.commands()] == ["session.lock", "session.log_out"]
+    assert plugin.left_out() == {}
+    with answering_helpers(helpers, helper, calls):
+        plugin.run("session.lock", {})
+    assert [(call.domain, call.command) for call in calls] == [("session", Thing("lock"))]
 
 
 def test_a_service_of_the_system_logs_out(machine: Machine) -> None:

@@ -74,6 +74,13 @@ def test_paths_with_spaces_and_umlauts_are_quoted() -> None:
     )
 
 
+def test_each_log_in_starts_the_session_helper(pc: ServicePC, places: Places) -> None:
+    install(places)
+
+    helper = r'"C:\Program Files\Pilot\pythonw.exe" -I -m companion_agent session'
+    assert pc.run_key.line == helper
+
+
 def test_a_second_time_nothing_changes(pc: ServicePC, places: Places) -> None:
     assert f"service {windows.NAME}" in install(places).changes
 
@@ -86,7 +93,11 @@ def test_another_program_replaces_the_one_before(pc: ServicePC, places: Places) 
 
     service.install((r"C:\New\python.exe", "-m", "companion_agent"), places)
 
-    assert service.changes == [f"service {windows.NAME}"]
+    assert service.changes == [
+        f"service {windows.NAME}",
+        "session helpers, from the next log-in on",
+    ]
+    assert pc.run_key.line.startswith(r'"C:\New\pythonw.exe"')
     assert pc.config
     assert pc.config.path.startswith(r'"C:\New\python.exe" -m')
 
@@ -119,7 +130,23 @@ def test_start_stop_and_start_anew(pc: ServicePC, places: Places) -> None:
     service.stop()
 
     assert service.changes == ["service started", "service restarted", "service stopped"]
+    # Its files are free when it has stopped.
+    assert [call for call in pc.calls if call[0] == "WaitForSingleObject"] == [
+        ("WaitForSingleObject", 4321, 30_000)
+    ] * 2
     assert service.status().state == "stopped"
+
+
+def test_a_service_that_is_late_once_gets_a_second_chance(pc: ServicePC, places: Places) -> None:
+    install(places)
+    pc.late_starts = 1
+    WindowsService().start()
+    assert WindowsService().status().state == "running"
+    WindowsService().stop()
+
+    pc.late_starts = 2
+    with pytest.raises(ServiceError, match="does not start"):
+        WindowsService().start()
 
 
 def test_a_service_that_ends_at_once_says_where_its_reason_is(
@@ -166,7 +193,12 @@ def test_removing_keeps_the_keys(pc: ServicePC, places: Places) -> None:
 
     service.remove()
 
-    assert service.changes == ["service stopped", f"service {windows.NAME} removed"]
+    assert service.changes == [
+        "service stopped",
+        f"service {windows.NAME} removed",
+        "session helpers removed",
+    ]
+    assert pc.run_key.line == ""
     assert service.status().state == "absent"
     assert (places.state / "trust.json").exists()
     service.purge(places.state, places.config)

@@ -37,6 +37,21 @@ def test_the_agent_s_service_has_the_sid_of_its_name() -> None:
     assert accounts.service_sid(SERVICE) == SERVICE_SID
 
 
+@pytest.mark.parametrize("has", [True, False])
+def test_a_process_acts_with_a_sid_or_not(windows: FakeWindows, has: bool) -> None:
+    def is_member(_token: None, _sid: Any, member: Any) -> int:
+        member.value = has
+        return 1
+
+    windows.functions |= {
+        "advapi32.ConvertStringSidToSidW": lambda *_: 1,
+        "advapi32.CheckTokenMembership": is_member,
+        "kernel32.LocalFree": lambda _: None,
+    }
+
+    assert accounts.has_sid(SERVICE_SID) is has
+
+
 def test_a_job_ends_with_the_process_that_has_it(windows: FakeWindows) -> None:
     limits: list[int] = []
 
@@ -69,7 +84,7 @@ def test_a_job_ends_with_the_process_that_has_it(windows: FakeWindows) -> None:
 
 def test_a_folder_that_windows_does_not_tell_is_an_error(windows: FakeWindows) -> None:
     windows.functions |= {
-        "shell32.SHGetKnownFolderPath": lambda *_: -0x7FFBFFFB,  # E_FAIL
+        "shell32.SHGetKnownFolderPath": lambda *_: -0x7FFFBFFB,  # E_FAIL
         "ole32.CoTaskMemFree": lambda _: None,
     }
 
