@@ -15,7 +15,7 @@ from companion_agent.buffer.buffer import Buffer
 from companion_agent.clock import Clocks
 from companion_agent.desktop.sessions import DesktopSessions
 from companion_agent.errors import CommandError
-from companion_agent.host_events import HostEvents
+from companion_agent.host_events import EVENTS, HostEvents
 from companion_agent.ipc import sight
 from companion_agent.ipc.handlers import Handlers, no_reload
 from companion_agent.ipc.server import LocalServer
@@ -217,6 +217,11 @@ class Agent:
         self._desktop = desktop or DesktopSessions()
         desktop_plugins = [group for group in groups if isinstance(group, DesktopPlugin)]
         self._desktop_events = {group.name: group.events for group in desktop_plugins}
+        self._collector_events = {
+            source.name: source.collector.events
+            for source in sources
+            if source.name not in EVENTS and source.name not in self._desktop_events
+        }
         self._session_server = SessionServer(
             listener,
             self._desktop,
@@ -537,6 +542,8 @@ class Agent:
         )
         for source in there:
             self._buffer.note(source.name, source.read_at, source.values)
+            for event in source.take_events():
+                self._host_events.tell(source.name, event.type, event.data)
         self._host_events.look_again()
         if self._notifier.listening:
             # Now, when everything is awake, rather than in a wake-up of its own.
@@ -552,16 +559,17 @@ class Agent:
         events = {
             **self._host_events.events,
             **self._updater.events,
-            **self._offered_desktop_events(),
+            **self._offered(self._desktop_events),
+            **self._offered(self._collector_events),
         }
         if events:
             offer["events"] = {key: tuple(types) for key, types in events.items()}
         return {**offer, **self._updater.offer}
 
-    def _offered_desktop_events(self) -> dict[str, Sequence[str]]:
-        """Return the events of the domains that a helper has offered something of."""
+    def _offered(self, events: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+        """Return the events of the domains that are there, or that a helper has offered."""
         there = {source.name for source in self._scheduler.sources if source.available}
-        return {name: types for name, types in self._desktop_events.items() if name in there}
+        return {name: types for name, types in events.items() if types and name in there}
 
     def _desktop_happened(self, domain: str, event: str, data: Mapping[str, Any]) -> None:
         if event in self._desktop_events.get(domain, ()):

@@ -132,7 +132,7 @@ def describe_device(device: models.Device) -> Device:
     where it is shown, in the user's language.
     """
     name = device.name or ("" if device.model else device.id)
-    return Device(name, device.manufacturer, device.model)
+    return Device(name, device.manufacturer, device.model, device.serial)
 
 
 def _limits(argument: models.AnyArgument) -> Limits | None:

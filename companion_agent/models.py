@@ -1,4 +1,4 @@
-"""What the parts of the agent hand to each other: readings, devices, commands."""
+"""What the parts of the agent hand to each other: readings, devices, events, commands."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ class Device:
             its host.
         manufacturer: Who made it; empty when not known.
         model: What it is; empty when not known.
+        serial: Its serial number; empty when not known.
     """
 
     id: str
     name: str = ""
     manufacturer: str = ""
     model: str = ""
+    serial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,19 @@ class Reading:
             return int(steps * self.resolution)
         # Dividing by the inverse keeps 0.1-steps at 12.3 instead of 12.299999999999999.
         return steps / round(1 / self.resolution)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in the domain of a collector.
+
+    Attributes:
+        type: One of the plug-in's `events`.
+        data: What it is about.
+    """
+
+    type: str
+    data: Mapping[str, str | bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

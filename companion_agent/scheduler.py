@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from companion_agent.platforms.base import Platform
+    from companion_agent.platforms.control import Watch
     from companion_agent.plugins.runner import CollectorRunner
     from companion_agent.worker import Result
 
@@ -75,6 +76,7 @@ class Scheduler:
         self._worker = Worker()
         self._due = dict.fromkeys((_HOST_JOB, *self._sources), began)
         self._suspended = platform.suspended_time()
+        self._watches: dict[str, Watch] = {}
 
     async def run(self) -> None:
         """Read what is due, until cancelled."""
@@ -86,6 +88,8 @@ class Scheduler:
                     self._submit()
                     await self._alarm.wait(min(self._due.values()))
         finally:
+            for name in list(self._watches):
+                self._watch(name, None)
             self._worker.stop()
 
     @property
@@ -175,5 +179,34 @@ class Scheduler:
             self._due[source.name] = self.grid.next(source.wait, self._clock())
         if source.readings != readings:
             self._tell_offered(source.name)
+        self._watch(source.name, source.watch)
         self._alarm.ring()
         return source
+
+    def _watch(self, name: str, watch: Watch | None) -> None:
+        """Have the event loop wait for what says that a collector is to be read, or no more."""
+        before = self._watches.get(name)
+        if watch is before:
+            return
+        loop = asyncio.get_running_loop()
+        if before is not None:
+            loop.remove_reader(self._watches.pop(name))
+        if watch is None:
+            return
+        try:
+            loop.add_reader(watch, self._heard, name)
+        except (OSError, ValueError) as error:
+            # Another package's plug-in may return anything; it is read at its interval.
+            _LOGGER.debug("%s: its watch cannot be waited for", name, exc_info=error)
+        else:
+            self._watches[name] = watch
+
+    def _heard(self, name: str) -> None:
+        try:
+            changed = self._watches[name].changed()
+        except Exception as error:
+            _LOGGER.debug("%s: its watch has failed", name, exc_info=error)
+            self._watch(name, None)
+            return
+        if changed:
+            self.read_soon(name)

@@ -130,11 +130,13 @@ def make_tree(tree: Path, architecture: str, version: str) -> None:
     write(tree / "usr/lib/systemd/user" / unit.SESSION_SERVICE, unit.session_unit(program))
     helper = unit.Helper(
         PurePosixPath("/usr/bin/python3"),
-        PurePosixPath("/", LIBRARY, "companion_agent/platforms/linux/cpufreq.py"),
+        PurePosixPath("/", LIBRARY, "companion_agent/platforms/linux"),
     )
     system = tree / "usr/lib/systemd/system"
     write(system / unit.PROCESSOR_SOCKET, unit.processor_socket(helper))
     write(system / unit.PROCESSOR_SERVICE, unit.processor_service(helper))
+    write(system / unit.SMART_TIMER, unit.smart_timer())
+    write(system / unit.SMART_SERVICE, unit.smart_service(helper))
     write(tree / "etc/xdg/autostart" / unit.AUTOSTART, unit.autostart(program))
     write(tree / "usr/lib/sysusers.d/pilot-agent.conf", unit.sysusers())
     write(tree / "usr/lib/udev/rules.d/60-pilot-agent.rules", unit.udev())

@@ -28,6 +28,7 @@ from companion_agent.plugins.processes.settings import WatchedProcess, WatchedPr
 from companion_agent.plugins.processor.settings import ProcessorConfig
 from companion_agent.plugins.screen.settings import ScreenConfig
 from companion_agent.plugins.services.settings import ServiceName, WatchedService, WatchedServices
+from companion_agent.plugins.ups.settings import UpsConfig
 from companion_agent.protocol.signing import fleet_secret
 from companion_agent.protocol.topics import DEFAULT_PREFIX
 from companion_agent.protocol.validation import MAX_INTERVAL
@@ -339,6 +340,7 @@ class Config:
         libre_hardware_monitor: Whether LibreHardwareMonitor is asked for temperatures.
         processor: When the processor is put back as it was found.
         screen: How the screen is set.
+        ups: The server that knows the uninterruptible power supplies; `None` for none.
         services: The services that are watched, by name or pattern.
         processes: The programs that are watched, by name.
         own_commands: What the owner has added for Home Assistant to start, by name.
@@ -413,6 +415,13 @@ class Config:
     screen: ScreenConfig = setting(
         Section(ScreenConfig), "How the screen is set.", factory=ScreenConfig
     )
+    ups: UpsConfig | None = setting(
+        Section(UpsConfig, switch=True),
+        "Show the uninterruptible power supplies that a server of Network UPS Tools knows; `true` "
+        "for the one on this machine.",
+        None,
+        shown="false",
+    )
     services: Mapping[str, WatchedService] = setting(
         ByName("service", Section(WatchedService), free=ServiceName()),
         "Services that are watched, by the system's name of them; * and ? stand for others.",
@@ -467,6 +476,7 @@ class Config:
             LibreHardwareMonitorConfig: self.libre_hardware_monitor,
             ProcessorConfig: self.processor,
             ScreenConfig: self.screen,
+            UpsConfig: self.ups,
             WatchedServices: WatchedServices(self.services),
             WatchedProcesses: WatchedProcesses(self.processes),
             OwnCommands: OwnCommands(self.own_commands),

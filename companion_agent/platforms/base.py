@@ -16,8 +16,14 @@ from companion_agent.errors import Unavailable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from companion_agent.models import Missing
-    from companion_agent.platforms.control import HostControl, HostWatch, NetworkWatch, Session
+    from companion_agent.models import Missing, Selection
+    from companion_agent.platforms.control import (
+        HostControl,
+        HostWatch,
+        NetworkWatch,
+        Session,
+        Watch,
+    )
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.packages import PackageManager
     from companion_agent.platforms.processor import ProcessorControl
@@ -106,6 +112,51 @@ class DiskCounters(NamedTuple):
     read: int
     written: int
     shown: bool
+
+
+class DiskHealth(NamedTuple):
+    """How well a disk says it is.
+
+    Attributes:
+        name: What the system calls it now: `sda`.
+        id: Names it for ever: 12 hexadecimal digits that tell nothing of it.
+        model: What it is; empty when not known.
+        serial: Its serial number; empty when not known.
+        values: What it says: `health` (`passed`, `failed`), `wear` (percent used), `temperature`
+            (°C), `reallocated_sectors`, `pending_sectors`, `power_on_time` (hours),
+            `unsafe_shutdowns`; those that it has.
+        asleep: It sleeps, and was not woken: the values are those from before.
+        missing: Why it could not be asked lately, or tells nothing; empty when all is well.
+    """
+
+    name: str
+    id: str
+    model: str
+    serial: str
+    values: Mapping[str, float | str]
+    asleep: bool = False
+    missing: str = ""
+
+
+ArrayState = Literal["clean", "degraded", "recovering", "checking", "failed", "inactive"]
+
+
+class DiskArray(NamedTuple):
+    """Several disks that are made one, or a file system that counts their errors.
+
+    Attributes:
+        degraded: A disk is missing; `None` where none can.
+        progress: How much is recovered or checked, in percent; `None` while nothing is.
+        errors: What was read or written wrong, ever; `None` where nothing counts.
+        reports_progress: The system can tell `progress`, at least at other times.
+    """
+
+    name: str
+    state: ArrayState
+    degraded: bool | None = None
+    progress: float | None = None
+    errors: int | None = None
+    reports_progress: bool = False
 
 
 class InterfaceCounters(NamedTuple):
@@ -238,6 +289,24 @@ class WifiLink(NamedTuple):
     interface: str
     ssid: str | None
     signal: float | None
+
+
+class UsbDevice(NamedTuple):
+    """Something that is plugged into USB.
+
+    Attributes:
+        port: Where it is plugged in: `1-4.2`.
+        number: Another one each time that it is plugged in.
+        name: Its maker and product, as it says itself.
+        code: The numbers of its vendor and product: `046d:c52b`; empty when not known.
+        shown: It is no hub.
+    """
+
+    port: str
+    number: int
+    name: str
+    code: str = ""
+    shown: bool = True
 
 
 class FirmwareFlags(NamedTuple):
@@ -439,6 +508,14 @@ class Platform(ABC):
         """Read the counters of every block device."""
         not_offered("what its disks read and write")
 
+    def disk_health(self, selection: Selection) -> list[DiskHealth]:
+        """Read how well the disks are that are selected by name; no other is opened."""
+        not_offered("how well its disks are")
+
+    def disk_arrays(self, wanted: Wanted = everything) -> list[DiskArray]:
+        """Read the arrays of disks that are wanted by name; none where there are none."""
+        return []
+
     def interfaces(self) -> list[InterfaceCounters]:
         """Read the counters of every network interface."""
         not_offered("what its network interfaces carry")
@@ -503,6 +580,14 @@ class Platform(ABC):
     def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
         """Read the Wi-Fi interfaces that are wanted by name."""
         not_offered("about its Wi-Fi")
+
+    def usb_devices(self) -> list[UsbDevice]:
+        """List what is plugged into USB."""
+        not_offered("what is plugged into USB")
+
+    def usb_watch(self) -> Watch | None:
+        """Return what hears that something is plugged in or out; `None` where nothing tells."""
+        return None
 
     def firmware_flags(self) -> FirmwareFlags:
         """Read what a Raspberry Pi's firmware complains about."""

@@ -231,6 +231,22 @@ class HostWatch(ABC):
         """Listen no more, and hold up nothing."""
 
 
+class Watch(ABC):
+    """Hears that something of this machine may have changed, for the event loop to wait for."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """The descriptor that can be read when it has heard something."""
+
+    @abstractmethod
+    def changed(self) -> bool:
+        """Tell whether something has changed since the last call; never blocks."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Listen no more."""
+
+
 class NetworkWatch(ABC):
     """Hears that an address or a route of this machine has changed."""
 

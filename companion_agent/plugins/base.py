@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
     from typing import Self
 
-    from companion_agent.models import Command, Output, Reading, Value
+    from companion_agent.models import Command, Event, Output, Reading, Value
     from companion_agent.platforms.base import Platform
+    from companion_agent.platforms.control import Watch
 
 
 _Given = TypeVar("_Given")
@@ -182,6 +183,20 @@ class Collector(Plugin):
     def troubles(self) -> Mapping[str, str]:
         """Say what was wrong with which part at the last `collect()`, where others work."""
         return {}
+
+    def take_events(self) -> Sequence[Event]:
+        """Return what has happened since the last call; asked after each `collect()`.
+
+        The types are those of `events`. What was so before the first `collect()` is no news.
+        """
+        return ()
+
+    def watch(self) -> Watch | None:
+        """Return what hears that something may have changed, so that it is read at once.
+
+        The same one every time, until the plug-in is closed; asked after each `collect()`.
+        """
+        return None
 
     def left_out(self) -> Mapping[str, str]:
         """Say what was selected but is not reported, and why; for `pilot-agent doctor`."""

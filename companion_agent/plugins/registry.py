@@ -21,6 +21,7 @@ from companion_agent.plugins.camera.plugin import CameraPlugin
 from companion_agent.plugins.config import ConfigPlugin
 from companion_agent.plugins.cpu import CpuPlugin
 from companion_agent.plugins.disk import DiskPlugin
+from companion_agent.plugins.disk_health import DiskHealthPlugin
 from companion_agent.plugins.disk_io import DiskIoPlugin
 from companion_agent.plugins.fan import FanPlugin
 from companion_agent.plugins.graphics import GraphicsPlugin
@@ -45,6 +46,8 @@ from companion_agent.plugins.sound.plugin import SoundPlugin
 from companion_agent.plugins.system import SystemPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
 from companion_agent.plugins.updates.plugin import UpdatesPlugin
+from companion_agent.plugins.ups.plugin import UpsPlugin
+from companion_agent.plugins.usb import UsbPlugin
 from companion_agent.plugins.wifi import WifiPlugin
 from companion_agent.plugins.window.plugin import WindowPlugin
 from companion_agent.protocol.validation import SEGMENT
@@ -65,11 +68,13 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         MemoryPlugin,
         DiskPlugin,
         DiskIoPlugin,
+        DiskHealthPlugin,
         NetworkPlugin,
         TemperaturePlugin,
         FanPlugin,
         GraphicsPlugin,
         BatteryPlugin,
+        UpsPlugin,
         PowerPlugin,
         ProcessorPlugin,
         SystemPlugin,
@@ -86,6 +91,7 @@ BUILT_IN: Mapping[str, type[Plugin]] = {
         SoundPlugin,
         MediaPlugin,
         WifiPlugin,
+        UsbPlugin,
         RaspberryPiPlugin,
         AgentPlugin,
         ConfigPlugin,

@@ -14,9 +14,10 @@ from companion_agent.protocol.errors import ProtocolError
 from companion_agent.worker import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from companion_agent.models import Reading, Value
+    from companion_agent.models import Event, Reading, Value
+    from companion_agent.platforms.control import Watch
     from companion_agent.plugins.base import Collector
     from companion_agent.worker import Result
 
@@ -39,6 +40,8 @@ class Sample:
         readings: What there was to read.
         interval: Seconds until it wants to be read again.
         troubles: What could not be read, and why.
+        events: What has happened.
+        watch: Hears of changes; `None` where nothing does.
     """
 
     read_at: float
@@ -46,6 +49,8 @@ class Sample:
     readings: tuple[Reading, ...]
     interval: float
     troubles: Mapping[str, str]
+    events: tuple[Event, ...] = ()
+    watch: Watch | None = None
 
 
 @dataclass(slots=True)
@@ -65,6 +70,8 @@ class CollectorRunner:
         troubles: Why parts of it cannot be read, by part.
         running: Whether it is being read.
         again: Whether it is to be read once more, as soon as that has ended.
+        events: What has happened, until it is taken.
+        watch: Hears that it is to be read at once; `None` where nothing does.
     """
 
     collector: Collector
@@ -79,6 +86,8 @@ class CollectorRunner:
     troubles: Mapping[str, str] = field(default_factory=dict)
     running: bool = False
     again: bool = False
+    events: list[Event] = field(default_factory=list)
+    watch: Watch | None = None
     _probed: bool = False
     _refused: set[str] = field(default_factory=set)
     _offered: tuple[Reading, ...] = ()
@@ -140,6 +149,8 @@ class CollectorRunner:
             # Sensors may have been found, or tuned.
             _checked_interval(collector.pace(self._usual)),
             collector.troubles(),
+            tuple(_checked_event(event, collector.events) for event in collector.take_events()),
+            collector.watch(),
         )
 
     def _settle(self, sample: Sample) -> None:
@@ -163,6 +174,13 @@ class CollectorRunner:
             for reading in self.readings
         }
         self.read_at = sample.read_at
+        self.events += sample.events
+        self.watch = sample.watch
+
+    def take_events(self) -> list[Event]:
+        """Return what has happened since the last call."""
+        events, self.events = self.events, []
+        return events
 
     def _compare(self, troubles: Mapping[str, str]) -> None:
         for part, trouble in troubles.items():
@@ -219,6 +237,14 @@ def _checked_interval(seconds: float) -> float:
     if not seconds > 0:
         raise ValueError(f"an interval of {seconds} s")
     return seconds
+
+
+def _checked_event(event: Event, types: Sequence[str]) -> Event:
+    if event.type not in types:
+        raise ValueError(f"an event {event.type!r} that was not declared")
+    if not all(isinstance(one, (str, bool)) for one in event.data.values()):
+        raise ValueError(f"an event {event.type!r} with other data than texts and booleans")
+    return event
 
 
 def _describe(error: Exception | None) -> str:

@@ -96,6 +96,7 @@ class Device(NamedTuple):
     name: str | None = None
     manufacturer: str | None = None
     model: str | None = None
+    serial: str | None = None
 
 
 class Conflict(NamedTuple):
@@ -284,7 +285,10 @@ def write_announce(announce: Announce) -> bytes:
     if announce.devices:
         content["devices"] = {
             clean_text(key): _texts(
-                name=device.name, manufacturer=device.manufacturer, model=device.model
+                name=device.name,
+                manufacturer=device.manufacturer,
+                model=device.model,
+                serial=device.serial,
             )
             for key, device in announce.devices.items()
         }
@@ -526,6 +530,7 @@ def _devices(data: Mapping[str, Any]) -> dict[str, Device]:
             name=get_optional_text(fields, "name"),
             manufacturer=get_optional_text(fields, "manufacturer"),
             model=get_optional_text(fields, "model"),
+            serial=get_optional_text(fields, "serial"),
         )
     return devices
 

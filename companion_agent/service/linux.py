@@ -16,7 +16,7 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from companion_agent.platforms.linux import cpufreq, polkit
+from companion_agent.platforms.linux import cpufreq, polkit, smart_helper
 from companion_agent.platforms.linux.logind import (
     POWER_ACTIONS,
     SESSION_ACTIONS,
@@ -31,7 +31,7 @@ from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from companion_agent.config.policy import Policy
     from companion_agent.plugins.services.settings import WatchedService
@@ -41,6 +41,9 @@ _UNIT = PurePosixPath("/etc/systemd/system", unit.SERVICE)
 _SESSION_UNIT = PurePosixPath("/etc/systemd/user", unit.SESSION_SERVICE)
 _PROCESSOR_SOCKET = PurePosixPath("/etc/systemd/system", unit.PROCESSOR_SOCKET)
 _PROCESSOR_SERVICE = PurePosixPath("/etc/systemd/system", unit.PROCESSOR_SERVICE)
+_SMART_TIMER = PurePosixPath("/etc/systemd/system", unit.SMART_TIMER)
+_SMART_SERVICE = PurePosixPath("/etc/systemd/system", unit.SMART_SERVICE)
+_SMART_FOLDER = PurePosixPath("/", smart_helper.FOLDER)
 _CPUFREQ = PurePosixPath("/", cpufreq.FOLDER)
 _AUTOSTART = PurePosixPath("/etc/xdg/autostart", unit.AUTOSTART)
 _SYSUSERS = PurePosixPath("/etc/sysusers.d/pilot-agent.conf")
@@ -101,11 +104,12 @@ def this_program() -> Program:
 
 def _helper() -> Helper | None:
     """Return what root may run: neither it nor a folder above it can be changed by others."""
-    python, module = Path(sys.executable), Path(cpufreq.__file__)
-    places = (python, python.resolve(), module, module.resolve())
-    if not all(_is_roots(place) for path in places for place in (path, *path.parents)):
+    python = Path(sys.executable)
+    programs = [Path(cpufreq.__file__), Path(smart_helper.__file__)]
+    paths = [place for path in (python, *programs) for place in (path, path.resolve())]
+    if not all(_is_roots(place) for path in paths for place in (path, *path.parents)):
         return None
-    return unit.Helper(PurePosixPath(python), PurePosixPath(module))
+    return unit.Helper(PurePosixPath(python), PurePosixPath(programs[0].parent))
 
 
 def _is_roots(path: Path) -> bool:
@@ -273,14 +277,16 @@ class Service:
         policy: Policy,
         *,
         i2c: bool,
+        disk_health: bool = True,
         services: Mapping[str, WatchedService] = MappingProxyType({}),
     ) -> None:
-        """Write the unit and the rules.
+        """Write the units and the rules.
 
         Args:
             program: The agent.
             policy: What the configuration allows.
             i2c: Whether it reads sensors on I²C buses.
+            disk_health: Whether it is to know how well the disks are.
             services: The services that it watches.
 
         Raises:
@@ -293,6 +299,7 @@ class Service:
                 self._reload_udev()
             self._install_session_helper(program)
         self._follow_processor(program, policy)
+        self._follow_smart(program, wanted=disk_health)
         if self._fit_to_container():
             self.must("systemctl", "daemon-reload")
         if self._at(PurePosixPath("/usr/share/polkit-1")).is_dir():
@@ -319,29 +326,53 @@ class Service:
         if program.helper is None or not allowed or not any(self._at(_CPUFREQ).glob("policy*")):
             self._drop_processor()
             return
+        texts = {
+            _PROCESSOR_SOCKET: unit.processor_socket(program.helper),
+            _PROCESSOR_SERVICE: unit.processor_service(program.helper),
+        }
+        self._enable(program, texts, unit.PROCESSOR_SOCKET, "the processor can be set")
+
+    def _drop_processor(self) -> None:
+        texts = (_PROCESSOR_SOCKET, _PROCESSOR_SERVICE)
+        self._disable(texts, unit.PROCESSOR_SOCKET, "the processor cannot be set any more")
+
+    def _follow_smart(self, program: Program, *, wanted: bool) -> None:
+        """Have root ask the disks how they are, where that is wanted."""
+        if program.helper is None or not wanted:
+            self._drop_smart()
+            return
+        texts = {
+            _SMART_TIMER: unit.smart_timer(),
+            _SMART_SERVICE: unit.smart_service(program.helper),
+        }
+        self._enable(program, texts, unit.SMART_TIMER, "disks are asked how they are")
+
+    def _drop_smart(self) -> None:
+        texts = (_SMART_TIMER, _SMART_SERVICE)
+        self._disable(texts, unit.SMART_TIMER, "disks are not asked any more")
+        self.drop(_SMART_FOLDER)
+
+    def _enable(
+        self, program: Program, texts: Mapping[PurePosixPath, str], name: str, change: str
+    ) -> None:
+        """Write units that root runs for the agent, unless a package brought them; enable one."""
         if not self.packaged(program):
-            texts = {
-                _PROCESSOR_SOCKET: unit.processor_socket(program.helper),
-                _PROCESSOR_SERVICE: unit.processor_service(program.helper),
-            }
             written = [self.put(path, text) for path, text in texts.items()]
             if any(written):
                 self.must("systemctl", "daemon-reload")
-        if not self._sets_processor:
-            self.must("systemctl", "enable", unit.PROCESSOR_SOCKET)
-            self.changes.append("the processor can be set")
+        if not self._is_enabled(name):
+            self.must("systemctl", "enable", name)
+            self.changes.append(change)
 
-    @property
-    def _sets_processor(self) -> bool:
-        found = self.properties(unit.PROCESSOR_SOCKET, "UnitFileState")
-        return found.get("UnitFileState") == "enabled"
-
-    def _drop_processor(self) -> None:
-        if self._sets_processor:
-            self.must("systemctl", "disable", "--now", unit.PROCESSOR_SOCKET)
-            self.changes.append("the processor cannot be set any more")
-        for path in (_PROCESSOR_SOCKET, _PROCESSOR_SERVICE):
+    def _disable(self, paths: Iterable[PurePosixPath], name: str, change: str) -> None:
+        if self._is_enabled(name):
+            self.must("systemctl", "disable", "--now", name)
+            self.changes.append(change)
+        for path in paths:
             self.drop(path)
+
+    def _is_enabled(self, name: str) -> bool:
+        return self.properties(name, "UnitFileState").get("UnitFileState") == "enabled"
 
     def _fit_to_container(self) -> bool:
         """Write the drop-in that a container needs, or remove one that it needs no more."""
@@ -383,6 +414,7 @@ class Service:
         if self._at(_SESSION_UNIT).exists():
             self._may("systemctl", "--global", "disable", unit.SESSION_SERVICE)
         self._drop_processor()
+        self._drop_smart()
         for path in (_UNIT, _UDEV, _SYSUSERS, _POLKIT, _SESSION_UNIT, _AUTOSTART):
             self.drop(path)
         self.drop(_DROP_INS)

@@ -12,7 +12,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from companion_agent.platforms.linux import cpufreq
+from companion_agent.platforms.linux import cpufreq, smart_helper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,8 @@ SERVICE = "pilot-agent.service"
 SESSION_SERVICE = "pilot-agent-session.service"
 PROCESSOR_SOCKET = "pilot-agent-processor.socket"
 PROCESSOR_SERVICE = "pilot-agent-processor.service"
+SMART_TIMER = "pilot-agent-smart.timer"
+SMART_SERVICE = "pilot-agent-smart.service"
 AUTOSTART = "pilot-agent-session.desktop"
 CONFIG_FOLDER = PurePosixPath("/etc/pilot-agent")
 STATE_FOLDER = PurePosixPath("/var/lib/pilot-agent")
@@ -43,19 +45,20 @@ _HOMES = PurePosixPath("/home")
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """What root runs to set the processor.
+    """What root runs for the agent.
 
     Attributes:
         python: Python.
-        module: `platforms/linux/cpufreq.py`, as a program.
+        folder: Where the modules are that are programs too: `platforms/linux`.
     """
 
     python: PurePosixPath
-    module: PurePosixPath
+    folder: PurePosixPath
 
-    def command(self, argument: str) -> str:
+    def command(self, module: str, *arguments: str) -> str:
         """Return a line of a unit: isolated, and without the packages of any environment."""
-        return f"{_escape(str(self.python))} -I -S {_escape(str(self.module))} {argument}"
+        program = _escape(str(self.folder / f"{module}.py"))
+        return " ".join((_escape(str(self.python)), "-I", "-S", program, *arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +179,7 @@ SocketGroup={USER}
 SocketMode=0660
 RemoveOnStop=yes
 Backlog=16
-ExecStopPost=-{helper.command("restore")}
+ExecStopPost=-{helper.command("cpufreq", "restore")}
 ReadWritePaths=-/{cpufreq.STATE_FOLDER}
 {_AS_ROOT}
 [Install]
@@ -194,7 +197,7 @@ Documentation=https://github.com/pilot-home/pilot
 PartOf={PROCESSOR_SOCKET}
 
 [Service]
-ExecStart={helper.command("serve")}
+ExecStart={helper.command("cpufreq", "serve")}
 # What was found first. It stays when this ends, until it was put back.
 RuntimeDirectory={PurePosixPath(cpufreq.STATE_FOLDER).name}
 RuntimeDirectoryPreserve=yes
@@ -203,25 +206,71 @@ IPAddressDeny=any
 {_AS_ROOT}"""
 
 
-# Root owns the files in sysfs, and that is all it takes to write them: no capability does.
-_AS_ROOT = f"""\
+def smart_timer() -> str:
+    """Write the unit that has the disks asked now and then, while the agent is there."""
+    return f"""\
+# Written by pilot-agent. Changes belong into a drop-in: systemctl edit {SMART_TIMER}
+[Unit]
+Description=Pilot agent, asks the disks how they are: timer
+Documentation=https://github.com/pilot-home/pilot
+BindsTo={SERVICE}
+After={SERVICE}
+# The disks of a container are those of the machine around it.
+ConditionVirtualization=!container
+
+[Timer]
+# By then the agent has said which disks it wants.
+OnActiveSec=1min
+OnUnitActiveSec={smart_helper.PERIOD // 60}min
+AccuracySec=1min
+
+[Install]
+WantedBy={SERVICE}
+"""
+
+
+def smart_service(helper: Helper) -> str:
+    """Write the unit of what asks the disks, started by the timer."""
+    return f"""\
+# Written by pilot-agent. Changes belong into a drop-in: systemctl edit {SMART_SERVICE}
+[Unit]
+Description=Pilot agent, asks the disks how they are
+Documentation=https://github.com/pilot-home/pilot
+# The agent wants to know of none where there is none, and none without smartctl.
+ConditionPathExists=/{smart_helper.WANTED}
+
+[Service]
+Type=oneshot
+ExecStart={helper.command("smart_helper")}
+TimeoutStartSec=10min
+StateDirectory={PurePosixPath(smart_helper.FOLDER).name}
+StateDirectoryMode=0755
+Nice=10
+IOSchedulingClass=idle
+PrivateNetwork=yes
+IPAddressDeny=any
+# Commands to SATA, SAS and USB disks take the first, those to NVMe the second; no less does.
+CapabilityBoundingSet=CAP_SYS_RAWIO CAP_SYS_ADMIN
+ProtectSystem=strict
+# Disks, and no other device.
+DevicePolicy=closed
+DeviceAllow=block-sd rw
+DeviceAllow=block-blkext rw
+{_CONFINED}"""
+
+
+# What holds for everything that root runs here.
+_CONFINED = """\
 MemoryMax=64M
 TasksMax=4
 UMask=0022
 NoNewPrivileges=yes
-CapabilityBoundingSet=
 AmbientCapabilities=
 RestrictSUIDSGID=yes
 KeyringMode=private
-# The settings of the processor, Intel's switch of the boost among them, and nothing else.
-ProtectSystem=strict
-ReadWritePaths=-/{cpufreq.FOLDER} -/{cpufreq.INTEL_FOLDER}
 ProtectHome=yes
 PrivateTmp=yes
-PrivateDevices=yes
-DevicePolicy=closed
 ProtectProc=invisible
-ProcSubset=pid
 ProtectHostname=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
@@ -238,6 +287,17 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
 """
+
+# Root owns the files in sysfs, and that is all it takes to write them: no capability does.
+_AS_ROOT = f"""\
+CapabilityBoundingSet=
+# The settings of the processor, Intel's switch of the boost among them, and nothing else.
+ProtectSystem=strict
+ReadWritePaths=-/{cpufreq.FOLDER} -/{cpufreq.INTEL_FOLDER}
+PrivateDevices=yes
+DevicePolicy=closed
+ProcSubset=pid
+{_CONFINED}"""
 
 
 def _home(program: Program) -> str:

@@ -51,6 +51,29 @@ DESCRIPTIONS = {
             entity_category=EntityCategory.DIAGNOSTIC,
         ),
         PilotBinarySensorDescription(
+            key="disk_health.array_degraded",
+            translation_key="disk_health_array_degraded",
+            device_class=BinarySensorDeviceClass.PROBLEM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="ups.on_battery",
+            translation_key="ups_on_battery",
+        ),
+        PilotBinarySensorDescription(
+            key="ups.low_battery",
+            translation_key="ups_low_battery",
+            device_class=BinarySensorDeviceClass.BATTERY,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        PilotBinarySensorDescription(
+            key="ups.replace_battery",
+            translation_key="ups_replace_battery",
+            device_class=BinarySensorDeviceClass.PROBLEM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+        ),
+        PilotBinarySensorDescription(
             key="network.connected",
             translation_key="network_connected",
             device_class=BinarySensorDeviceClass.CONNECTIVITY,

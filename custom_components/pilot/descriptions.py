@@ -56,6 +56,7 @@ DETAILS: Final[Mapping[str, Detail]] = {
     "services.failed_units": Detail("services.failed", "services", _texts),
     "session.users": Detail("system.users", "sessions", _sessions),
     "sound.microphone_programs": Detail("sound.microphone_in_use", "programs", _texts),
+    "usb.names": Detail("usb.devices", "devices", _texts),
     "updates.lists_refreshed": Detail("updates.waiting", "lists_refreshed", _moment),
     "updates.packages": Detail("updates.waiting", "packages", _texts),
     "processor.profile_degraded": Detail("processor.profile", "performance_degraded", str),

@@ -112,6 +112,7 @@ def async_update_devices(
             translation_placeholders={"host": entry.data[CONF_AUTO_TITLE], "which": which},
             manufacturer=child.manufacturer,
             model=child.model,
+            serial_number=child.serial,
             via_device_id=device.id,
         )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .data import PilotConfigEntry
     from .protocol.announce import Announce, Reading
 
-TO_REDACT = {CONF_AUTO_TITLE, CONF_HOST_NAME, "id", "macs", "name", "pair", "session"}
+TO_REDACT = {CONF_AUTO_TITLE, CONF_HOST_NAME, "id", "macs", "name", "pair", "serial", "session"}
 KINDS_TO_REDACT = {
     "camera.programs",
     "media.album",
@@ -30,6 +30,7 @@ KINDS_TO_REDACT = {
     "network.ipv6",
     "session.users",
     "sound.microphone_programs",
+    "usb.names",
     "wifi.ssid",
     "window.program",
     "window.title",

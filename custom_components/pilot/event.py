@@ -1,4 +1,4 @@
-"""Events of Pilot: power, sessions, the screen, hotkeys and answered notifications of a host."""
+"""Events of Pilot: what happens to a host, and what its users answer."""
 
 from typing import TYPE_CHECKING, Final, override
 
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 PARALLEL_UPDATES = 0
 
-ATTRIBUTES: Final = ("user", "remote", "type", "action", "tag", "reason", "hotkey")
+ATTRIBUTES: Final = (
+    "user",
+    "remote",
+    "type",
+    "action",
+    "tag",
+    "reason",
+    "hotkey",
+    "ups",
+    "device",
+    "code",
+)
 """The data of events that become attributes; `type` is that of the session, and named so."""
 
 _REPLIED: Final = "replied"
@@ -50,6 +61,18 @@ DESCRIPTIONS: Final = {
             translation_key="hotkeys",
             entity_category=EntityCategory.DIAGNOSTIC,
             event_types=["pressed"],
+        ),
+        EventEntityDescription(
+            key="ups",
+            translation_key="ups",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            event_types=["on_battery", "on_line", "low_battery"],
+        ),
+        EventEntityDescription(
+            key="usb",
+            translation_key="usb",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            event_types=["connected", "disconnected"],
         ),
         EventEntityDescription(
             key=EVENTS,

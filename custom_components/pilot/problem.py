@@ -57,6 +57,15 @@ def _from(begins: float, ends: float) -> Judge:
     return judge
 
 
+def _is(text: str) -> Judge:
+    """Return what judges an enum: one of its options is a problem."""
+
+    def judge(value: NativeValue, was: bool) -> bool:
+        return value == text
+
+    return judge
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A problem that a reading can show.
@@ -73,11 +82,16 @@ class Problem:
 PROBLEMS: Final = {
     "cpu.temperature": Problem("too_hot", _from(95, 90)),
     "disk.used_percent": Problem("disk_nearly_full", _from(95, 93)),
+    "disk_health.array_degraded": Problem("array_degraded", _true),
+    "disk_health.health": Problem("disk_failing", _is("failed")),
+    "disk_health.wear": Problem("disk_worn", _from(90, 88)),
     "graphics.too_hot": Problem("too_hot", _true),
     "rpi.soft_temperature_limit": Problem("too_hot", _true),
     "rpi.throttled": Problem("throttled", _true),
     "rpi.under_voltage": Problem("supply_too_weak", _true),
     "services.failed": Problem("service_failed", _from(1, 1)),
+    "ups.low_battery": Problem("ups_battery_low", _true),
+    "ups.replace_battery": Problem("ups_battery_worn", _true),
 }
 """By the kind of the reading."""
 

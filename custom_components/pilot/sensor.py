@@ -237,6 +237,69 @@ DESCRIPTIONS: Final = {
             suggested_display_precision=2,
             suggested_unit_of_measurement=UnitOfDataRate.MEGABYTES_PER_SECOND,
         ),
+        # Disks and the arrays that they are part of
+        _describe(
+            "disk_health.health",
+            device_class=SensorDeviceClass.ENUM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        _describe(
+            "disk_health.wear",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "disk_health.temperature",
+            device_class=SensorDeviceClass.TEMPERATURE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "disk_health.reallocated_sectors",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "disk_health.pending_sectors",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "disk_health.power_on_time",
+            device_class=SensorDeviceClass.DURATION,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+            state_class=SensorStateClass.TOTAL_INCREASING,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "disk_health.unsafe_shutdowns",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+            state_class=SensorStateClass.TOTAL_INCREASING,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "disk_health.array_state",
+            device_class=SensorDeviceClass.ENUM,
+            entity_category=EntityCategory.DIAGNOSTIC,
+        ),
+        _describe(
+            "disk_health.array_progress",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "disk_health.array_errors",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
         # Network
         _describe(
             "network.download_rate",
@@ -293,6 +356,13 @@ DESCRIPTIONS: Final = {
         _describe(
             "wifi.signal",
             device_class=SensorDeviceClass.SIGNAL_STRENGTH,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        # What is plugged in
+        _describe(
+            "usb.devices",
             entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
@@ -404,6 +474,54 @@ DESCRIPTIONS: Final = {
             entity_category=EntityCategory.DIAGNOSTIC,
             state_class=SensorStateClass.MEASUREMENT,
             suggested_display_precision=0,
+        ),
+        # Power supplies that go on when the mains fail
+        _describe(
+            "ups.status",
+            device_class=SensorDeviceClass.ENUM,
+        ),
+        _describe(
+            "ups.charge",
+            device_class=SensorDeviceClass.BATTERY,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "ups.runtime",
+            device_class=SensorDeviceClass.DURATION,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+            suggested_unit_of_measurement=UnitOfTime.MINUTES,
+        ),
+        _describe(
+            "ups.load",
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=0,
+        ),
+        _describe(
+            "ups.input_voltage",
+            device_class=SensorDeviceClass.VOLTAGE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+        ),
+        _describe(
+            "ups.output_voltage",
+            device_class=SensorDeviceClass.VOLTAGE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
+        ),
+        _describe(
+            "ups.battery_voltage",
+            device_class=SensorDeviceClass.VOLTAGE,
+            entity_category=EntityCategory.DIAGNOSTIC,
+            entity_registry_enabled_default=False,
+            state_class=SensorStateClass.MEASUREMENT,
+            suggested_display_precision=1,
         ),
         # The system
         _describe(

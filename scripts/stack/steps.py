@@ -217,7 +217,7 @@ def _agent(version: str, *, coverage: bool) -> Callable[[Options], Outcome]:
         # Elsewhere the tests that need these say so and skip.
         if system.can_apt_install():
             system.require("mosquitto", "dbus-daemon", "dbusmock", "dunst", "pulseaudio", "mpv")
-            system.require("nats-server", "nginx", "pipewire", "rabbitmq", "Xvfb")
+            system.require("nats-server", "nginx", "nut", "pipewire", "rabbitmq", "Xvfb")
             system.require("umockdev", "power-profiles-daemon")
         flags = ["--timeout=300", *_ANY_WORKER]
         if options.everything and coverage:

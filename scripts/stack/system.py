@@ -40,6 +40,13 @@ PROGRAMS: Mapping[str, Program] = {
     "mosquitto": Program(("mosquitto",), ("mosquitto",), "mosquitto", "mosquitto"),
     "nats-server": Program(("nats-server",), ("nats-server",), brew="nats-server"),
     "nginx": Program(("nginx",), ("nginx-light",), "nginx", "nginx"),
+    # Debian keeps its drivers off the PATH, and wants no configuration to run them by hand.
+    "nut": Program(
+        ("upsd",),
+        ("nut-server",),
+        "nut",
+        files=("/lib/nut/dummy-ups",),
+    ),
     "rabbitmq": Program(("rabbitmq-server",), ("rabbitmq-server",), "rabbitmq-server", "rabbitmq"),
     "chromium": Program(
         ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),

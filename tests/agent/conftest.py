@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 # Fixtures that bring a broker, a bus, a server or a process of its own.
-_REAL = {"bus", "mosquitto_program", "run_command", "server"}
+_REAL = {"bus", "mosquitto_program", "nut", "run_command", "server"}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import itertools
 import json
 import signal
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ import pytest
 
 from companion_agent.agent import ARRIVAL_LIMIT
 from companion_agent.errors import Unavailable
-from companion_agent.models import Reading
+from companion_agent.models import Event, Reading
 from companion_agent.platforms.base import HostInfo
+from companion_agent.platforms.control import Watch
 from companion_agent.timing import SPREAD
 from support.agent_host import HOST, PREFIX, FakeCollector, FakePlatform, RunningAgent
 
@@ -466,3 +468,62 @@ def test_home_assistant_hears_off_when_the_agent_ends_while_it_begins_anew(
 
     home_assistant.wait_for("availability", b"off")
     assert process.returncode == 0
+
+
+class Door(Watch):
+    """What a test opens to have a collector read."""
+
+    def __init__(self) -> None:
+        self._inner, self._outer = socket.socketpair()
+        self._inner.setblocking(False)
+
+    def open(self) -> None:
+        self._outer.send(b"x")
+
+    def fileno(self) -> int:
+        return self._inner.fileno()
+
+    def changed(self) -> bool:
+        return bool(self._inner.recv(64))
+
+    def close(self) -> None:
+        self._inner.close()
+        self._outer.close()
+
+
+class Watching(FakeCollector):
+    """A collector that is told of changes, and tells of events."""
+
+    events = ("opened", "closed")
+
+    def __init__(self) -> None:
+        super().__init__("usb", devices=1)
+        self.door = Door()
+        self.happened: list[Event] = []
+
+    def watch(self) -> Watch:
+        return self.door
+
+    def take_events(self) -> list[Event]:
+        events, self.happened = self.happened, []
+        return events
+
+
+def test_a_collector_is_read_when_its_watch_hears_something_and_tells_events(
+    run_agent: RunAgent, mosquitto: Mosquitto, home_assistant: FakeHomeAssistant
+) -> None:
+    collector = Watching()
+    run_agent(mosquitto.broker(), collectors=[collector], interval=3600)
+    home_assistant.wait_for("availability", b"online")
+    announce = json.loads(home_assistant.wait_for("announce"))
+    assert announce["events"] == [{"key": "usb", "types": ["opened", "closed"]}]
+    home_assistant.wait_for("state/usb")
+
+    collector.values = {"devices": 2}
+    collector.happened = [Event("opened", {"device": "door"})]
+    collector.door.open()
+
+    home_assistant.wait_for("state/usb", count=2)
+    event = json.loads(home_assistant.wait_for("event/usb"))
+    assert (event["type"], event["data"]) == ("opened", {"device": "door"})
+    assert len([topic for topic, _ in home_assistant.published if "/event/" in topic]) == 1

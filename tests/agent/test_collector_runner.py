@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent.errors import Unavailable
-from companion_agent.models import Reading
+from companion_agent.models import Event, Reading
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.worker import Result
+from support.agent_host import FakeCollector
 
 if TYPE_CHECKING:
-    from support.agent_host import FakeCollector
+    from collections.abc import Sequence
 
 
 def read(source: CollectorRunner) -> None:
@@ -152,3 +153,39 @@ def test_a_reading_that_cannot_be_announced_is_left_out(
 
     assert source.values == {"percent": 1}
     assert len(log.messages) == 1
+
+
+class Telling(FakeCollector):
+    """A collector with events."""
+
+    events = ("opened",)
+
+    def __init__(self, *happened: object) -> None:
+        super().__init__()
+        self.happened = happened
+
+    def take_events(self) -> Sequence[Event]:
+        return self.happened  # type: ignore[return-value]
+
+
+def test_events_are_kept_until_they_are_taken() -> None:
+    source = CollectorRunner(Telling(Event("opened", {"by": "hand"})), 10)
+
+    read(source)
+    read(source)
+
+    assert source.take_events() == [Event("opened", {"by": "hand"})] * 2
+    assert source.take_events() == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [Event("closed"), Event("opened", {"by": 1j}), "opened"],  # type: ignore[dict-item]
+)
+def test_an_event_that_is_none_breaks_its_collector_alone(event: object) -> None:
+    source = CollectorRunner(Telling(event), 10)
+
+    read(source)
+
+    assert source.trouble
+    assert source.take_events() == []

@@ -1,4 +1,4 @@
-"""What the tests of the screen run inside the machine: Pilot's own code, at its monitor.
+"""What the tests run inside the machine: Pilot's own code, at its monitor and its disks.
 
 Each prints what was seen as JSON.
 """
@@ -111,6 +111,30 @@ def watch() -> dict[str, Any]:
     return seen
 
 
+def disks(*excluded: str) -> dict[str, Any]:
+    """Read how well disks and arrays are, by what they are called for ever."""
+    from companion_agent.errors import Unavailable
+    from companion_agent.models import Selection
+    from companion_agent.platforms.linux.platform import LinuxPlatform
+    from companion_agent.plugins.disk_health import DiskHealthPlugin
+
+    collector = DiskHealthPlugin(LinuxPlatform(), Selection(exclude=excluded))
+    try:
+        values = collector.collect()
+    except Unavailable as error:
+        return {"absent": error.reason}
+    readings = collector.readings()
+    serials = {one.key: one.device.serial if one.device else one.of for one in readings}
+    kinds = {one.key: one.kind.partition(".")[2] for one in readings}
+    return {
+        "values": {f"{kinds[key]} {serials[key]}": value for key, value in values.items()},
+        "models": {one.device.serial: one.device.model for one in readings if one.device},
+        "left out": dict(collector.left_out()),
+    }
+
+
+PARTS = {"console": console, "disks": disks, "x11": x11, "watch": watch}
+
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]
-    print(json.dumps({"console": console, "x11": x11, "watch": watch}[what](*arguments)))
+    print(json.dumps(PARTS[what](*arguments)))

@@ -12,7 +12,7 @@ _VALUES: dict[str, Any] = {
     "text": "words",
     "timestamp": "2026-11-05T08:00:00+01:00",
 }
-_NUMBERS = {"B": 8 * 1024**3, "B/s": 1_250_000, "MHz": 2400, "s": 5400, "hPa": 1013.2}
+_NUMBERS = {"B": 8 * 1024**3, "B/s": 1_250_000, "MHz": 2400, "s": 5400, "h": 3149, "hPa": 1013.2}
 _OF = {
     "disk": "/home",
     "network": "eth0",
@@ -20,15 +20,24 @@ _OF = {
     "battery": "BAT0",
     "cpu": "3",
     "disk_io": "sda",
+    "disk_health": "md0",
     "processes": "firefox",
     "services": "nginx",
 }
 _GRAPHICS_CARD = "graphics-0000-0b-00-0"
+_BELOW = {"disk_health": "disk-0123456789ab", "graphics": _GRAPHICS_CARD, "ups": "ups-office"}
+_UPS = {"name": "Office UPS", "manufacturer": "Eaton", "model": "5E 850i", "serial": "G095"}
+_DISK = {"name": "SSD 980", "model": "Samsung SSD 980 1TB", "serial": "S649NX0R123456A"}
 
 
 def key_of(kind: str) -> str:
     """Return a key for a kind; those of room sensors come from an I2C bus."""
     return kind if "." in kind else f"i2c.{kind}"
+
+
+def device_of(kind: str) -> str | None:
+    """Return the device below the host that a kind belongs to, where it has one of its own."""
+    return None if CATALOGUE[kind].of else _BELOW.get(kind.partition(".")[0])
 
 
 def all_kinds() -> dict[str, Any]:
@@ -46,11 +55,12 @@ def all_kinds() -> dict[str, Any]:
                 reading["device"] = "aht20-1-38"
         elif says.several is Several.YES:
             reading["of"] = _OF.get(family, "coretemp Package id 0")
-        if family == "graphics":
-            reading["device"] = _GRAPHICS_CARD
+        if below := device_of(kind):
+            reading["device"] = below
         if family == "disk":
             readings.append({"key": f"{key}-root", "kind": kind, "of": "/"})
         readings.append(reading)
+    announce["devices"] |= {"disk-0123456789ab": _DISK, "ups-office": _UPS}
     announce["readings"] = readings
     announce["collectors"] = {
         reading["key"].partition(".")[0]: {"interval": 10} for reading in readings

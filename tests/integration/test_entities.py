@@ -64,12 +64,12 @@ async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHo
     """Nothing of the catalogue is announced in vain."""
     states = hass.states.async_all(("sensor", "binary_sensor"))
 
-    # Connection, status, its problem and its graphics card's, whether it is paired, and the
-    # room, not told yet. What can be set is drawn by other platforms, on hosts that are paired;
-    # what is played, by one entity; details are attributes.
+    # Connection, status, its problem and those of its graphics card, disk and UPS, whether it is
+    # paired, and the room, not told yet. What can be set is drawn by other platforms, on hosts that
+    # are paired; what is played, by one entity; details are attributes.
     drawn_otherwise = SETTINGS | MEDIA | DETAILS.keys()
     shown = [one for one in all_kinds()["readings"] if one["kind"] not in drawn_otherwise]
-    assert len(states) == len(shown) + 6
+    assert len(states) == len(shown) + 8
     assert [state.entity_id for state in states if state.state in ("unavailable", "unknown")] == [
         "sensor.aht20_room"
     ]

@@ -38,6 +38,7 @@ from custom_components.pilot.rooms import model as placement, services as placem
 from custom_components.pilot.rooms.quantities import QUANTITIES
 
 from .conftest import ROOT
+from .kinds import device_of
 from .platforms import DESCRIPTIONS, KINDS, platform_of_kind
 from .texts import LANGUAGES, PACKAGE, TRANSLATIONS, flat, load, placeholders
 
@@ -126,8 +127,8 @@ def test_names_are_told_apart_in_a_narrow_tile(language: str) -> None:
         for key in keys
     ]
     for kind, platform in KINDS:
-        if "." not in kind or platform is Platform.NUMBER:
-            continue  # Of a room sensor, which is a device of its own.
+        if "." not in kind or platform is Platform.NUMBER or device_of(kind):
+            continue  # Of a room sensor, a disk or a UPS, which are devices of their own.
         several = [of for start, ofs in OF.items() if kind.startswith(start) for of in ofs]
         for variant in ("", "of", "system"):
             name = entity[platform].get(translation_key(kind, variant), {"name": ""})["name"]

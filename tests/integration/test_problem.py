@@ -163,3 +163,29 @@ async def test_a_device_below_has_its_own(hass: HomeAssistant, judged: FakeHost)
 
     assert shown(hass)[0] == "off"
     assert hass.states.get("binary_sensor.nas_problem").state == "on"
+
+
+async def test_a_disk_has_its_own(hass: HomeAssistant, judged: FakeHost) -> None:
+    """A disk that fails or is worn is the disk's problem, an array that lacks one its host's."""
+    disk = {"device": "disk-1"}
+    below = [
+        {"key": "disk_health.1.health", "kind": "disk_health.health", **disk},
+        {"key": "disk_health.1.wear", "kind": "disk_health.wear", **disk},
+        {"key": "disk_health.md0.degraded", "kind": "disk_health.array_degraded", "of": "md0"},
+    ]
+    await judged.announce(
+        readings=[*READINGS, *below],
+        collectors={**COLLECTORS, "disk_health": {"interval": 60}},
+        devices={"disk-1": {"name": "SSD", "model": "SSD 1", "serial": "S1"}},
+    )
+    values = {"1__health": "passed", "1__wear": 89, "md0__degraded": False}
+    await judged.state("disk_health", **values)
+    assert hass.states.get("binary_sensor.ssd_problem").state == "off"
+
+    await judged.state(
+        "disk_health", **{"1__health": "failed", "1__wear": 90, "md0__degraded": True}
+    )
+
+    state = hass.states.get("binary_sensor.ssd_problem")
+    assert state.attributes["reasons"] == ["disk_failing", "disk_worn"]
+    assert shown(hass) == ("on", ["array_degraded"], ["Disk array degraded: md0"])

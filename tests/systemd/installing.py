@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+import re
 from typing import TYPE_CHECKING, Any
 
+from stack.linux_host import LIBRARIES, SOURCE
 from stack.process import wait_for
 from support.mqtt_client import RecordingClient
 
@@ -63,6 +65,33 @@ class HostListener(RecordingClient):
     def backlog(self) -> dict[str, Any]:
         """Wait for what the host kept while it was not heard."""
         return dict(wait_for(lambda: self.last("backlog"), "a backlog").json)
+
+
+PROGRAM = "/usr/local/bin/pilot-agent"
+# Root runs nothing of a place that others could change, as a checkout may be.
+_LIBRARY = "/usr/local/lib/pilot"
+_SCRIPT = f"""\
+#!/usr/bin/python3 -I
+import sys
+sys.path[:0] = ["{_LIBRARY}", "{LIBRARIES}"]
+from companion_agent.cli import main
+sys.exit(main())
+"""
+
+
+def give_to_root(host: SystemdHost) -> None:
+    """Copy the agent to where root alone can change it, as `PROGRAM`."""
+    host.run("mkdir", "-p", _LIBRARY)
+    host.run("cp", "--recursive", "--no-preserve=all", f"{SOURCE}/companion_agent", _LIBRARY)
+    host.write(PROGRAM, _SCRIPT, mode=0o755)
+
+
+def exposure(host: SystemdHost, name: str) -> float:
+    """Return what `systemd-analyze security` thinks of a service: from 0, safe, to 10."""
+    said = host.run("systemd-analyze", "security", "--no-pager", name).stdout
+    found = re.search(r"Overall exposure level[^:]*: (\d+\.\d)", said)
+    assert found, said
+    return float(found[1])
 
 
 def address(broker: Mosquitto, host: str = "") -> str:

@@ -88,6 +88,7 @@ class LinuxHost:
             self._program,
             config.commands,
             i2c=config.collector("i2c").enabled,
+            disk_health=config.collector("disk_health").enabled,
             services=config.services,
         )
         service.start(restart=written or len(service.changes) > count)

@@ -37,22 +37,20 @@ class Event(NamedTuple):
     name: str
 
 
-class Inotify:
-    """Watches files and folders, and has what happens called back.
-
-    Args:
-        happened: Takes an event.
+class EventQueue:
+    """Watches files and folders; what happens is read when the descriptor can be.
 
     Raises:
         OSError: This user watches too much already, or the system cannot.
     """
 
-    def __init__(self, happened: Callable[[Event], None]) -> None:
-        self._happened = happened
+    def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = self._checked(self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._descriptor, self._read)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
 
     def watch(self, path: os.PathLike[str], mask: int) -> int:
         """Hear of what happens to a file, or in a folder; return what events name it by.
@@ -68,23 +66,24 @@ class Inotify:
         """Hear no more of it; it may have gone already."""
         self._libc.inotify_rm_watch(self._descriptor, watch)
 
-    def close(self) -> None:
-        """Hear no more."""
-        self._loop.remove_reader(self._descriptor)
-        os.close(self._descriptor)
-
-    def _read(self) -> None:
+    def read(self) -> list[Event]:
+        """Return what has happened."""
         try:
             data = os.read(self._descriptor, 65536)
         except BlockingIOError:
-            return
-        place = 0
+            return []
+        events, place = [], 0
         while place < len(data):
             watch, mask, _, size = _EVENT.unpack_from(data, place)
             place += _EVENT.size
             name = os.fsdecode(data[place : place + size].rstrip(b"\0"))
             place += size
-            self._happened(Event(watch, mask, name))
+            events.append(Event(watch, mask, name))
+        return events
+
+    def close(self) -> None:
+        """Hear no more."""
+        os.close(self._descriptor)
 
     @staticmethod
     def _checked(result: int) -> int:
@@ -92,3 +91,29 @@ class Inotify:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return result
+
+
+class Inotify(EventQueue):
+    """Watches files and folders, and has what happens called back in the event loop.
+
+    Args:
+        happened: Takes an event.
+
+    Raises:
+        OSError: This user watches too much already, or the system cannot.
+    """
+
+    def __init__(self, happened: Callable[[Event], None]) -> None:
+        super().__init__()
+        self._happened = happened
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self, self._tell)
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._loop.remove_reader(self)
+        super().close()
+
+    def _tell(self) -> None:
+        for event in self.read():
+            self._happened(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
@@ -10,7 +11,9 @@ from companion_agent.platforms.base import (
     ConsoleScreen,
     CpuSample,
     DdcLevel,
+    DiskArray,
     DiskCounters,
+    DiskHealth,
     DiskUsage,
     FirmwareFlags,
     GraphicsCard,
@@ -24,10 +27,12 @@ from companion_agent.platforms.base import (
     PowerSample,
     ProcessSample,
     Sensor,
+    UsbDevice,
     WifiLink,
     everything,
 )
 from companion_agent.platforms.linux import (
+    arrays,
     ddc,
     i2c,
     identity,
@@ -47,6 +52,7 @@ from companion_agent.platforms.linux.netlink import RouteWatch
 from companion_agent.platforms.linux.network import Network
 from companion_agent.platforms.linux.power import Power
 from companion_agent.platforms.linux.raspberry_pi import RaspberryPi
+from companion_agent.platforms.linux.smart import Smart
 from companion_agent.platforms.linux.wifi import Wifi
 from companion_agent.platforms.time_limit import TimeLimitedCalls
 
@@ -54,8 +60,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     import os
 
+    from companion_agent.models import Selection
     from companion_agent.platforms.base import Wanted
-    from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
+    from companion_agent.platforms.control import HostWatch, NetworkWatch, Session, Watch
     from companion_agent.platforms.i2c import I2cBus
     from companion_agent.platforms.linux.logind import LogindControl
     from companion_agent.platforms.linux.processor import LinuxProcessor
@@ -74,6 +81,7 @@ class LinuxPlatform(Platform):
         self._files = Files(root)
         self._processor = Processor(self._files)
         self._disks = Disks(self._files)
+        self._smart = Smart(self._files)
         self._network = Network(self._files)
         self._hwmon = Hwmon(self._files)
         self._graphics = Graphics(self._files)
@@ -244,6 +252,14 @@ class LinuxPlatform(Platform):
         """Read `/proc/diskstats`."""
         return self._disks.counters()
 
+    def disk_health(self, selection: Selection) -> list[DiskHealth]:
+        """Read what root's helper has learned of smartctl."""
+        return self._smart.read(selection)
+
+    def disk_arrays(self, wanted: Wanted = everything) -> list[DiskArray]:
+        """Read md, btrfs and ZFS."""
+        return arrays.arrays(self._files, wanted)
+
     def interfaces(self) -> list[InterfaceCounters]:
         """Read `/proc/net/dev`."""
         return self._network.counters()
@@ -318,6 +334,23 @@ class LinuxPlatform(Platform):
     def wifi(self, wanted: Wanted = everything) -> list[WifiLink]:
         """Ask nl80211."""
         return self._wifi.links(wanted)
+
+    def usb_devices(self) -> list[UsbDevice]:
+        """Read sysfs."""
+        from companion_agent.platforms.linux import usb  # noqa: PLC0415
+
+        if not self._files.is_folder(usb.NODES):
+            raise Unavailable("this machine has no USB (/dev/bus/usb)")
+        return usb.devices(self._files)
+
+    def usb_watch(self) -> Watch | None:
+        """Watch the devices' nodes."""
+        if sys.platform == "linux":
+            from companion_agent.platforms.linux import usb  # noqa: PLC0415
+
+            with suppress(OSError):
+                return usb.UsbWatch(self._files)
+        return None
 
     def firmware_flags(self) -> FirmwareFlags:
         """Ask the firmware's driver, hwmon and vcgencmd."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from support.agent_screen import MachineOf
 
 if sys.platform != "linux":
-    collect_ignore = ["test_cpufreq.py", "test_processor_helper.py"]
+    collect_ignore = ["test_cpufreq.py", "test_processor_helper.py", "test_smart.py"]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from support.agent_screen import MachineOf, ScreenOf
 
 if sys.platform != "linux":
-    collect_ignore = ["test_processor.py"]
+    collect_ignore = ["test_processor.py", "test_usb.py"]
 
 
 @pytest.fixture(autouse=True)

@@ -101,7 +101,8 @@ def test_every_kind_is_found_on_some_machine(tmp_path: Path) -> None:
         for kind in CATALOGUE
         if issubclass(registry.BUILT_IN.get(kind.partition(".")[0], Plugin), DesktopPlugin)
     }
-    elsewhere = ROOM_SENSORS | of_services | of_libraries | of_desktops | named
+    of_ups = {kind for kind in CATALOGUE if kind.startswith("ups.")}
+    elsewhere = ROOM_SENSORS | of_services | of_libraries | of_desktops | named | of_ups
     assert found - of_services == set(CATALOGUE) - elsewhere
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROGRAM = Program(PurePosixPath("/opt/pilot-agent/bin/pilot-agent"))
 WITH_HELPER = Program(
     PROGRAM.path,
-    helper=Helper(PurePosixPath("/usr/bin/python3"), PurePosixPath("/opt/pilot-agent/cpufreq.py")),
+    helper=Helper(PurePosixPath("/usr/bin/python3"), PurePosixPath("/opt/pilot-agent")),
 )
 PACKAGED = Program(PurePosixPath("/usr/bin/pilot-agent"))
 
@@ -219,6 +219,42 @@ def test_removing_takes_the_helper_along(
 
     assert processor_units(with_cpufreq) == set()
     assert system.did("systemctl", "disable", "--now", PROCESSOR[1])
+
+
+SMART = {"pilot-agent-smart.service", "pilot-agent-smart.timer"}
+
+
+def smart_units(root: Path) -> set[str]:
+    return {path.name for path in (root / "etc/systemd/system").glob("pilot-agent-smart.*")}
+
+
+def test_root_asks_the_disks(service: Service, system: System, tmp_path: Path) -> None:
+    service.install(WITH_HELPER, Policy(), i2c=True)
+
+    assert smart_units(tmp_path) == SMART
+    assert system.did("systemctl", "enable", "pilot-agent-smart.timer")
+    assert "disks are asked how they are" in service.changes
+
+
+@pytest.mark.parametrize(
+    ("program", "wanted"),
+    [
+        pytest.param(WITH_HELPER, False, id="not wanted"),
+        pytest.param(PROGRAM, True, id="a program that others could change"),
+    ],
+)
+def test_root_asks_no_disk_else(
+    service: Service, system: System, tmp_path: Path, program: Program, wanted: bool
+) -> None:
+    service.install(WITH_HELPER, Policy(), i2c=True)
+    (tmp_path / "var/lib/pilot-agent-smart").mkdir(parents=True)
+    system.shown["UnitFileState"] = "UnitFileState=enabled"
+
+    service.install(program, Policy(), i2c=True, disk_health=wanted)
+
+    assert smart_units(tmp_path) == set()
+    assert system.did("systemctl", "disable", "--now", "pilot-agent-smart.timer")
+    assert not (tmp_path / "var/lib/pilot-agent-smart").exists()
 
 
 def test_starts_what_does_not_run(service: Service, system: System) -> None:

@@ -94,7 +94,7 @@ def test_a_desktop_without_a_service_manager_starts_it(name: str, tmp_path: Path
     assert (done.stdout, done.stderr, done.returncode) == ("session\n", "", 0)
 
 
-HELPER = unit.Helper(PurePosixPath("/usr/bin/python3"), PurePosixPath("/usr/lib/cpufreq.py"))
+HELPER = unit.Helper(PurePosixPath("/usr/bin/python3"), PurePosixPath("/usr/lib"))
 
 
 def test_what_sets_the_processor_is_for_the_agent_and_without_capabilities() -> None:
@@ -115,3 +115,21 @@ def test_what_was_found_is_put_back_when_the_agent_has_ended() -> None:
 
     assert f"BindsTo={unit.SERVICE}\nBefore={unit.SERVICE}\n" in text
     assert "ExecStopPost=-/usr/bin/python3 -I -S /usr/lib/cpufreq.py restore\n" in text
+
+
+def test_what_asks_the_disks_sees_disks_alone() -> None:
+    text = unit.smart_service(HELPER)
+
+    assert "ExecStart=/usr/bin/python3 -I -S /usr/lib/smart_helper.py\n" in text
+    assert "\nCapabilityBoundingSet=CAP_SYS_RAWIO CAP_SYS_ADMIN\n" in text
+    assert re.findall("DeviceAllow=(.*)", text) == ["block-sd rw", "block-blkext rw"]
+    assert "ConditionPathExists=/run/pilot-agent/disk_health.json\n" in text
+    assert "StateDirectory=pilot-agent-smart\n" in text
+
+
+def test_disks_are_asked_while_the_agent_is_there() -> None:
+    text = unit.smart_timer()
+
+    assert f"BindsTo={unit.SERVICE}\n" in text
+    assert f"WantedBy={unit.SERVICE}\n" in text
+    assert "OnUnitActiveSec=30min\n" in text

@@ -323,7 +323,7 @@ class FakeService(Service):
     def add_user(self, *, packaged: bool) -> None:
         self.calls.append("user")
 
-    def install(self, program: Program, policy: object, *, i2c: bool) -> None:
+    def install(self, program: Program, policy: object, **wanted: object) -> None:
         self.calls.append("install")
 
     def start(self, *, restart: bool) -> None:

@@ -1,0 +1,1 @@
+"""Uninterruptible power supplies, as Network UPS Tools know them."""
