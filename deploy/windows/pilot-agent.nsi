@@ -87,7 +87,7 @@ Page custom PairingPage PairingPageLeave
 ; --- What both halves need ----------------------------------------------------------------------
 
 !macro Prepare
-    ; One agent for the whole machine, whoever installs it.
+    ; One agent for the whole machine.
     SetShellVarContext all
     SetRegView 64
     InitPluginsDir
