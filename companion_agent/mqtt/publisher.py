@@ -284,8 +284,12 @@ class Publisher:
     def sign_anew(self) -> None:
         """Publish everything signed with the current keys, and leave a will signed with them.
 
-        A broker takes a will only with a connection, so there has to be a new one.
+        A broker takes a will only with a connection, so there has to be a new one. What is read of
+        the signed collectors is not repeated there: it is sealed with the keys of before, or with
+        none, and has to be read anew.
         """
+        for collector in SIGNED_STATES:
+            self.forget(collector)
         self._will_outdated = True
         self._alarm.ring()
 

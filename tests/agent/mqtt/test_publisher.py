@@ -98,6 +98,9 @@ class Signer:
     def seal(self, _: str, body: bytes) -> bytes:
         return body
 
+    def state(self, _: str, part: bytes) -> bytes:
+        return part
+
     def unwrap(self, _: str, payload: bytes) -> tuple[bytes, bool]:
         return payload, True
 
@@ -653,6 +656,18 @@ def test_other_keys_want_another_will_once_everything_has_arrived(signing: Scene
     signing.transport.connect()
     signing.settle()
     assert signing.transport.online
+
+
+def test_what_was_sealed_with_other_keys_is_not_repeated(online: Scene) -> None:
+    """Of a host that was just paired, what is not signed would be refused."""
+    online.read("session")
+    online.publisher.sign_anew()
+    online.transport.disconnect()
+    online.transport.take()
+
+    online.transport.connect()
+
+    assert online.transport.take()[2] == "state cpu disk"
 
 
 def test_a_foreign_announce_is_counted(signing: Scene) -> None:
