@@ -75,9 +75,15 @@ class Notifier:
         return self._limit
 
     def ready(self) -> None:
-        """Say that the service is up."""
+        """Say that the service is up, and give a sign of life.
+
+        A process that became another one (an update) is up already to systemd, which counts its
+        silence from the last sign of the one before.
+        """
         self._alive_at = self._clock()
         self._send("READY=1")
+        if self._socket and self._limit < math.inf:
+            self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
         """Say how the service stands, for `systemctl status`; once for each change."""

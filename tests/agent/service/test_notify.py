@@ -71,6 +71,15 @@ def test_tells_how_it_is_once_for_each_change(manager: Manager) -> None:
     assert manager.heard() == []
 
 
+def test_being_up_is_a_sign_of_life(manager: Manager) -> None:
+    """A process that became another one is up already to systemd, which counts its silence."""
+    notifier = Notifier({**manager.environment, "WATCHDOG_USEC": "90000000"})
+
+    notifier.ready()
+
+    assert manager.heard() == ["READY=1", "WATCHDOG=1"]
+
+
 def test_gives_signs_of_life_at_a_low_rate(manager: Manager) -> None:
     clock = ManualClock()
     notifier = Notifier({**manager.environment, "WATCHDOG_USEC": "90000000"}, clock)
