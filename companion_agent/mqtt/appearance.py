@@ -1011,3 +1011,18 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "category": "config",
     },
 }
+
+ATTRIBUTES: Final = frozenset(
+    {
+        "camera.programs",
+        "presence.since",
+        "processor.profile_degraded",
+        "services.failed_units",
+        "session.users",
+        "sound.microphone_programs",
+        "updates.lists_refreshed",
+        "updates.packages",
+        "usb.names",
+    }
+)
+"""Kinds that are attributes of the integration's entities; they have no entity of their own."""

@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 import unicodedata
 
-from companion_agent.mqtt.appearance import APPEARANCE
+from companion_agent.mqtt.appearance import APPEARANCE, ATTRIBUTES
 from companion_agent.mqtt.connection import Message
 from companion_agent.mqtt.discovery_record import read_record, write_record
 from companion_agent.mqtt.unsigned import PRESS
@@ -112,7 +112,9 @@ def discovery_payload(
 
 def _readings(announce: Announce, topics: Topics) -> Iterator[tuple[str, dict[str, Any]]]:
     for reading in announce.readings.values():
-        if reading.kind in SETTINGS or reading.kind.startswith(_MEDIA):
+        if reading.kind in SETTINGS or reading.kind in ATTRIBUTES:
+            continue
+        if reading.kind.startswith(_MEDIA):
             continue
         look = _look_of(reading)
         component = _component(announce, look.platform, reading.key, _name(announce, reading))
@@ -203,13 +205,13 @@ def _look_of(reading: Reading) -> Appearance:
     if look := _LOOKS.get(reading.kind):
         return look
     if reading.type is ReadingType.BOOLEAN:
-        return Appearance("binary_sensor", "", device_class=reading.device_class)
+        return Appearance("binary_sensor", "", device_class=reading.device_class or None)
     if reading.type is ReadingType.NUMBER:
         wanted = reading.state_class or "measurement"
         return Appearance(
             "sensor",
             "",
-            device_class=reading.device_class,
+            device_class=reading.device_class or None,
             state_class=None if wanted == "none" else wanted,
             precision=reading.precision,
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+import functools
 import json
 from typing import TYPE_CHECKING, Any, Self
 
+from .console import StackError
+from .paths import ROOT
 from .process import wait_for
 
 if TYPE_CHECKING:
@@ -93,6 +97,8 @@ class Host:
                 continue
             if key not in self.values:
                 problems.append(f"{key}: the agent has not sent it yet")
+            elif key not in self.entities and reading.get("kind", key) in attributes():
+                continue
             elif key not in self.entities:
                 problems.append(f"{key}: it has no entity")
             elif self.entities[key]["disabled_by"] or self.values[key] is None:
@@ -101,6 +107,17 @@ class Host:
                 state = self.states.get(self.entities[key]["entity_id"], {}).get("state")
                 problems.append(f"{key}: {self.entities[key]['entity_id']} is {state}")
         return problems
+
+
+@functools.cache
+def attributes() -> frozenset[str]:
+    """Return the kinds that are attributes of others' entities, and have none of their own."""
+    source = (ROOT / "companion_agent" / "mqtt" / "appearance.py").read_text(encoding="utf-8")
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            if node.target.id == "ATTRIBUTES" and isinstance(node.value, ast.Call):
+                return frozenset(ast.literal_eval(node.value.args[0]))
+    raise StackError("companion_agent/mqtt/appearance.py does not name the attributes")
 
 
 class Watch:

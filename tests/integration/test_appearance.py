@@ -11,7 +11,7 @@ from homeassistant.const import Platform
 
 from companion_agent.mqtt import appearance
 from custom_components.pilot import binary_sensor, button, number, select, sensor, switch
-from custom_components.pilot.descriptions import MEDIA
+from custom_components.pilot.descriptions import DETAILS, MEDIA
 
 from .texts import TRANSLATIONS
 
@@ -77,6 +77,16 @@ def drawn() -> Iterator[tuple[str, dict[str, Any]]]:
             yield one.key, look
 
 
+FOOT = '''}
+
+ATTRIBUTES: Final = frozenset(
+    {
+%s    }
+)
+"""Kinds that are attributes of the integration's entities; they have no entity of their own."""
+'''
+
+
 def written(looks: dict[str, dict[str, Any]]) -> str:
     """Write the table, as ruff formats it."""
     lines = [HEAD]
@@ -86,7 +96,8 @@ def written(looks: dict[str, dict[str, Any]]) -> str:
             text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)
             lines.append(f'        "{field}": {text},\n')
         lines.append("    },\n")
-    return "".join([*lines, "}\n"])
+    attributes = "".join(f'        "{kind}",\n' for kind in sorted(DETAILS))
+    return "".join([*lines, FOOT % attributes])
 
 
 def test_kinds_are_drawn_alike(request: pytest.FixtureRequest) -> None:
@@ -97,3 +108,4 @@ def test_kinds_are_drawn_alike(request: pytest.FixtureRequest) -> None:
         return
 
     assert dict(appearance.APPEARANCE) == looks
+    assert DETAILS.keys() == appearance.ATTRIBUTES
