@@ -202,9 +202,14 @@ def test_interface_that_is_unplugged_and_plugged_in_again(
 
 
 def _read(host: Host) -> dict[str, dict[str, Any]]:
-    """Return what ``pilot-agent read --json`` prints, by key."""
+    """Return what ``pilot-agent read --json`` prints of what the host reports, by key."""
     readings: dict[str, dict[str, Any]] = host.agent.read()["readings"]
-    return {key: reading for key, reading in readings.items() if not is_of_tests(key)}
+    reports = host.announce()["collectors"]
+    return {
+        key: reading
+        for key, reading in readings.items()
+        if key.partition(".")[0] in reports and not is_of_tests(key)
+    }
 
 
 def _kind(host: Host, key: str) -> str:
