@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from support.clock import ManualClock
 
 VERSION = "99.0.0"
+# What it says last is what the tests wait for: a later word would be a sign of life.
+_UP = "print('READY=1'); print('STATUS=up', flush=True)"
 # Until its supervisor hangs up.
-WAITS = "import sys; print('READY=1', flush=True); sys.stdin.read()"
-HANGS = "import time; print('READY=1', flush=True); time.sleep(600)"
+WAITS = f"import sys; {_UP}; sys.stdin.read()"
+HANGS = f"import time; {_UP}; time.sleep(600)"
 
 
 class Job:
@@ -140,7 +142,7 @@ def test_after_its_trial_a_release_s_end_is_the_service_s(
 def test_what_is_not_online_in_time_is_left(base: Base) -> None:
     base.after("STATUS=up", lambda: base.clock.advance(125))
 
-    assert base.run(f"print('STATUS=up', flush=True); {HANGS}") is None
+    assert base.run(HANGS) is None
     failed = Failure(VERSION, "it was not online within 120 s")
     assert base.releases.state().failed == failed
 
@@ -152,7 +154,7 @@ def test_what_hangs_on_trial_is_left(base: Base) -> None:
 
     base.after("STATUS=up", hang)
 
-    assert base.run(f"print('STATUS=up', flush=True); {HANGS}") is None
+    assert base.run(HANGS) is None
     failed = Failure(VERSION, f"it gave no sign of life for {SILENCE_LIMIT:.0f} s")
     assert base.releases.state().failed == failed
 
@@ -176,7 +178,7 @@ def test_the_machine_s_sleep_is_no_silence(base: Base, monkeypatch: pytest.Monke
 
     base.after("STATUS=up", sleep)
 
-    assert base.run(f"print('STATUS=up', flush=True); {WAITS}") == 0
+    assert base.run(WAITS) == 0
     assert base.releases.state().failed is None
 
 
@@ -184,7 +186,7 @@ def test_what_hangs_later_is_a_failure_of_the_service(base: Base) -> None:
     base.releases.confirm(VERSION, "0.1.0")
     base.after("STATUS=up", lambda: base.clock.advance(SILENCE_LIMIT))
 
-    code = base.run(f"print('STATUS=up', flush=True); {HANGS}")
+    code = base.run(HANGS)
 
     assert code
     assert base.releases.state().failed is None
@@ -193,7 +195,7 @@ def test_what_hangs_later_is_a_failure_of_the_service(base: Base) -> None:
 def test_a_release_that_is_asked_to_end_ends_and_begins_its_trial_anew(base: Base) -> None:
     base.after("STATUS=up", base.ends.ask)
 
-    assert base.run(f"print('STATUS=up', flush=True); {WAITS}") == 0
+    assert base.run(WAITS) == 0
     trial = base.releases.state().trial
     assert trial
     assert trial.starts == 0
@@ -202,7 +204,7 @@ def test_a_release_that_is_asked_to_end_ends_and_begins_its_trial_anew(base: Bas
 def test_a_signal_asks_the_release_to_end(base: Base) -> None:
     base.after("STATUS=up", lambda: signal.raise_signal(signal.SIGINT))
 
-    assert base.run(f"print('STATUS=up', flush=True); {WAITS}") == 0
+    assert base.run(WAITS) == 0
     assert base.ends.asked
 
 
@@ -210,7 +212,7 @@ def test_one_that_does_not_end_is_ended(base: Base, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(windows_supervisor, "END_LIMIT", 0)
     base.after("STATUS=up", base.ends.ask)
 
-    assert base.run(f"print('STATUS=up', flush=True); {HANGS}") == 0
+    assert base.run(HANGS) == 0
 
 
 def test_what_a_release_says_reaches_the_manager(base: Base) -> None:
