@@ -18,6 +18,8 @@
 set -eu
 
 PREFIX=/opt/pilot-agent
+# Leads to the release in use: the command and the units of the system name this one path.
+CURRENT=$PREFIX/current
 LINK=/usr/local/bin/pilot-agent
 LOG=/var/log/pilot-agent-install.log
 NEEDED_MB=150
@@ -27,7 +29,7 @@ version_=
 action=install
 run_setup=yes
 purge=
-# What is undone if something fails: the new release, and where the link was.
+# What is undone if something fails: the new release, and which one was in use.
 release=
 before=
 linked=
@@ -52,10 +54,10 @@ roll_back() {
         say 'It did not work; undoing what was begun.'
         if [ -n "$linked" ]; then
             if [ -n "$before" ]; then
-                ln -sfn "$before" "$LINK"
+                ln -sfn "$before" "$CURRENT"
                 systemctl try-restart pilot-agent.service >>"$LOG" 2>&1 || true
             else
-                rm -f "$LINK"
+                rm -f "$LINK" "$CURRENT"
             fi
         fi
         rm -rf "$release"
@@ -133,7 +135,9 @@ PYTHON
 # --- Doing it ----------------------------------------------------------------------------------
 
 install_release() {
-    [ ! -L "$LINK" ] || before=$(readlink "$LINK")
+    if program=$(readlink -e "$LINK"); then
+        before=${program%/bin/pilot-agent}
+    fi
     mkdir -p "$PREFIX/releases"
     release=$(mktemp -d "$PREFIX/releases/$(date +%Y%m%d-%H%M%S)-XXXXXX")
     chmod 755 "$release"
@@ -149,10 +153,15 @@ install_release() {
     # pip itself has done its work, and is a third of what lies here.
     "$release/bin/python" -m pip uninstall --yes pip setuptools >>"$LOG" 2>&1 || true
     version=$("$release/bin/pilot-agent" --version) || fail 'what was installed does not start'
-    ln -sfn "$release/bin/pilot-agent" "$LINK.new"
-    mv -T "$LINK.new" "$LINK"
     linked=yes
+    link "$release" "$CURRENT"
+    link "$CURRENT/bin/pilot-agent" "$LINK"
     say "Installed: $version"
+}
+
+link() {
+    ln -sfn "$1" "$2.new"
+    mv -T "$2.new" "$2"
 }
 
 restart_service() {
@@ -164,9 +173,9 @@ restart_service() {
 }
 
 drop_old_releases() {
-    # The one before stays: `ln -sfn` brings it back.
+    # The one before stays: `ln -sfn RELEASE /opt/pilot-agent/current` brings it back.
     for old in "$PREFIX"/releases/*; do
-        if [ "$old" = "$release" ] || [ "$old/bin/pilot-agent" = "$before" ]; then
+        if [ "$old" = "$release" ] || [ "$old" = "$before" ]; then
             continue
         fi
         say "Removing $old"

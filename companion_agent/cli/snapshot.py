@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from companion_agent.models import Selection
     from companion_agent.platforms.base import Platform
+    from companion_agent.plugins.base import Plugin
     from companion_agent.worker import Result
 
 # Rates are taken over this time: long enough for a figure that means something.
@@ -64,7 +65,8 @@ class Snapshot:
         found = registry.load()
         snapshot = cls([])
         snapshot.failures.update(found.failures if names is None else {})
-        providers = []
+        providers: list[CommandProvider] = []
+        plugins: list[Plugin] = []
         for name in found.types:
             if names is not None and name not in names:
                 continue
@@ -77,11 +79,16 @@ class Snapshot:
             except PluginError as error:
                 snapshot.failures[name] = str(error)
                 continue
+            plugins.append(plugin)
             if isinstance(plugin, Collector):
                 snapshot.sources.append(CollectorRunner(plugin, plugin.interval))
             if isinstance(plugin, CommandProvider):
                 providers.append(plugin)
-        snapshot.read(providers)
+        try:
+            snapshot.read(providers)
+        finally:
+            for plugin in plugins:
+                plugin.close()
         return snapshot
 
     def read(self, providers: Iterable[CommandProvider] = ()) -> None:

@@ -47,3 +47,7 @@ class PackageManager(ABC):
         Raises:
             OSError: It cannot tell; the text says why.
         """
+
+    @abstractmethod
+    def close(self) -> None:
+        """End what runs for it, in whichever thread: it is not asked any more."""

@@ -104,8 +104,8 @@ def this_program() -> Program:
 
 def _helper() -> Helper | None:
     """Return what root may run: neither it nor a folder above it can be changed by others."""
-    python = Path(sys.executable)
-    programs = [Path(cpufreq.__file__), Path(smart_helper.__file__)]
+    python = _by_link(Path(sys.executable))
+    programs = [_by_link(Path(file)) for file in (cpufreq.__file__, smart_helper.__file__)]
     paths = [place for path in (python, *programs) for place in (path, path.resolve())]
     if not all(_is_roots(place) for path in paths for place in (path, *path.parents)):
         return None
@@ -124,9 +124,27 @@ def _is_private(path: Path) -> bool:
     return any(path.is_relative_to(home) for home in ("/root", "/home"))
 
 
+def _called() -> Path:
+    return Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
+
+
+def _by_link(path: Path) -> Path:
+    """Name a file of this environment by the link that leads to it, where the command names one.
+
+    It outlives this version of the agent, as `_stable()` has it of the program: the link of
+    `deploy/install.sh` leads to the release in use.
+    """
+    called = _called()
+    if called.is_symlink() and path.is_relative_to(sys.prefix):
+        environment = called.parent.joinpath(called.readlink()).parent.parent
+        if environment.is_symlink() and environment.resolve() == Path(sys.prefix).resolve():
+            return environment / path.relative_to(sys.prefix)
+    return path
+
+
 def _stable(path: Path) -> Path:
     """Prefer the link that the program was called by, which outlives this version of it."""
-    called = Path(shutil.which(sys.argv[0]) or sys.argv[0]).absolute()
+    called = _called()
     if called != path and called.is_symlink() and called.resolve() == path.resolve():
         return path if _is_private(called) else called
     return path

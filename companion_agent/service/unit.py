@@ -213,7 +213,9 @@ def smart_timer() -> str:
 [Unit]
 Description=Pilot agent, asks the disks how they are: timer
 Documentation=https://github.com/pilot-home/pilot
-BindsTo={SERVICE}
+# It needs no more: of an agent that ended by itself nothing is left that says which disks are
+# asked. BindsTo= would count each start of the agent twice, and give it up after three failures.
+PartOf={SERVICE}
 After={SERVICE}
 # The disks of a container are those of the machine around it.
 ConditionVirtualization=!container

@@ -297,7 +297,7 @@ def test_life_of_a_fleet(fleet: Fleet, newer_wheels: Path) -> None:
     (fleet.folder / "wheels").symlink_to(newer_wheels)
     fleet.set(__version__, NEWER)
     stubborn = fleet.hosts["office-pc"]
-    old = stubborn.run("readlink", "/usr/local/bin/pilot-agent").stdout.strip()
+    old = stubborn.run("readlink", "-f", "/usr/local/bin/pilot-agent").stdout.strip()
     drop_in(stubborn, f"[Service]\nExecStart=\nExecStart={old} run\n")
     failed = fleet.roll_out(serial="1")
     assert failed.code

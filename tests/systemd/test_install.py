@@ -155,7 +155,7 @@ def test_life_of_a_package(
     host.run("sh", "-c", f"echo '# mine' >> {CONFIG}")
     listener.forget()
     install(host, NEWER)
-    assert listener.announce()["agent"]["version"] == NEWER
+    listener.announce(lambda said: said["agent"]["version"] == NEWER)
     assert "# mine" in host.run("cat", CONFIG).stdout
     host.run("systemctl", "stop", "pilot-agent")
     install(host, NEWER)
@@ -201,8 +201,10 @@ def test_life_of_a_scripted_installation(
     host.run("sh", script, *arguments)
     listener.wait()
     assert listener.announce()["host"]["name"] == "Office"
-    unit = host.run("systemctl", "cat", "pilot-agent").stdout
-    assert "ExecStart=/usr/local/bin/pilot-agent run" in unit
+    units = host.run("systemctl", "cat", "pilot-agent", "pilot-agent-smart").stdout
+    assert "ExecStart=/usr/local/bin/pilot-agent run" in units
+    # They outlive the release that wrote them.
+    assert "/opt/pilot-agent/releases" not in units
 
     # Again, it ends at the same place, with the service on the new release.
     listener.forget()
@@ -214,13 +216,14 @@ def test_life_of_a_scripted_installation(
     listener.wait()
 
     # A version that does not start gives way to the one before.
-    link = host.run("readlink", "/usr/local/bin/pilot-agent").stdout
+    program = ("readlink", "-f", "/usr/local/bin/pilot-agent")
+    runs = host.run(*program).stdout
     drop_in(host, "[Service]\nExecStartPre=/bin/sh -c '! test -e /run/broken'\n")
     host.run("touch", "/run/broken")
     broken = host.run("sh", update, "--from", str(WHEELS), check=False)
     assert broken.returncode
     assert "undoing" in broken.stdout
-    assert host.run("readlink", "/usr/local/bin/pilot-agent").stdout == link
+    assert host.run(*program).stdout == runs
     host.run("rm", "/run/broken")
     host.run("systemctl", "reset-failed", "pilot-agent")
     host.run("systemctl", "restart", "pilot-agent")
@@ -293,8 +296,8 @@ def test_life_of_an_rpm(
     host.run("sh", "-c", f"echo '# mine' >> {CONFIG}")
     listener.forget()
     host.run(*rpm, "--upgrade", f"{DIST}/pilot-agent-{NEWER}-1.{machine}.rpm")
-    assert listener.announce()["agent"]["version"] == NEWER
-    assert listener.announce()["host"]["id"] == identity
+    announce = listener.announce(lambda said: said["agent"]["version"] == NEWER)
+    assert announce["host"]["id"] == identity
     assert "# mine" in host.run("cat", CONFIG).stdout
     host.run("rpm", "--erase", "pilot-agent")
     listener.wait("off")

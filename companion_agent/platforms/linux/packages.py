@@ -12,17 +12,20 @@ from contextlib import suppress
 import os
 import re
 import subprocess
+import threading
 from typing import TYPE_CHECKING, ClassVar
 
 from companion_agent.platforms.packages import PackageManager, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from companion_agent.platforms.linux.files import Files
 
 LIMIT = 120.0
 """Seconds that a program may take: a Raspberry Pi Zero needs half a minute for apt's lists."""
+# One that was killed has gone within this, unless a disk holds it.
+_KILLED_WITHIN = 1.0
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -41,34 +44,59 @@ class PackageManagerError(OSError):
     """A package manager cannot tell what waits; the text says why."""
 
 
-def run(program: str, *arguments: str, fine: Sequence[int] = (0,)) -> str:
-    """Run a package manager at a lower priority, and return what it prints.
+class Programs:
+    """Runs package managers, one at a time, and knows which runs now, so that it can be ended."""
 
-    Args:
-        program: Its name.
-        arguments: Its arguments.
-        fine: The exit codes that are no failures.
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[str] | None = None
+        self._closed = False
 
-    Raises:
-        PackageManagerError: It failed, or took too long.
-    """
-    try:
-        done = subprocess.run(
-            ("nice", program, *arguments),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env=_ENVIRONMENT,
-            timeout=LIMIT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise PackageManagerError(f"{program} did not end within {LIMIT:.0f} s") from None
-    if done.returncode not in fine:
-        said = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
-        raise PackageManagerError(f"{program} failed ({done.returncode}): {said}")
-    return done.stdout
+    def run(self, program: str, *arguments: str, fine: Sequence[int] = (0,)) -> str:
+        """Run a package manager at a lower priority, and return what it prints.
+
+        Args:
+            program: Its name.
+            arguments: Its arguments.
+            fine: The exit codes that are no failures.
+
+        Raises:
+            PackageManagerError: It failed, took too long or was ended.
+        """
+        with self._lock:
+            if self._closed:
+                raise PackageManagerError(f"{program} is not asked any more")
+            process = self._running = subprocess.Popen(
+                ("nice", program, *arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                env=_ENVIRONMENT,
+            )
+        with process:
+            try:
+                printed, complaint = process.communicate(timeout=LIMIT)
+            except subprocess.TimeoutExpired:
+                raise PackageManagerError(f"{program} did not end within {LIMIT:.0f} s") from None
+            finally:
+                process.kill()
+                with self._lock:
+                    self._running = None
+        if process.returncode not in fine:
+            said = (complaint.strip() or printed.strip()).rpartition("\n")[2]
+            raise PackageManagerError(f"{program} failed ({process.returncode}): {said}")
+        return printed
+
+    def close(self) -> None:
+        """End what runs, and start nothing any more."""
+        with self._lock:
+            self._closed = True
+            if self._running:
+                self._running.kill()
+                with suppress(subprocess.TimeoutExpired):
+                    self._running.wait(_KILLED_WITHIN)
 
 
 class _Program(PackageManager):
@@ -82,9 +110,9 @@ class _Program(PackageManager):
     installed: ClassVar[tuple[str, ...]]
     lists: ClassVar[tuple[str, ...]]
 
-    def __init__(self, files: Files, run: Callable[..., str] = run) -> None:
+    def __init__(self, files: Files, programs: Programs) -> None:
         self._files = files
-        self._run = run
+        self._programs = programs
 
     def signature(self) -> Hashable:
         """Return the times of its files."""
@@ -97,6 +125,10 @@ class _Program(PackageManager):
     @abstractmethod
     def look(self) -> Waiting:
         """Run it."""
+
+    def close(self) -> None:
+        """Kill it: it only looks."""
+        self._programs.close()
 
     def _changed(self, path: str) -> float | None:
         with suppress(OSError):
@@ -115,7 +147,7 @@ class Apt(_Program):
 
     def look(self) -> Waiting:
         """Simulate an upgrade, which needs neither root nor the lock."""
-        told = self._run(
+        told = self._programs.run(
             "apt-get", "--simulate", "--quiet", "-o", "Debug::NoLocking=1", "dist-upgrade"
         )
         found = {one[1]: one[2] for one in map(_APT.match, told.splitlines()) if one}
@@ -128,7 +160,7 @@ class Dnf(_Program):
 
     Args:
         files: The system's files.
-        run: Runs programs.
+        programs: Runs it.
         program: What it is called.
     """
 
@@ -143,8 +175,8 @@ class Dnf(_Program):
     )
     lists = ("var/cache/dnf", "var/cache/libdnf5")
 
-    def __init__(self, files: Files, run: Callable[..., str] = run, program: str = "dnf") -> None:
-        super().__init__(files, run)
+    def __init__(self, files: Files, programs: Programs, program: str = "dnf") -> None:
+        super().__init__(files, programs)
         self._program = program
 
     def look(self) -> Waiting:
@@ -154,7 +186,7 @@ class Dnf(_Program):
 
     def _check(self, *more: str) -> tuple[str, ...]:
         # 100 says that there are some.
-        told = self._run(
+        told = self._programs.run(
             self._program, "--cacheonly", "--quiet", "check-update", *more, fine=(0, 100)
         )
         # What is below is replaced by one of the above.
@@ -173,7 +205,7 @@ class Pacman(_Program):
     def look(self) -> Waiting:
         """Compare with its databases; which updates are about security is not told."""
         # 1 says that there are none.
-        told = self._run("pacman", "--query", "--upgrades", fine=(0, 1))
+        told = self._programs.run("pacman", "--query", "--upgrades", fine=(0, 1))
         found = (_PACMAN.fullmatch(line.strip()) for line in told.splitlines())
         return Waiting(tuple(sorted(one[1] for one in found if one and not one[2])))
 
@@ -187,22 +219,23 @@ class Flatpak(_Program):
 
     def look(self) -> Waiting:
         """Compare with the cached summaries."""
-        told = self._run(
+        told = self._programs.run(
             "flatpak", "remote-ls", "--system", "--updates", "--cached", "--columns=application"
         )
         return Waiting(tuple(sorted({line.strip() for line in told.splitlines() if line.strip()})))
 
 
-def managers(files: Files, run: Callable[..., str] = run) -> list[PackageManager]:
+def managers(files: Files, programs: Programs | None = None) -> list[PackageManager]:
     """Return the package managers that this machine has."""
+    programs = programs or Programs()
     found: list[PackageManager] = []
     if files.exists("usr/bin/apt-get") and files.exists("var/lib/dpkg/status"):
-        found.append(Apt(files, run))
+        found.append(Apt(files, programs))
     dnf = next((one for one in ("dnf5", "dnf") if files.exists(f"usr/bin/{one}")), "")
     if dnf and any(files.exists(path) for path in Dnf.installed):
-        found.append(Dnf(files, run, dnf))
+        found.append(Dnf(files, programs, dnf))
     if files.exists("usr/bin/pacman") and files.exists("var/lib/pacman/local"):
-        found.append(Pacman(files, run))
+        found.append(Pacman(files, programs))
     if files.exists("usr/bin/flatpak") and files.exists("var/lib/flatpak/repo"):
-        found.append(Flatpak(files, run))
+        found.append(Flatpak(files, programs))
     return found

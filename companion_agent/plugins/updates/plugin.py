@@ -13,10 +13,12 @@ from companion_agent.plugins.naming import listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
+    from typing import Self
 
     from companion_agent.models import Selection, Value
     from companion_agent.platforms.base import Platform
     from companion_agent.platforms.packages import PackageManager, Waiting
+    from companion_agent.plugins.base import PluginContext
 
 # The first look takes seconds of a processor: not while the machine, or the agent, comes up.
 FIRST_LOOK = 120.0
@@ -48,6 +50,7 @@ class UpdatesPlugin(Collector):
         platform: The operating system.
         selection: Which package managers are asked.
         clock: Monotonic seconds.
+        first_look: Seconds before the first look.
     """
 
     name: ClassVar[str] = "updates"
@@ -59,12 +62,28 @@ class UpdatesPlugin(Collector):
         platform: Platform,
         selection: Selection | None = None,
         clock: Callable[[], float] = time.monotonic,
+        first_look: float = FIRST_LOOK,
     ) -> None:
         super().__init__(platform, selection)
         self._clock = clock
+        self._first_look = clock() + first_look
+        self._asked: PackageManager | None = None
+        self._closed = False
         self._seen: dict[str, Hashable] = {}
         self._looked: dict[str, _Looked] = {}
         self._troubles: dict[str, str] = {}
+
+    @classmethod
+    def create(cls, context: PluginContext) -> Self:
+        """Make it; where no agent runs (`pilot-agent read`) there is no later look."""
+        first_look = FIRST_LOOK if context.updater else 0.0
+        return cls(context.platform, context.selection, first_look=first_look)
+
+    def close(self) -> None:
+        """End the package manager that is being asked."""
+        self._closed = True
+        if asked := self._asked:
+            asked.close()
 
     def probe(self) -> None:
         """Find the package managers."""
@@ -117,16 +136,22 @@ class UpdatesPlugin(Collector):
         looked = self._looked.get(name)
         # What changes right now is being installed.
         rests = signature == before
-        if not rests:
+        if not rests or now < self._first_look:
             return
         if looked and looked.signature == signature and now - looked.at < LOOK_AGAIN:
             return
         self._troubles.pop(name, None)
         waiting = None
+        # Before it is asked: `close()` finds it, or it finds that this is closed.
+        self._asked = manager
+        if self._closed:
+            return
         try:
             waiting = manager.look()
         except OSError as error:
             self._troubles[name] = str(error)
+        finally:
+            self._asked = None
         self._looked[name] = _Looked(now, signature, waiting)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +11,15 @@ import pytest
 from companion_agent.errors import Unavailable
 from companion_agent.models import Selection
 from companion_agent.platforms.linux import packages
+from companion_agent.platforms.linux.files import Files
 from companion_agent.platforms.linux.packages import PackageManagerError
+from companion_agent.plugins.base import PluginContext
 from companion_agent.plugins.updates.plugin import FIRST_LOOK, LOOK_AGAIN, UpdatesPlugin
+from stack.process import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from support.agent_machines import FakeMachine
     from support.agent_screen import MachineOf
@@ -56,10 +61,11 @@ firefox 124.0.2-1 -> 125.0-1 [ignored]
 """
 
 
-class Programs:
+class PrintedPrograms(packages.Programs):
     """What package managers print."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.printed: dict[tuple[str, ...], str | Exception] = {}
         self.calls: list[tuple[str, ...]] = []
 
@@ -74,15 +80,15 @@ class Programs:
 
 
 @pytest.fixture
-def programs(monkeypatch: pytest.MonkeyPatch) -> Programs:
-    programs = Programs()
+def programs(monkeypatch: pytest.MonkeyPatch) -> PrintedPrograms:
+    programs = PrintedPrograms()
     real = packages.managers
-    monkeypatch.setattr(packages, "managers", lambda files: real(files, programs.run))
+    monkeypatch.setattr(packages, "managers", lambda files: real(files, programs))
     return programs
 
 
 @pytest.fixture
-def debian(machine: MachineOf, programs: Programs) -> FakeMachine:
+def debian(machine: MachineOf, programs: PrintedPrograms) -> FakeMachine:
     host = machine("server")
     host.write("usr/bin/apt-get", "")
     host.write("var/lib/dpkg/status", "")
@@ -93,8 +99,8 @@ def debian(machine: MachineOf, programs: Programs) -> FakeMachine:
     return host
 
 
-def test_apt(debian: FakeMachine, programs: Programs) -> None:
-    plugin = UpdatesPlugin(debian)
+def test_apt(debian: FakeMachine, programs: PrintedPrograms) -> None:
+    plugin = UpdatesPlugin(debian, first_look=0)
     # What else the agent reads comes first.
     assert set(plugin.collect().values()) == {None}
     assert plugin.pace(300) == FIRST_LOOK
@@ -112,10 +118,33 @@ def test_apt(debian: FakeMachine, programs: Programs) -> None:
     assert {"--simulate", "Debug::NoLocking=1"} <= set(call)
 
 
-def test_it_looks_again_when_packages_rest_after_a_change(
-    debian: FakeMachine, programs: Programs, still_clock: ManualClock
+def test_the_agent_asks_no_package_manager_while_it_comes_up(
+    debian: FakeMachine, programs: PrintedPrograms, still_clock: ManualClock
 ) -> None:
     plugin = UpdatesPlugin(debian, None, still_clock)
+    # Everything is read a second time a second after the start.
+    for _ in range(2):
+        plugin.collect()
+    assert not programs.calls
+
+    still_clock.advance(FIRST_LOOK)
+
+    assert plugin.collect()["waiting"] == 3
+
+
+def test_it_looks_at_once_where_no_agent_runs(
+    debian: FakeMachine, programs: PrintedPrograms
+) -> None:
+    plugin = UpdatesPlugin.create(PluginContext(debian))
+    plugin.collect()
+
+    assert plugin.collect()["waiting"] == 3
+
+
+def test_it_looks_again_when_packages_rest_after_a_change(
+    debian: FakeMachine, programs: PrintedPrograms, still_clock: ManualClock
+) -> None:
+    plugin = UpdatesPlugin(debian, None, still_clock, first_look=0)
     for _ in range(4):
         plugin.collect()
     assert len(programs.calls) == 1
@@ -131,13 +160,13 @@ def test_it_looks_again_when_packages_rest_after_a_change(
 
 
 def test_what_cannot_tell_says_why_and_the_others_go_on(
-    debian: FakeMachine, programs: Programs
+    debian: FakeMachine, programs: PrintedPrograms
 ) -> None:
     debian.write("usr/bin/flatpak", "")
     debian.write("var/lib/flatpak/repo/config", "")
     programs.printed["apt-get",] = PackageManagerError("apt-get failed (100): E: no")
     programs.printed["flatpak",] = "org.gimp.GIMP\n"
-    plugin = UpdatesPlugin(debian)
+    plugin = UpdatesPlugin(debian, first_look=0)
     plugin.collect()
 
     values = plugin.collect()
@@ -147,13 +176,13 @@ def test_what_cannot_tell_says_why_and_the_others_go_on(
     assert plugin.troubles() == {"apt": "apt-get failed (100): E: no"}
 
 
-def test_dnf(machine: MachineOf, programs: Programs) -> None:
+def test_dnf(machine: MachineOf, programs: PrintedPrograms) -> None:
     host = machine("server")
     host.write("usr/bin/dnf", "")
     host.write("var/lib/rpm/rpmdb.sqlite", "")
     programs.printed["dnf",] = DNF
     programs.printed["dnf", "--security"] = DNF_SECURITY
-    plugin = UpdatesPlugin(host)
+    plugin = UpdatesPlugin(host, first_look=0)
     plugin.collect()
 
     values = plugin.collect()
@@ -164,19 +193,19 @@ def test_dnf(machine: MachineOf, programs: Programs) -> None:
     assert all("--cacheonly" in call for call in programs.calls)
 
 
-def test_pacman(machine: MachineOf, programs: Programs) -> None:
+def test_pacman(machine: MachineOf, programs: PrintedPrograms) -> None:
     host = machine("server")
     host.write("usr/bin/pacman", "")
     host.write("var/lib/pacman/local/keep", "")
     programs.printed["pacman",] = PACMAN
-    plugin = UpdatesPlugin(host)
+    plugin = UpdatesPlugin(host, first_look=0)
     plugin.collect()
 
     assert plugin.collect()["waiting"] == 1
     assert "security" not in {one.key for one in plugin.readings()}
 
 
-def test_what_is_not_selected_is_not_asked(debian: FakeMachine, programs: Programs) -> None:
+def test_what_is_not_selected_is_not_asked(debian: FakeMachine, programs: PrintedPrograms) -> None:
     plugin = UpdatesPlugin(debian, Selection(exclude=("apt",)))
 
     with pytest.raises(Unavailable, match="no package manager is selected"):
@@ -185,19 +214,61 @@ def test_what_is_not_selected_is_not_asked(debian: FakeMachine, programs: Progra
     assert not programs.calls
 
 
-def test_a_system_without_any_says_so(machine: MachineOf, programs: Programs) -> None:
+def test_a_system_without_any_says_so(machine: MachineOf, programs: PrintedPrograms) -> None:
     with pytest.raises(Unavailable, match="no package manager"):
         UpdatesPlugin(machine("container")).probe()
 
 
 def test_a_program_that_fails_says_its_last_words() -> None:
-    assert packages.run("printf", "a b") == "a b"
+    assert packages.Programs().run("printf", "a b") == "a b"
     with pytest.raises(PackageManagerError, match=r"sh failed \(3\): no lists"):
-        packages.run("sh", "-c", "echo more; echo no lists >&2; exit 3")
+        packages.Programs().run("sh", "-c", "echo more; echo no lists >&2; exit 3")
 
 
 def test_a_program_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "LIMIT", 0.2)
 
     with pytest.raises(PackageManagerError, match="sleep did not end"):
-        packages.run("sleep", "30")
+        packages.Programs().run("sleep", "30")
+
+
+@pytest.fixture
+def slow_debian(debian: FakeMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A Debian whose apt never ends; the file that it writes its process id to."""
+    started, folder = tmp_path / "started", tmp_path / "programs"
+    folder.mkdir()
+    apt = folder / "apt-get"
+    apt.write_text(
+        f"#!/bin/sh\necho $$ > {started}.new\nmv {started}.new {started}\nexec sleep 60\n"
+    )
+    apt.chmod(0o755)
+    monkeypatch.setitem(packages._ENVIRONMENT, "PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(
+        debian, "package_managers", lambda: [packages.Apt(Files(debian.root), packages.Programs())]
+    )
+    return started
+
+
+def test_what_is_asked_ends_with_the_agent(debian: FakeMachine, slow_debian: Path) -> None:
+    plugin = UpdatesPlugin(debian, first_look=0)
+    plugin.collect()
+    worker = threading.Thread(target=plugin.collect)
+    worker.start()
+    wait_for(slow_debian.exists, "a package manager that runs", timeout=30)
+
+    plugin.close()
+
+    worker.join(30)
+    assert not worker.is_alive()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(slow_debian.read_text()), 0)
+
+
+def test_nothing_is_asked_after_the_end(debian: FakeMachine, slow_debian: Path) -> None:
+    plugin = UpdatesPlugin(debian, first_look=0)
+    plugin.collect()
+    plugin.close()
+
+    assert plugin.collect()["waiting"] is None
+
+    assert not slow_debian.exists()

@@ -332,6 +332,26 @@ def test_a_checkout_is_no_installed_program(
     assert linux.this_program().path == PurePosixPath(link)
 
 
+def test_root_runs_the_release_in_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    release, current = tmp_path / "releases/1", tmp_path / "current"
+    for file in ("bin/pilot-agent", "bin/python", "lib/cpufreq.py", "lib/smart_helper.py"):
+        (release / file).parent.mkdir(parents=True, exist_ok=True)
+        (release / file).touch(mode=0o755)
+    current.symlink_to(release)
+    called = tmp_path / "pilot-agent"
+    called.symlink_to(current / "bin/pilot-agent")
+    monkeypatch.setattr(sys, "prefix", str(release))
+    monkeypatch.setattr(sys, "executable", str(release / "bin/python"))
+    monkeypatch.setattr(sys, "argv", [str(called)])
+    monkeypatch.setattr(linux.cpufreq, "__file__", str(release / "lib/cpufreq.py"))
+    monkeypatch.setattr(linux.smart_helper, "__file__", str(release / "lib/smart_helper.py"))
+    monkeypatch.setattr(linux, "_is_roots", lambda _: True)
+
+    helper = linux.this_program().helper
+
+    assert helper == Helper(PurePosixPath(current, "bin/python"), PurePosixPath(current, "lib"))
+
+
 def test_changes_are_told_once() -> None:
     assert describe([]) == "Nothing had to be changed."
     assert describe(["a", "b", "a"]) == "Changed: a, b."

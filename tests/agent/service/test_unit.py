@@ -130,6 +130,6 @@ def test_what_asks_the_disks_sees_disks_alone() -> None:
 def test_disks_are_asked_while_the_agent_is_there() -> None:
     text = unit.smart_timer()
 
-    assert f"BindsTo={unit.SERVICE}\n" in text
+    assert f"PartOf={unit.SERVICE}\n" in text
     assert f"WantedBy={unit.SERVICE}\n" in text
     assert "OnUnitActiveSec=30min\n" in text
