@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 import json
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
     from companion_agent.desktop.messages import FromAgent
     from companion_agent.platforms.control import Session
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows is played here; tests/windows has real pipes"
+)
 
 
 class FakeControl:
