@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from typing import TYPE_CHECKING, Self
 
-from harness.host import Shown
+from harness.host import NO_VALUE, Shown
 from harness.settings import KEEP_ALIVE
 import pytest
 
@@ -91,7 +90,8 @@ def gaming_pc(tmp_path: Path, ha: HomeAssistant, bus: Bus, broker: Mosquitto) ->
 def test_a_windows_pc_is_a_computer_of_home_assistant(
     gaming_pc: PcHost, ha: HomeAssistant, browser: Browser, artifacts: Path
 ) -> None:
-    gaming_pc.wait_for_fresh_values(since=time.monotonic(), timeout=PATIENCE)
+    for key in ("cpu.percent", "memory.percent", "disk.c.used_percent"):
+        gaming_pc.wait_for_state(key, lambda state: state["state"] not in NO_VALUE, PATIENCE)
     assert gaming_pc.device["sw_version"]
     assert "Windows" in gaming_pc.announce()["host"]["os"]
 
