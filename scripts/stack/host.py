@@ -114,9 +114,13 @@ def attributes() -> frozenset[str]:
     """Return the kinds that are attributes of others' entities, and have none of their own."""
     source = (ROOT / "companion_agent" / "mqtt" / "appearance.py").read_text(encoding="utf-8")
     for node in ast.parse(source).body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            if node.target.id == "ATTRIBUTES" and isinstance(node.value, ast.Call):
-                return frozenset(ast.literal_eval(node.value.args[0]))
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and node.target.id == "ATTRIBUTES"
+            and isinstance(node.value, ast.Call)
+        ):
+            return frozenset(ast.literal_eval(node.value.args[0]))
     raise StackError("companion_agent/mqtt/appearance.py does not name the attributes")
 
 

@@ -340,7 +340,7 @@ STEPS = (
     Step(
         "windows", (), "the agent on Windows PCs, in Wine",
         # More than fits beside the other two that wait: its PCs have limits too.
-        _windows, load=1.2, minutes=6, tests="tests/windows", waits=True,
+        _windows, load=1.1, minutes=6, tests="tests/windows", waits=True,
     ),
     Step(
         "hardware", (), "the agent on a machine with hardware, in QEMU",
