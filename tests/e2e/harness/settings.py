@@ -10,5 +10,7 @@ COLLECTORS = ("cpu", "memory", "disk", "disk_io", "network", "system", "agent")
 
 # What waits on this machine takes apt seconds of a processor to tell, of each agent.
 _REST = {"updates": {"enabled": False}}
-QUICK = {**{name: {"interval": 1} for name in COLLECTORS}, **_REST}
+QUICK_OF_ALL_VERSIONS = {name: {"interval": 1} for name in COLLECTORS}
+"""What an agent of an older version understands, too: a name that it does not know ends it."""
+QUICK = {**QUICK_OF_ALL_VERSIONS, **_REST}
 SLOW = {**{name: {"interval": 30} for name in COLLECTORS}, **_REST}

@@ -10,6 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+from harness.settings import QUICK_OF_ALL_VERSIONS
 import pytest
 
 from stack import previous, toolchain
@@ -48,7 +49,9 @@ class TestPreviousAgent:
             check=True,
         )
         assert where.stdout.startswith(str(folder))
-        host = make_commanded(command=[*python, "-m", "companion_agent"], env=env)
+        host = make_commanded(
+            command=[*python, "-m", "companion_agent"], env=env, collectors=QUICK_OF_ALL_VERSIONS
+        )
         return host.start().add_with_code()
 
     def test_works_and_is_updated(self, host: Commanded, broker: Mosquitto, logs: Logs) -> None:
