@@ -22,6 +22,7 @@ from companion_agent.plugins.base import Collector, CommandProvider, PluginConte
 from companion_agent.plugins.i2c.overrides import Overrides
 from companion_agent.plugins.notifications.kept import KeptNotifications
 from companion_agent.plugins.runner import CollectorRunner
+from companion_agent.plugins.updates.looks import KeptLooks
 from companion_agent.service.pair_command import pair_command
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates.updater import Updater
@@ -177,7 +178,7 @@ def make_plugins(
 ) -> list[Plugin]:
     """Make every plug-in that can be made."""
     overrides = Overrides(config.state_dir)
-    kept = KeptNotifications(config.state_dir)
+    kept, looks = KeptNotifications(config.state_dir), KeptLooks(config.state_dir)
     settings = RemoteSettings(reloader, known_collectors()) if reloader else None
     made = []
     for name in registry.load().types:
@@ -195,6 +196,7 @@ def make_plugins(
                 DesktopSessions: desktop,
                 KeptNotifications: kept,
                 Audience: audience,
+                KeptLooks: looks,
             },
         )
         try:

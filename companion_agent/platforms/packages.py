@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Hashable
+Signature: TypeAlias = tuple[float | None, ...]
+"""Times of files, in seconds since 1970; `None` for one that is not there."""
 
 
 class Waiting(NamedTuple):
@@ -22,7 +22,7 @@ class Waiting(NamedTuple):
 
 
 class PackageManager(ABC):
-    """A package manager; it blocks, so it is asked in a worker.
+    """A package manager; it blocks for long, so it is asked in a thread of its own.
 
     Class attributes:
         name: What it is called.
@@ -33,7 +33,7 @@ class PackageManager(ABC):
     tells_security: ClassVar[bool] = False
 
     @abstractmethod
-    def signature(self) -> Hashable:
+    def signature(self) -> Signature:
         """Return what is another when something was installed or lists were fetched; cheap."""
 
     @abstractmethod

@@ -218,7 +218,7 @@ def _agent(version: str, *, coverage: bool) -> Callable[[Options], Outcome]:
         if system.can_apt_install():
             system.require("mosquitto", "dbus-daemon", "dbusmock", "dunst", "pulseaudio", "mpv")
             system.require("nats-server", "nginx", "nut", "pipewire", "rabbitmq", "Xvfb")
-            system.require("umockdev", "power-profiles-daemon")
+            system.require("umockdev", "power-profiles-daemon", "packagekit")
         flags = ["--timeout=300", *_ANY_WORKER]
         if options.everything and coverage:
             flags += _coverage("companion_agent", _AGENT_FLOOR)

@@ -71,6 +71,7 @@ PROGRAMS: Mapping[str, Program] = {
         "power-profiles-daemon",
         files=("/usr/libexec/power-profiles-daemon",),
     ),
+    "packagekit": Program(("/usr/libexec/packagekitd",), ("packagekit",), "PackageKit"),
     "Xvfb": Program(("Xvfb",), ("xvfb",), "xorg-x11-server-Xvfb"),
     "wine": Program(("wine",), ("wine", "wine64"), "wine", "--cask wine-stable"),
     "dunst": Program(("dunst",), ("dunst",), "dunst"),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from companion_agent.config.settings import Broker
-    from support.agent_logind import FakeLogind, SystemBus
+    from support.agent_logind import FakeLogind, FakePolkit, SystemBus
 
 # The stack's brokers and releases.
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -164,6 +164,15 @@ def logind(bus: SystemBus) -> FakeLogind:
         "ret = bool(getattr(self, 'planned', '')); self.planned = ''",
     )  # fmt: skip
     return logind
+
+
+@pytest.fixture
+def polkit(bus: SystemBus) -> FakePolkit:
+    """polkit, which permits nothing yet."""
+    from support.agent_logind import POLKIT, FakePolkit
+
+    bus.play("polkitd", POLKIT)
+    return FakePolkit(bus)
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ class SystemBus:
             env={**without_python(), "DBUS_SYSTEM_BUS_ADDRESS": self.address},
             start_new_session=True,
         )  # fmt: skip
-        wait_until(lambda: self._has_owner(service))
+        wait_until(lambda: self.has_owner(service))
 
     def serve(self, service: str, path: str, interface: str) -> None:
         """Have dbusmock play an object that a test describes by its methods of `MOCK`."""
@@ -75,13 +75,13 @@ class SystemBus:
             env={**without_python(), "DBUS_SYSTEM_BUS_ADDRESS": self.address},
             start_new_session=True,
         )
-        wait_until(lambda: self._has_owner(service))
+        wait_until(lambda: self.has_owner(service))
 
     def stop_mock(self, service: str) -> None:
         mock = self._mocks.pop(service)
         mock.send_signal(signal.SIGTERM)
         mock.wait(10)
-        wait_until(lambda: not self._has_owner(service))
+        wait_until(lambda: not self.has_owner(service))
 
     def call(
         self, service: str, path: str, interface: str, method: str, signature: str = "", *args: Any
@@ -89,7 +89,7 @@ class SystemBus:
         with Bus() as bus:
             return bus.call(Target(service, path, interface), method, signature, *args)
 
-    def _has_owner(self, service: str) -> bool:
+    def has_owner(self, service: str) -> bool:
         path = "/org/freedesktop/DBus"
         return bool(
             self.call(

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, ClassVar
 from companion_agent.platforms.packages import PackageManager, Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Sequence
 
     from companion_agent.platforms.linux.files import Files
+    from companion_agent.platforms.packages import Signature
 
-LIMIT = 120.0
-"""Seconds that a program may take: a Raspberry Pi Zero needs half a minute for apt's lists."""
+LIMIT = 600.0
+"""Seconds that one may take: its lower priority makes minutes of seconds on a busy machine."""
 # One that was killed has gone within this, unless a disk holds it.
 _KILLED_WITHIN = 1.0
 
@@ -99,8 +100,8 @@ class Programs:
                     self._running.wait(_KILLED_WITHIN)
 
 
-class _Program(PackageManager):
-    """A package manager that is a program.
+class FilesOfPackages(PackageManager):
+    """A package manager whose files tell by their times whether something has changed.
 
     Class attributes:
         installed: What it knows to be installed: files and folders.
@@ -110,17 +111,29 @@ class _Program(PackageManager):
     installed: ClassVar[tuple[str, ...]]
     lists: ClassVar[tuple[str, ...]]
 
-    def __init__(self, files: Files, programs: Programs) -> None:
+    def __init__(self, files: Files) -> None:
         self._files = files
-        self._programs = programs
 
-    def signature(self) -> Hashable:
+    def signature(self) -> Signature:
         """Return the times of its files."""
         return tuple(self._changed(path) for path in (*self.installed, *self.lists))
 
     def refreshed(self) -> float | None:
         """Return the newest time of its lists."""
         return max((when for one in self.lists if (when := self._changed(one))), default=None)
+
+    def _changed(self, path: str) -> float | None:
+        with suppress(OSError):
+            return os.stat(self._files.path(path)).st_mtime  # noqa: PTH116 - a Path costs more
+        return None
+
+
+class _Program(FilesOfPackages):
+    """A package manager that is a program."""
+
+    def __init__(self, files: Files, programs: Programs) -> None:
+        super().__init__(files)
+        self._programs = programs
 
     @abstractmethod
     def look(self) -> Waiting:
@@ -129,11 +142,6 @@ class _Program(PackageManager):
     def close(self) -> None:
         """Kill it: it only looks."""
         self._programs.close()
-
-    def _changed(self, path: str) -> float | None:
-        with suppress(OSError):
-            return os.stat(self._files.path(path)).st_mtime  # noqa: PTH116 - a Path costs more
-        return None
 
 
 class Apt(_Program):
@@ -226,7 +234,7 @@ class Flatpak(_Program):
 
 
 def managers(files: Files, programs: Programs | None = None) -> list[PackageManager]:
-    """Return the package managers that this machine has."""
+    """Return the package managers of this machine that are asked directly."""
     programs = programs or Programs()
     found: list[PackageManager] = []
     if files.exists("usr/bin/apt-get") and files.exists("var/lib/dpkg/status"):

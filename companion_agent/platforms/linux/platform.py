@@ -314,10 +314,15 @@ class LinuxPlatform(Platform):
         return processes.sample(self._files)
 
     def package_managers(self) -> list[PackageManager]:
-        """Look which of apt, dnf, pacman and flatpak there are."""
+        """Look which of apt, dnf, pacman and flatpak there are; PackageKit speaks for others."""
         from companion_agent.platforms.linux import packages  # noqa: PLC0415
 
-        return packages.managers(self._files)
+        found = packages.managers(self._files)
+        if all(isinstance(one, packages.Flatpak) for one in found):
+            from companion_agent.platforms.linux import packagekit  # noqa: PLC0415
+
+            found += packagekit.managers(self._files)
+        return found
 
     def users(self) -> int | None:
         """Ask logind's files or utmp."""

@@ -3,54 +3,41 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-import time
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from companion_agent.errors import Unavailable
 from companion_agent.models import Reading
 from companion_agent.plugins.base import Collector
 from companion_agent.plugins.naming import listing
+from companion_agent.plugins.updates.looks import KeptLooks, Looks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Self
 
     from companion_agent.models import Selection, Value
     from companion_agent.platforms.base import Platform
+    from companion_agent.platforms.control import Watch
     from companion_agent.platforms.packages import PackageManager, Waiting
     from companion_agent.plugins.base import PluginContext
 
-# The first look takes seconds of a processor: not while the machine, or the agent, comes up.
-FIRST_LOOK = 120.0
-# Updates are handed out in phases, and lists expire, without a file that changes.
-LOOK_AGAIN = 86_400.0
-
-
-class _Looked(NamedTuple):
-    """What a package manager said.
-
-    Attributes:
-        at: When, in monotonic seconds.
-        signature: The times of its files then.
-        waiting: What waits; `None` when it could not tell.
-    """
-
-    at: float
-    signature: Hashable
-    waiting: Waiting | None
+# Where no agent runs, someone waits for all readings.
+PATIENCE = 3.0
 
 
 class UpdatesPlugin(Collector):
     """Counts the updates that wait.
 
-    At each reading it looks at the times of the package managers' files alone; it asks them when
-    these are others than before and rest, and once a day.
+    At each reading it looks at the times of the package managers' files alone. They are asked in
+    a thread when these are others than before and rest, and once a day; it is read again when
+    they have answered. What was never known is not reported; what they said last is after a
+    restart, for the files as they were.
 
     Args:
         platform: The operating system.
         selection: Which package managers are asked.
-        clock: Monotonic seconds.
-        first_look: Seconds before the first look.
+        looks: Has them asked.
+        patience: Seconds that the second reading waits for the first answer; for none when 0.
     """
 
     name: ClassVar[str] = "updates"
@@ -61,64 +48,64 @@ class UpdatesPlugin(Collector):
         self,
         platform: Platform,
         selection: Selection | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        first_look: float = FIRST_LOOK,
+        looks: Looks | None = None,
+        patience: float = 0.0,
     ) -> None:
         super().__init__(platform, selection)
-        self._clock = clock
-        self._first_look = clock() + first_look
-        self._asked: PackageManager | None = None
-        self._closed = False
-        self._seen: dict[str, Hashable] = {}
-        self._looked: dict[str, _Looked] = {}
+        self._looks = looks or Looks(KeptLooks())
+        self._patience = patience
         self._troubles: dict[str, str] = {}
 
     @classmethod
     def create(cls, context: PluginContext) -> Self:
-        """Make it; where no agent runs (`pilot-agent read`) there is no later look."""
-        first_look = FIRST_LOOK if context.updater else 0.0
-        return cls(context.platform, context.selection, first_look=first_look)
+        """Make it; where no agent runs (`pilot-agent read`) they are asked at once."""
+        if context.updater:
+            looks = Looks(context.get(KeptLooks) or KeptLooks())
+            return cls(context.platform, context.selection, looks)
+        looks = Looks(KeptLooks(), settle=0.0)
+        return cls(context.platform, context.selection, looks, PATIENCE)
 
     def close(self) -> None:
         """End the package manager that is being asked."""
-        self._closed = True
-        if asked := self._asked:
-            asked.close()
+        self._looks.close()
 
     def probe(self) -> None:
         """Find the package managers."""
         self._managers()
 
     def collect(self) -> Mapping[str, Value]:
-        """Ask the package managers whose files have changed."""
+        """Have the package managers asked whose files have changed; say what is known.
+
+        Raises:
+            Unavailable: There is none, or where no agent runs, none has answered in time.
+        """
         managers = self._managers()
-        for manager in managers:
-            self._follow(manager)
-        known = [one.waiting for one in self._looked.values() if one.waiting is not None]
-        security = [one.security for one in known if one.security is not None]
+        if self._patience and self._looks.busy:
+            self._looks.wait(self._patience)
+            if self._looks.busy:
+                raise Unavailable(
+                    "the package managers have not said yet what waits",
+                    "the agent waits for them, and reports it then",
+                )
+        looks = {manager.name: look for manager in managers if (look := self._looks.last(manager))}
+        self._looks.begin(managers)
+        self._troubles = {name: look.trouble for name, look in looks.items() if look.trouble}
         fetched = [when for manager in managers if (when := manager.refreshed()) is not None]
         tells = any(manager.tells_security for manager in managers)
-        self.describe((tells, bool(fetched)), lambda: _readings(tells, bool(fetched)))
+        found = (bool(looks), tells, bool(fetched))
+        self.describe(found, lambda: _readings(*found))
+        known = [look.waiting for look in looks.values() if look.waiting is not None]
         if not known:
             return dict.fromkeys(one.key for one in self.described)
-        packages = sorted({name for one in known for name in one.packages})
-        return {
-            "waiting": sum(len(one.packages) for one in known),
-            "security": sum(security) if security else None,
-            "packages": listing(packages),
-            # The oldest: what is newer there is not known yet.
-            "lists_refreshed": (
-                datetime.fromtimestamp(round(min(fetched)), UTC).isoformat() if fetched else None
-            ),
-        }
-
-    def pace(self, interval: float) -> float:
-        """Come back soon as long as nothing was asked."""
-        return interval if self._looked else min(interval, FIRST_LOOK)
+        return _values(known, fetched)
 
     def troubles(self) -> Mapping[str, str]:
         """Say which package manager cannot tell, and why."""
         return self._troubles
+
+    def watch(self) -> Watch | None:
+        """Return what hears that they have answered."""
+        return self._looks.watch
 
     def _managers(self) -> list[PackageManager]:
         found = self.platform.package_managers()
@@ -129,33 +116,10 @@ class UpdatesPlugin(Collector):
             raise self.none_selected("package manager")
         return wanted
 
-    def _follow(self, manager: PackageManager) -> None:
-        name, signature, now = manager.name, manager.signature(), self._clock()
-        before = self._seen.get(name)
-        self._seen[name] = signature
-        looked = self._looked.get(name)
-        # What changes right now is being installed.
-        rests = signature == before
-        if not rests or now < self._first_look:
-            return
-        if looked and looked.signature == signature and now - looked.at < LOOK_AGAIN:
-            return
-        self._troubles.pop(name, None)
-        waiting = None
-        # Before it is asked: `close()` finds it, or it finds that this is closed.
-        self._asked = manager
-        if self._closed:
-            return
-        try:
-            waiting = manager.look()
-        except OSError as error:
-            self._troubles[name] = str(error)
-        finally:
-            self._asked = None
-        self._looked[name] = _Looked(now, signature, waiting)
 
-
-def _readings(tells_security: bool, knows_lists: bool) -> list[Reading]:
+def _readings(known: bool, tells_security: bool, knows_lists: bool) -> list[Reading]:
+    if not known:
+        return []
     wanted = ["waiting", "packages"]
     wanted += ["security"] if tells_security else []
     wanted += ["lists_refreshed"] if knows_lists else []
@@ -163,3 +127,17 @@ def _readings(tells_security: bool, knows_lists: bool) -> list[Reading]:
         Reading(key, resolution=0 if key in {"packages", "lists_refreshed"} else 1)
         for key in wanted
     ]
+
+
+def _values(known: Sequence[Waiting], fetched: Sequence[float]) -> dict[str, Value]:
+    security = [one.security for one in known if one.security is not None]
+    packages = sorted({name for one in known for name in one.packages})
+    return {
+        "waiting": sum(len(one.packages) for one in known),
+        "security": sum(security) if security else None,
+        "packages": listing(packages),
+        # The oldest: what is newer there is not known yet.
+        "lists_refreshed": (
+            datetime.fromtimestamp(round(min(fetched)), UTC).isoformat() if fetched else None
+        ),
+    }

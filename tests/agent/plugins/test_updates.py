@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
+import select
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,17 +13,30 @@ from companion_agent.models import Selection
 from companion_agent.platforms.linux import packages
 from companion_agent.platforms.linux.files import Files
 from companion_agent.platforms.linux.packages import PackageManagerError
+from companion_agent.platforms.packages import PackageManager, Waiting
 from companion_agent.plugins.base import PluginContext
-from companion_agent.plugins.updates.plugin import FIRST_LOOK, LOOK_AGAIN, UpdatesPlugin
+from companion_agent.plugins.updates import plugin as updates_plugin
+from companion_agent.plugins.updates.looks import (
+    KEPT_FILE,
+    LOOK_AGAIN,
+    TRY_AGAIN,
+    KeptLooks,
+    Looks,
+)
+from companion_agent.plugins.updates.plugin import UpdatesPlugin
 from stack.process import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from companion_agent.models import Value
+    from companion_agent.platforms.packages import Signature
     from support.agent_machines import FakeMachine
     from support.agent_screen import MachineOf
     from support.clock import ManualClock
+
+    MakePlugin = Callable[..., UpdatesPlugin]
 
 pytestmark = pytest.mark.proves("updates.*")
 
@@ -79,6 +92,38 @@ class PrintedPrograms(packages.Programs):
         raise AssertionError(command)
 
 
+class ChangingPackages(PackageManager):
+    """A package manager while something is being installed."""
+
+    name = "changing"
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._times = [1.0, 2.0, 3.0]
+
+    def signature(self) -> Signature:
+        return (self._times.pop(0) if len(self._times) > 1 else self._times[0],)
+
+    def refreshed(self) -> None:
+        return None
+
+    def look(self) -> Waiting:
+        self.asked += 1
+        return Waiting(())
+
+    def close(self) -> None:
+        raise AssertionError("it is not being asked")
+
+
+class FakeUpdater:
+    """That an agent runs."""
+
+    cannot = ""
+
+    def ask(self, version: str, url: str) -> None:
+        raise AssertionError("nothing replaces the agent here")
+
+
 @pytest.fixture
 def programs(monkeypatch: pytest.MonkeyPatch) -> PrintedPrograms:
     programs = PrintedPrograms()
@@ -99,13 +144,37 @@ def debian(machine: MachineOf, programs: PrintedPrograms) -> FakeMachine:
     return host
 
 
-def test_apt(debian: FakeMachine, programs: PrintedPrograms) -> None:
-    plugin = UpdatesPlugin(debian, first_look=0)
-    # What else the agent reads comes first.
-    assert set(plugin.collect().values()) == {None}
-    assert plugin.pace(300) == FIRST_LOOK
+def read(plugin: UpdatesPlugin) -> Mapping[str, Value]:
+    """Read it as the agent does: again when what it was waiting for has answered."""
+    plugin.collect()
+    watch = plugin.watch()
+    assert watch
+    assert select.select([watch], [], [], 60)[0], "no package manager has answered"
+    assert watch.changed()
+    return plugin.collect()
 
-    values = plugin.collect()
+
+@pytest.fixture
+def updates(still_clock: ManualClock, tmp_path: Path) -> Iterator[MakePlugin]:
+    """Make a plug-in as the agent does; the one made before has ended then, as at a restart."""
+    made: list[UpdatesPlugin] = []
+
+    def make(host: FakeMachine, selection: Selection | None = None) -> UpdatesPlugin:
+        for plugin in made:
+            plugin.close()
+        looks = Looks(KeptLooks(tmp_path / "state"), settle=0.0, clock=still_clock)
+        made.append(UpdatesPlugin(host, selection, looks))
+        return made[-1]
+
+    yield make
+    for plugin in made:
+        plugin.close()
+
+
+def test_apt(debian: FakeMachine, programs: PrintedPrograms, updates: MakePlugin) -> None:
+    plugin = updates(debian)
+
+    values = read(plugin)
 
     assert values == {
         "waiting": 3,
@@ -113,26 +182,26 @@ def test_apt(debian: FakeMachine, programs: PrintedPrograms) -> None:
         "packages": "base-files, libc6, openssl",
         "lists_refreshed": "2023-11-14T22:13:20+00:00",
     }
-    assert plugin.pace(300) == 300
+    assert {one.key for one in plugin.readings()} == set(values)
     (call,) = programs.calls
     assert {"--simulate", "Debug::NoLocking=1"} <= set(call)
 
 
-def test_the_agent_asks_no_package_manager_while_it_comes_up(
-    debian: FakeMachine, programs: PrintedPrograms, still_clock: ManualClock
+def test_nothing_is_reported_before_the_first_answer(
+    debian: FakeMachine, programs: PrintedPrograms
 ) -> None:
-    plugin = UpdatesPlugin(debian, None, still_clock)
-    # Everything is read a second time a second after the start.
-    for _ in range(2):
-        plugin.collect()
-    assert not programs.calls
+    plugin = UpdatesPlugin.create(PluginContext(debian, updater=FakeUpdater()))
 
-    still_clock.advance(FIRST_LOOK)
+    assert plugin.collect() == {}
 
-    assert plugin.collect()["waiting"] == 3
+    # Its interval is announced once.
+    assert plugin.pace(300) == 300
+    assert plugin.readings() == ()
+    plugin.close()
+    assert not programs.calls, "what has to rest for seconds was asked at once"
 
 
-def test_it_looks_at_once_where_no_agent_runs(
+def test_where_no_agent_runs_the_second_reading_has_the_answer(
     debian: FakeMachine, programs: PrintedPrograms
 ) -> None:
     plugin = UpdatesPlugin.create(PluginContext(debian))
@@ -140,52 +209,139 @@ def test_it_looks_at_once_where_no_agent_runs(
 
     assert plugin.collect()["waiting"] == 3
 
+    plugin.close()
 
-def test_it_looks_again_when_packages_rest_after_a_change(
-    debian: FakeMachine, programs: PrintedPrograms, still_clock: ManualClock
+
+def test_the_last_answer_is_there_after_a_restart(
+    debian: FakeMachine, programs: PrintedPrograms, updates: MakePlugin
 ) -> None:
-    plugin = UpdatesPlugin(debian, None, still_clock, first_look=0)
-    for _ in range(4):
+    values = read(updates(debian))
+    again = updates(debian)
+
+    assert again.collect() == values
+
+    assert {one.key for one in again.readings()} == set(values)
+    assert len(programs.calls) == 1
+
+
+def test_after_a_restart_an_answer_for_other_files_does_not_count(
+    debian: FakeMachine, programs: PrintedPrograms, updates: MakePlugin
+) -> None:
+    values = read(updates(debian))
+    os.utime(debian.root / "var/lib/dpkg/status", (5, 5))
+    programs.printed["apt-get",] = ""
+    again = updates(debian)
+
+    # Its entities stay.
+    assert again.collect() == dict.fromkeys(values)
+    assert {one.key for one in again.readings()} == set(values)
+
+    wait_for(lambda: again.collect()["waiting"] == 0, "the new answer", timeout=60)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "nonsense",
+        '{"version": 1}',
+        '{"version": 1, "looks": {"apt": {"at": 1}}}',
+        '{"version": 1, "looks": {"apt": {"at": 1, "signature": "x", "packages": []}}}',
+        '{"version": 1, "looks": {"apt": []}}',
+    ],
+)
+def test_damage_to_what_was_kept_costs_one_question(
+    debian: FakeMachine,
+    programs: PrintedPrograms,
+    updates: MakePlugin,
+    tmp_path: Path,
+    content: str,
+) -> None:
+    kept = tmp_path / "state" / KEPT_FILE
+    kept.parent.mkdir()
+    kept.write_text(content)
+
+    assert read(updates(debian))["waiting"] == 3
+
+
+def test_what_cannot_be_kept_is_told_all_the_same(
+    debian: FakeMachine,
+    programs: PrintedPrograms,
+    updates: MakePlugin,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "state").write_text("a file where the folder would be")
+
+    assert read(updates(debian))["waiting"] == 3
+
+    assert "cannot be written" in caplog.text
+
+
+def test_it_asks_again_after_a_change_and_once_a_day(
+    debian: FakeMachine,
+    programs: PrintedPrograms,
+    updates: MakePlugin,
+    still_clock: ManualClock,
+) -> None:
+    plugin = updates(debian)
+    read(plugin)
+    for _ in range(3):
         plugin.collect()
     assert len(programs.calls) == 1
 
     os.utime(debian.root / "var/lib/dpkg/status", (5, 5))
     programs.printed["apt-get",] = ""
-    assert plugin.collect()["waiting"] == 3
-    assert plugin.collect()["waiting"] == 0
+    assert read(plugin)["waiting"] == 0
 
     still_clock.advance(LOOK_AGAIN)
-    plugin.collect()
+    read(plugin)
     assert len(programs.calls) == 3
 
 
-def test_what_cannot_tell_says_why_and_the_others_go_on(
-    debian: FakeMachine, programs: PrintedPrograms
+def test_what_changes_is_asked_when_it_rests(machine: MachineOf) -> None:
+    manager = ChangingPackages()
+    looks = Looks(KeptLooks(), settle=0.01)
+
+    looks.begin([manager])
+    looks.wait(60)
+
+    look = looks.last(manager)
+    assert look is not None
+    assert look.signature == manager.signature()
+    assert manager.asked == 1
+    looks.close()
+
+
+def test_what_cannot_tell_says_why_and_is_tried_again(
+    debian: FakeMachine,
+    programs: PrintedPrograms,
+    updates: MakePlugin,
+    still_clock: ManualClock,
 ) -> None:
     debian.write("usr/bin/flatpak", "")
     debian.write("var/lib/flatpak/repo/config", "")
     programs.printed["apt-get",] = PackageManagerError("apt-get failed (100): E: no")
     programs.printed["flatpak",] = "org.gimp.GIMP\n"
-    plugin = UpdatesPlugin(debian, first_look=0)
-    plugin.collect()
+    plugin = updates(debian)
 
-    values = plugin.collect()
+    values = read(plugin)
 
     assert (values["waiting"], values["packages"]) == (1, "org.gimp.GIMP")
     assert values["security"] is None
     assert plugin.troubles() == {"apt": "apt-get failed (100): E: no"}
+    programs.printed["apt-get",] = APT
+    still_clock.advance(TRY_AGAIN)
+    assert read(plugin)["waiting"] == 4
+    assert plugin.troubles() == {}
 
 
-def test_dnf(machine: MachineOf, programs: PrintedPrograms) -> None:
+def test_dnf(machine: MachineOf, programs: PrintedPrograms, updates: MakePlugin) -> None:
     host = machine("server")
     host.write("usr/bin/dnf", "")
     host.write("var/lib/rpm/rpmdb.sqlite", "")
     programs.printed["dnf",] = DNF
     programs.printed["dnf", "--security"] = DNF_SECURITY
-    plugin = UpdatesPlugin(host, first_look=0)
-    plugin.collect()
-
-    values = plugin.collect()
+    values = read(updates(host))
 
     assert values == {
         "waiting": 2, "security": 1, "packages": "kernel, openssl-libs", "lists_refreshed": None,
@@ -193,15 +349,14 @@ def test_dnf(machine: MachineOf, programs: PrintedPrograms) -> None:
     assert all("--cacheonly" in call for call in programs.calls)
 
 
-def test_pacman(machine: MachineOf, programs: PrintedPrograms) -> None:
+def test_pacman(machine: MachineOf, programs: PrintedPrograms, updates: MakePlugin) -> None:
     host = machine("server")
     host.write("usr/bin/pacman", "")
     host.write("var/lib/pacman/local/keep", "")
     programs.printed["pacman",] = PACMAN
-    plugin = UpdatesPlugin(host, first_look=0)
-    plugin.collect()
+    plugin = updates(host)
 
-    assert plugin.collect()["waiting"] == 1
+    assert read(plugin)["waiting"] == 1
     assert "security" not in {one.key for one in plugin.readings()}
 
 
@@ -249,26 +404,39 @@ def slow_debian(debian: FakeMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     return started
 
 
-def test_what_is_asked_ends_with_the_agent(debian: FakeMachine, slow_debian: Path) -> None:
-    plugin = UpdatesPlugin(debian, first_look=0)
-    plugin.collect()
-    worker = threading.Thread(target=plugin.collect)
-    worker.start()
+def test_what_is_asked_holds_nothing_up_and_ends_with_the_agent(
+    debian: FakeMachine, slow_debian: Path, updates: MakePlugin
+) -> None:
+    plugin = updates(debian)
+
+    assert plugin.collect() == {}
     wait_for(slow_debian.exists, "a package manager that runs", timeout=30)
+    assert plugin.collect() == {}
 
     plugin.close()
-
-    worker.join(30)
-    assert not worker.is_alive()
     with pytest.raises(ProcessLookupError):
         os.kill(int(slow_debian.read_text()), 0)
 
 
-def test_nothing_is_asked_after_the_end(debian: FakeMachine, slow_debian: Path) -> None:
-    plugin = UpdatesPlugin(debian, first_look=0)
+def test_where_no_agent_runs_a_slow_one_is_named(
+    debian: FakeMachine, slow_debian: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(updates_plugin, "PATIENCE", 0.1)
+    plugin = UpdatesPlugin.create(PluginContext(debian))
     plugin.collect()
+
+    with pytest.raises(Unavailable, match="have not said yet"):
+        plugin.collect()
+
     plugin.close()
 
-    assert plugin.collect()["waiting"] is None
+
+def test_nothing_is_asked_after_the_end(
+    debian: FakeMachine, slow_debian: Path, updates: MakePlugin
+) -> None:
+    plugin = updates(debian)
+    plugin.close()
+
+    assert plugin.collect() == {}
 
     assert not slow_debian.exists()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import pytest
-
 if sys.platform != "linux":
     collect_ignore = [
         "test_control.py",
@@ -15,12 +13,3 @@ if sys.platform != "linux":
         "test_rule.py",
         "test_sessions_of_processes.py",
     ]
-else:
-    from support.agent_logind import POLKIT, FakePolkit, SystemBus
-
-
-@pytest.fixture
-def polkit(bus: SystemBus) -> FakePolkit:
-    """polkit, which permits nothing yet."""
-    bus.play("polkitd", POLKIT)
-    return FakePolkit(bus)
