@@ -40,12 +40,12 @@ class LastOffer(NamedTuple):
     """What was last offered of a domain.
 
     Attributes:
-        uid: The user whose helper offered it.
+        user: Whose helper offered it: a user's number, or Windows' SID.
         offer: What it was.
         at: When it was last offered, seconds since 1970.
     """
 
-    uid: int
+    user: int | str
     offer: Offer
     at: float
 
@@ -75,12 +75,12 @@ class LastOffers:
         self.forget(domain)
         return None
 
-    def note(self, domain: str, uid: int, offer: Offer) -> None:
+    def note(self, domain: str, user: int | str, offer: Offer) -> None:
         """Note what is offered now."""
         last = self._offers.get(domain)
         age = self._now() - last.at if last else 0.0
-        if last is None or last[:2] != (uid, offer) or not 0 <= age < _NOTED_AGAIN:
-            self._offers[domain] = LastOffer(uid, offer, self._now())
+        if last is None or last[:2] != (user, offer) or not 0 <= age < _NOTED_AGAIN:
+            self._offers[domain] = LastOffer(user, offer, self._now())
             self._unsaved = True
 
     def forget(self, domain: str) -> None:
@@ -108,10 +108,23 @@ class LastOffers:
 def _dump(offers: Mapping[str, LastOffer]) -> dict[str, Any]:
     return {
         "offers": [
-            {"uid": last.uid, "at": last.at, **encode_message(Offered(domain, last.offer))}
+            {
+                **_encode_user(last.user),
+                "at": last.at,
+                **encode_message(Offered(domain, last.offer)),
+            }
             for domain, last in offers.items()
         ]
     }
+
+
+def _encode_user(user: int | str) -> dict[str, int | str]:
+    # The number is there in any case: agents that know no SIDs read this file as well.
+    return {"uid": user} if isinstance(user, int) else {"uid": -1, "sid": user}
+
+
+def _read_user(entry: Mapping[str, Any]) -> int | str:
+    return str(entry["sid"]) if "sid" in entry else int(entry["uid"])
 
 
 def _parse(content: Mapping[str, Any]) -> dict[str, LastOffer]:
@@ -126,10 +139,10 @@ def _parse(content: Mapping[str, Any]) -> dict[str, LastOffer]:
     offers = {}
     for entry in entries:
         try:
-            uid, at = int(entry["uid"]), float(entry["at"])
+            user, at = _read_user(entry), float(entry["at"])
             message = parse_from_helper(entry)
         except (TypeError, KeyError, ProtocolError) as error:
             raise ValueError(f"an offer is damaged: {error}") from error
         if isinstance(message, Offered) and not message.offer.empty:
-            offers[message.domain] = LastOffer(uid, message.offer, at)
+            offers[message.domain] = LastOffer(user, message.offer, at)
     return offers

@@ -72,7 +72,8 @@ class Helper:
     """A helper that was admitted.
 
     Attributes:
-        session: Whose it is.
+        session: The session that it works in.
+        user: Whose it is, as the system tells users apart: a number, or Windows' SID.
         version: Its version of the agent.
         send: Sends a call; only in the event loop's thread.
         offers: What it offers, by domain.
@@ -84,6 +85,7 @@ class Helper:
     """
 
     session: Session
+    user: int | str
     version: str
     send: Callable[[Call], None]
     offers: dict[str, Offer] = field(default_factory=dict)
@@ -140,9 +142,18 @@ class DesktopSessions:
         """Tell whether the helper of a session is there."""
         return session in self._helpers
 
-    def admit(self, session: Session, version: str, send: Callable[[Call], None]) -> Helper:
-        """Take a helper."""
-        helper = Helper(session, version, send, number=next(self._helper_numbers))
+    def admit(
+        self, session: Session, user: int | str, version: str, send: Callable[[Call], None]
+    ) -> Helper:
+        """Take a helper.
+
+        Args:
+            session: The session that it works in.
+            user: Whose it is: a user's number, or Windows' SID.
+            version: Its version of the agent.
+            send: Sends it a call; only in the event loop's thread.
+        """
+        helper = Helper(session, user, version, send, number=next(self._helper_numbers))
         with self._lock:
             self._helpers[session.id] = helper
         return helper
@@ -374,12 +385,12 @@ class DesktopSessions:
         helper = self._meant()
         offer = helper.offers.get(domain, Offer()) if helper else Offer()
         if helper and not offer.empty:
-            self._last.note(domain, helper.session.uid, offer)
+            self._last.note(domain, helper.user, offer)
             return View(offer, {} if helper.silent else helper.values.get(domain, {}))
         last = self._last.of(domain)
         # Only who offered it withdraws it: another user's desktop may lack it.
         if last and not (
-            helper and last.uid == helper.session.uid and self._is_withdrawn(helper, domain)
+            helper and last.user == helper.user and self._is_withdrawn(helper, domain)
         ):
             return View(last.offer, {})
         return None

@@ -273,7 +273,11 @@ class SessionServer:
             return
         session = visit.session
         visit.helper = self._sessions.admit(
-            session, hello.version, lambda call: self._send(connection, call)
+            session,
+            # Windows' users have no number, and names are not enough: domains share them.
+            visit.peer.sid or session.uid,
+            hello.version,
+            lambda call: self._send(connection, call),
         )
         self._send(connection, Welcome(VERSION, __version__, session.id, self._domains))
         _LOGGER.info("The session helper of %s is there (session %s)", session.user, session.id)

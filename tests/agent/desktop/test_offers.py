@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 from typing import TYPE_CHECKING, Any
@@ -178,6 +179,20 @@ def test_another_users_desktop_that_lacks_it_withdraws_nothing(machine: Machine)
     machine.clock.advance(SETTLED)
 
     assert machine.shown == ABSENT
+
+
+def test_a_user_of_windows_is_kept_by_the_accounts_sid(tmp_path: Path) -> None:
+    sid = "S-1-5-21-1-2-3-1001"
+    offers = LastOffers(tmp_path)
+    offers.note("sound", sid, WHOLE)
+    offers.save()
+
+    last = LastOffers(tmp_path).of("sound")
+
+    assert last
+    assert (last.user, last.offer) == (sid, WHOLE)
+    # What versions before this one read.
+    assert json.loads((tmp_path / OFFERS_FILE).read_text("utf-8"))["offers"][0]["uid"] == -1
 
 
 def test_what_is_offered_no_more_for_long_is_forgotten(machine: Machine) -> None:

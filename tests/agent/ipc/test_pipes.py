@@ -18,11 +18,13 @@ from companion_agent.desktop.messages import (
     Call,
     Happened,
     Hello,
+    Offer,
+    Offered,
     Refused,
     Thing,
     Welcome,
 )
-from companion_agent.desktop.sessions import DesktopSessions
+from companion_agent.desktop.sessions import SETTLED, DesktopSessions
 from companion_agent.errors import Unavailable
 from companion_agent.ipc.pipe_listener import PIPE, PipeListener
 from companion_agent.ipc.session_server import SessionServer
@@ -31,6 +33,7 @@ from companion_agent.session_helper.link import AwayError, Link
 from companion_agent.session_helper.pipe_link import connect
 from companion_agent.winapi import accounts
 from support.agent_desktop import session
+from support.clock import ManualClock
 from support.event_loop import PATIENCE
 from support.windows_api import FakeWindows
 from support.windows_pipes import ANNA, BEN, FakePipes
@@ -78,6 +81,10 @@ class HelperEnd:
         self.link.send(Hello(VERSION, "1.0.0"))
         assert isinstance(await self.hear(), Welcome)
 
+    def offer(self, *readings: Thing) -> None:
+        why = {} if readings else {"": "no sound card"}
+        self.link.send(Offered("sound", Offer(readings, why=why)))
+
     async def refusal(self) -> str:
         heard = await self.hear()
         await self.gone()
@@ -89,7 +96,8 @@ class AgentEnd:
     """The agent's end, in the test's event loop."""
 
     def __init__(self, folder: Path, control: FakeControl) -> None:
-        self.sessions = DesktopSessions()
+        self.clock = ManualClock()
+        self.sessions = DesktopSessions(clock=self.clock)
         self._record = folder / "audit.log"
         audit = AuditLog(self._record, time.time, time.monotonic)
         self.server = SessionServer(
@@ -197,6 +205,47 @@ def test_a_session_that_the_system_does_not_list_is_refused(run: Run, npfs: Fake
 
     async def act() -> None:
         assert await (await helper()).refusal() == "no_session"
+
+    run(act)
+
+
+def test_what_one_user_has_another_users_desktop_does_not_withdraw(
+    run: Run, npfs: FakePipes, agent: AgentEnd, control: FakeControl
+) -> None:
+    """Users of Windows have no numbers: their accounts tell them apart."""
+
+    def at_the_screen(name: str) -> None:
+        agent.server.follow([one._replace(active=one.id == name) for one in control.found])
+
+    def offers(user: str, *, empty: bool) -> bool:
+        (domains,) = (one["domains"] for one in agent.sessions.describe() if one["user"] == user)
+        return bool("sound" in domains and domains["sound"]["empty"] is empty)
+
+    async def act() -> None:
+        at_the_screen("1")
+        anna = await helper()
+        await anna.admitted()
+        anna.offer(Thing("volume"))
+        await until(lambda: offers("anna", empty=False))
+        announced = agent.sessions.view("sound").offer
+        npfs.client, npfs.session, npfs.logged_in[2] = BEN, 2, BEN
+        ben = await helper()
+        await ben.admitted()
+        at_the_screen("2")
+
+        ben.offer()
+        await until(lambda: offers("ben", empty=True))
+        agent.clock.advance(SETTLED)
+
+        assert agent.sessions.view("sound").offer == announced
+        at_the_screen("1")
+        anna.offer()
+        await until(lambda: offers("anna", empty=True))
+        agent.clock.advance(SETTLED)
+        with pytest.raises(Unavailable, match="no sound card"):
+            agent.sessions.view("sound")
+        anna.link.hang_up()
+        ben.link.hang_up()
 
     run(act)
 

@@ -125,7 +125,7 @@ def test_after_the_log_out_the_console_is_switched(laptop: FakeMachine) -> None:
     anna = session()
     sessions.follow([anna])
     screen = ScreenPlugin(laptop, sessions=sessions)
-    helper = sessions.admit(anna, "1", lambda _: None)
+    helper = sessions.admit(anna, anna.uid, "1", lambda _: None)
     things = (ON, Thing("keep_awake"))
     sessions.received(helper, Offered("screen", Offer(things, things)))
     sessions.received(helper, Values("screen", {ON: False}))

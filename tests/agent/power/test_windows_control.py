@@ -22,6 +22,7 @@ from companion_agent.winapi.power import PowerCapabilities
 from support.agent_desktop import session
 from support.agent_windows import FakeAccount, FakePower, FakeRegistryKey, FakeSessionsOfWindows
 from support.windows_api import FakeWindows
+from support.windows_pipes import ANNA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -341,7 +342,7 @@ def test_what_a_service_may_not_do_the_session_helper_does(
     helpers = DesktopSessions()
     calls: list[Call] = []
     plugin = SessionPlugin(platform, helpers=helpers)
-    helper = helpers.admit(session("1", type="windows"), "1.0.0", calls.append)
+    helper = helpers.admit(session("1", type="windows"), ANNA, "1.0.0", calls.append)
     offer = Offer(commands=(Thing("lock"), Thing("log_out")))
 
     helpers.received(helper, Offered("session", offer))
