@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -28,6 +29,10 @@ _SYSLOG_LEVELS = {
 }
 
 
+# What a terminal obeys (ECMA-48's controls, but not the tab and the line feed), and what turns the
+# direction of writing.
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
 # What hears besides the file or the stream: Windows' event log.
 _others: list[logging.Handler] = []
 
@@ -44,6 +49,14 @@ def tell_others(text: str) -> None:
     """Have what is wrong said where `also()` sends messages; nothing without that."""
     if _others:
         logging.getLogger(f"{ROOT}.cli").error("%s", text)
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which what a terminal would obey is written as its code, `\x1b`.
+
+    Names of disks and devices, and what session helpers say, are other users' or strangers' words.
+    """
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def set_up(
@@ -110,12 +123,17 @@ def _formatter(config: LogConfig, *, journal: bool) -> logging.Formatter:
         )
     if journal:
         return _JournalFormatter("%(part)s: %(message)s")
-    return logging.Formatter(
-        "%(asctime)s %(levelname)-7s %(part)s: %(message)s", "%Y-%m-%d %H:%M:%S"
-    )
+    return _TextFormatter("%(asctime)s %(levelname)-7s %(part)s: %(message)s", "%Y-%m-%d %H:%M:%S")
 
 
-class _JournalFormatter(logging.Formatter):
+class _TextFormatter(logging.Formatter):
+    """Texts that are looked at in a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+class _JournalFormatter(_TextFormatter):
     """The journal knows the time itself, and takes the level from a prefix."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -29,6 +29,7 @@ from companion_agent.desktop.sessions import START_HINT
 from companion_agent.errors import Unavailable
 from companion_agent.ipc import sight
 from companion_agent.ipc.client import ChannelError, LocalClient, NotRunningError
+from companion_agent.logs import printable
 from companion_agent.models import Counters
 from companion_agent.mqtt import errors, peer
 from companion_agent.mqtt.connection import Message, Transport
@@ -750,7 +751,9 @@ def _print_table(checks: Sequence[Check]) -> None:
     for check in sorted(checks, key=lambda check: check.verdict != "bad"):
         detail = check.detail + (f"\n→ {check.hint}" if check.hint else "")
         table.add_row(
-            Text(check.name), Text(check.verdict, style=styles[check.verdict]), Text(detail)
+            Text(printable(check.name)),
+            Text(check.verdict, style=styles[check.verdict]),
+            Text(printable(detail)),
         )
     console = Console()
     if not console.is_terminal:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.cli.snapshot import Snapshot
+from companion_agent.logs import printable
 from companion_agent.plugins import registry
 from companion_agent.plugins.runner import kind_of, unit_of
 
@@ -106,11 +107,12 @@ def _print_table(snapshot: Snapshot) -> None:
         last = source.name
         table.add_row(
             Text(f"{source.name}.{reading.key}"),
-            Text(shown(value, unit_of(source, reading)), style="dim" if value is None else ""),
-            Text("" if _is_scaled(value, unit_of(source, reading)) else unit_of(source, reading)),
             Text(
-                reading.of or (reading.device.name or reading.device.id if reading.device else "")
+                printable(shown(value, unit_of(source, reading))),
+                style="dim" if value is None else "",
             ),
+            Text("" if _is_scaled(value, unit_of(source, reading)) else unit_of(source, reading)),
+            Text(printable(_of(reading))),
         )
     console = Console()
     if not console.is_terminal:
@@ -118,7 +120,13 @@ def _print_table(snapshot: Snapshot) -> None:
         console.width = max(console.width, 200)
     console.print(table)
     for name, reason, hint in missing_of(snapshot):
-        console.print(Text(f"{name}: {reason}{f'. {hint}' if hint else ''}", style="dim"))
+        said = printable(f"{name}: {reason}{f'. {hint}' if hint else ''}")
+        console.print(Text(said, style="dim"))
+
+
+def _of(reading: Reading) -> str:
+    device = reading.device
+    return reading.of or (device.name or device.id if device else "")
 
 
 def _values(snapshot: Snapshot) -> Iterator[tuple[CollectorRunner, Reading, Value]]:

@@ -111,18 +111,24 @@ class PipeListener(Listener):
                 lambda _, error: self._accepted(pump, pipe, error),
             )
         except OSError as error:
-            # A client that has gone before it was waited for.
-            pump.drop(pipe)
-            self._try_again(error)
+            self._waiting = 0
+            if getattr(error, "winerror", 0) != pipes.NO_DATA:
+                pump.drop(pipe)
+                self._try_again(error)
+                return
+            # A client that has gone before it was waited for: any program can be one, and again.
+            # The next instance first, so that no other program finds the name free.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._accept_next)
+            loop.call_soon(pump.drop, pipe)
 
     def _accepted(self, pump: PipePump, pipe: int, error: int) -> None:
         self._waiting = 0
+        # Before this one is closed, so that no other program finds the name free.
+        self._accept_next()
         if self._pump is None or error:
             pump.drop(pipe)
-        if self._pump is None:
-            return
-        self._accept_next()
-        if not error:
+        else:
             PipeTransport(pump, pipe, self._connect(), peer_of(pipe)).start()
 
     def _accept_next(self) -> None:
@@ -133,7 +139,6 @@ class PipeListener(Listener):
                 self._try_again(error)
 
     def _try_again(self, error: OSError) -> None:
-        self._waiting = 0
         _LOGGER.warning("No further session helper can connect for a moment: %s", error.strerror)
         self._later = asyncio.get_running_loop().call_later(_AGAIN, self._accept_next)
 

@@ -378,6 +378,12 @@ class ConsoleScreen(ABC):
         """Find out which permission the agent lacks to switch it."""
 
 
+LONGEST_COMMAND_LINE = 4096
+"""How many characters of a command line are looked at: as many as Linux itself kept before 4.2
+(proc_pid_cmdline(5)). Any user may start a program with two million, over which an expression
+with some `.*` would hold the agent up for hours."""
+
+
 class ProcessSample(NamedTuple):
     """A process.
 
@@ -387,7 +393,8 @@ class ProcessSample(NamedTuple):
         name: What the system calls it.
         cpu_time: The processor time that it has used, in seconds.
         memory: Its resident memory in bytes, what it shares with others included.
-        arguments: Reads its command line; empty where that cannot be read.
+        arguments: Reads its command line, of a long one the beginning; empty where that cannot
+            be read.
     """
 
     id: tuple[int, float]

@@ -17,6 +17,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.errors import Unavailable
+from companion_agent.platforms import limited_socket
 from companion_agent.platforms.base import Sensor
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from companion_agent.platforms.base import GraphicsQuantity, Wanted
 
-_TIMEOUT = 3.0  # seconds
+_HOST = "127.0.0.1"
+_TIMEOUT = 3.0  # seconds, for the whole page
 # A page of a large PC has 100 KiB.
 _LONGEST = 4 << 20
 _DEEPEST = 16
@@ -132,8 +134,9 @@ class LibreHardwareMonitor:
         ]
 
     def _read(self) -> list[_Reading]:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=_TIMEOUT)
+        connection = HTTPConnection(_HOST, self._port)
         try:
+            connection.sock = limited_socket.connect(_HOST, self._port, _TIMEOUT)
             connection.request("GET", "/data.json")
             answer = connection.getresponse()
             body = answer.read(_LONGEST)

@@ -25,7 +25,7 @@ from companion_agent.platforms.linux.logind import (
 )
 from companion_agent.platforms.linux.power_profiles import ACTIONS as PROFILE_ACTIONS
 from companion_agent.platforms.linux.services import unit_name
-from companion_agent.plugins.services.settings import commands_of, key_of, permitted
+from companion_agent.plugins.services.settings import commands_of, key_of, permitted, refusal
 from companion_agent.service import unit
 from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
@@ -177,11 +177,14 @@ def unit_permissions(
         primary: Returns the name that systemd, and so polkit, knows a unit by.
     """
     return frozenset(
-        polkit.of_unit(primary(unit_name(name)), verb)
+        polkit.of_unit(own_name, verb)
         for name, verbs in permitted(services).items()
+        for own_name in (primary(unit_name(name)),)
         for end, wanted in commands_of(verbs).items()
         if policy.allows(f"services.{key_of(name)}.{end}")
         for verb in wanted
+        # As the agent does with a unit that another name hides.
+        if not refusal(own_name, verb)
     )
 
 
@@ -243,7 +246,8 @@ class Service:
 
     def properties(self, name: str, *wanted: str) -> dict[str, str]:
         """Ask systemd about any unit."""
-        done = self._run(["systemctl", "show", "--property", ",".join(wanted), name])
+        # A unit's name may begin with a hyphen.
+        done = self._run(["systemctl", "show", "--property", ",".join(wanted), "--", name])
         return dict(line.partition("=")[::2] for line in done.stdout.splitlines())
 
     def last_words(self) -> str:

@@ -258,13 +258,17 @@ ProtectSystem=strict
 DevicePolicy=closed
 DeviceAllow=block-sd rw
 DeviceAllow=block-blkext rw
+# One smartctl may be left behind for each disk that does not answer.
+TasksMax={smart_helper.MOST_DISKS + _TASKS}
 {_CONFINED}"""
 
+
+# As many as one program and what it starts need.
+_TASKS = 4
 
 # What holds for everything that root runs here.
 _CONFINED = """\
 MemoryMax=64M
-TasksMax=4
 UMask=0022
 NoNewPrivileges=yes
 AmbientCapabilities=
@@ -299,6 +303,7 @@ ReadWritePaths=-/{cpufreq.FOLDER} -/{cpufreq.INTEL_FOLDER}
 PrivateDevices=yes
 DevicePolicy=closed
 ProcSubset=pid
+TasksMax={_TASKS}
 {_CONFINED}"""
 
 

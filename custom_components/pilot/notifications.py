@@ -29,7 +29,7 @@ SHOW: Final = "notifications.show"
 CLEAR: Final = "notifications.clear"
 URGENCIES: Final = ("low", "normal", "critical")
 WHEN_ABSENT: Final = ("error", "keep")
-EVERYONE: Final = "*"
+ALL_USERS: Final = "*"
 MAX_BUTTONS: Final = 5
 
 CLEAR_NOTIFICATION: Final = "clear_notification"
@@ -60,7 +60,7 @@ class Notification:
         tag: What it can be replaced and cleared by.
         timeout: Seconds after which it goes; 0 for never, None as the desktop does.
         sound: A name of the freedesktop sound naming specification; `none` for silence.
-        user: Who is to see it: the one in front of the screen when empty, everyone by `*`.
+        user: Who is to see it: the one in front of the screen when empty, all users by `*`.
         when_absent: What is to be done when there is no such user.
         action_data: What comes back with the answer.
     """
@@ -201,7 +201,7 @@ async def async_show(
     return left_out
 
 
-async def async_clear(entry: PilotConfigEntry, tag: str, user: str = EVERYONE) -> None:
+async def async_clear(entry: PilotConfigEntry, tag: str, user: str = ALL_USERS) -> None:
     """Have a host clear the notification with a tag, if there is one.
 
     Raises:

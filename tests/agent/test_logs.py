@@ -37,6 +37,15 @@ def test_text_for_people() -> None:
     assert re.fullmatch(line, stream.getvalue())
 
 
+def test_names_of_strangers_do_nothing_to_a_terminal() -> None:
+    stream = io.StringIO()
+    logs.set_up(LogConfig(), stream, {})
+
+    CONNECTION.warning("%s is gone\n\tas well", "STICK\x1b[2J\u202e\rok")
+
+    assert stream.getvalue().endswith("STICK\\x1b[2J\\u202e\\rok is gone\n\tas well\n")
+
+
 def test_json_lines_for_machines() -> None:
     stream = io.StringIO()
     logs.set_up(LogConfig(format="json"), stream, {})

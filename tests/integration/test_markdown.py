@@ -197,7 +197,7 @@ def assert_drawn(placeholders: Mapping[str, str] | None, *path: str) -> None:
 
 @pytest.mark.usefixtures("enable_custom_integrations", "mqtt_mock")
 async def test_the_dialog_of_a_discovered_host(hass: HomeAssistant, host: FakeHost) -> None:
-    """Anyone on the broker may have announced it."""
+    """Any client of the broker may have announced it."""
     fields = ("name", "os", "arch", "manufacturer", "model")
     await host.announce(
         host={"id": HOST_ID, **dict.fromkeys(fields, HOSTILE)},

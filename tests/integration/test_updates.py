@@ -67,7 +67,7 @@ async def test_writes_nothing_while_the_host_is_away(online: FakeHost, written: 
 
 
 async def test_true_is_not_one(hass: HomeAssistant, online: FakeHost) -> None:
-    """Equal for Python, but not for anyone else."""
+    """Equal for Python, and for no user."""
     await online.state("cpu", percent=1, load_1m=0.42)
     await online.state("cpu", percent=1.0, load_1m=0.42)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from companion_agent.platforms.base import ProcessSample
+from companion_agent.platforms.base import LONGEST_COMMAND_LINE, ProcessSample
 from companion_agent.platforms.linux import system
 
 if TYPE_CHECKING:
@@ -46,5 +46,5 @@ def _parse(pid: int, stat: bytes, files: Files) -> ProcessSample | None:
 
 
 def _arguments(files: Files, pid: int) -> tuple[str, ...]:
-    line = files.read(f"proc/{pid}/cmdline") or b""
+    line = files.read(f"proc/{pid}/cmdline", LONGEST_COMMAND_LINE) or b""
     return tuple(line.decode("utf-8", "replace").rstrip("\0").split("\0")) if line else ()

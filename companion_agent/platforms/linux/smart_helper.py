@@ -119,20 +119,25 @@ def identity(root: str, name: str) -> str:
 
 
 def ask(program: str, name: str, limit: float = _LIMIT) -> dict[str, Any]:
-    """Return what smartctl says of a disk: `report`, `asleep`, or the `failure`."""
-    command = [
-        program, "--nocheck", f"standby,{_ASLEEP}", "--all", "--log", "ssd", "--json=c",
-        f"/dev/{name}",
-    ]  # fmt: skip
-    asked = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    """Return what smartctl says of a disk: `report`, `asleep`, or the `failure`.
+
+    With a failure may come `waits`, the number of a smartctl that still waits for the disk.
+    """
+    try:
+        asked = subprocess.Popen(
+            _command(program, name),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError as error:
+        return {"failure": f"smartctl cannot be started: {error.strerror}"}
     try:
         output, _ = asked.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
         # It may wait for the disk in the kernel, where nothing ends it: it is not waited for.
         asked.kill()
-        return {"failure": f"it did not answer within {limit:g} s"}
+        return {"failure": f"it did not answer within {limit:g} s", "waits": asked.pid}
     try:
         said = json.loads(output)
         messages = said["smartctl"].get("messages", [])
@@ -149,6 +154,24 @@ def ask(program: str, name: str, limit: float = _LIMIT) -> dict[str, Any]:
     return {"report": report}
 
 
+def _command(program: str, name: str) -> list[str]:
+    return [
+        program, "--nocheck", f"standby,{_ASLEEP}", "--all", "--log", "ssd", "--json=c",
+        f"/dev/{name}",
+    ]  # fmt: skip
+
+
+def _still_waits(root: str, program: str, name: str, pid: object) -> bool:
+    """Tell whether the smartctl that was left behind is there; the number may be another's."""
+    if not isinstance(pid, int):
+        return False
+    try:
+        line = _read_plain(f"{root}/proc/{pid}/cmdline", 4096)
+    except OSError:
+        return False
+    return line.decode("utf-8", "replace").split("\0")[:-1] == _command(program, name)
+
+
 def look(root: str, program: str, limit: float = _LIMIT) -> dict[str, Any]:
     """Ask for every disk that is wanted, and return the whole report.
 
@@ -163,20 +186,25 @@ def look(root: str, program: str, limit: float = _LIMIT) -> dict[str, Any]:
             continue
         if include and not any(fnmatchcase(name, one) for one in include):
             continue
-        said = ask(program, name, limit)
-        kept = {"report": before.get(of, {})} if "report" not in said else {}
+        last = before.get(of, {})
+        if _still_waits(root, program, name, last.get("waits")):
+            # Another one would wait as well, and in the end there would be no room for more.
+            said = {"failure": "it has not answered for a long time", "waits": last["waits"]}
+        else:
+            said = ask(program, name, limit)
+        kept = {"report": last.get("report", {})} if "report" not in said else {}
         found[name] = {"identity": of, **kept, **said}
     boot = _read_plain(f"{root}/{BOOT_ID}", 64).decode().strip()
     return {"format": FORMAT, "boot": boot, "at": time.monotonic(), "disks": found}
 
 
 def load(root: str) -> Mapping[str, Any]:
-    """Return what was last said of each disk, by what names it for ever."""
+    """Return what was last left of each disk, by what names it for ever."""
     try:
         before = json.loads(_read_plain(f"{root}/{REPORT}", MOST_BYTES))
         if before["format"] != FORMAT:
             return {}
-        return {disk["identity"]: disk["report"] for disk in before["disks"].values()}
+        return {disk["identity"]: dict(disk) for disk in before["disks"].values()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # There is none, or it is another version's: each disk that does not sleep says it again.
         return {}

@@ -36,7 +36,7 @@ _LOGGER = logging.getLogger(__name__)
 
 SHOW = Thing("show")
 CLEAR = Thing("clear")
-EVERYONE = "*"
+ALL_USERS = "*"
 """As `session`: all sessions in which notifications can be shown."""
 MAX_IMAGE = 64 * 1024
 MAX_BUTTONS = 5
@@ -147,12 +147,12 @@ class NotificationsPlugin(DesktopPlugin):
             self._call(thing, rest, session)
 
     def _is_there(self, thing: Thing, session: str) -> bool:
-        if session == EVERYONE:
+        if session == ALL_USERS:
             return bool(self.sessions.able(self.name, thing))
         return self.sessions.can(self.name, thing, session)
 
     def _call(self, thing: Thing, args: Mapping[str, Any], session: str) -> None:
-        if session != EVERYONE:
+        if session != ALL_USERS:
             self.sessions.call(self.name, thing, args, session)
             return
         names = self.sessions.able(self.name, thing)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from companion_agent.errors import PilotError, Unavailable
 from companion_agent.models import Reading
+from companion_agent.platforms import limited_socket
 from companion_agent.plugins.base import Collector
 from companion_agent.plugins.own.program import Program, ProgramError
 from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, steps_of
@@ -164,28 +165,20 @@ def _fetch(url: str, limit: float) -> str:
     """
     parts = urlsplit(url)
     assert parts.hostname
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=limit)
+    port = parts.port or http.client.HTTP_PORT
+    connection = http.client.HTTPConnection(parts.hostname, port)
     try:
+        connection.sock = limited_socket.connect(parts.hostname, port, limit)
         target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         connection.request("GET", target, headers={"Connection": "close"})
         answer = connection.getresponse()
         if answer.status != http.client.OK:
             raise ReadingError(f"{url} answers {answer.status} {answer.reason}")
-        return _body(answer, time.monotonic() + limit).decode("utf-8", "replace")
+        return answer.read(MAX_READ).decode("utf-8", "replace")
     except http.client.HTTPException as error:
         raise ReadingError(f"{url} answers what is no HTTP: {error}") from error
     finally:
         connection.close()
-
-
-def _body(answer: http.client.HTTPResponse, deadline: float) -> bytes:
-    """Read an answer; one that comes in drops is given up as well."""
-    body = b""
-    while len(body) < MAX_READ and (piece := answer.read1(MAX_READ - len(body))):
-        body += piece
-        if time.monotonic() >= deadline:
-            raise TimeoutError("it does not end")
-    return body
 
 
 def _found_in(own: OwnReading, text: str) -> str:
@@ -252,14 +245,15 @@ def _moment(text: str) -> str:
     from datetime import UTC, datetime  # noqa: PLC0415  (rarely needed)
 
     try:
-        moment = datetime.fromtimestamp(float(text), UTC)
+        return datetime.fromtimestamp(float(text), UTC).isoformat()
     except (ValueError, OverflowError, OSError):
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError:
+            # The first and the last day of all years have no other time zone.
+            return (moment if moment.tzinfo else moment.astimezone()).isoformat()
+        except (ValueError, OverflowError):
             wrong = f"{_quoted(text)} is neither ISO 8601 nor seconds since 1970"
             raise ReadingError(wrong) from None
-    return (moment if moment.tzinfo else moment.astimezone()).isoformat()
 
 
 def _quoted(text: str) -> str:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from companion_agent.fields import setting
+from companion_agent.platforms.base import LONGEST_COMMAND_LINE
 from companion_agent.plugins.own.settings import Regex
 from companion_agent.values import Text
 
@@ -45,7 +46,8 @@ class WatchedProcess:
             name: The name that the system keeps of the process.
             arguments: Its command line.
         """
-        if self.command_line and not re.search(self.command_line, " ".join(arguments)):
+        line = " ".join(arguments)[:LONGEST_COMMAND_LINE]
+        if self.command_line and not re.search(self.command_line, line):
             return False
         wanted = self.program or ("" if self.command_line else key)
         # The kernel of Linux keeps 15 letters of a name; the whole of it begins the command line.

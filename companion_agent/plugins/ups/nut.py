@@ -8,16 +8,17 @@ Python has no more.
 from __future__ import annotations
 
 import re
-import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.errors import PilotError
+from companion_agent.platforms import limited_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    import socket
 
-# Seconds for each answer; the server has what drivers told it, and asks no device.
-TIME_LIMIT = 3.0
+# Seconds for all answers; the server has what drivers told it, and asks no device.
+TIME_LIMIT = 5.0
 _MOST_BYTES = 256 * 1024
 _MOST = 32
 _NAME = re.compile(r"[A-Za-z0-9_.@:-]{1,64}")
@@ -54,7 +55,7 @@ def read(
         OSError: The server cannot be reached, or does not answer.
         RefusedError: What it answers cannot be read.
     """
-    with socket.create_connection((host, port), limit) as connection:
+    with limited_socket.connect(host, port, limit) as connection:
         lines = _Lines(connection)
         listed = [_UPS.fullmatch(line) for line in lines.ask("LIST UPS")]
         names = {found[1]: _unquoted(found[2]) for found in listed if found}

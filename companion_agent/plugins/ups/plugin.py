@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-import math
 from typing import TYPE_CHECKING, ClassVar
 
 from companion_agent.errors import Unavailable
@@ -146,9 +145,16 @@ def _values(one: Ups) -> dict[str, Value]:
         values["replace_battery"] = "RB" in words
     for name, (key, _, _) in _NUMBERS.items():
         with suppress(KeyError, ValueError):
-            value = float(one.variables[name])
-            values[key] = value if math.isfinite(value) and abs(value) < _MOST else None
+            values[key] = _sensible(key, float(one.variables[name]))
     return values
+
+
+def _sensible(key: str, value: float) -> float | None:
+    """Return a number that can be so; drivers say -1 and the like for what they do not know."""
+    if not 0 <= value < _MOST:
+        return None
+    # A battery that holds more than it is made for is full.
+    return min(value, 100) if key == "charge" else value
 
 
 def _device(one: Ups) -> Device:

@@ -60,8 +60,8 @@ PAIR_COMMAND: Final = re.compile(
     r"|(?:/[A-Za-z0-9._+@-]+)+/python[0-9.]* -m companion_agent)"
     r" pair(?: --config (?:/[A-Za-z0-9._+@-]+)+)?"
 )
-"""What an announce may say is to be typed: whoever writes to the broker can write announces, and
-people type what a dialog tells them."""
+"""What an announce may say is to be typed: every client that may write to the broker can write
+announces, and people type what a dialog tells them."""
 
 
 class Host(NamedTuple):

@@ -271,6 +271,18 @@ def test_what_is_bad_stands_first(capsys: Any) -> None:
     assert printed.index("broker") < printed.index("clock") < printed.index("session")
 
 
+def test_what_strangers_say_does_nothing_to_the_terminal(capsys: Any) -> None:
+    """A session helper is a program of whichever user works at the computer; root looks."""
+    helper = {**HELPER, "version": "1\x1b]0;owned\x07", "user": "anna\u202e\x9b2J"}
+    checks = list(doctor.check_session_helpers({**DESKTOP, "helpers": [helper]}))
+
+    doctor._print_table(checks)
+
+    printed = capsys.readouterr().out
+    assert all(one == "\n" or one.isprintable() for one in printed)
+    assert r"1\x1b]0;owned\x07" in printed
+
+
 def test_without_a_configuration_it_still_looks_at_the_host(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import json
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,7 +31,7 @@ from companion_agent.ipc.session_server import SessionServer
 from companion_agent.security.audit import AuditLog
 from companion_agent.session_helper.link import AwayError, Link
 from companion_agent.session_helper.pipe_link import connect
-from companion_agent.winapi import accounts
+from companion_agent.winapi import accounts, pipes
 from support.agent_desktop import session
 from support.clock import ManualClock
 from support.event_loop import PATIENCE
@@ -404,6 +404,32 @@ def test_a_helper_trusts_the_services_accounts_and_its_own(
     npfs.owner = owner
 
     async def act() -> None:
+        end = await helper()
+        await end.admitted()
+        end.link.hang_up()
+
+    run(act)
+
+
+def test_clients_that_come_and_go_at_once_keep_no_other_out(
+    run: Run, npfs: FakePipes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any user's program may do so, as often as it likes."""
+    visits = 3
+    make = pipes.create
+
+    def visited(name: str, descriptor: Any, *, first: bool) -> int:
+        nonlocal visits
+        made = make(name, descriptor, first=first)
+        if visits:
+            visits -= 1
+            pipes.close(pipes.open_client(name))
+        return made
+
+    monkeypatch.setattr(pipes, "create", visited)
+
+    async def act() -> None:
+        await until(lambda: npfs.waiting)
         end = await helper()
         await end.admitted()
         end.link.hang_up()

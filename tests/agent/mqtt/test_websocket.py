@@ -115,7 +115,7 @@ def test_large_messages_go_both_ways(
     proxy = make_proxy(certificates if encrypted else None)
     link = driver(by_websocket(proxy.port, tls=Tls(certificates.ca) if encrypted else None))
     link.connect()
-    # Mosquitto 2.0.11 takes and sends 4 KiB in 0.1 s by WebSocket, whoever the client is.
+    # Mosquitto 2.0.11 takes and sends 4 KiB in 0.1 s by WebSocket, from and to every client.
     large = bytes(range(256)) * 100
 
     link.transport.subscribe(["large"])

@@ -350,7 +350,47 @@ def test_a_disk_that_does_not_answer_holds_up_no_other(machine: Machine) -> None
 
     said = smart_helper.ask(str(machine.root / "usr/sbin/smartctl"), "sda", 0.2)
 
-    assert said == {"failure": "it did not answer within 0.2 s"}
+    assert said["failure"] == "it did not answer within 0.2 s"
+
+
+def test_a_disk_that_goes_on_not_answering_is_not_asked_again(machine: Machine) -> None:
+    """Each one that waits in the kernel takes one of the few places for processes."""
+    program = str(machine.root / "usr/sbin/smartctl")
+    smart_helper.main(str(machine.root))
+    report = machine.report()
+    report["disks"]["sda"] |= {"failure": "it did not answer within 30 s", "waits": 4321}
+    machine.write(smart_helper.REPORT, json.dumps(report))
+    line = "\0".join([*smart_helper._command(program, "sda"), ""])
+    machine.write("proc/4321/cmdline", line)
+    machine.install_smartctl(dict.fromkeys(("sda", "nvme0n1"), (0, recorded("qemu-nvme"))))
+
+    smart_helper.main(str(machine.root))
+
+    assert machine.asked() == ["nvme0n1", "sdb"]
+    found = read(machine)["sda"]
+    assert (found.serial, found.missing) == ("PILOT-SATA-1", "it has not answered for a long time")
+    # It has ended, and its number is another process's.
+    machine.write("proc/4321/cmdline", "/bin/sh\0")
+    smart_helper.main(str(machine.root))
+    assert read(machine)["sda"].missing == ""
+
+
+def test_without_room_for_a_process_the_others_are_told_all_the_same(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = subprocess.Popen
+
+    def start(command: list[str], **more: Any) -> subprocess.Popen[bytes]:
+        if command[-1] == "/dev/sda":
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return real(command, **more)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+
+    assert smart_helper.main(str(machine.root)) == 0
+    found = read(machine)
+    assert "cannot be started" in found["sda"].missing
+    assert found["nvme0n1"].missing == ""
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+import socket
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +15,7 @@ from support.agent_screen import Screen
 from support.clock import ManualClock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.agent_screen import MachineOf, ScreenOf
@@ -30,6 +34,25 @@ def _no_system_bus(monkeypatch: pytest.MonkeyPatch) -> None:
 def machine(tmp_path: Path) -> MachineOf:
     """Make one of the machines."""
     return lambda name: build(name, tmp_path)
+
+
+@pytest.fixture
+def dripping() -> Iterator[int]:
+    """Answer with a letter now and then, and never with an end; the port."""
+    over = threading.Event()
+
+    def serve() -> None:
+        with suppress(OSError), server.accept()[0] as client:
+            while not over.wait(0.02):
+                client.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        over.set()
+        thread.join()
 
 
 @pytest.fixture

@@ -140,6 +140,16 @@ def test_what_is_not(watched: WatchedProcess, name: str, arguments: tuple[str, .
     assert not watched.matches("backup", name, arguments)
 
 
+@pytest.mark.timeout(60)
+def test_a_command_line_of_another_user_holds_nothing_up(system: Busy) -> None:
+    """Python's re takes quadratic time for this one, and nothing else runs meanwhile."""
+    plugin = make(system, server=WatchedProcess("", r"-jar .*server"))
+    system.run(1, "sh", "sh", *["-jar"] * 400_000)
+    system.run(2, "java", "java", "-jar", "/srv/server.jar")
+
+    assert plugin.collect()["server.count"] == 1
+
+
 def test_a_command_line_is_not_read_again_and_again(system: Busy) -> None:
     plugin = make(system, job=WatchedProcess("python3", "job"))
     # Between fork and exec it still is what it comes from.
@@ -173,6 +183,8 @@ def test_reads_proc(machine: MachineOf) -> None:
     assert found[7].cpu_time == 2
     assert found[7].memory == 10 * os.sysconf("SC_PAGESIZE")
     assert found[7].arguments() == ("/usr/bin/odd", "--flag")
+    host.write("proc/7/cmdline", b"/usr/bin/odd\0" + b"x" * 2_000_000)
+    assert len("".join(found[7].arguments())) < 4096
 
 
 def stat(pid: int, name: str, state: str, **fields: int) -> str:

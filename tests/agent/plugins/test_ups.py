@@ -198,6 +198,15 @@ def test_numbers_that_are_none_are_left_out(answering: Answering) -> None:
     assert values["office.load"] is None
 
 
+def test_what_cannot_be_so_is_not_believed(answering: Answering) -> None:
+    """Drivers of NUT say so where a device does not: usbhid-ups, nutdrv_qx."""
+    answering.say({"ups.status": "OL", "battery.runtime": "-1", "battery.charge": "117"})
+
+    values = plugin(answering.port).collect()
+    assert values["office.runtime"] is None
+    assert values["office.charge"] == 100
+
+
 @pytest.mark.parametrize(
     ("answers", "error"),
     [
@@ -223,6 +232,11 @@ def test_a_server_that_says_nothing_is_waited_for_briefly() -> None:
         pytest.raises(TimeoutError),
     ):
         protocol.read("127.0.0.1", server.getsockname()[1], lambda _: True, limit=0.1)
+
+
+def test_a_server_that_answers_in_drops_is_waited_for_no_longer(dripping: int) -> None:
+    with pytest.raises(TimeoutError):
+        protocol.read("127.0.0.1", dripping, lambda _: True, limit=0.3)
 
 
 def test_without_a_server_in_the_configuration_nothing_is_asked() -> None:

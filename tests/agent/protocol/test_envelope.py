@@ -130,7 +130,7 @@ def test_numbers_are_finite() -> None:
 
 def test_a_command_carries_exactly_one_signature() -> None:
     home = FakeController()
-    for keys in ({home.id: bytes(32), "fleet": bytes(32)}, {"someone else": bytes(32)}):
+    for keys in ({home.id: bytes(32), "fleet": bytes(32)}, {"another": bytes(32)}):
         with pytest.raises(ProtocolError):
             read(seal(TOPIC, home.body(), keys).encode())
 

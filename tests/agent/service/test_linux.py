@@ -427,6 +427,28 @@ def test_a_unit_is_permitted_by_its_own_name(
     assert "sshd" not in rule
 
 
+def test_a_unit_that_another_name_hides_is_permitted_to_do_no_more(
+    service: Service, system: System, tmp_path: Path
+) -> None:
+    system.shown["Id"] = "Id=NetworkManager.service"
+    watched = {"network-manager": WatchedService(("stop", "restart"))}
+
+    service.install(PROGRAM, Policy(), i2c=True, services=watched)
+
+    rule = (tmp_path / "etc/polkit-1/rules.d/50-pilot-agent.rules").read_text()
+    assert '"restart NetworkManager.service",' in rule
+    assert "stop" not in rule
+
+
+def test_a_unit_s_name_is_no_option_of_systemctl(service: Service, system: System) -> None:
+    name = "--host=elsewhere"
+
+    service.install(PROGRAM, Policy(), i2c=True, services={name: WatchedService(("start",))})
+
+    [asked] = [command for command in system.commands if f"{name}.service" in command]
+    assert asked.index("--") < asked.index(f"{name}.service")
+
+
 def test_without_services_the_rule_says_nothing_of_units(service: Service, tmp_path: Path) -> None:
     service.install(PROGRAM, Policy(), i2c=True)
 

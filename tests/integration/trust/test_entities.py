@@ -160,7 +160,7 @@ async def test_what_is_missing_is_forgotten_with_the_host(
 async def test_an_unpaired_host_cannot_tell_a_user_what_to_type(
     hass: HomeAssistant, agent: FakeAgent, trust: TrustStore, issue_registry: ir.IssueRegistry
 ) -> None:
-    """Anyone could, in its name."""
+    """Any client could, in its name."""
     entry = make_entry(hass)
     await hass.config_entries.async_setup(entry.entry_id)
     agent.power.missing = Missing("polkit", "rm -rf /")

@@ -496,7 +496,7 @@ async def test_the_dialog_names_the_command_of_that_host(
     told: str | None,
     command: str,
 ) -> None:
-    """Whoever may write to the broker cannot have anything else typed."""
+    """A client that may write to the broker cannot have anything else typed."""
     agent.announced["agent"]["pair"] = told
     if told is None:
         del agent.announced["agent"]["pair"]

@@ -69,6 +69,11 @@ def test_a_text_becomes_the_value(tmp_path: Path, text: str, how: str, value: Va
         ("", "type: text", "it is empty"),
         ("maybe", "type: boolean", "'maybe' is neither on nor off"),
         ("soon", "type: timestamp", "'soon' is neither ISO 8601 nor seconds since 1970"),
+        (
+            "0001-01-01",
+            "type: timestamp",
+            "'0001-01-01' is neither ISO 8601 nor seconds since 1970",
+        ),
         ("idle", "pattern: 'load: ([0-9]+)'", "load: ([0-9]+) is not found in 'idle'"),
         ("idle", "json_path: a", "'idle' is no JSON"),
         ('{"a": 1}', "json_path: a.b", "there is no a.b in it"),
@@ -200,6 +205,15 @@ def test_another_answer_than_ok_is_none(tmp_path: Path, status: int, reason: str
 def test_only_the_beginning_of_an_answer_is_read(tmp_path: Path) -> None:
     with serving(200, b"7" + b" " * 2 * MAX_READ) as (address, _):
         assert plugin_of(tmp_path, f"  it: {{url: '{address}'}}").collect() == {"it": 7}
+
+
+def test_an_answer_in_drops_keeps_no_other_waiting(tmp_path: Path, dripping: int) -> None:
+    address = f"http://127.0.0.1:{dripping}"
+    more = "  works: {command: [echo, 5]}"
+    plugin = plugin_of(tmp_path, f"  it: {{url: '{address}', time_limit: 0.3}}\n{more}")
+
+    assert plugin.collect() == {"it": None, "works": 5}
+    assert plugin.troubles() == {"it": f"{address}: timed out"}
 
 
 def test_nothing_that_answers_says_so(tmp_path: Path) -> None:
