@@ -7,9 +7,10 @@ import json
 import os
 from pathlib import Path
 import platform
+import signal
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stack.console import StackError, fail
 
@@ -17,7 +18,7 @@ from . import agent_costs, command_latency, event_loop, fleet_load, latency, ses
 from .report import Table, as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "load": [round(load, 2) for load in os.getloadavg()],
         "system": platform.platform(terse=True),
     }
+    # What asks a program to end, as `timeout` does, is to leave what was measured until then.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     tables: list[Table] = []
+    code = 0
     with tempfile.TemporaryDirectory(prefix="pilot-benchmarks-") as folder:
         try:
             for part in options.only or _PARTS:
@@ -38,15 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         print(table.markdown(), end="\n\n", flush=True)
         except StackError as error:
             fail(error)
-            return 1
+            code = 1
         except KeyboardInterrupt:
-            return 130
+            code = 130
     if options.json:
         json.dump(as_json(tables, facts), sys.stdout, indent=2, ensure_ascii=False)
         print()
     else:
         print(f"{facts['cores']} cores, load at the start {facts['load']}, {facts['system']}")
-    return 0
+    return code
 
 
 def _agents(folder: Path, options: argparse.Namespace) -> list[Table]:
@@ -71,12 +75,21 @@ def _command_latency(folder: Path, options: argparse.Namespace) -> list[Table]:
     return command_latency.run(folder, times=options.commands)
 
 
-def _fleet_load(folder: Path, options: argparse.Namespace) -> list[Table]:
-    hosts = options.fleet_hosts
-    return fleet_load.run(folder, hosts=hosts, window=options.window, churn=options.churn)
+def _fleet_load(folder: Path, options: argparse.Namespace) -> Iterator[Table]:
+    return fleet_load.run(
+        folder,
+        hosts=options.fleet_hosts,
+        window=min(options.window, _FLEET_WINDOW),
+        churn=options.churn,
+        minutes=options.minutes,
+        shown="usual" if options.usual else "all",
+    )
 
 
-_PARTS: dict[str, Callable[[Path, argparse.Namespace], list[Table]]] = {
+_FLEET_WINDOW: Final = 60.0
+"""Seconds: a thousand hosts report six thousand times in them."""
+
+_PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterable[Table]]] = {
     "a": _agents,
     "b": _event_loop,
     "c": _latency,
@@ -107,6 +120,17 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of updates from all hosts")
     parser.add_argument("--commands", type=int, help="that a host is given")
     parser.add_argument("--churn", type=int, help="days on which hosts of e leave and join")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=12,
+        help="that e may take; what there is no time for is left out",
+    )
+    parser.add_argument(
+        "--usual",
+        action="store_true",
+        help="in e, only the sensors that Pilot enables by itself, not all forty of a host",
+    )
     options = parser.parse_args(arguments)
     options.fleet_hosts = options.hosts or (100 if options.quick else 1000)
     options.churn = options.churn or (2 if options.quick else 7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -14,30 +15,53 @@ from stack.paths import ROOT
 from .report import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
-def run(folder: Path, *, hosts: int, window: float, churn: int) -> list[Table]:
+def run(
+    folder: Path, *, hosts: int, window: float, churn: int, minutes: float, shown: str
+) -> Iterator[Table]:
     """Go through the scenarios in the environment that has Home Assistant.
+
+    What was measured until an error or an interruption is returned before that is raised.
 
     Args:
         folder: For all that is written.
         hosts: How many there are.
         window: Seconds that they are watched at rest.
-        churn: How often hosts leave and join.
+        churn: How often hosts leave and join, where there is time for it.
+        minutes: That all of it may take.
+        shown: Which sensors are enabled: `all`, or `usual`, those that Pilot enables by itself.
+
+    Raises:
+        StackError: A scenario did not come to its end.
     """
     folder.mkdir(parents=True)
-    command = [str(toolchain.python_of("homeassistant")), "-m", "benchmarks.fleet_scenarios"]
-    done = subprocess.run(
-        [*command, str(folder), str(hosts), str(window), str(churn)],
+    program = [str(toolchain.python_of("homeassistant")), "-m", "benchmarks.fleet_scenarios"]
+    process = subprocess.Popen(
+        [*program, str(folder), *map(str, (hosts, window, churn, minutes)), shown],
         stdout=subprocess.PIPE,
         text=True,
-        check=False,
         cwd=ROOT,
         env=toolchain.clean_env(PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "scripts")))),
+        # An interruption is for us alone, who pass it on once the tables are out.
+        start_new_session=True,
     )
-    tables = [Table(**table) for table in json.loads(done.stdout or "[]")]
-    if done.returncode:
-        shown = "\n\n".join(table.markdown() for table in tables if table.rows)
-        raise StackError(f"the fleet's scenarios ended with {done.returncode}\n{shown}")
-    return tables
+    assert process.stdout is not None
+    tables: list[Table] = []
+    cut_off: BaseException | None = None
+    try:
+        for line in process.stdout:
+            tables = [Table(**table) for table in json.loads(line)]
+        if process.wait():
+            cut_off = StackError(f"the fleet's scenarios ended with {process.returncode}")
+    except KeyboardInterrupt as error:
+        cut_off = error
+    try:
+        yield from (table for table in tables if table.rows or table.notes)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+    if cut_off is not None:
+        raise cut_off

@@ -1,7 +1,8 @@
 """Part (e): a whole fleet on one real Home Assistant, with recorder and open dashboards.
 
 It runs in the environment that has Home Assistant: ``python -m benchmarks.fleet_scenarios
-FOLDER HOSTS WINDOW CHURN`` prints its tables as JSON. ``benchmarks/run --only e`` does that.
+FOLDER HOSTS WINDOW CHURN MINUTES SHOWN`` prints its tables as a line of JSON, anew after each
+scenario. ``benchmarks/run --only e`` does that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import paho.mqtt.publish
 
+from custom_components.pilot.sensor import DESCRIPTIONS
 from stack import toolchain
 from stack.console import StackError, fail, say
 from stack.homeassistant import HomeAssistant
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _INTERVAL = 10.0
-_TIMEOUT = 600.0
-"""Seconds after which a scenario counts as failed; a busy machine takes its time."""
+_ROOM = 60.0
+"""Seconds that have to be left for a scenario to begin."""
+_OFF = 2.0
+"""Seconds that hosts are off before they join again."""
 _AT_REST = 20.0
 """Seconds between two scenarios, in which what is behind is caught up with."""
 _CONVERTED = frozenset({"B", "B/s", "MHz"})
@@ -46,13 +50,40 @@ _BROWSERS = {"a dashboard": 0.0001, "a slow dashboard": 0.0005}
 
 
 class House:
-    """The broker, Home Assistant, the dashboards and the fleet."""
+    """The broker, Home Assistant, the dashboards and the fleet.
 
-    def __init__(self, folder: Path, hosts: int, window: float, churn: int) -> None:
+    Args:
+        folder: For all that is written.
+        hosts: How many there are.
+        window: Seconds that they are watched at rest.
+        churn: Days on which hosts leave and join, where there is time for them.
+        minutes: That all scenarios may take.
+        shown: Which sensors are enabled: `all`, or `usual`, those that Pilot enables by itself.
+        report: Is called whenever the tables have something new.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        hosts: int,
+        window: float,
+        churn: int,
+        minutes: float,
+        shown: str,
+        report: Callable[[Sequence[Table]], None],
+    ) -> None:
+        self._report = report
+        self._ends = time.monotonic() + minutes * 60
+        self._minutes = minutes
         self._hosts = hosts
         self._window = window
         self._churn = churn
-        self._sensors = hosts * len(SENSORS)
+        self._shown = frozenset(
+            sensor.key
+            for sensor in SENSORS
+            if shown == "all" or DESCRIPTIONS[sensor.kind].entity_registry_enabled_default
+        )
+        self._sensors = hosts * len(self._shown)
         self._key = base64.b64encode(secrets.token_bytes(32)).decode()
         # What is queued for a client that is busy setting up must not be thrown away.
         self._broker = StockMosquitto(folder / "broker", settings=["max_queued_messages 0"])
@@ -62,7 +93,11 @@ class House:
                 ROOT / "custom_components" / "pilot",
                 ROOT / "benchmarks" / "loop_probe",
             ),
-            configuration={"loop_probe": None, "recorder": None, "logger": {"default": "warning"}},
+            configuration={
+                "loop_probe": {"enable_all": shown == "all"},
+                "recorder": None,
+                "logger": {"default": "warning"},
+            },
         )
         self._browsers = [Browser(self._home_assistant, pace) for pace in _BROWSERS.values()]
         command = [str(toolchain.python_of("agent-3.11")), "-m", "benchmarks.simulated_fleet"]
@@ -70,7 +105,7 @@ class House:
         self._counts: dict[str, list[int]] = {}
         self._memory_before = 0.0
         self.scenarios = Table(
-            f"A fleet of {hosts:,} hosts, {self._sensors:,} sensors",
+            f"A fleet of {hosts:,} hosts, {self._sensors:,} sensors enabled",
             (
                 "scenario",
                 "until right, s",
@@ -98,6 +133,7 @@ class House:
                 stack.callback(browser.close)
             time.sleep(_AT_REST)
             self._memory_before = self._memory()
+            self._describe()
             self._scenario("first set-up", self._power_on)
             self._resting()
             self._scenario("Home Assistant's restart", self._restart, is_start=True)
@@ -109,6 +145,13 @@ class House:
                 self._scenario(
                     f"leaves and joins, day {number + 1}", lambda n=number: self._turn(n)
                 )
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """What was measured so far."""
+        return self.scenarios, self.rest
+
+    def _describe(self) -> None:
         self.scenarios.notes += [
             f"hosts report every {_INTERVAL:.0f} s; all are paired by the fleet key, and sign",
             (
@@ -175,24 +218,15 @@ class House:
         entries = {entry["title"]: entry["entry_id"] for entry in self._home_assistant.entries()}
         for name in leaving:
             self._home_assistant.remove_entry(entries[name])
-        time.sleep(2)
+        # Discovery offers no host whose entry the user has removed, until it is wanted again.
+        self._home_assistant.ws("loop_probe/welcome", hosts=leaving)
+        time.sleep(_OFF)
         self._fleet.ask("switch_on", hosts=sleeping + leaving)
-        for name in leaving:
-            self._add_again(name)
-
-    def _add_again(self, name: str) -> None:
-        """Add a host that was removed, which discovery does not offer any more."""
-        ha = self._home_assistant
-        step = ha.start_flow()
-        deadline = time.monotonic() + _TIMEOUT
-        while step["type"] == "form" and time.monotonic() < deadline:
-            step = ha.confirm(
-                step["flow_id"], {"host_id": name, "advanced": {"prefix": "pilot/v2"}}
-            )
-        if step["type"] != "create_entry":
-            raise StackError(f"{name} could not be added again: {step}")
 
     def _resting(self) -> None:
+        if self._left < self._window + _ROOM:
+            self.rest.notes.append(f"left out after {self._minutes:.0f} minutes")
+            return
         say("at rest, a quarter of the values changes")
         self._fleet.ask("keep_changing", every=4)
         time.sleep(_AT_REST)
@@ -215,7 +249,11 @@ class House:
             f"{wall:.0f} s, an interval of {_INTERVAL:.0f} s, a quarter of the values changes",
             *self._where(end),
         ]
-        time.sleep(_AT_REST)
+        for measure, value in self.rest.rows:
+            say(f"{measure}: {value}")
+        self._report(self.tables)
+        # The last report that was changed is shown before something else happens.
+        time.sleep(_INTERVAL)
 
     # --- Measuring ---------------------------------------------------------------------------
 
@@ -227,17 +265,19 @@ class House:
         expected: int | None = None,
         is_start: bool = False,
     ) -> None:
+        if self._left < _ROOM:
+            self.scenarios.notes.append(f"{name}: left out after {self._minutes:.0f} minutes")
+            return
         say(name)
         wanted = self._sensors if expected is None else expected
         gone = self._disconnected()
         begin = self._read(reset=True)
         happen()
         end = self._wait(wanted)
+        is_right = end["with_value"] == wanted
         # The longest silence of what follows by itself belongs to it as well.
         time.sleep(_INTERVAL)
         later = self._read()
-        if wanted:
-            self._compare()
         if is_start:
             took = end["reached"] - end["began"]
             cpu = end["reached_cpu"]
@@ -251,7 +291,7 @@ class House:
         self.scenarios.rows.append(
             (
                 name,
-                round(max(took, 0.0), 1),
+                round(max(took, 0.0), 1) if is_right else None,
                 round(max(cpu, 0.0), 1),
                 round(later["longest"] * 1000),
                 round(later["longest_cpu"] * 1000),
@@ -261,20 +301,29 @@ class House:
                 round(self._memory()),
             )
         )
-        say(" | ".join(map(str, self.scenarios.rows[-1])))
+        for column, cell in zip(self.scenarios.columns, self.scenarios.rows[-1], strict=True):
+            say(f"{column}: {cell}")
         self.scenarios.notes += [f"{name}, {line}" for line in self._where(later)]
+        self._report(self.tables)
+        if not is_right:
+            raise StackError(
+                f"{name}: {end['with_value']:,} sensors have a value, and not {wanted:,}"
+            )
+        if wanted:
+            self._compare()
         time.sleep(_AT_REST - _INTERVAL)
 
+    @property
+    def _left(self) -> float:
+        """Seconds until all is to be measured."""
+        return self._ends - time.monotonic()
+
     def _wait(self, wanted: int) -> dict[str, Any]:
-        deadline = time.monotonic() + _TIMEOUT
+        """Return what was measured when so many sensors had a value, or when time was up."""
         while True:
             answer = self._read()
-            if answer["with_value"] == wanted:
+            if answer["with_value"] == wanted or self._left < 0:
                 return answer
-            if time.monotonic() > deadline:
-                raise StackError(
-                    f"{answer['with_value']:,} sensors have a value, and not {wanted:,}"
-                )
             time.sleep(0.5)
 
     def _compare(self) -> None:
@@ -287,7 +336,7 @@ class House:
                     f"{host}_{sensor.key}": value
                     for host in hosts[first : first + _BATCH]
                     for sensor, value in zip(SENSORS, values[host], strict=True)
-                    if sensor.unit not in _CONVERTED
+                    if sensor.key in self._shown and sensor.unit not in _CONVERTED
                 }
                 wrong = websocket.call("loop_probe/compare", values=shown)["wrong"]
                 if wrong:
@@ -318,17 +367,25 @@ class House:
         (storage / "pilot.trust").write_text(json.dumps(content), encoding="utf-8")
 
 
+def _print(tables: Sequence[Table]) -> None:
+    print(json.dumps([asdict(table) for table in tables]), flush=True)
+
+
 def main() -> int:
     """Run as a program."""
-    folder, hosts, window, churn = sys.argv[1:]
-    house = House(Path(folder), int(hosts), float(window), int(churn))
+    folder, hosts, window, churn, minutes, shown = sys.argv[1:]
+    house = House(
+        Path(folder), int(hosts), float(window), int(churn), float(minutes), shown, _print
+    )
     try:
         house.run()
     except StackError as error:
         fail(error)
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
-        json.dump([asdict(table) for table in (house.scenarios, house.rest)], sys.stdout)
+        _print(house.tables)
     return 0
 
 

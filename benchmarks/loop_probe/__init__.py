@@ -203,14 +203,34 @@ def _compare(
     connection.send_result(msg["id"], {"wrong": wrong})
 
 
+@websocket_api.websocket_command(
+    {probatio.Required("type"): f"{DOMAIN}/welcome", probatio.Required("hosts"): [str]}
+)
+@websocket_api.async_response
+async def _welcome(
+    hass: HomeAssistant, connection: websocket_api.ActiveConnection, msg: dict[str, Any]
+) -> None:
+    """Have discovery add hosts again whose entries were removed."""
+    # Not at the top: Home Assistant loads this component first.
+    from custom_components.pilot.ignored_hosts import (  # noqa: PLC0415
+        async_get_removed_hosts,
+    )
+
+    removed = await async_get_removed_hosts(hass)
+    for host in msg["hosts"]:
+        removed.async_discard(host)
+    connection.send_result(msg["id"], {})
+
+
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Begin to watch."""
-    # Each of the forty readings counts, also those that Pilot's integration leaves to the user.
-    Entity.entity_registry_enabled_default = property(  # type: ignore[assignment]
-        lambda self: True
-    )
+    if config[DOMAIN]["enable_all"]:
+        # Each of the forty readings counts, also those that Pilot leaves to the user.
+        Entity.entity_registry_enabled_default = property(  # type: ignore[assignment]
+            lambda self: True
+        )
     hass.data[DOMAIN] = probe = Probe(hass)
     probe.start()
-    for command in (_read, _memory, _compare):
+    for command in (_read, _memory, _compare, _welcome):
         websocket_api.async_register_command(hass, command)
     return True

@@ -9,6 +9,7 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.event import async_call_later
 
 from .const import CONF_PAIRED, CONF_PREFIX, DOMAIN, LOGGER
+from .messages import repetition
 from .protocol.announce import Announce, parse_announce
 from .protocol.encoding import load_object
 from .protocol.envelope import Envelope, open_envelope, read_envelope, verified_body
@@ -245,6 +246,11 @@ class HostAuth:
         announce = parse_announce(body, self._host_id)
         if announce is None:
             raise ProtocolError("empty", "it says nothing")
+        if self._last_announce is not None:
+            # A thousand hosts repeat what they are at the same time. What stays the same object
+            # is compared in no time, and kept once.
+            repeated = repetition(self._last_announce[1], announce)
+            announce = announce if repeated is None else repeated
         self._last_announce = body, announce
         return announce
 

@@ -17,6 +17,7 @@ from homeassistant.helpers.entity import EntityDescription
 from .descriptions import platform_of, shown_as
 from .devices import async_get_device, async_remove_stale_entities
 from .entity import ARGUMENT, PilotEntity, ReadingEntity, Setting, SettingEntity
+from .messages import repetition
 from .protocol.announce import Announce, Reading
 from .protocol.catalogue import CATALOGUE, ReadingType
 
@@ -211,12 +212,14 @@ class _EntityFactory:
 
     @callback
     def async_update(self) -> None:
-        """Add, replace and remove entities if there is a new announce."""
-        announce = self._coordinator.data
-        if announce is None or announce is self._announce:
+        """Add, replace and remove entities if there is an announce that says something new."""
+        announce, last = self._coordinator.data, self._announce
+        if announce is None or announce is last:
             return
-        is_first = self._announce is None
         self._announce = announce
+        if last is not None and repetition(last, announce) is not None:
+            return
+        is_first = last is None
         before = self._announced
         sourced = [source(announce) for source in self._sources]
         self._announced = {entity.key: entity for entities in sourced for entity in entities or ()}

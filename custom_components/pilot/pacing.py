@@ -1,15 +1,19 @@
 """Spreads the work of many hosts, so that Home Assistant's event loop is free in between.
 
 A thousand hosts may say something in the same moment: when Home Assistant starts, or when its
-broker comes back. Home Assistant reads up to 500 messages within one event, and a browser that
-cannot follow is disconnected at 4,096 messages that wait for it. So work is done at once while
-there is little of it, and in slices with everything else in between while there is much. One host
-is never slowed down by this.
+broker comes back. A browser that cannot follow is disconnected at 4,096 messages that wait for it.
+So work is done at once while there is little of it, and in slices with everything else in between
+while there is much. One host is never slowed down by this.
+
+Home Assistant's MQTT client reads one message in each turn of the event loop, unless messages of
+its own wait for their confirmation (`Client.loop_read` of paho does not look at the limit that it
+is given). So work must not fill one turn after the other for long: what hosts say would come in
+faster than it is read, and once the answer to a ping waits behind a minute of messages, the client
+takes its connection for lost, and begins anew.
 """
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from math import inf
 from time import thread_time
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -27,6 +31,16 @@ if TYPE_CHECKING:
 SLICE: Final = 0.03
 """Seconds of processor time for the work of all hosts within one turn of the event loop; what
 begins in it is done to its end."""
+SHARE: Final = 0.5
+"""Of the event loop's time may go to work in one turn after the other; beyond that are pauses."""
+BURST: Final = 1.0
+"""Seconds of work that may be done before there are pauses."""
+TURNS: Final = 10
+"""Of the event loop from one slice to the next, where there are pauses. While the recorder writes,
+a turn takes up to 5 ms more (Python's switch interval): then two hundred messages a second could be
+read, and with these pauses it is more than half of that."""
+SET_UP: Final = 0.01
+"""Seconds of work that a turn of `async_turn` counts for."""
 AT_ONCE: Final = 250
 """States that are written within one event."""
 PER_SECOND: Final = 3000
@@ -49,9 +63,6 @@ class _Slice(NamedTuple):
     cpu: float
 
 
-_OVER: Final = _Slice(-inf, -inf)
-
-
 class Pacer:
     """Does the work of hosts, and writes their states."""
 
@@ -72,8 +83,12 @@ class Pacer:
         self._clock = clock
         self._wall = wall or hass.loop.time
         self._in_slice = False
-        self._slice = _OVER
+        self._is_used_up = False
+        self._slice = self._begin()
         self._first_owner: object = None
+        self._owed = 0.0
+        self._owed_at = self._slice.at
+        self._turns_left = 0
         self._work: deque[tuple[object, Callable[[], None]]] = deque()
         self._allowance = float(AT_ONCE)
         self._allowed_at = self._wall()
@@ -108,7 +123,8 @@ class Pacer:
             if not turn.done():
                 turn.set_result(None)
                 # What waited goes on in the next turn of the loop: no more begins in this one.
-                self._slice = _OVER
+                self._is_used_up = True
+                self._owed += SET_UP
 
         self._work.append((turn, begin))
         await turn
@@ -119,7 +135,7 @@ class Pacer:
         if self._first_owner is None:
             self._first_owner = owner
         # One host alone is never slowed down, on however slow a machine.
-        return owner is self._first_owner or self._is_within(self._slice)
+        return owner is self._first_owner or (not self._is_used_up and self._is_within(self._slice))
 
     def _begin(self) -> _Slice:
         return _Slice(self._wall(), self._clock())
@@ -135,6 +151,7 @@ class Pacer:
         if self._in_slice:
             return
         self._in_slice = True
+        self._is_used_up = False
         self._slice = self._begin()
         self._first_owner = None
         # Not within one event: slow writes would earn what they spend, and never end.
@@ -143,10 +160,28 @@ class Pacer:
 
     @callback
     def _next_slice(self) -> None:
+        if self._in_slice and self._needs_pause():
+            # All that comes meanwhile waits, except what the last owner adds to its work.
+            self._is_used_up = True
+            self._loop.call_soon(self._next_slice)
+            return
         self._in_slice = False
         while self._work and self._has_time(self._work[0][0]):
             _, work = self._work.popleft()
             work()
+
+    def _needs_pause(self) -> bool:
+        """Say whether the next slice has to wait for another turn of the loop."""
+        if self._turns_left:
+            self._turns_left -= 1
+            return self._turns_left > 0
+        now, used = self._wall(), self._clock() - self._slice.cpu
+        rested = (now - self._owed_at) * SHARE
+        self._owed = min(max(0.0, self._owed - rested) + used, 2 * BURST)
+        self._owed_at = now
+        if self._owed > BURST and (self._is_used_up or used >= SLICE):
+            self._turns_left = TURNS - 1
+        return self._turns_left > 0
 
     # --- States ------------------------------------------------------------------------------
 

@@ -75,6 +75,17 @@ async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHo
     ]
 
 
+async def test_an_entity_is_registered_as_it_stays(
+    hass: HomeAssistant, all_enabled: None, configured: MockConfigEntry
+) -> None:
+    """Each change of the registry goes to all open dashboards and to the recorder."""
+    changes = async_capture_events(hass, er.EVENT_ENTITY_REGISTRY_UPDATED)
+
+    await FakeHost(hass, all_kinds()).connect()
+
+    assert {change.data["action"] for change in changes} == {"create"}
+
+
 async def test_names_are_unlike(hass: HomeAssistant, everything: FakeHost) -> None:
     """No two entities of a device have the same name."""
     names = [state.attributes["friendly_name"] for state in hass.states.async_all()]

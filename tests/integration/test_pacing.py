@@ -2,12 +2,22 @@
 
 import asyncio
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 import pytest
 
-from custom_components.pilot.pacing import AT_ONCE, PAUSE, PER_SECOND, SLICE, Pacer
+from custom_components.pilot.pacing import (
+    AT_ONCE,
+    BURST,
+    PAUSE,
+    PER_SECOND,
+    SHARE,
+    SLICE,
+    TURNS,
+    Pacer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,6 +168,63 @@ def test_much_work_is_done_in_slices(loop: Loop, pacer: Pacer) -> None:
     assert done == ["a", "b", "c", "a", "d", "e", "f"]
     pacer.do("g", lambda: work("g"))
     assert done[-1] == "g"
+
+
+WORK = 1.5 * SLICE
+"""Seconds; it fills a slice, and the next begins in another turn."""
+AT_FIRST = round(BURST / (1 - SHARE) / WORK)
+"""How often that is done until there are pauses."""
+
+
+def turns_of_slices(loop: Loop, pacer: Pacer, count: int) -> list[int]:
+    """Return from which turn to which work was done that fills a slice each, one per owner."""
+    done: list[int] = []
+    turn = 0
+
+    def work() -> None:
+        done.append(turn)
+        loop.now += WORK
+
+    for _ in range(count):
+        pacer.do(object(), work)
+    while len(done) < count:
+        turn += 1
+        loop.turn()
+    return [after - before for before, after in pairwise(done)]
+
+
+def test_work_that_does_not_end_leaves_turns_to_others(loop: Loop, pacer: Pacer) -> None:
+    """Home Assistant reads a message in each: it must not be minutes behind its broker."""
+    gaps = turns_of_slices(loop, pacer, 200)
+
+    assert set(gaps[: AT_FIRST - 3]) == {1}
+    assert set(gaps[AT_FIRST + 3 :]) == {TURNS}
+
+
+def test_work_that_comes_as_it_is_read_leaves_turns_to_others(loop: Loop, pacer: Pacer) -> None:
+    """As well as work that waits already."""
+    done = 0
+
+    def work() -> None:
+        nonlocal done
+        done += 1
+        loop.now += WORK
+
+    for _ in range(1000):
+        pacer.do(object(), work)
+        loop.turn()
+
+    assert done == pytest.approx(AT_FIRST + (1000 - AT_FIRST) / TURNS, rel=0.1)
+
+
+def test_after_a_rest_work_is_done_in_every_turn_again(loop: Loop, pacer: Pacer) -> None:
+    """A busy minute is not held against those that come later."""
+    turns_of_slices(loop, pacer, 200)
+    for _ in range(TURNS):
+        loop.turn()
+    loop.turn(3 * BURST / SHARE)
+
+    assert set(turns_of_slices(loop, pacer, 10)) == {1}
 
 
 async def test_a_turn_is_waited_for(hass: HomeAssistant) -> None:
