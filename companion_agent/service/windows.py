@@ -410,7 +410,7 @@ class WindowsService:
         elif usual.config.parent in places.state.parents:
             self._make_folder(usual.config.parent, _CONFIG_RULES)
         self._make_folder(places.state, _STATE_RULES)
-        for path in sorted(places.state.rglob("*")):
+        for path in _all_in(places.state):
             self._close(path, _STATE_RULES)
 
     def put(self, path: Path, content: str | bytes) -> bool:
@@ -430,6 +430,7 @@ class WindowsService:
         with _explained(f"{path} cannot be written"):
             if path.is_file() and path.read_bytes() == data:
                 return False
+                _check_origin(file)
             self.changes.append(str(path))
             if not self.check:
                 files.write(path, data)
@@ -501,6 +502,33 @@ def require_administrator() -> None:
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
+def _all_in(folder: Path) -> Iterator[Path]:
+    """Return what is in a folder and in those below it, before a link to elsewhere is followed."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        _check_origin(path)
+        yield path
+        yield from _all_in(path)
+
+
+def _check_origin(path: Path) -> None:
+    """Check that something in our folders was made there by a trusted account.
+
+    Who made the folder by hand has let all users put something into it.
+
+    Raises:
+        ServiceError: It was not, or it is a link.
+    """
+    with _explained(f"{path} cannot be looked at"):
+        if getattr(os.lstat(path), "st_file_attributes", 0) & _REPARSE_POINT:
+            raise ServiceError(f"{path} is a link to elsewhere: remove it, and try again")
+        if (owner := _owner(path)) not in _trusted_owners():
+            raise ServiceError(
+                f"{path} was put there by another account ({owner}), so it is not trusted: look "
+                f'at it, move it away or take it over (icacls "{path}" /setowner '
+                f"*{accounts.ADMINISTRATORS}), and try again"
+            )
+
+
     try:
         yield
     except OSError as error:

@@ -267,6 +267,22 @@ def test_what_another_account_put_there_is_refused(pc: ServicePC, places: Places
     assert pc.config is None
 
 
+@pytest.mark.parametrize("place", ["config.yaml", "ca.pem", "state/trust.json", "state/x/y"])
+def test_what_another_account_put_into_an_administrators_folder_is_refused(
+    pc: ServicePC, places: Places, place: str
+) -> None:
+    """In a folder that an administrator makes by hand below ProgramData every user may do so."""
+    planted = places.config.parent / place
+    planted.parent.mkdir(parents=True)
+    planted.write_text("commands: {allow: ['*']}\n")
+    pc.belongs_to(planted, "S-1-5-21-1-2-3-1007")
+
+    with pytest.raises(ServiceError, match="S-1-5-21-1-2-3-1007"):
+        install(places)
+    assert pc.config is None
+    assert planted.read_text()
+
+
 def test_a_file_for_the_service_is_closed_to_others(pc: ServicePC, places: Places) -> None:
     install(places)
     service = WindowsService()
