@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from companion_agent.service import event_log, session_start
 from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
-from companion_agent.storage.permissions import SERVICE, SERVICE_SID
+from companion_agent.storage.permissions import SERVICE, SERVICE_SID, changers_in
 from companion_agent.winapi import accounts, folders, privileges, processes, security, services
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def this_program() -> tuple[str, ...]:
                 "that user can change; install Python and pilot-agent for all users, or Pilot "
                 "with its installer"
             )
+    _check_changers(interpreter)
+    _check_changers(package / "companion_agent")
     interpreter = interpreter.with_name(interpreter.name.lower().replace("pythonw", "python"))
     isolated = "-I" if sys.flags.isolated else "-P"
     if sys.prefix == sys.base_prefix and package == Path(sysconfig.get_path("purelib")):
@@ -147,6 +149,28 @@ def this_program() -> tuple[str, ...]:
         "from companion_agent.cli import main; raise SystemExit(main())"
     )
     return (str(interpreter), isolated, "-c", start)
+
+
+def _check_changers(program: Path) -> None:
+    """Check that only administrators can change a program, or put another in its place.
+
+    Others would have whatever they like run as the service, and in the sessions of all who log in.
+
+    Raises:
+        ServiceError: Others can, or Windows does not tell.
+    """
+    own = {accounts.current_user()}
+    for number, path in enumerate((program, *program.parents)):
+        with _explained(f"who may change {path} cannot be found out"):
+            found = changers_in(security.file_rules(str(path)), inside=number < 2) - own
+        if found:
+            raise ServiceError(
+                f"{path} can be changed by others ({', '.join(sorted(found))}), who could so have "
+                "this computer run what they like: install below the folder for programs "
+                "(C:\\Program Files), or close this one first: "
+                f'icacls "{path}" /inheritance:r /grant *{accounts.SYSTEM}:(OI)(CI)F '
+                f"*{accounts.ADMINISTRATORS}:(OI)(CI)F *{accounts.USERS}:(OI)(CI)RX"
+            )
 
 
 class WindowsService:
@@ -406,6 +430,7 @@ class WindowsService:
         if places.config.parent == usual.config.parent:
             self._make_folder(places.config.parent, _CONFIG_RULES)
             for file in _files_in(places.config.parent):
+                _check_origin(file)
                 self._close(file, _CONFIG_FILE_RULES)
         elif usual.config.parent in places.state.parents:
             self._make_folder(usual.config.parent, _CONFIG_RULES)
@@ -430,7 +455,6 @@ class WindowsService:
         with _explained(f"{path} cannot be written"):
             if path.is_file() and path.read_bytes() == data:
                 return False
-                _check_origin(file)
             self.changes.append(str(path))
             if not self.check:
                 files.write(path, data)
@@ -478,30 +502,6 @@ def _files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.is_file()) if folder.is_dir() else []
 
 
-def _owner(path: Path) -> str:
-    return security.owner_of(security.file_rules(str(path)))
-
-
-def _trusted_owners() -> set[str]:
-    """Return whose folders are taken as they are: an administrator's, and the service's own."""
-    known = {"SY", "BA", "LS", accounts.SYSTEM, accounts.ADMINISTRATORS, accounts.LOCAL_SERVICE}
-    return {*known, SERVICE_SID, accounts.current_user()}
-
-
-def require_administrator() -> None:
-    """Check that this process may change services.
-
-    Raises:
-        ServiceError: It may not.
-    """
-    with _explained("whether this process has administrator rights cannot be found out"):
-        may = privileges.is_administrator()
-    if not may:
-        raise ServiceError(_NEEDS_RIGHTS)
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
 def _all_in(folder: Path) -> Iterator[Path]:
     """Return what is in a folder and in those below it, before a link to elsewhere is followed."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -529,6 +529,30 @@ def _check_origin(path: Path) -> None:
             )
 
 
+def _owner(path: Path) -> str:
+    return security.owner_of(security.file_rules(str(path)))
+
+
+def _trusted_owners() -> set[str]:
+    """Return whose folders are taken as they are: an administrator's, and the service's own."""
+    known = {"SY", "BA", "LS", accounts.SYSTEM, accounts.ADMINISTRATORS, accounts.LOCAL_SERVICE}
+    return {*known, SERVICE_SID, accounts.current_user()}
+
+
+def require_administrator() -> None:
+    """Check that this process may change services.
+
+    Raises:
+        ServiceError: It may not.
+    """
+    with _explained("whether this process has administrator rights cannot be found out"):
+        may = privileges.is_administrator()
+    if not may:
+        raise ServiceError(_NEEDS_RIGHTS)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

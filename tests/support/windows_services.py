@@ -229,7 +229,7 @@ class ServicePC(FakeWindows):
         return 1
 
     def _get_rules(self, path: str, _wanted: int, found: Any, _size: int, needed: Any) -> int:
-        rules = self.rules.get(path, f"O:{INSTALLER}D:(A;OICI;FA;;;BU)").encode()
+        rules = self.rules.get(path, f"O:{INSTALLER}D:(A;OICI;0x1200a9;;;BU)").encode()
         needed.value = len(rules) + 1
         if found is None:
             return self.fail(services.ERROR_INSUFFICIENT_BUFFER)

@@ -313,6 +313,41 @@ def test_a_python_in_a_user_s_folder_is_refused(
         this_program()
 
 
+# What Windows has at C:\\, at what is made there, and at C:\\Program Files.
+ROOT = "O:S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)(A;OICIIO;SDGXGWGR;;;AU)(A;;LC;;;AU)"  # noqa: E501
+MADE_THERE = "O:BAD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1200a9;;;BU)(A;ID;0x1301bf;;;AU)(A;OICIIOID;SDGXGWGR;;;AU)"  # noqa: E501
+
+
+@pytest.mark.parametrize("place", ["Python/python.exe", "Python", "."])
+def test_a_python_that_others_can_change_is_refused(
+    pc: ServicePC, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    """What is made at a drive's root may be changed by every user who has logged in."""
+    pc.rules[str(tmp_path / place)] = MADE_THERE
+    path = tmp_path / "Python" / "python.exe"
+    monkeypatch.setattr(sys, "_base_executable", str(path), raising=False)
+
+    with pytest.raises(ServiceError, match=r"others \(AU\).*icacls"):
+        this_program()
+
+
+def test_an_agent_that_others_can_change_is_refused(pc: ServicePC) -> None:
+    pc.rules[str(Path(windows.__file__).parents[1])] = "O:S-1-5-21-1-2-3-1007D:(A;;FA;;;BA)"
+
+    with pytest.raises(ServiceError, match="S-1-5-21-1-2-3-1007"):
+        this_program()
+
+
+def test_that_others_make_folders_beside_it_does_not_matter(
+    pc: ServicePC, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pc.rules[str(tmp_path)] = ROOT
+    path = tmp_path / "Program Files" / "Python" / "python.exe"
+    monkeypatch.setattr(sys, "_base_executable", str(path), raising=False)
+
+    assert this_program()[0] == str(path)
+
+
 def test_a_virtual_environment_is_started_without_its_launcher(
     pc: ServicePC, monkeypatch: pytest.MonkeyPatch
 ) -> None:
