@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from companion_agent.service import event_log, session_start
 from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
-from companion_agent.storage.permissions import SERVICE, SERVICE_SID
+from companion_agent.storage.permissions import SERVICE, SERVICE_SID, changers_in
 from companion_agent.winapi import accounts, folders, privileges, processes, security, services
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def this_program() -> tuple[str, ...]:
                 "that user can change; install Python and pilot-agent for all users, or Pilot "
                 "with its installer"
             )
+    _check_changers(interpreter)
+    _check_changers(package / "companion_agent")
     interpreter = interpreter.with_name(interpreter.name.lower().replace("pythonw", "python"))
     isolated = "-I" if sys.flags.isolated else "-P"
     if sys.prefix == sys.base_prefix and package == Path(sysconfig.get_path("purelib")):
@@ -147,6 +149,28 @@ def this_program() -> tuple[str, ...]:
         "from companion_agent.cli import main; raise SystemExit(main())"
     )
     return (str(interpreter), isolated, "-c", start)
+
+
+def _check_changers(program: Path) -> None:
+    """Check that only administrators can change a program, or put another in its place.
+
+    Others would have whatever they like run as the service, and in the sessions of all who log in.
+
+    Raises:
+        ServiceError: Others can, or Windows does not tell.
+    """
+    own = {accounts.current_user()}
+    for number, path in enumerate((program, *program.parents)):
+        with _explained(f"who may change {path} cannot be found out"):
+            found = changers_in(security.file_rules(str(path)), inside=number < 2) - own
+        if found:
+            raise ServiceError(
+                f"{path} can be changed by others ({', '.join(sorted(found))}), who could so have "
+                "this computer run what they like: install below the folder for programs "
+                "(C:\\Program Files), or close this one first: "
+                f'icacls "{path}" /inheritance:r /grant *{accounts.SYSTEM}:(OI)(CI)F '
+                f"*{accounts.ADMINISTRATORS}:(OI)(CI)F *{accounts.USERS}:(OI)(CI)RX"
+            )
 
 
 class WindowsService:
@@ -406,11 +430,12 @@ class WindowsService:
         if places.config.parent == usual.config.parent:
             self._make_folder(places.config.parent, _CONFIG_RULES)
             for file in _files_in(places.config.parent):
+                _check_origin(file)
                 self._close(file, _CONFIG_FILE_RULES)
         elif usual.config.parent in places.state.parents:
             self._make_folder(usual.config.parent, _CONFIG_RULES)
         self._make_folder(places.state, _STATE_RULES)
-        for path in sorted(places.state.rglob("*")):
+        for path in _all_in(places.state):
             self._close(path, _STATE_RULES)
 
     def put(self, path: Path, content: str | bytes) -> bool:
@@ -475,6 +500,33 @@ class WindowsService:
 
 def _files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.is_file()) if folder.is_dir() else []
+
+
+def _all_in(folder: Path) -> Iterator[Path]:
+    """Return what is in a folder and in those below it, before a link to elsewhere is followed."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        _check_origin(path)
+        yield path
+        yield from _all_in(path)
+
+
+def _check_origin(path: Path) -> None:
+    """Check that something in our folders was made there by a trusted account.
+
+    Who made the folder by hand has let all users put something into it.
+
+    Raises:
+        ServiceError: It was not, or it is a link.
+    """
+    with _explained(f"{path} cannot be looked at"):
+        if getattr(os.lstat(path), "st_file_attributes", 0) & _REPARSE_POINT:
+            raise ServiceError(f"{path} is a link to elsewhere: remove it, and try again")
+        if (owner := _owner(path)) not in _trusted_owners():
+            raise ServiceError(
+                f"{path} was put there by another account ({owner}), so it is not trusted: look "
+                f'at it, move it away or take it over (icacls "{path}" /setowner '
+                f"*{accounts.ADMINISTRATORS}), and try again"
+            )
 
 
 def _owner(path: Path) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, partial, reduce
+from operator import or_
 import os
 import re
 import stat
@@ -28,7 +29,25 @@ _OWNER_TOO = "(A;OICI;FA;;;OW)"
 # The owner may read the rules, and no more: an account such as LocalService is that of many.
 _NOT_THE_OWNER = "(A;OICI;RC;;;OW)"
 _WINDOWS_TRUSTED = {"SY", "BA", "OW", SERVICE_SID}
-_WINDOWS_ALLOWS = re.compile(r"\((?:A|XA|OA);[^;]*;[^;]*;[^;]*;[^;]*;([^;)]*)[^)]*\)")
+_WINDOWS_ALLOWS = re.compile(
+    r"\((?:A|XA|OA);(?P<flags>[^;]*);(?P<rights>[^;]*);[^;]*;[^;]*;(?P<who>[^;)]*)[^)]*\)"
+)
+# Those who may change every program anyway: the system, administrators (also a domain's), Windows'
+# own installer, and the one who makes what does not exist yet.
+_MAY_CHANGE_PROGRAMS = {
+    "SY", "BA", "LA", "DA", "EA", "CO", "S-1-5-18", "S-1-5-32-544",
+    "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464",
+}  # fmt: skip
+# How SDDL writes rights (winnt.h; "ACE Strings" in Microsoft's reference), and which of them change
+# a file or what is in a folder, and which put something else in its place.
+_RIGHTS = {
+    "GA": 0x10000000, "GX": 0x20000000, "GW": 0x40000000, "GR": 0x80000000, "RC": 0x20000,
+    "SD": 0x10000, "WD": 0x40000, "WO": 0x80000, "CC": 0x1, "DC": 0x2, "LC": 0x4, "SW": 0x8,
+    "RP": 0x10, "WP": 0x20, "DT": 0x40, "LO": 0x80, "CR": 0x100, "FA": 0x1F01FF, "FR": 0x120089,
+    "FW": 0x120116, "FX": 0x1200A0,
+}  # fmt: skip
+_REPLACES = 0x10000000 | 0x40000 | 0x80000 | 0x10000 | 0x40
+_CHANGES = _REPLACES | 0x40000000 | 0x2 | 0x4
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +197,47 @@ def strangers_in(sddl: str) -> set[str]:
     SDDL is Windows' notation for access rules: `O:<owner>…D:<flags>(<rule>)…`, a rule being
     `type;flags;rights;object;inherited;trustee`. Without a `D:` part every account has access.
     """
+    owner, rules = _parts(sddl)
+    if rules is None:
+        return {"WD"}
+    return {one["who"] for one in _WINDOWS_ALLOWS.finditer(rules)} - _WINDOWS_TRUSTED - {owner}
+
+
+def changers_in(sddl: str, *, inside: bool) -> set[str]:
+    """Return who, besides system and administrators, an SDDL text lets change a program.
+
+    Args:
+        sddl: Owner and rules of the program, or of a folder that it is in.
+        inside: Whether who changes what is in there counts too, or only who puts another thing in
+            its place, as with the folders further above.
+    """
+    owner, rules = _parts(sddl)
+    if rules is None:
+        return {"WD"}
+    counts = _CHANGES if inside else _REPLACES
+    found = {
+        one["who"]
+        for one in _WINDOWS_ALLOWS.finditer(rules)
+        # Inherit only: it says something of what will be made in there.
+        if "IO" not in _pairs(one["flags"]) and _rights(one["rights"]) & counts
+    }
+    # The owner may change the rules.
+    return (found | ({owner} if owner else set())) - _MAY_CHANGE_PROGRAMS
+
+
+def _parts(sddl: str) -> tuple[str, str | None]:
     owner = re.search(r"O:(S-[0-9-]+|[A-Z]{2})", sddl)
     rules = re.search(r"D:[A-Z]*(.*)", sddl, re.DOTALL)
-    if rules is None or "NO_ACCESS_CONTROL" in sddl:
-        return {"WD"}
-    trusted = _WINDOWS_TRUSTED | ({owner[1]} if owner else set())
-    return set(_WINDOWS_ALLOWS.findall(rules[1])) - trusted
+    closed = rules is not None and "NO_ACCESS_CONTROL" not in sddl
+    return owner[1] if owner else "", rules[1] if rules and closed else None
+
+
+def _rights(text: str) -> int:
+    if text.lower().startswith("0x"):
+        return int(text, 16)
+    # What is not known may be anything.
+    return reduce(or_, (_RIGHTS.get(one, _CHANGES) for one in _pairs(text)), 0)
+
+
+def _pairs(text: str) -> list[str]:
+    return [text[at : at + 2] for at in range(0, len(text), 2)]

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from companion_agent.winapi import dll
 from companion_agent.winapi.dll import Function
+from companion_agent.winapi.security import SecurityAttributes
 
 # winerror.h
 FILE_NOT_FOUND = 2
@@ -69,18 +70,12 @@ class Overlapped(Structure):
     )
 
 
-class _SecurityAttributes(Structure):
-    """SECURITY_ATTRIBUTES."""
-
-    _fields_ = (("size", c_uint32), ("descriptor", c_void_p), ("inherit", c_int))
-
-
 _CreateNamedPipe = Function(
     "kernel32",
     "CreateNamedPipeW",
     c_void_p,
     *(c_wchar_p, c_uint32, c_uint32, c_uint32, c_uint32, c_uint32, c_uint32),
-    POINTER(_SecurityAttributes),
+    POINTER(SecurityAttributes),
 )
 _ConnectNamedPipe = Function("kernel32", "ConnectNamedPipe", c_int, c_void_p, POINTER(Overlapped))
 _CreateFile = Function(
@@ -142,7 +137,7 @@ def create(name: str, descriptor: c_void_p, *, first: bool) -> int:
     Raises:
         OSError: It cannot be made.
     """
-    attributes = _SecurityAttributes(sizeof(_SecurityAttributes), descriptor, False)
+    attributes = SecurityAttributes(sizeof(SecurityAttributes), descriptor, False)
     flags = _DUPLEX | _OVERLAPPED | (_FIRST_INSTANCE if first else 0)
     made = _CreateNamedPipe(
         name,

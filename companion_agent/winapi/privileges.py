@@ -1,8 +1,7 @@
 """What the account of this process may do, by the privileges of its token.
 
-Sources: Microsoft's reference of securitybaseapi.h (`AdjustTokenPrivileges`,
-`CheckTokenMembership`, `CreateWellKnownSid`), winbase.h (`LookupPrivilegeValueW`) and
-processthreadsapi.h (`OpenProcessToken`).
+Sources: Microsoft's reference of securitybaseapi.h (`AdjustTokenPrivileges`) and winbase.h
+(`LookupPrivilegeValueW`).
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ from ctypes import (
     byref,
     c_int,
     c_int32,
-    c_ubyte,
     c_uint32,
     c_void_p,
     c_wchar_p,
 )
 
-from companion_agent.winapi import dll
+from companion_agent.winapi import accounts, dll
 from companion_agent.winapi.dll import Function
 
 SHUTDOWN = "SeShutdownPrivilege"
@@ -28,9 +26,6 @@ _TOKEN_QUERY = 0x8
 _TOKEN_ADJUST_PRIVILEGES = 0x20
 _PRIVILEGE_ENABLED = 0x2
 _NOT_ALL_ASSIGNED = 1300
-_BUILTIN_ADMINISTRATORS = 26
-# SECURITY_MAX_SID_SIZE
-_LONGEST_SID = 68
 
 
 class _TokenPrivilege(Structure):
@@ -50,11 +45,6 @@ class _Luid(Structure):
     _fields_ = (("low", c_uint32), ("high", c_int32))
 
 
-_GetCurrentProcess = Function("kernel32", "GetCurrentProcess", c_void_p)
-_CloseHandle = Function("kernel32", "CloseHandle", c_int, c_void_p)
-_OpenProcessToken = Function(
-    "advapi32", "OpenProcessToken", c_int, c_void_p, c_uint32, POINTER(c_void_p)
-)
 _LookupPrivilegeValue = Function(
     "advapi32", "LookupPrivilegeValueW", c_int, c_wchar_p, c_wchar_p, POINTER(_Luid)
 )
@@ -69,12 +59,6 @@ _AdjustTokenPrivileges = Function(
     c_void_p,
     c_void_p,
 )
-_CreateWellKnownSid = Function(
-    "advapi32", "CreateWellKnownSid", c_int, c_int, c_void_p, c_void_p, POINTER(c_uint32)
-)
-_CheckTokenMembership = Function(
-    "advapi32", "CheckTokenMembership", c_int, c_void_p, c_void_p, POINTER(c_int)
-)
 
 
 def enable(name: str) -> bool:
@@ -84,8 +68,8 @@ def enable(name: str) -> bool:
         OSError: Windows does not know it, or its token cannot be opened.
     """
     token, luid = c_void_p(), _Luid()
-    _OpenProcessToken.check(
-        _GetCurrentProcess(), _TOKEN_QUERY | _TOKEN_ADJUST_PRIVILEGES, byref(token)
+    accounts.OpenProcessToken.check(
+        accounts.GetCurrentProcess(), _TOKEN_QUERY | _TOKEN_ADJUST_PRIVILEGES, byref(token)
     )
     try:
         _LookupPrivilegeValue.check(None, name, byref(luid))
@@ -94,7 +78,7 @@ def enable(name: str) -> bool:
         # It succeeds also where it did nothing.
         return dll.system.last_error() != _NOT_ALL_ASSIGNED
     finally:
-        _CloseHandle(token)
+        accounts.CloseHandle(token)
 
 
 def is_administrator() -> bool:
@@ -103,7 +87,4 @@ def is_administrator() -> bool:
     Raises:
         OSError: It cannot be told.
     """
-    sid, size, member = (c_ubyte * _LONGEST_SID)(), c_uint32(_LONGEST_SID), c_int()
-    _CreateWellKnownSid.check(_BUILTIN_ADMINISTRATORS, None, byref(sid), byref(size))
-    _CheckTokenMembership.check(None, byref(sid), byref(member))
-    return bool(member.value)
+    return accounts.has_sid(accounts.ADMINISTRATORS)

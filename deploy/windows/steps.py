@@ -42,10 +42,19 @@ def main() -> int:
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     # A log that cannot be written keeps no computer from its agent.
     with suppress(OSError), Path(log).open("a", encoding="utf-8") as file:
-        file.write(f"{now} {step} {' '.join(arguments)}: {code}\n")
+        file.write(f"{now} {step} {' '.join(_for_the_log(arguments))}: {code}\n")
         file.writelines(f"    {line}\n" for line in spoken.splitlines())
     show(Path(said), spoken[-SHOWN:])
     return code
+
+
+def _for_the_log(arguments: list[str]) -> list[str]:
+    """Return arguments without the login that the broker's address may hold."""
+    try:
+        from companion_agent.secret import without_login  # noqa: PLC0415  (may be what is broken)
+    except ImportError:
+        return ["(…)"]
+    return [without_login(argument) for argument in arguments]
 
 
 def show(path: Path, text: str) -> None:
@@ -72,7 +81,20 @@ def check() -> int:
     whole = compileall.compile_dir(companion_agent.__path__[0], quiet=1)
     for module in ("cli.run", "plugins.registry", "runtime"):
         import_module(f"companion_agent.{module}")
-    return 0 if whole else 1
+    return 0 if whole and _is_safe_here() else 1
+
+
+def _is_safe_here() -> bool:
+    """Say so where others could change what the service runs."""
+    from companion_agent.service.changes import ServiceError  # noqa: PLC0415  (as above)
+    from companion_agent.service.windows import this_program  # noqa: PLC0415  (as above)
+
+    try:
+        this_program()
+    except ServiceError as error:
+        print(error)
+        return False
+    return True
 
 
 def close(folder: str) -> int:

@@ -24,8 +24,8 @@ ${Text} CHECKING "Checking the new version" "Vérification de la nouvelle versio
 ${Text} STOPPING "Stopping the version before" "Arrêt de la version précédente"
 ${Text} STARTING "Starting the service" "Démarrage du service"
 ${Text} DOES_NOT_START \
-    "The new version does not start; nothing was changed." \
-    "La nouvelle version ne démarre pas ; rien n’a été modifié."
+    "The new version cannot run there; nothing was changed." \
+    "La nouvelle version ne peut pas fonctionner là ; rien n’a été modifié."
 ${Text} SERVICE \
     "The service does not start; the installation was undone." \
     "Le service ne démarre pas ; l’installation a été annulée."

@@ -16,6 +16,8 @@ import zipfile
 import pytest
 import segno
 
+from companion_agent.service import windows
+from companion_agent.service.changes import ServiceError
 from stack import windows_installer
 
 if TYPE_CHECKING:
@@ -188,6 +190,31 @@ def test_a_step_tells_the_installer_and_the_log(
 
     assert said.read_text("utf-16-le").startswith("à la ligne Traceback")
     assert "agent x: 1\n    à la\n" in log.read_text("utf-8")
+
+
+def test_the_log_holds_no_password(
+    steps: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(steps.STEPS, "agent", lambda *_: 0)
+    log = tmp_path / "log"
+    call = ["setup", "--broker", "mqtts://pc:Sup3rS3cret@mqtt.local"]
+    monkeypatch.setattr(sys, "argv", ["steps.py", str(log), str(tmp_path / "said"), "agent", *call])
+
+    assert steps.main() == 0
+
+    assert "agent setup --broker mqtts://***@mqtt.local: 0\n" in log.read_text("utf-8")
+
+
+def test_a_folder_that_others_can_change_does_not_pass(
+    steps: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> tuple[str, ...]:
+        raise ServiceError("D:\\Pilot can be changed by others (AU)")
+
+    monkeypatch.setattr(windows, "this_program", refuse)
+
+    assert not steps._is_safe_here()
+    assert "can be changed by others" in capsys.readouterr().out
 
 
 def test_the_agents_own_end_is_the_steps(

@@ -110,7 +110,8 @@ class FakeAccount:
                 "advapi32.OpenProcessToken": lambda *_: 1,
                 "advapi32.LookupPrivilegeValueW": lambda *_: 1,
                 "advapi32.AdjustTokenPrivileges": self._adjust,
-                "advapi32.CreateWellKnownSid": lambda *_: 1,
+                "kernel32.LocalFree": lambda _: None,
+                "advapi32.ConvertStringSidToSidW": lambda *_: 1,
                 "advapi32.CheckTokenMembership": self._check,
             }
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.service import session_start
-from companion_agent.winapi import folders, services
+from companion_agent.winapi import accounts, folders, services
 from support.windows_api import FakeWindows
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class ServicePC(FakeWindows):
             "advapi32.OpenProcessToken": lambda *_: 1,
             "advapi32.LookupPrivilegeValueW": lambda *_: 1,
             "advapi32.AdjustTokenPrivileges": lambda *_: 1,
-            "advapi32.CreateWellKnownSid": self._administrators,
+            "advapi32.ConvertStringSidToSidW": self._sid,
             "advapi32.CheckTokenMembership": self._is_member,
             "advapi32.GetTokenInformation": lambda *_: 1,
             "advapi32.ConvertSidToStringSidW": self._user,
@@ -201,8 +201,8 @@ class ServicePC(FakeWindows):
         text.value = str(self.users)
         return 1
 
-    def _administrators(self, kind: int, _domain: None, _sid: Any, _size: Any) -> int:
-        assert kind == 26  # WinBuiltinAdministratorsSid
+    def _sid(self, text: str, _sid: Any) -> int:
+        assert text == accounts.ADMINISTRATORS
         return 1
 
     def _is_member(self, _token: None, _sid: Any, member: Any) -> int:
@@ -229,7 +229,7 @@ class ServicePC(FakeWindows):
         return 1
 
     def _get_rules(self, path: str, _wanted: int, found: Any, _size: int, needed: Any) -> int:
-        rules = self.rules.get(path, f"O:{INSTALLER}D:(A;OICI;FA;;;BU)").encode()
+        rules = self.rules.get(path, f"O:{INSTALLER}D:(A;OICI;0x1200a9;;;BU)").encode()
         needed.value = len(rules) + 1
         if found is None:
             return self.fail(services.ERROR_INSUFFICIENT_BUFFER)

@@ -267,6 +267,22 @@ def test_what_another_account_put_there_is_refused(pc: ServicePC, places: Places
     assert pc.config is None
 
 
+@pytest.mark.parametrize("place", ["config.yaml", "ca.pem", "state/trust.json", "state/x/y"])
+def test_what_another_account_put_into_an_administrators_folder_is_refused(
+    pc: ServicePC, places: Places, place: str
+) -> None:
+    """In a folder that an administrator makes by hand below ProgramData every user may do so."""
+    planted = places.config.parent / place
+    planted.parent.mkdir(parents=True)
+    planted.write_text("commands: {allow: ['*']}\n")
+    pc.belongs_to(planted, "S-1-5-21-1-2-3-1007")
+
+    with pytest.raises(ServiceError, match="S-1-5-21-1-2-3-1007"):
+        install(places)
+    assert pc.config is None
+    assert planted.read_text()
+
+
 def test_a_file_for_the_service_is_closed_to_others(pc: ServicePC, places: Places) -> None:
     install(places)
     service = WindowsService()
@@ -295,6 +311,41 @@ def test_a_python_in_a_user_s_folder_is_refused(
 
     with pytest.raises(ServiceError, match="all users"):
         this_program()
+
+
+# What Windows has at C:\\, at what is made there, and at C:\\Program Files.
+ROOT = "O:S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)(A;OICIIO;SDGXGWGR;;;AU)(A;;LC;;;AU)"  # noqa: E501
+MADE_THERE = "O:BAD:AI(A;OICIID;FA;;;SY)(A;OICIID;FA;;;BA)(A;OICIID;0x1200a9;;;BU)(A;ID;0x1301bf;;;AU)(A;OICIIOID;SDGXGWGR;;;AU)"  # noqa: E501
+
+
+@pytest.mark.parametrize("place", ["Python/python.exe", "Python", "."])
+def test_a_python_that_others_can_change_is_refused(
+    pc: ServicePC, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str
+) -> None:
+    """What is made at a drive's root may be changed by every user who has logged in."""
+    pc.rules[str(tmp_path / place)] = MADE_THERE
+    path = tmp_path / "Python" / "python.exe"
+    monkeypatch.setattr(sys, "_base_executable", str(path), raising=False)
+
+    with pytest.raises(ServiceError, match=r"others \(AU\).*icacls"):
+        this_program()
+
+
+def test_an_agent_that_others_can_change_is_refused(pc: ServicePC) -> None:
+    pc.rules[str(Path(windows.__file__).parents[1])] = "O:S-1-5-21-1-2-3-1007D:(A;;FA;;;BA)"
+
+    with pytest.raises(ServiceError, match="S-1-5-21-1-2-3-1007"):
+        this_program()
+
+
+def test_that_others_make_folders_beside_it_does_not_matter(
+    pc: ServicePC, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pc.rules[str(tmp_path)] = ROOT
+    path = tmp_path / "Program Files" / "Python" / "python.exe"
+    monkeypatch.setattr(sys, "_base_executable", str(path), raising=False)
+
+    assert this_program()[0] == str(path)
 
 
 def test_a_virtual_environment_is_started_without_its_launcher(
