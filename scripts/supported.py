@@ -13,6 +13,7 @@ import tomllib
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from companion_agent.platforms.control import PowerAction, SessionAction
+from companion_agent.platforms.services import Verb
 from companion_agent.plugins import agent, config, readings, registry
 from companion_agent.plugins.desktop import DesktopPlugin
 from companion_agent.protocol.catalogue import CATALOGUE
@@ -66,6 +67,7 @@ def commands() -> set[str]:
     """Return the names of all commands that no reading has as well."""
     found = {f"power.{action}" for action in get_args(PowerAction)}
     found |= {f"session.{action}" for action in get_args(SessionAction)}
+    found |= {f"services.{verb}" for verb in get_args(Verb)}
     found |= {agent.RELOAD, agent.RESTART, agent.UPDATE, config.CONFIG_GET, config.CONFIG_SET}
     found.add(readings.REFRESH)
     for plugin in registry.BUILT_IN.values():

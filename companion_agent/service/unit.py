@@ -162,14 +162,17 @@ def processor_socket(helper: Helper) -> str:
     """Write the unit of the socket on which the agent asks root to set the processor.
 
     It is there while the agent is, and puts back what was found when the agent has ended, however
-    it did.
+    it did: at once, or when the agent starts again after a crash.
     """
     return f"""\
 # Written by pilot-agent. Changes belong into a drop-in: systemctl edit {PROCESSOR_SOCKET}
 [Unit]
 Description=Pilot agent, sets the processor: socket
 Documentation=https://github.com/pilot-home/pilot
-BindsTo={SERVICE}
+# With the agent it stops and starts anew; when the agent has ended by itself nothing needs it any
+# more. BindsTo= would count each start of the agent twice, and give it up after three failures.
+PartOf={SERVICE}
+StopWhenUnneeded=yes
 Before={SERVICE}
 
 [Socket]

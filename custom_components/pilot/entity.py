@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, override
 from homeassistant.core import callback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
-from homeassistant.util import dt as dt_util
+from homeassistant.util import dt as dt_util, slugify
 
 from .coordinator import PilotCoordinator, Status
 from .descriptions import DETAILS, announced_name, is_of_system_disk, translation_key
@@ -14,8 +14,12 @@ from .devices import unique_id
 from .protocol.catalogue import CATALOGUE, Several
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from homeassistant.core import HomeAssistant
     from homeassistant.helpers import device_registry as dr
     from homeassistant.helpers.entity import EntityDescription
+    from homeassistant.helpers.entity_platform import EntityPlatform
 
     from .protocol.announce import Command, Reading
     from .readings import NativeValue
@@ -47,6 +51,13 @@ class PilotEntity(CoordinatorEntity[PilotCoordinator]):
 
     _attr_has_entity_name = True
 
+    host_device: dr.DeviceEntry | None = None
+    """The host, where a new entity id begins with its name.
+
+    Two computers may have the same graphics card: its name alone would tell their entities apart
+    by a number at the end.
+    """
+
     def __init__(
         self,
         coordinator: PilotCoordinator,
@@ -61,6 +72,25 @@ class PilotEntity(CoordinatorEntity[PilotCoordinator]):
         # host's entities.
         self.device_entry = device
         self._attr_unique_id = unique_id(coordinator.host_id, key)
+
+    @callback
+    @override
+    def add_to_platform_start(
+        self,
+        hass: HomeAssistant,
+        platform: EntityPlatform,
+        parallel_updates: asyncio.Semaphore | None,
+    ) -> None:
+        super().add_to_platform_start(hass, platform, parallel_updates)
+        if self.host_device is None or self.device_entry is None:
+            return
+        # Only here the name is known, in the language of entity ids. One that is registered keeps
+        # its entity id.
+        parts = (
+            *(one.name_by_user or one.name for one in (self.host_device, self.device_entry)),
+            self.suggested_object_id,
+        )
+        self.entity_id = f"{platform.domain}.{slugify(' '.join(filter(None, parts)))}"
 
     @property
     @override

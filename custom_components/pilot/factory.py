@@ -189,6 +189,14 @@ def while_paired(coordinator: PilotCoordinator, source: EntitySource) -> EntityS
     return paired
 
 
+def _sensors(announce: Announce) -> set[str | None]:
+    """Return the devices that are sensors which may stand anywhere, and no parts of the host.
+
+    What such a sensor measures is of a kind without a domain in front: `temperature`.
+    """
+    return {reading.device for reading in announce.readings.values() if "." not in reading.kind}
+
+
 class _EntityFactory:
     """Keeps the entities of one platform of a host as announced."""
 
@@ -234,11 +242,14 @@ class _EntityFactory:
         changed = [entity for key, entity in self._announced.items() if before.get(key) != entity]
         devices = {
             key: async_get_device(self._coordinator.hass, self._entry, key)
-            for key in {entity.device for entity in changed}
+            for key in {None, *(entity.device for entity in changed)}
         }
+        named_by_themselves = {None, *_sensors(announce)}
         new: list[PilotEntity] = []
         for announced in changed:
             entity = announced.make(devices[announced.device])
+            if announced.device not in named_by_themselves:
+                entity.host_device = devices[None]
             replaced = self._entities.get(announced.key)
             self._entities[announced.key] = entity
             # An entity that is disabled was not added.

@@ -10,7 +10,7 @@ from pytest_homeassistant_custom_component.common import async_capture_events
 from custom_components.pilot import sensor
 from custom_components.pilot.descriptions import DETAILS, MEDIA
 from custom_components.pilot.protocol.catalogue import CATALOGUE, SETTINGS, ReadingType, Several
-from support.integration_host import HOST_ID, FakeHost
+from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
 from .kinds import all_kinds, all_values
 from .platforms import DESCRIPTIONS, KINDS
@@ -58,6 +58,79 @@ async def test_entities(
         assert entry == snapshot(name=f"{entity_id}-entry")
         assert entry.device_id is not None
         assert hass.states.get(entity_id) == snapshot(name=f"{entity_id}-state")
+
+
+CARD = "graphics-0000-0b-00-0"
+
+
+@pytest.fixture
+async def same_cards(hass: HomeAssistant, configured: MockConfigEntry) -> None:
+    """Two computers with the same graphics card, and each with a sensor called Cellar."""
+    attic = make_entry(hass, name="attic-pc", unique_id="1" * 16, entry_id="01JATTIC")
+    assert await hass.config_entries.async_setup(attic.entry_id)
+    for host_id, name in ((HOST_ID, "office-pc"), ("1" * 16, "attic-pc")):
+        host = FakeHost(hass, {**ANNOUNCE, "host": {**ANNOUNCE["host"], "id": host_id}})
+        host.announced["host"]["name"] = name
+        await host.availability()
+        await host.announce(
+            readings=[
+                {
+                    "key": "graphics.0000-0b-00-0.temperature",
+                    "kind": "graphics.temperature",
+                    "device": CARD,
+                },
+                {"key": f"i2c.{name}.temperature", "kind": "temperature", "device": name},
+            ],
+            collectors={"graphics": {"interval": 10}, "i2c": {"interval": 30}},
+            devices={CARD: {"name": "AMD Radeon RX 5700"}, name: {"name": f"Cellar {name}"}},
+        )
+
+
+@pytest.mark.usefixtures("same_cards")
+async def test_the_same_graphics_card_in_two_computers(
+    hass: HomeAssistant, device_registry: dr.DeviceRegistry, entity_registry: er.EntityRegistry
+) -> None:
+    """Entity ids tell whose card it is; devices are called as before, and so are sensors."""
+    cards = {
+        entity.entity_id: device.name
+        for entity in entity_registry.entities.values()
+        if entity.translation_key == "graphics_temperature" and entity.device_id
+        if (device := device_registry.async_get(entity.device_id))
+    }
+
+    assert cards == {
+        "sensor.office_pc_amd_radeon_rx_5700_temperature": "AMD Radeon RX 5700",
+        "sensor.attic_pc_amd_radeon_rx_5700_temperature": "AMD Radeon RX 5700",
+    }
+    assert hass.states.get("sensor.cellar_attic_pc_temperature")
+
+
+async def test_an_entity_id_from_before_stays(
+    hass: HomeAssistant,
+    configured: MockConfigEntry,
+    host: FakeHost,
+    entity_registry: er.EntityRegistry,
+) -> None:
+    """It began with the name of the card."""
+    key = "graphics.0000-0b-00-0.temperature"
+    before = entity_registry.async_get_or_create(
+        "sensor",
+        "pilot",
+        f"{HOST_ID}_{key}",
+        config_entry=configured,
+        suggested_object_id="amd_radeon_rx_5700_temperature",
+    )
+
+    await host.announce(
+        readings=[{"key": key, "kind": "graphics.temperature", "device": CARD}],
+        collectors={"graphics": {"interval": 10}},
+        devices={CARD: {"name": "AMD Radeon RX 5700"}},
+    )
+
+    assert entity_registry.async_get_entity_id("sensor", "pilot", before.unique_id) == (
+        "sensor.amd_radeon_rx_5700_temperature"
+    )
+    assert hass.states.get("sensor.amd_radeon_rx_5700_temperature")
 
 
 async def test_every_reading_has_a_value(hass: HomeAssistant, everything: FakeHost) -> None:

@@ -72,7 +72,7 @@ async def test_a_graphics_card_that_is_too_hot_is_a_problem_of_its_own(
 
     await judged.state("graphics", **{"0000-0b-00-0__too_hot": True})
 
-    state = hass.states.get("binary_sensor.amd_radeon_rx_5700_problem")
+    state = hass.states.get("binary_sensor.office_pc_amd_radeon_rx_5700_problem")
     assert state is not None
     assert (state.state, state.attributes["reasons"]) == ("on", ["too_hot"])
     assert shown(hass) == ("off", [], [])
@@ -162,7 +162,7 @@ async def test_a_device_below_has_its_own(hass: HomeAssistant, judged: FakeHost)
     await judged.state("disk", root__used_percent=1, home__used_percent=1, nas__used_percent=99)
 
     assert shown(hass)[0] == "off"
-    assert hass.states.get("binary_sensor.nas_problem").state == "on"
+    assert hass.states.get("binary_sensor.office_pc_nas_problem").state == "on"
 
 
 async def test_a_disk_has_its_own(hass: HomeAssistant, judged: FakeHost) -> None:
@@ -180,12 +180,12 @@ async def test_a_disk_has_its_own(hass: HomeAssistant, judged: FakeHost) -> None
     )
     values = {"1__health": "passed", "1__wear": 89, "md0__degraded": False}
     await judged.state("disk_health", **values)
-    assert hass.states.get("binary_sensor.ssd_problem").state == "off"
+    assert hass.states.get("binary_sensor.office_pc_ssd_problem").state == "off"
 
     await judged.state(
         "disk_health", **{"1__health": "failed", "1__wear": 90, "md0__degraded": True}
     )
 
-    state = hass.states.get("binary_sensor.ssd_problem")
+    state = hass.states.get("binary_sensor.office_pc_ssd_problem")
     assert state.attributes["reasons"] == ["disk_failing", "disk_worn"]
     assert shown(hass) == ("on", ["array_degraded"], ["Disk array degraded: md0"])

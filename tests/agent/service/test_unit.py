@@ -113,7 +113,7 @@ def test_what_sets_the_processor_is_for_the_agent_and_without_capabilities() -> 
 def test_what_was_found_is_put_back_when_the_agent_has_ended() -> None:
     text = unit.processor_socket(HELPER)
 
-    assert f"BindsTo={unit.SERVICE}\nBefore={unit.SERVICE}\n" in text
+    assert f"PartOf={unit.SERVICE}\nStopWhenUnneeded=yes\nBefore={unit.SERVICE}\n" in text
     assert "ExecStopPost=-/usr/bin/python3 -I -S /usr/lib/cpufreq.py restore\n" in text
 
 
