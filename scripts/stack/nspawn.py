@@ -274,18 +274,33 @@ def desktops(suite: str) -> Path:
         StackError: It cannot be had here.
 
     """
+    return installed("desktops", suite, DESKTOPS[suite])
+
+
+def installed(name: str, suite: str, packages: Sequence[str]) -> Path:
+    """Return a layer with packages installed; the first call downloads and installs them.
+
+    Args:
+        name: What they are together.
+        suite: Which Debian, by its code name.
+        packages: The packages.
+
+    Raises:
+        StackError: They cannot be had here.
+
+    """
     base = base_root(suite)
-    packages = DESKTOPS[suite]
     digest = hashlib.sha256(" ".join((base.name, *packages)).encode()).hexdigest()[:8]
-    made = cache_dir() / "roots" / f"desktops-{suite}-{digest}"
-    with file_lock(cache_dir() / "locks" / made.name, f"desktops for Debian {suite}"):
+    made = cache_dir() / "roots" / f"{name}-{suite}-{digest}"
+    with file_lock(cache_dir() / "locks" / made.name, f"{name} for Debian {suite}"):
         if not made.exists():
-            _install_desktops(made, base, suite, packages)
+            _install(made, base, suite, packages)
     return made
 
 
-def _install_desktops(made: Path, base: Path, suite: str, packages: Sequence[str]) -> None:
-    say(f"installing desktops for Debian {suite}, once (two minutes)")
+def _install(made: Path, base: Path, suite: str, packages: Sequence[str]) -> None:
+    name = made.name.partition("-")[0]
+    say(f"installing {name} for Debian {suite}, once (two minutes)")
     part = made.with_name(made.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 from typing import TYPE_CHECKING
@@ -95,10 +96,7 @@ class Maker:
 
         """
         wheel = self.folder / f"pilot_agent-{version}-py3-none-any.whl"
-        files = {
-            path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
-            for path in sorted((ROOT / "companion_agent").rglob("*.py"))
-        }
+        files = _sources().copy()
         files["companion_agent/__init__.py"] = f'"""The agent."""\n\n__version__ = "{version}"\n'
         metadata = f"Metadata-Version: 2.4\nName: pilot-agent\nVersion: {version}\n"
         files[f"pilot_agent-{version}.dist-info/METADATA"] = metadata
@@ -119,7 +117,7 @@ class Maker:
                 "size": len(content),
                 "sha256": hashlib.sha256(content).hexdigest(),
                 "requires_python": ">=3.11",
-                "requires": ["paho-mqtt>=2.1", "windows-only; sys_platform == 'win32'"],
+                "requires": ["paho-mqtt>=2.1", "another-systems; sys_platform == 'aix'"],
                 "notes": notes,
                 **signed,
             }
@@ -135,3 +133,12 @@ class Maker:
         }
         path.write_text(json.dumps(document), "utf-8")
         return path
+
+
+@functools.cache
+def _sources() -> dict[str, str]:
+    """Read the agent once: in Wine that takes longer than all else about a release."""
+    return {
+        path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+        for path in sorted((ROOT / "companion_agent").rglob("*.py"))
+    }

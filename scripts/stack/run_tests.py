@@ -12,7 +12,7 @@ from .console import StackError, fail, paint
 from .paths import ROOT
 from .results import Cost, Counts, Outcome
 from .scheduler import SideBySide, processors
-from .steps import INTERRUPTED, STEPS, Options, Step, duration, perform
+from .steps import INTERRUPTED, STEPS, USUAL_STEPS, Options, Step, duration, perform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,6 +33,7 @@ Without a step everything runs that CI runs. Steps:
   unit          agent, integration, scripts and cards
   systemd       the agent on hosts that really boot and shut down
   windows       the agent on Windows PCs, in Wine
+  windows-newer the same with Wine 10 and CPython 3.13; runs only when it is named
   hardware      the agent on a machine with disks, a monitor and drivers, in QEMU
   e2e           a real Home Assistant 2026.11.0, Mosquitto and Chromium
 
@@ -97,10 +98,10 @@ def _number(text: str) -> int:
 
 
 def _selected(options: Options) -> list[Step]:
-    with_tests = [step for step in STEPS if step.tests]
     if options.steps:
         wanted = set(options.steps)
         return [step for step in STEPS if wanted & {step.name, *step.groups}]
+    with_tests = [step for step in USUAL_STEPS if step.tests]
     if options.paths:
         return [
             step
@@ -108,7 +109,7 @@ def _selected(options: Options) -> list[Step]:
             if any(path.startswith(step.tests or "") for path in options.paths)
         ]
     # For what is meant for pytest, such as -k, the other steps have no use.
-    return with_tests if options.pytest or options.repeat else list(STEPS)
+    return with_tests if options.pytest or options.repeat else list(USUAL_STEPS)
 
 
 def run(options: Options) -> int:

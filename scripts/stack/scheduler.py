@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .console import paint
 from .results import Outcome
-from .steps import Options, Step, end_group
+from .steps import NICE, Options, Step, end_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +26,6 @@ _LOOK_EVERY = 0.2
 _SAY_EVERY = 60
 _SHOWN = 40
 """Characters of what a step said last."""
-
-# Others may have a processor when no step that waits, with limits, needs it. Beside one of its
-# processes, this leaves a tenth of the processor to what computes.
-_NICE = 10
 
 
 def processors() -> int:
@@ -109,7 +105,7 @@ class _Running:
         self._result = scratch / f"{step.name}.json"
         self._progress = scratch / f"{step.name}.progress"
         own = replace(options, progress=str(self._progress))
-        nice = [] if step.waits else ["nice", "-n", str(_NICE)]
+        nice = [] if step.waits else ["nice", "-n", str(NICE)]
         command = [*nice, sys.executable, "-m", "stack.run_step", step.name, str(self._result)]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+import contextlib
 from dataclasses import dataclass, field, replace
 import os
 from pathlib import Path
@@ -22,7 +23,7 @@ from .paths import ROOT, cache_dir
 from .results import Cost, Counts, Journal, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 INTERRUPTED = "interrupted"
 """The note of a step that a user or a CI runner has ended."""
@@ -44,6 +45,10 @@ _ANY_WORKER = ("--dist=worksteal",)
 # Tests have limits of their own. This one ends a step that hangs as a whole, and must not end one
 # that only waits for its share of a busy machine.
 _LIMIT = 3600.0
+
+# Others may have a processor when no step that waits, with limits, needs it. Beside one of its
+# processes, this leaves a tenth of the processor to what computes.
+NICE = 10
 
 COMPUTES = 0.9
 """The load of a step that waits for little; one fits beside those that wait."""
@@ -115,6 +120,8 @@ class Step:
     """The folder of its tests, for steps that run pytest."""
     waits: bool = False
     """Whether it mostly waits for real programs, and with limits: these get a processor first."""
+    asked_for: bool = False
+    """Whether it runs only when it is named: it repeats another one on other versions."""
 
     def workers(self, steps: int, processors: int) -> int:
         """Return how many processes to spread its tests over, when so many steps run."""
@@ -286,18 +293,34 @@ def _windows(options: Options) -> Outcome:
         wine.python_folder()
         wine.template()
     flags = [*_AGAIN, *_ANY_WORKER]
-    first = _pytest("agent-3.11", "tests/windows", flags, options)
     if reason or options.paths or options.repeat:
-        return first
-    print(f"\n{paint('$', '36')} tests/agent with CPython for Windows", flush=True)
-    command = [sys.executable, "-m", "stack.run_in_wine", "python", "-m", "pytest"]
-    command += ["-p", "stack.pytest_journal", "--retry-real", "--timeout=300", *_EXAMPLES_ALONE]
+        return _pytest("agent-3.11", "tests/windows", flags, options)
+    # It computes, while the others have limits and wait: they get a processor first.
+    command = ["nice", "-n", str(NICE), sys.executable, "-m", "stack.run_in_wine", "python"]
+    command += ["-m", "pytest", "-p", "stack.pytest_journal", "--retry-real", "--timeout=300"]
     # Its caches are Linux' own.
-    command += ["-p", "no:cacheprovider"]
-    if options.progress:
-        command.append(f"--journal-progress={options.progress}")
-    second = _pytest_once(command, [_ON_WINDOWS], options)
+    command += [*_EXAMPLES_ALONE, "-p", "no:cacheprovider"]
+    if options.interactive:
+        first = _pytest("agent-3.11", "tests/windows", flags, options)
+        return first + _pytest_once(command, [_ON_WINDOWS], options)
+    with (
+        tempfile.TemporaryFile() as output,
+        _pytest_started(command, [_ON_WINDOWS], options, output=output) as outcome,
+    ):
+        first = _pytest("agent-3.11", "tests/windows", flags, options)
+        second = outcome()
+        print(f"\n{paint('$', '36')} tests/agent with CPython for Windows", flush=True)
+        output.seek(0)
+        shutil.copyfileobj(output, sys.stdout.buffer)
     return first + second
+
+
+def _windows_newer(options: Options) -> Outcome:
+    with (
+        tempfile.TemporaryDirectory(prefix="pilot-wine-") as folder,
+        wine.debian_13(Path(folder)),
+    ):
+        return _windows(options)
 
 
 def _hardware(options: Options) -> Outcome:
@@ -343,6 +366,10 @@ STEPS = (
         _windows, load=1.1, minutes=6, tests="tests/windows", waits=True,
     ),
     Step(
+        "windows-newer", (), "the same on Debian 13's Wine 10, with CPython 3.13",
+        _windows_newer, load=1.1, minutes=6, tests="tests/windows", waits=True, asked_for=True,
+    ),
+    Step(
         "hardware", (), "the agent on a machine with hardware, in QEMU",
         _hardware, load=COMPUTES, minutes=1.5, tests="tests/hardware",
     ),
@@ -351,6 +378,9 @@ STEPS = (
         _e2e, load=0.6, minutes=18, tests="tests/e2e", waits=True,
     ),
 )  # fmt: skip
+
+USUAL_STEPS = tuple(step for step in STEPS if not step.asked_for)
+"""What runs where no step is named."""
 
 
 # -- running them ------------------------------------------------------------------
@@ -419,9 +449,22 @@ def _pytest_once(
     *,
     output: IO[bytes] | None = None,
 ) -> Outcome:
+    with _pytest_started(command, paths, options, output=output) as outcome:
+        return outcome()
+
+
+@contextlib.contextmanager
+def _pytest_started(
+    command: Sequence[str],
+    paths: Sequence[str],
+    options: Options,
+    *,
+    output: IO[bytes] | None = None,
+) -> Iterator[Callable[[], Outcome]]:
+    """Run pytest beside what is done meanwhile; what is yielded waits for its outcome."""
     with tempfile.TemporaryDirectory(prefix="pilot-test-") as scratch:
         report, journal = Path(scratch) / "junit.xml", Path(scratch) / "journal.json"
-        code = _call(
+        with _started(
             [
                 *command, f"--junitxml={report}", f"--journal={journal}",
                 *options.pytest, *paths,
@@ -434,8 +477,12 @@ def _pytest_once(
                 # Beside the reports of the other steps, not over them.
                 "COVERAGE_FILE": str(Path(scratch) / "coverage"),
             },
-        )  # fmt: skip
-        counts, noted = Counts.of_report(report), Journal.read(journal)
+        ) as wait:  # fmt: skip
+            yield lambda: _outcome(wait(), report, journal)
+
+
+def _outcome(code: int, report: Path, journal: Path) -> Outcome:
+    counts, noted = Counts.of_report(report), Journal.read(journal)
     if code == _NO_TESTS_COLLECTED:
         return Outcome(ok=True, counts=counts, note="no test was asked for", journal=noted)
     notes = {124: f"took longer than {_LIMIT:.0f} s", 2: "interrupted, or not collected"}
@@ -491,7 +538,27 @@ def _call(
     interactive: bool = False,
     env: Mapping[str, str] | None = None,
 ) -> int:
-    """Run a command in a process group of its own, which is ended as a whole."""
+    """Run a command and return its exit code; 124 where it was not done in time."""
+    with _started(
+        command, limit=limit, cwd=cwd, output=output, interactive=interactive, env=env
+    ) as wait:
+        return wait()
+
+
+@contextlib.contextmanager
+def _started(
+    command: Sequence[str],
+    *,
+    limit: float,
+    cwd: Path = ROOT,
+    output: IO[bytes] | None = None,
+    interactive: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Callable[[], int]]:
+    """Run a command in a process group of its own, which is ended as a whole.
+
+    What is yielded waits for its end, as `_call` does.
+    """
     with subprocess.Popen(
         command,
         cwd=cwd,
@@ -501,12 +568,17 @@ def _call(
         # In another group than the terminal's it could not read what the user types.
         process_group=None if interactive else 0,
     ) as process:
+
+        def wait() -> int:
+            try:
+                return process.wait(None if interactive else limit)
+            except subprocess.TimeoutExpired:
+                fail(StackError(f"not done after {limit:.0f} s: {command[0]}"))
+                end_group(process)
+                return 124
+
         try:
-            return process.wait(None if interactive else limit)
-        except subprocess.TimeoutExpired:
-            fail(StackError(f"not done after {limit:.0f} s: {command[0]}"))
-            end_group(process)
-            return 124
+            yield wait
         except BaseException:
             if interactive:
                 process.terminate()

@@ -7,6 +7,7 @@ docs/development.md, "A Windows PC", says what is real.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -18,7 +19,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Self
 
-from . import system, toolchain
+from . import nspawn, system, toolchain
 from .console import StackError, say
 from .forwarding_dll import forwarding_dll
 from .linux_host import Done
@@ -27,13 +28,20 @@ from .paths import REQUIREMENTS, ROOT, cache_dir
 from .process import Process, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-__all__ = ["Display", "WinePc", "python_folder", "template", "why_not"]
+__all__ = ["Display", "WinePc", "debian_13", "python_folder", "template", "why_not"]
 
 ARCHITECTURE = "x86_64"
-PYTHON_VERSION = "3.11"
+# Wine 8 ends on CPython 3.13, whose `platform` asks WMI.
+_PYTHON, _PYTHON_ON_DEBIAN_13 = "3.11", "3.13"
+_REQUIREMENTS = {_PYTHON: "windows.txt", _PYTHON_ON_DEBIAN_13: "windows-runtime.txt"}
+
+# The root of a Debian 13 whose Wine is used in place of this machine's.
+_DEBIAN_13 = "PILOT_WINE_ROOT"
+# This machine's, among them where the tests make their PCs.
+_SHOWN_INSIDE = ("/proc", "/dev", "/tmp")
 
 # Raised when they have to be made anew although no version changed.
 _PYTHON_RECIPE = 1
@@ -63,10 +71,11 @@ def python_folder() -> Path:
     Raises:
         StackError: It cannot be had.
     """
-    requirements = [REQUIREMENTS / "windows.txt", REQUIREMENTS / "agent.txt"]
+    version = _python_version()
+    requirements = [REQUIREMENTS / _REQUIREMENTS[version], REQUIREMENTS / "agent.txt"]
     parts = [str(_PYTHON_RECIPE), *(path.read_text(encoding="utf-8") for path in requirements)]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
-    folder = cache_dir() / "windows" / f"python-{PYTHON_VERSION}-{digest}"
+    folder = cache_dir() / "windows" / f"python-{version}-{digest}"
     _made_once(folder, "CPython for Windows", _make_python)
     return folder
 
@@ -78,8 +87,8 @@ def template() -> Path:
     Raises:
         StackError: Wine does not make one.
     """
-    wine = system.require("wine")["wine"]
-    version = subprocess.run([wine, "--version"], capture_output=True, text=True, check=True).stdout
+    asked = [*_wine(), "--version"]
+    version = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     digest = hashlib.sha256(f"{_TEMPLATE_RECIPE}\0{version}".encode()).hexdigest()[:12]
     folder = cache_dir() / "windows" / f"prefix-{digest}"
     _made_once(folder, "a Windows PC", _make_template)
@@ -137,13 +146,13 @@ class WinePc:
         self._prefix = folder / "prefix"
         self.drive = self._prefix / "drive_c"
         self._display = display
-        self._wine = system.require("wine")["wine"]
+        self._wine = _wine()
         self._started: list[Process] = []
         self._socket: Path | None = None
         self._server = Process(
             "wineserver",
             # In the foreground it ends with us, and all programs of the PC with it.
-            [_server(), "--foreground", "--persistent"],
+            [*_server(), "--foreground", "--persistent"],
             folder / "wineserver.log",
             env=self._environment(),
         )
@@ -186,19 +195,23 @@ class WinePc:
         )  # fmt: skip
         self._socket = folder.readlink() / "socket"
         # The first program of a PC starts Windows, and the services would keep its output open.
-        _run([self._wine, "wineboot"], self._environment(), _BOOT_LIMIT)
+        _run([*self._wine, "wineboot"], self._environment(), _BOOT_LIMIT)
 
     def power_cut(self) -> None:
         """Pull its plug: all its programs end at once, and its disk stays as it is."""
         if self.on:
-            _run([_server(), "--kill"], self._environment(), _BOOT_LIMIT)
+            _run([*_server(), "--kill"], self._environment(), _BOOT_LIMIT)
         self._server.kill()
-        for program in self._started:
-            program.kill()
-        self._started.clear()
+        self.end_started()
         if self._socket:
             # Of a server that was killed it stays, and the next start would take it for its own.
             self._socket.unlink(missing_ok=True)
+
+    def end_started(self) -> None:
+        """End what `start()` has started, as the task manager does."""
+        for program in self._started:
+            program.kill()
+        self._started.clear()
 
     def remove(self) -> None:
         """Pull its plug, and throw its disk away."""
@@ -295,7 +308,7 @@ class WinePc:
         program, *arguments = command
         if program in {"python", "pythonw"}:
             program = self.path_of_python(program)
-        return [self._wine, program, *arguments]
+        return [*self._wine, program, *arguments]
 
     def _environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         return {
@@ -329,13 +342,14 @@ def _made_once(folder: Path, what: str, make: Callable[[Path], None]) -> None:
 
 
 def _make_python(folder: Path) -> None:
-    host = str(toolchain.interpreter(PYTHON_VERSION))
-    target = ["--python-platform", "windows", "--python-version", PYTHON_VERSION]
+    version = _python_version()
+    host = str(toolchain.interpreter(version))
+    target = ["--python-platform", "windows", "--python-version", version]
     install = [toolchain.uv(), "pip", "install", "-q", "--python", host, *target]
     toolchain.run(
         [
             *(*install, "--no-deps", "--require-hashes", "--target", str(folder)),
-            *("-r", str(REQUIREMENTS / "windows.txt")),
+            *("-r", str(REQUIREMENTS / _REQUIREMENTS[version])),
         ],
         "CPython for Windows could not be installed",
     )
@@ -359,11 +373,10 @@ def _make_python(folder: Path) -> None:
 
 def _make_template(folder: Path) -> None:
     env = {"WINEPREFIX": str(folder), "WINEDEBUG": "-all", "WINEDLLOVERRIDES": _OVERRIDES}
-    wine = system.require("wine")["wine"]
-    _run([wine, "wineboot", "--init"], env, _TEMPLATE_LIMIT)
+    _run([*_wine(), "wineboot", "--init"], env, _TEMPLATE_LIMIT)
     # Wine 8 is Windows 7 otherwise, on which no supported Python runs.
-    _run([wine, "winecfg", "-v", "win10"], env, _TEMPLATE_LIMIT)
-    _run([_server(), "--wait"], env, _TEMPLATE_LIMIT)
+    _run([*_wine(), "winecfg", "-v", "win10"], env, _TEMPLATE_LIMIT)
+    _run([*_server(), "--wait"], env, _TEMPLATE_LIMIT)
     for path in (folder / "drive_c" / "users").glob("*/*"):
         # Links to the folders of the user who runs this.
         if path.is_symlink():
@@ -381,12 +394,55 @@ def _make_template(folder: Path) -> None:
     (devices / "z::").symlink_to("/dev/zero")
 
 
-def _server() -> str:
+@contextlib.contextmanager
+def debian_13(folder: Path) -> Iterator[None]:
+    """Have PCs made by the Wine of Debian 13 and with CPython 3.13, for as long as this lasts.
+
+    Args:
+        folder: For its mounts.
+
+    Raises:
+        StackError: It cannot be had here.
+    """
+    packages = nspawn.installed("wine", "trixie", ("wine", "wine64"))
+    with contextlib.ExitStack() as stack:
+        root = stack.enter_context(nspawn.disk(folder, packages, nspawn.base_root("trixie")))
+        for shown in (*_SHOWN_INSIDE, str(ROOT), str(cache_dir())):
+            inside = root / shown.lstrip("/")
+            inside.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["mount", "--bind", shown, str(inside)], check=True)
+            stack.callback(subprocess.run, ["umount", str(inside)], check=True)
+        os.environ[_DEBIAN_13] = str(root)
+        stack.callback(os.environ.pop, _DEBIAN_13)
+        for made in (python_folder, template):
+            made.cache_clear()
+            stack.callback(made.cache_clear)
+        yield
+
+
+def _python_version() -> str:
+    return _PYTHON_ON_DEBIAN_13 if os.environ.get(_DEBIAN_13) else _PYTHON
+
+
+def _wine() -> list[str]:
+    """Return the command that runs a program of Windows."""
+    return _of_debian_13("wine") or [system.require("wine")["wine"]]
+
+
+def _server() -> list[str]:
     """Return Wine's server, which is the kernel of a PC."""
     found = shutil.which("wineserver") or shutil.which("wineserver-stable")
-    if not found:
+    command = _of_debian_13("wineserver") or ([found] if found else [])
+    if not command:
         raise StackError("Wine has no wineserver")
-    return found
+    return command
+
+
+def _of_debian_13(program: str) -> list[str]:
+    """Return the command of a program there; none where this machine's Wine is used."""
+    root = os.environ.get(_DEBIAN_13)
+    # Each replaces itself by the next: the process that was started is the program.
+    return ["chroot", root, "env", f"--chdir={ROOT}", program] if root else []
 
 
 def _run(command: Sequence[str], env: Mapping[str, str], limit: float) -> None:

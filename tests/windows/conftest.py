@@ -35,9 +35,18 @@ def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield display.name_of_display
 
 
+@pytest.fixture(scope="session")
+def pc_in_use(display: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WinePc]:
+    """The PC of all tests that leave it as they found it, which a boot for each would double."""
+    from stack.wine import WinePc
+
+    with WinePc(tmp_path_factory.mktemp("pc"), display) as pc:
+        yield pc
+
+
 @pytest.fixture
 def pc(request: pytest.FixtureRequest, display: str, tmp_path: Path) -> Iterator[WinePc]:
-    """A PC that is switched on; it is gone after the test, with all that runs on it."""
+    """A PC that is switched on; what the test runs on it and writes to it is gone afterwards."""
     if sys.platform == "win32":
         if not request.node.get_closest_marker("native"):
             pytest.skip("this PC is in use: the test changes or ends it")
@@ -49,6 +58,14 @@ def pc(request: pytest.FixtureRequest, display: str, tmp_path: Path) -> Iterator
         return
     from stack.wine import WinePc
 
+    if request.node.get_closest_marker("native"):
+        pc = request.getfixturevalue("pc_in_use")
+        there = set(pc.drive.iterdir())
+        yield pc
+        pc.end_started()
+        for path in set(pc.drive.iterdir()) - there:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return
     with WinePc(tmp_path / "pc", display) as pc:
         yield pc
 

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.timeout(900)
 # An agent needs seconds of a processor to start there, and the machine may be busy.
 PATIENCE = 120
 TRIAL = 60
-REQUIRES = ["paho-mqtt>=2.1"]
+# Of releases that do not come online in any time.
+SHORT_TRIAL = 10
 
 
 class ServicePc:
@@ -127,12 +128,12 @@ def test_an_update_that_stays_and_one_that_is_left(
     host.agent("service", "start")
     home_assistant.wait_for("availability", b"online")
     service = host.status["pid"]
-    maker.make("99.0.0", requires=REQUIRES)
+    maker.make("99.0.0")
 
     host.agent("update")
 
     home_assistant.wait_for("announce", b'"99.0.0"')
-    maker.make("99.0.1", broken.CRASHES, requires=REQUIRES)
+    maker.make("99.0.1", broken.CRASHES)
     left = host.agent("update", check=False)
     why = "it ended 2 times before it was online"
     assert f"version 99.0.1 was left again: {why}; 99.0.0 runs" in left.stderr
@@ -145,3 +146,26 @@ def test_an_update_that_stays_and_one_that_is_left(
         timeout=PATIENCE,
     )
     assert b"lost" not in availability(home_assistant)[:4]
+
+
+def test_updates_that_hang_or_never_connect_are_left(
+    host: ServicePc, home_assistant: FakeHomeAssistant, tmp_path: Path
+) -> None:
+    pytest.importorskip("cryptography", reason="the library for signatures is not installed")
+    maker = broken.Maker(tmp_path / "share")
+    share = host.pc.path(maker.folder)
+    host.configure(f"update: {{source: '{share}', keys: ['{maker.key}'], trial: {SHORT_TRIAL}}}\n")
+    host.agent("service", "start")
+    home_assistant.wait_for("availability", b"online")
+    service = host.status["pid"]
+
+    for times, (version, release) in enumerate(
+        {"99.0.0": broken.DEAF, "99.0.1": broken.HANGS}.items()
+    ):
+        maker.make(version, release)
+        left = host.agent("update", check=False)
+
+        why = f"it was not online within {SHORT_TRIAL} s"
+        assert f"version {version} was left again: {why}" in left.stderr
+        home_assistant.wait_for("availability", b"online", 2 + times)
+    assert host.status["pid"] == service

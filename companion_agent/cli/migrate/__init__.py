@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL
-from companion_agent.cli.migrate import run
 from companion_agent.cli.setup import prompts
 
 if TYPE_CHECKING:
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 
 def main(parsed: argparse.Namespace) -> int:
     """Migrate, or put back what was there before."""
-    if platform.system() != "Linux":
+    if sys.platform != "linux":
         print(
             "pilot-agent: migrate is for Linux alone: v1's agent ran nowhere else as a service; "
             "`pilot-agent setup` sets this computer up",
@@ -26,6 +24,9 @@ def main(parsed: argparse.Namespace) -> int:
     if not parsed.undo and not parsed.file and not parsed.old_service:
         print("pilot-agent: name v1's file, --old-service or --undo; see --help", file=sys.stderr)
         return BAD_INPUT
+    # It asks systemd and the system bus, whose library is nowhere but on Linux.
+    from companion_agent.cli.migrate import run  # noqa: PLC0415
+
     options = run.SetupOptions(
         old=parsed.file,
         output=parsed.output,

@@ -114,6 +114,12 @@ def test_id_is_the_same_until_a_new_one_is_drawn(
     assert first == second != drawn == after
 
 
+@pytest.mark.skipif(sys.platform == "linux", reason="Linux migrates")
+def test_migrating_elsewhere_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate", "pilot.env"]) == 1
+    assert "`pilot-agent setup` sets this computer up" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
 def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
