@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 from contextlib import suppress
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -22,8 +21,9 @@ from companion_agent.platforms.packages import PackageManager, Waiting
 from companion_agent.winapi import folders
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
     from pathlib import Path
+
+    from companion_agent.platforms.packages import Signature
 
 LIMIT = 300.0
 """Seconds that it may take: the service loads its database, from a slow disk for minutes."""
@@ -78,11 +78,11 @@ class WindowsUpdate(PackageManager):
         self._closed = False
         self._searched: float | None = None
 
-    def signature(self) -> Hashable:
+    def signature(self) -> Signature:
         """Return the time of the service's database."""
         with suppress(OSError):
-            return os.stat(self._folder / _DATABASE).st_mtime  # noqa: PTH116  (as cheap as can be)
-        return None
+            return ((self._folder / _DATABASE).stat().st_mtime,)
+        return (None,)
 
     def refreshed(self) -> float | None:
         """Return when Windows last looked for updates, as it said when it was asked last."""
