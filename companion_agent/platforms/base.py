@@ -87,10 +87,12 @@ class Mount(NamedTuple):
     Attributes:
         point: Where it is mounted, as the system spells it.
         shown: It is one that people mean by "my disks".
+        label: What its owner calls it, or the share that it is; empty for nothing.
     """
 
     point: str
     shown: bool
+    label: str = ""
 
 
 class DiskUsage(NamedTuple):

@@ -43,14 +43,14 @@ class DiskPlugin(Collector):
         """
         values: dict[str, Value] = {}
         sizes: dict[str, int] = {}
-        points = [
-            mount.point
+        labels = {
+            mount.point: mount.label
             for mount in self.platform.mounts()
             if self.wants(title(mount.point), shown=mount.shown)
-        ]
-        usages = self._usage.results(points)
+        }
+        usages = self._usage.results(list(labels))
         self._hung = self._usage.hung
-        for point in points:
+        for point in labels:
             usage = usages.get(point)
             # Pseudo file systems, which a wide pattern may include, have no size.
             if usage is None or usage.total > 0:
@@ -61,8 +61,12 @@ class DiskPlugin(Collector):
             raise self.none_selected("file system", "no disk is mounted")
         self._sizes = sizes
         self.describe(
-            tuple(sizes.items()),
-            lambda: (one for point, size in sizes.items() for one in _readings(point, size)),
+            tuple((point, size, labels[point]) for point, size in sizes.items()),
+            lambda: (
+                one
+                for point, size in sizes.items()
+                for one in _readings(point, size, labels[point])
+            ),
         )
         return values
 
@@ -91,8 +95,8 @@ def _values(segment: str, usage: DiskUsage | None) -> dict[str, Value]:
     }
 
 
-def _readings(point: str, size: int) -> list[Reading]:
-    segment, of = mount_segment(point), title(point)
+def _readings(point: str, size: int, label: str) -> list[Reading]:
+    segment, of = mount_segment(point), title(f"{label} ({point})" if label else point)
     # Logs and journals write a few MiB an hour; a fiftieth of a percent of the disk is no news.
     noise = max(10 * _MIB, size / 5000)
     return [

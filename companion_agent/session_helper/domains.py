@@ -30,6 +30,8 @@ WINDOWS: Mapping[str, str] = {
     "sound": "companion_agent.plugins.sound.windows:WindowsSoundDomain",
     "window": "companion_agent.plugins.window.windows:WindowsWindowDomain",
     "hotkeys": "companion_agent.plugins.hotkeys.windows:WindowsHotkeysDomain",
+    "notifications": "companion_agent.plugins.notifications.windows:WindowsNotificationsDomain",
+    "media": "companion_agent.plugins.media.windows:WindowsMediaDomain",
 }
 """The same on Windows."""
 

@@ -25,6 +25,9 @@ class System(Protocol):
             MissingError: There is no such function.
         """
 
+    def has(self, function: Function) -> bool:
+        """Tell whether there is such a function."""
+
     def last_error(self) -> int:
         """Return what `GetLastError` said after the last call of this thread."""
 
@@ -54,6 +57,10 @@ class Function:
             MissingError: There is no such function.
         """
         return system.call(self, arguments)
+
+    def exists(self) -> bool:
+        """Tell whether this system has it; its DLL is loaded for that."""
+        return system.has(self)
 
     def check(self, *arguments: Any) -> Any:  # noqa: ANN401
         """Call it where a zero means that it failed, and `GetLastError` says why.
@@ -87,13 +94,23 @@ if sys.platform == "win32":
             self._found: dict[Function, Any] = {}
 
         def call(self, function: Function, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
-            found = self._found.get(function)
-            if found is None:
-                found = self._found[function] = self._find(function)
-            return found(*arguments)
+            return self._of(function)(*arguments)
+
+        def has(self, function: Function) -> bool:
+            try:
+                self._of(function)
+            except MissingError:
+                return False
+            return True
 
         def last_error(self) -> int:
             return ctypes.get_last_error()
+
+        def _of(self, function: Function) -> Any:  # noqa: ANN401
+            found = self._found.get(function)
+            if found is None:
+                found = self._found[function] = self._find(function)
+            return found
 
         @staticmethod
         def _find(function: Function) -> Any:  # noqa: ANN401
@@ -121,6 +138,9 @@ else:
 
         def call(self, function: Function, arguments: tuple[Any, ...]) -> Any:  # noqa: ANN401
             raise MissingError(f"{function.library}.{function.name} is Windows' alone")
+
+        def has(self, function: Function) -> bool:
+            return False
 
         def last_error(self) -> int:
             return 0

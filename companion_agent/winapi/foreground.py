@@ -150,7 +150,16 @@ def program(window: int) -> str:
     """
     if _class(window) == _FRAME:
         window = _FindWindowEx(window, None, _CONTENT, None) or window
-    handle = _OpenProcess.check(_QUERY_LIMITED, False, process(window))
+    return program_of(process(window))
+
+
+def program_of(number: int) -> str:
+    """Return the name of a process's program without its ending, `notepad`.
+
+    Raises:
+        OSError: Windows does not tell: it has gone, or is one of the system's.
+    """
+    handle = _OpenProcess.check(_QUERY_LIMITED, False, number)
     path, size = create_unicode_buffer(_LONGEST_PATH), c_uint32(_LONGEST_PATH)
     try:
         _ImageName.check(handle, 0, path, byref(size))

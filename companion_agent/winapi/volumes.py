@@ -1,12 +1,13 @@
 """Drives, by their letters.
 
 Source: Microsoft's reference of fileapi.h (`GetLogicalDrives`, `GetDriveTypeW`,
-`GetVolumeInformationW`, `QueryDosDeviceW`) and errhandlingapi.h (`SetThreadErrorMode`).
+`GetVolumeInformationW`, `QueryDosDeviceW`), winnetwk.h (`WNetGetConnectionW`) and errhandlingapi.h
+(`SetThreadErrorMode`).
 """
 
 from __future__ import annotations
 
-from ctypes import byref, c_int, c_uint32, c_void_p, c_wchar_p, create_unicode_buffer
+from ctypes import POINTER, byref, c_int, c_uint32, c_void_p, c_wchar_p, create_unicode_buffer
 import string
 
 from companion_agent.winapi.dll import Function
@@ -32,6 +33,9 @@ _GetVolumeInformation = Function(
     *(c_wchar_p, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_void_p, c_uint32),
 )
 _QueryDosDevice = Function("kernel32", "QueryDosDeviceW", c_uint32, c_wchar_p, c_void_p, c_uint32)
+_WNetGetConnection = Function(
+    "mpr", "WNetGetConnectionW", c_uint32, c_wchar_p, c_void_p, POINTER(c_uint32)
+)
 _SetThreadErrorMode = Function("kernel32", "SetThreadErrorMode", c_int, c_uint32, c_void_p)
 
 
@@ -46,12 +50,26 @@ def drives() -> dict[str, int]:
     return {name: int(_GetDriveType(f"{name}\\")) for name in names}
 
 
-def has_medium(name: str) -> bool:
-    """Tell whether a drive has something in it; may take as long as its device does."""
-    # Else Windows asks the user to put one in.
+def label(name: str) -> str | None:
+    """Return what a drive is called, which may be nothing; may take as long as its device does.
+
+    `None` where nothing can be read of it: it is empty, or locked.
+    """
+    # Else Windows asks the user to put something in.
     _SetThreadErrorMode(_FAIL_CRITICAL_ERRORS, None)
-    nothing = (None, 0, None, None, None, None, 0)
-    return bool(_GetVolumeInformation(f"{name}\\", *nothing))
+    text = create_unicode_buffer(_LONGEST_NAME)
+    nothing = (None, None, None, None, 0)
+    return text.value if _GetVolumeInformation(f"{name}\\", text, len(text), *nothing) else None
+
+
+def share(name: str) -> str:
+    """Return the share that a network drive is, by its UNC name; no server is asked.
+
+    Empty where it is of another logon session, or of none.
+    """
+    text, size = create_unicode_buffer(_LONGEST_NAME), c_uint32(_LONGEST_NAME)
+    failed = _WNetGetConnection(name, text, byref(size))
+    return "" if failed else text.value
 
 
 def is_substitute(name: str) -> bool:

@@ -90,7 +90,7 @@ def lock(names: Iterable[str] = _NAMES, *, upgrade: bool = False) -> None:
             # A whole interpreter, which pip does not check otherwise.
             _compile(name, [*arguments, "--generate-hashes"], upgrade=upgrade)
         elif name == "windows-installer":
-            extras = ["--extra", "setup", "--extra", "update"]
+            extras = ["--extra", "desktop", "--extra", "setup", "--extra", "update"]
             arguments = [*_WINDOWS, *extras, "--constraint", str(REQUIREMENTS / "agent.txt")]
             _compile(name, arguments, upgrade=upgrade, sources=[str(ROOT / "pyproject.toml")])
         elif name == "windows-runtime":

@@ -57,5 +57,8 @@ class FakeWindows:
         self.calls.append((function.name, *given))
         return self.functions[name](*given)
 
+    def has(self, function: dll.Function) -> bool:
+        return f"{function.library}.{function.name}" in self.functions
+
     def last_error(self) -> int:
         return self.error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from companion_agent.platforms.base import Mount
 from companion_agent.platforms.time_limit import TimeLimitedCalls
 from companion_agent.winapi import volumes
@@ -16,7 +18,7 @@ class Drives:
     """
 
     def __init__(self) -> None:
-        self._media = TimeLimitedCalls[str, bool](volumes.has_medium)
+        self._labels = TimeLimitedCalls[str, str | None](volumes.label)
 
     def mounts(self) -> list[Mount]:
         """List them, called as people call them.
@@ -25,14 +27,24 @@ class Drives:
             OSError: They cannot be listed.
         """
         types = volumes.drives()
-        removable = [name for name, kind in types.items() if kind == volumes.REMOVABLE]
         # One that does not answer is there.
-        media = self._media.results(removable) if removable else {}
+        labels = self._labels.results([name for name, kind in types.items() if kind in _DISKS])
         return [
-            Mount(name, kind in _DISKS and not volumes.is_substitute(name))
+            Mount(
+                name,
+                kind in _DISKS and not volumes.is_substitute(name),
+                _share(name) if kind == volumes.REMOTE else labels.get(name) or "",
+            )
             for name, kind in types.items()
-            if kind in _KNOWN and media.get(name, True)
+            if kind in _KNOWN and (kind != volumes.REMOVABLE or labels.get(name, "") is not None)
         ]
+
+
+def _share(name: str) -> str:
+    # A Windows without the network's part has no such function.
+    with suppress(OSError):
+        return volumes.share(name)
+    return ""
 
 
 _DISKS = {volumes.FIXED, volumes.REMOVABLE}

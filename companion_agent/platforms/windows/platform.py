@@ -21,9 +21,11 @@ from companion_agent.winapi import system
 if TYPE_CHECKING:
     from companion_agent.platforms.base import GraphicsSample, Sensor, Wanted, WifiLink
     from companion_agent.platforms.control import HostWatch, NetworkWatch, Session
+    from companion_agent.platforms.packages import PackageManager
     from companion_agent.platforms.windows.control import WindowsControl
     from companion_agent.platforms.windows.processor import WindowsProcessor
     from companion_agent.platforms.windows.services import WindowsServices
+    from companion_agent.platforms.windows.updates import WindowsUpdate
 
 _VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _FIRMWARE = r"HARDWARE\DESCRIPTION\System\BIOS"
@@ -48,6 +50,7 @@ class WindowsPlatform(PortablePlatform):
         self._watch: HostWatch | None = None
         self._processor: WindowsProcessor | None = None
         self._graphics = WindowsGraphics()
+        self._updates: WindowsUpdate | None = None
 
     def host_info(self) -> HostInfo:
         """Describe this computer."""
@@ -154,6 +157,14 @@ class WindowsPlatform(PortablePlatform):
     def pending_reboot(self) -> bool | None:
         """Look for what updates, and changes of the name, leave in the registry."""
         return reboot.pending(_registry_key_exists, _registry_text)
+
+    def package_managers(self) -> list[PackageManager]:
+        """Return Windows' own update service."""
+        from companion_agent.platforms.windows.updates import WindowsUpdate  # noqa: PLC0415
+
+        if self._updates is None:
+            self._updates = WindowsUpdate()
+        return [self._updates]
 
     def temperatures(self, wanted: Wanted = everything) -> list[Sensor]:
         """Say what it takes: Windows itself tells none."""

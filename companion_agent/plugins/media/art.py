@@ -38,6 +38,15 @@ def read(address: str) -> bytes:
         raise CommandError("failed", f"the picture: {error.strerror or error}") from error
     except ValueError:
         raise CommandError("failed", "the picture's address is malformed") from None
+    return checked(found)
+
+
+def checked(found: bytes) -> bytes:
+    """Return a picture that may be handed on.
+
+    Raises:
+        CommandError: It is too large, or is something else than a picture.
+    """
     if len(found) > MAX_PICTURE:
         raise CommandError("failed", f"the picture is larger than {MAX_PICTURE // 1024} KiB")
     if picture_type(found) is None:

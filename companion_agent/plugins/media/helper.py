@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from companion_agent.desktop.domain import Domain
 from companion_agent.desktop.messages import Offer, Thing
 from companion_agent.errors import CommandError
-from companion_agent.plugins.media import programs
 from companion_agent.plugins.media.inbox import Inbox
+from companion_agent.plugins.media.playback import TITLE
 from companion_agent.protocol.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from companion_agent.desktop.domain import HelperContext
-    from companion_agent.plugins.media.mpris import Players
     from companion_agent.plugins.media.playback import Playback
+    from companion_agent.plugins.media.players import Players
 
 _READINGS = tuple(
     Thing(kind.removeprefix("media.")) for kind in CATALOGUE if kind.startswith("media.")
 )
+_OF_PLAYBACK = (Thing("stop"), Thing("volume"))
 _SOURCE, _LOAD, _PLAY_MEDIA = Thing("source"), Thing("load"), Thing("play_media")
 
 
@@ -52,28 +53,33 @@ class MediaDomain(Domain):
         Raises:
             Unavailable: There is no session bus.
         """
-        from companion_agent.plugins.media.mpris import Players  # noqa: PLC0415
-
         if self._players is None:
-            self._players = Players(await self.context.bus("session"), self._tell)
+            self._players = await self._make_players()
             self._prepare_playback()
         await self._players.start()
         self._tell()
         return self._offer()
 
+    async def _make_players(self) -> Players:
+        from companion_agent.plugins.media.mpris import MprisPlayers  # noqa: PLC0415
+
+        return MprisPlayers(await self.context.bus("session"), self._tell)
+
     def _prepare_playback(self) -> None:
+        from companion_agent.plugins.media import programs  # noqa: PLC0415
+
         if (program := programs.find()) is None:
             self._cannot_play = f"no program plays sound; {programs.WHAT_TO_INSTALL}"
             return
         self._program = program.name
         try:
-            from companion_agent.plugins.media.playback import Playback  # noqa: PLC0415
+            from companion_agent.plugins.media.pulse_playback import PulsePlayback  # noqa: PLC0415
         except ImportError:
             self._cannot_play = "install pilot-agent with the extra sound"
         except OSError:
             self._cannot_play = "libpulse cannot be loaded; install the package libpulse0 (Debian)"
         else:
-            self._playback = Playback(self._tell, self._has_ended)
+            self._playback = PulsePlayback(self._tell, self._has_ended)
 
     async def call(
         self, command: Thing, args: Mapping[str, Any]
@@ -100,6 +106,7 @@ class MediaDomain(Domain):
             await self._playback.close()
         if self._players:
             await self._players.resume(self._paused)
+            await self._players.stop()
 
     # --- What Home Assistant has played --------------------------------------------------
 
@@ -129,7 +136,7 @@ class MediaDomain(Domain):
         elif name == "volume":
             await playback.set_volume(args["value"])
         else:
-            raise CommandError("failed", f"what {programs.TITLE} plays cannot do it")
+            raise CommandError("failed", f"what {TITLE} plays cannot do it")
 
     def _has_ended(self) -> None:
         assert self._players
@@ -142,19 +149,22 @@ class MediaDomain(Domain):
     # --- What the agent hears ------------------------------------------------------------
 
     def _offer(self) -> Offer:
-        from companion_agent.plugins.media.mpris import COMMANDS  # noqa: PLC0415
-
         assert self._players
-        commands = tuple(Thing(name) for name in COMMANDS)
+        way = self._players.way
+        commands = tuple(Thing(name) for name in self._players.commands)
         options = {}
         if titles := self._players.titles:
             commands += (_SOURCE,)
             options[_SOURCE] = titles
+        why = {"players": self._players.why} if self._players.why else {}
         if self._playback is None:
-            why = {_PLAY_MEDIA.name: self._cannot_play}
-            return Offer(_READINGS, commands, "MPRIS", why, options)
-        commands += (_LOAD, _PLAY_MEDIA)
-        return Offer(_READINGS, commands, f"MPRIS, {self._program}", options=options)
+            why[_PLAY_MEDIA.name] = self._cannot_play
+        else:
+            commands += (_LOAD, _PLAY_MEDIA)
+            # What it plays itself has more than some players.
+            commands += tuple(one for one in _OF_PLAYBACK if one not in commands)
+            way = ", ".join(filter(None, (way, self._program)))
+        return Offer(_READINGS, commands, way, why, options)
 
     def _tell(self) -> None:
         assert self._players

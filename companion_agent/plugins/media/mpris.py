@@ -17,12 +17,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 import math
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
-from companion_agent.desktop.messages import MAX_OPTIONS, MAX_TEXT
+from companion_agent.desktop.messages import MAX_TEXT
 from companion_agent.errors import CommandError
 from companion_agent.platforms.linux.dbus import BusError, Target, plain
 from companion_agent.plugins.media import art
+from companion_agent.plugins.media.players import (
+    NEAR,
+    PAUSES_WITHIN,
+    READ_BACK,
+    Players,
+    by_title,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -45,17 +52,6 @@ _LOOP_STATUS = {name: status for status, name in _REPEAT.items()}
 _MICROSECONDS = 1_000_000
 # The properties after whose change the position has to be read anew.
 _MOVES = frozenset({"PlaybackStatus", "Rate", "Metadata"})
-# Seconds in which a player follows a command.
-_READ_BACK = 3.0
-# Seconds that an announcement waits for players that are to be silent meanwhile.
-_PAUSES_WITHIN = 1.5
-# By how many seconds a position may be beside what was asked for.
-_NEAR = 2.0
-
-COMMANDS = (
-    "play", "pause", "stop", "next", "previous", "seek", "volume", "shuffle", "repeat", "art",
-)  # fmt: skip
-"""What `Players.call()` does, and `source` where there is a player."""
 
 
 @dataclass(eq=False, slots=True)
@@ -91,13 +87,18 @@ class _Player:
         return plain(self.properties.get("Metadata") or {})
 
 
-class Players:
-    """Follows all players of a session.
+class MprisPlayers(Players):
+    """Follows all players of a session that speak MPRIS.
 
     Args:
         bus: The session's bus.
         changed: Called when there is another player, or one says something else.
     """
+
+    way: ClassVar[str] = "MPRIS"
+    commands: ClassVar[tuple[str, ...]] = (
+        "play", "pause", "stop", "next", "previous", "seek", "volume", "shuffle", "repeat", "art",
+    )  # fmt: skip
 
     def __init__(self, bus: AsyncBus, changed: Callable[[], None]) -> None:
         self._bus = bus
@@ -153,7 +154,7 @@ class Players:
         """Pause all that play and can; return them for `resume()`."""
         playing = [one for one in self._players.values() if one.playing and "pause" in _can(one)]
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PAUSES_WITHIN):
+            async with asyncio.timeout(PAUSES_WITHIN):
                 await asyncio.gather(
                     *(self._switch(one, "Pause", "Paused") for one in playing),
                     return_exceptions=True,
@@ -212,7 +213,7 @@ class Players:
         def near(seen: object) -> bool:
             gone = asyncio.get_running_loop().time() - begun
             where = float(seen) / _MICROSECONDS if isinstance(seen, (int, float)) else -math.inf
-            return -_NEAR <= where - position <= gone + _NEAR
+            return -NEAR <= where - position <= gone + NEAR
 
         await self._read_back(player, "Position", near)
 
@@ -224,7 +225,7 @@ class Players:
         """
         seen: object = None
         with suppress(TimeoutError):
-            async with asyncio.timeout(_READ_BACK):
+            async with asyncio.timeout(READ_BACK):
                 while True:
                     async with self._changed:
                         seen = await self._bus.get(player.target, name)
@@ -334,15 +335,7 @@ class Players:
         return max(self._players.values(), key=lambda player: player.turn, default=None)
 
     def _titles(self) -> dict[str, _Player]:
-        """Return the players by what they are called; by a number too where two are alike."""
-        titles: dict[str, _Player] = {}
-        for player in list(self._players.values())[:MAX_OPTIONS]:
-            title, number = player.title, 1
-            while title in titles:
-                number += 1
-                title = f"{player.title[: MAX_TEXT - 8]} {number}"
-            titles[title] = player
-        return titles
+        return by_title((player.title, player) for player in self._players.values())
 
     @property
     def titles(self) -> tuple[str, ...]:

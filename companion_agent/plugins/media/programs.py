@@ -13,8 +13,8 @@ import os
 import shutil
 from typing import NamedTuple
 
-TITLE = "Home Assistant"
-"""What the stream is called in mixers, and the player in Home Assistant."""
+from companion_agent.plugins.media.playback import TITLE
+
 WHAT_TO_INSTALL = "install mpv, or ffplay (the package ffmpeg)"
 
 

@@ -7,32 +7,36 @@ the reply field is the action `inline-reply` with the signal `NotificationReplie
 from __future__ import annotations
 
 import asyncio
-from base64 import b64decode
 from contextlib import suppress
-from dataclasses import dataclass
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from companion_agent.desktop.domain import Domain
-from companion_agent.desktop.messages import MAX_TEXT, Offer, Thing
+from companion_agent.desktop.messages import MAX_TEXT, Offer
 from companion_agent.errors import CommandError, Unavailable
+from companion_agent.plugins.notifications.shown import (
+    APP,
+    CLEAR,
+    MAX_SHOWN,
+    SERVER,
+    SHOW,
+    Shown,
+    remove,
+    reply_parts,
+    write_image,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from companion_agent.desktop.domain import HelperContext
+    from companion_agent.desktop.messages import Thing
     from companion_agent.platforms.linux.async_bus import AsyncBus
     from companion_agent.platforms.linux.dbus import Signal
 
 SERVICE = "org.freedesktop.Notifications"
-SERVER = Thing("server")
-SHOW = Thing("show")
-CLEAR = Thing("clear")
 GONE_AFTER = 10.0
 """Seconds without a server after which nothing is offered: one that is replaced takes less."""
 
-_APP = "Home Assistant"
 _REPLY = "inline-reply"
 _URGENCIES = {"low": 0, "normal": 1, "critical": 2}
 _REASONS = {1: "expired", 2: "dismissed", 3: "cleared"}
@@ -45,31 +49,9 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "image": ("icon-static", "icon-multi", "body-images"),
     "sound": ("sound",),
 }
-_MAX_SHOWN = 100
-_REPLY_PARTS = 8
 # A desktop starts its own server within that many tries of `start()`; after it, one that D-Bus can
 # start is started.
 _TRIES = 2
-_IMAGES = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A notification that the server shows.
-
-    Attributes:
-        id: What Home Assistant calls it.
-        tag: What it can be replaced and cleared by.
-        actions: What its buttons say to Home Assistant, in their order.
-        reply: What its reply field says besides the text.
-        image: The file of its image.
-    """
-
-    id: str
-    tag: str
-    actions: tuple[str, ...]
-    reply: str
-    image: Path | None
 
 
 class NotificationsDomain(Domain):
@@ -82,7 +64,7 @@ class NotificationsDomain(Domain):
         self._bus: AsyncBus | None = None
         self._tries = 0
         self._capabilities: frozenset[str] = frozenset()
-        self._shown: dict[int, _Shown] = {}
+        self._shown: dict[int, Shown] = {}
         self._withdrawal: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -122,7 +104,7 @@ class NotificationsDomain(Domain):
     async def stop(self) -> None:
         """Take the images away; what is shown stays."""
         for shown in self._shown.values():
-            _remove(shown.image)
+            remove(shown.image)
 
     # --- The server ----------------------------------------------------------------------
 
@@ -192,32 +174,26 @@ class NotificationsDomain(Domain):
                 hints["suppress-sound"] = ("b", True)
             else:
                 hints["sound-name"] = ("s", sound)
-        image = _write_image(args["image"]) if args.get("image") else None
+        image = write_image(args["image"]) if args.get("image") else None
         if image:
             hints["image-path"] = ("s", image.as_uri())
         try:
             (number,) = await bus.call(
                 _target(), "Notify", "susssasa{sv}i",
-                _APP, next(iter(self._with_tag(args["tag"])), 0), "", *self._texts(args), actions,
+                APP, next(iter(self._with_tag(args["tag"])), 0), "", *self._texts(args), actions,
                 hints, int(args["timeout"] * 1000) if args["timeout"] >= 0 else -1,
             )  # fmt: skip
         except BaseException:
-            _remove(image)
+            remove(image)
             raise
         if not number:
-            _remove(image)
+            remove(image)
             raise CommandError("failed", "the notification server gave it no number")
         before = self._shown.pop(number, None)
-        _remove(before.image if before else None)
-        self._shown[number] = _Shown(
-            args["id"],
-            args["tag"],
-            tuple(one["action"] for one in args.get("actions", ())),
-            reply,
-            image,
-        )
-        if len(self._shown) > _MAX_SHOWN:
-            _remove(self._shown.pop(next(iter(self._shown))).image)
+        remove(before.image if before else None)
+        self._shown[number] = Shown.of(args, image)
+        if len(self._shown) > MAX_SHOWN:
+            remove(self._shown.pop(next(iter(self._shown))).image)
 
     def _texts(self, args: Mapping[str, Any]) -> tuple[str, str]:
         """Return summary and body; a server draws a summary without a body as well."""
@@ -253,13 +229,7 @@ class NotificationsDomain(Domain):
         shown = self._shown.get(number)
         if shown is None or not shown.reply:
             return
-        # A text in an event has up to 255 characters.
-        parts = [text[at : at + MAX_TEXT] for at in range(0, len(text), MAX_TEXT)] or [""]
-        texts = {
-            f"reply_{place}" if place else "reply": part
-            for place, part in enumerate(parts[:_REPLY_PARTS])
-        }
-        self._answered(number, "replied", action=shown.reply, **texts)
+        self._answered(number, "replied", action=shown.reply, **reply_parts(text))
 
     def _closed(self, signal: Signal) -> None:
         # Some servers say it several times (swaync 0.11: three times).
@@ -278,7 +248,7 @@ class NotificationsDomain(Domain):
 
     def _tell(self, number: int, event: str, **data: str) -> None:
         shown = self._shown.pop(number)
-        _remove(shown.image)
+        remove(shown.image)
         self.context.happened(event, id=shown.id, tag=shown.tag, **data)
 
 
@@ -286,30 +256,3 @@ def _target() -> Any:  # noqa: ANN401  (its type is loaded with it)
     from companion_agent.platforms.linux.dbus import Target  # noqa: PLC0415
 
     return Target(SERVICE, "/org/freedesktop/Notifications", SERVICE)
-
-
-def _write_image(text: str) -> Path:
-    """Write an image where its server finds it, and no other user.
-
-    Raises:
-        CommandError: It is no image of a format that all servers draw.
-    """
-    content = b64decode(text)
-    suffix = next((end for begin, end in _IMAGES.items() if content.startswith(begin)), "")
-    if not suffix:
-        raise CommandError("bad_arguments", "image is neither PNG nor JPEG")
-    import tempfile  # noqa: PLC0415  (it brings a megabyte that most never need)
-
-    try:
-        number, name = tempfile.mkstemp(suffix, "pilot-", os.environ.get("XDG_RUNTIME_DIR"))
-        with os.fdopen(number, "wb") as file:
-            file.write(content)
-    except OSError as error:
-        raise CommandError("failed", f"the image cannot be written: {error.strerror}") from error
-    return Path(name)
-
-
-def _remove(image: Path | None) -> None:
-    if image:
-        with suppress(OSError):
-            image.unlink()

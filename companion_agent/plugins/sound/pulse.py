@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-import json
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pulsectl import (  # type: ignore[import-untyped]
     PulseDisconnected,
@@ -20,9 +19,24 @@ from pulsectl import (  # type: ignore[import-untyped]
 )
 from pulsectl_asyncio import PulseAsync  # type: ignore[import-untyped]
 
-from companion_agent.desktop.messages import MAX_OPTIONS, MAX_TEXT, Offer, Thing
+from companion_agent.desktop.messages import Offer, Thing
 from companion_agent.errors import CommandError, Unavailable
-from companion_agent.plugins.naming import listing
+from companion_agent.plugins.sound.mixer import (
+    AGAIN,
+    INPUT,
+    INPUT_MUTED,
+    OF_OUTPUT,
+    OUTPUT,
+    OUTPUT_MUTED,
+    PROGRAM_MUTED,
+    READ_BACK,
+    Direction,
+    Mixer,
+    Playing,
+    named,
+    program_name,
+    streams_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,30 +46,11 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-OUTPUT, INPUT = Thing("output"), Thing("input")
-OUTPUT_VOLUME, INPUT_VOLUME = Thing("output_volume"), Thing("input_volume")
-OUTPUT_MUTED, INPUT_MUTED = Thing("output_muted"), Thing("input_muted")
-MICROPHONE_IN_USE = Thing("microphone_in_use")
-MICROPHONE_PROGRAMS = Thing("microphone_programs")
-PROGRAMS = Thing("programs")
-PROGRAM_VOLUME, PROGRAM_MUTED = Thing("program_volume"), Thing("program_muted")
-_OF_OUTPUT = (OUTPUT, OUTPUT_VOLUME, OUTPUT_MUTED)
-_OF_INPUT = (INPUT, INPUT_VOLUME, INPUT_MUTED)
-
-# Seconds until a server that has gone is looked for again; the last one for ever.
-_AGAIN = (1.0, 2.0, 5.0, 10.0, 60.0)
 # A machine that has just been started is busy; what is not there refuses at once.
 _CONNECT_LIMIT = 10.0
-# Seconds in which what was set is to be read back: a device that was asleep needs a moment.
-_READ_BACK = 3.0
-# Programs change volumes in a burst of events.
-_TOGETHER = 0.05
 # PA_INVALID_INDEX: the source is not what a sink plays, but a device that records.
 _NOT_A_MONITOR = 0xFFFFFFFF
 _FACILITIES = ("sink", "source", "sink_input", "source_output", "server")
-# Programs that an answer names.
-_MAX_PROGRAMS = 50
-_OF_PROGRAMS = (PROGRAMS, PROGRAM_VOLUME, PROGRAM_MUTED)
 
 
 class _Devices(NamedTuple):
@@ -74,20 +69,20 @@ class _Devices(NamedTuple):
         return self.by_name.get(self.chosen) if self.chosen else None
 
 
-class Pulse:
+class Pulse(Mixer):
     """A connection to the sound server that is made again when it breaks.
 
     Args:
         context: What the helper does for the domain.
     """
 
+    speaker: ClassVar[str] = "the sound server"
+
     def __init__(self, context: HelperContext) -> None:
-        self._context = context
+        super().__init__(context)
         self._pulse: PulseAsync | None = None
         self._task: asyncio.Task[None] | None = None
         self._server = ""
-        self._read = asyncio.Condition()
-        self._values: dict[Thing, Value] = {}
 
     async def start(self) -> Offer:
         """Connect, and follow the server from then on.
@@ -126,8 +121,8 @@ class Pulse:
         except (PulseError, PulseDisconnected) as error:
             raise CommandError("failed", f"the sound server refused it: {error}") from error
 
-    async def programs(self) -> str:
-        """Return what plays, as JSON: a list of `name`, `volume`, `muted` and `playing`.
+    async def programs(self) -> list[Playing]:
+        """Return what plays.
 
         Raises:
             CommandError: The server has gone.
@@ -136,17 +131,15 @@ class Pulse:
             programs = await _programs(self._connected())
         except (PulseError, PulseDisconnected) as error:
             raise CommandError("failed", f"the sound server refused it: {error}") from error
-        return json.dumps(
-            [
-                {
-                    "name": name,
-                    "volume": max(filter(None, map(_percent, streams)), default=0),
-                    "muted": all(one.mute for one in streams),
-                    "playing": not all(one.corked for one in streams),
-                }
-                for name, streams in list(programs.items())[:_MAX_PROGRAMS]
-            ]
-        )
+        return [
+            Playing(
+                name,
+                max(filter(None, map(_percent, streams)), default=0),
+                all(one.mute for one in streams),
+                not all(one.corked for one in streams),
+            )
+            for name, streams in programs.items()
+        ]
 
     async def set_program(self, thing: Thing, program: str, value: float) -> None:
         """Set volume or mute of all that a program plays, and read it back.
@@ -156,7 +149,7 @@ class Pulse:
         """
         pulse = self._connected()
         try:
-            for stream in await _streams(pulse, program):
+            for stream in streams_of(await _programs(pulse), program):
                 if thing == PROGRAM_MUTED:
                     await pulse.mute(stream, value == 1)
                 else:
@@ -164,9 +157,9 @@ class Pulse:
                     await pulse.volume_set(stream, scaled)
             seen: list[object] = []
             with suppress(TimeoutError):
-                async with asyncio.timeout(_READ_BACK), self._read:
+                async with asyncio.timeout(READ_BACK), self._read:
                     while True:
-                        streams = await _streams(pulse, program)
+                        streams = streams_of(await _programs(pulse), program)
                         seen = [
                             bool(one.mute) if thing == PROGRAM_MUTED else _percent(one)
                             for one in streams
@@ -186,7 +179,7 @@ class Pulse:
         return name
 
     async def _set_device(self, pulse: PulseAsync, thing: Thing, value: float) -> Value:
-        device = (await self._devices(pulse, outputs=thing in _OF_OUTPUT)).default
+        device = (await self._devices(pulse, outputs=thing in OF_OUTPUT)).default
         if device is None:
             raise CommandError("failed", "there is no device now")
         if thing in (OUTPUT_MUTED, INPUT_MUTED):
@@ -194,14 +187,6 @@ class Pulse:
             return value == 1
         await pulse.volume_set(device, _scaled(device.volume.values, value / 100))
         return round(value)
-
-    async def _read_back(self, thing: Thing, wanted: Value) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_READ_BACK), self._read:
-                await self._look()
-                await self._read.wait_for(lambda: self._values.get(thing) == wanted)
-        if (seen := self._values.get(thing)) != wanted:
-            raise CommandError("failed", f"the sound server says that it is {seen}")
 
     def _connected(self) -> PulseAsync:
         if self._pulse is None:
@@ -243,26 +228,18 @@ class Pulse:
     async def _listen(self, pulse: PulseAsync) -> None:
         changed = asyncio.Event()
         changed.set()
-        looker = asyncio.create_task(self._look_when(changed))
+        looker = asyncio.create_task(
+            # A server that has gone is noticed by who listens.
+            self._look_when(changed, (PulseError, PulseDisconnected))
+        )
         try:
             async for _ in pulse.subscribe_events(*_FACILITIES):
                 changed.set()
         finally:
             looker.cancel()
 
-    async def _look_when(self, changed: asyncio.Event) -> None:
-        while True:
-            await changed.wait()
-            await asyncio.sleep(_TOGETHER)
-            changed.clear()
-            # A server that has gone is noticed by who listens.
-            with suppress(PulseError, PulseDisconnected):
-                self._context.offer(await self._look())
-                async with self._read:
-                    self._read.notify_all()
-
     async def _find_again(self) -> None:
-        waits = list(_AGAIN)
+        waits = list(AGAIN)
         while True:
             await asyncio.sleep(waits.pop(0) if len(waits) > 1 else waits[0])
             with suppress(Unavailable):
@@ -277,35 +254,7 @@ class Pulse:
         outputs = await self._devices(pulse, outputs=True)
         inputs = await self._devices(pulse, outputs=False)
         recorders = await _recorders(pulse, inputs)
-        values: dict[Thing, Value] = {
-            MICROPHONE_IN_USE: bool(recorders),
-            MICROPHONE_PROGRAMS: listing(recorders),
-        }
-        settings: list[Thing] = []
-        why = {}
-        for things, devices in ((_OF_OUTPUT, outputs), (_OF_INPUT, inputs)):
-            if not devices.by_name:
-                why[things[0].name] = "there is no device"
-                continue
-            settings += things
-            device = devices.default
-            values[things[0]] = devices.chosen
-            values[things[1]] = _percent(device) if device else None
-            values[things[2]] = bool(device.mute) if device else None
-        self._values = values
-        offer = Offer(
-            (*settings, MICROPHONE_IN_USE, MICROPHONE_PROGRAMS),
-            (*settings, *_OF_PROGRAMS),
-            self._server,
-            why,
-            {
-                thing: tuple(devices.by_name)
-                for thing, devices in ((OUTPUT, outputs), (INPUT, inputs))
-                if devices.by_name
-            },
-        )
-        self._context.read(values)
-        return offer
+        return self._report(_direction(outputs), _direction(inputs), recorders, self._server)
 
     async def _devices(self, pulse: PulseAsync, *, outputs: bool) -> _Devices:
         info = await pulse.server_info()
@@ -315,9 +264,19 @@ class Pulse:
             sources = await pulse.source_list()
             found = [one for one in sources if one.monitor_of_sink == _NOT_A_MONITOR]
             default = info.default_source_name
-        by_name = _named(found)
+        by_name = named((one.description, one.name, one) for one in found)
         chosen = next((name for name, one in by_name.items() if one.name == default), None)
         return _Devices(by_name, chosen)
+
+
+def _direction(devices: _Devices) -> Direction:
+    device = devices.default
+    return Direction(
+        tuple(devices.by_name),
+        devices.chosen,
+        _percent(device) if device else None,
+        bool(device.mute) if device else None,
+    )
 
 
 async def _recorders(pulse: PulseAsync, inputs: _Devices) -> list[str]:
@@ -340,34 +299,12 @@ async def _programs(pulse: PulseAsync) -> dict[str, list[Any]]:
     return dict(sorted(programs.items()))
 
 
-async def _streams(pulse: PulseAsync, program: str) -> list[Any]:
-    programs = await _programs(pulse)
-    wanted = program.casefold()
-    found = [one for name, one in programs.items() if name.casefold() == wanted]
-    if not found:
-        these = ", ".join(programs) or "nothing else does either"
-        raise CommandError("failed", f"{program} plays nothing now; what plays: {these}")
-    return [stream for streams in found for stream in streams]
-
-
 def _program_of(stream: Any) -> str:  # noqa: ANN401  (a stream of an untyped library)
     """Return what a program calls itself, which stays when it is started anew."""
     properties = stream.proplist
     name = properties.get("application.name") or properties.get("application.process.binary")
     # A module of the server's has neither.
-    # Several are one text, with commas between.
-    return " ".join(str(name or stream.name).replace(",", " ").split())[:MAX_TEXT] or "unknown"
-
-
-def _named(devices: Sequence[Any]) -> dict[str, Any]:
-    """Return devices by the name that the system shows; by more where two have the same."""
-    named: dict[str, Any] = {}
-    for device in devices[:MAX_OPTIONS]:
-        name = str(device.description or device.name)[:MAX_TEXT]
-        if name in named:
-            name = f"{name[: MAX_TEXT // 2]} ({str(device.name)[: MAX_TEXT // 3]})"
-        named[name] = device
-    return named
+    return program_name(str(name or stream.name))
 
 
 def _percent(device: Any) -> int | None:  # noqa: ANN401  (sink or source of an untyped library)

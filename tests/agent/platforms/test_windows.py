@@ -37,6 +37,7 @@ def add_drives(windows: FakeWindows) -> None:
             "kernel32.GetLogicalDrives": lambda: letters,
             "kernel32.GetDriveTypeW": lambda root: types[root.rstrip("\\")],
             "kernel32.GetVolumeInformationW": lambda root, *_: int(root != "F:\\"),
+            "mpr.WNetGetConnectionW": lambda *_: 2250,
             "kernel32.QueryDosDeviceW": device,
             "kernel32.SetThreadErrorMode": lambda *_: 1,
         }
@@ -70,6 +71,30 @@ def test_drives_are_named_by_their_letter(drives: list[str]) -> None:
     assert {reading.of for reading in collector.readings()} == {"C:", "E:"}
     # Without the backslash Windows would answer for the working folder.
     assert "C:\\" in drives
+
+
+def test_drives_are_called_as_their_owner_calls_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = FakeWindows().install(monkeypatch)
+    add_drives(windows)
+
+    def label(root: str, text: Any, *_: Any) -> int:
+        text.value = "Windows" if root == "C:\\" else ""
+        return 1
+
+    def share(_: str, text: Any, __: Any) -> int:
+        text.value = r"\\nas\films"
+        return 0
+
+    windows.functions["kernel32.GetVolumeInformationW"] = label
+    windows.functions["mpr.WNetGetConnectionW"] = share
+    usage = SimpleNamespace(total=10**11, used=4 * 10**10, free=6 * 10**10)
+    monkeypatch.setattr(psutil, "disk_usage", lambda _: usage)
+    collector = DiskPlugin(WindowsPlatform(), Selection(include=("?:",)))
+
+    collector.collect()
+
+    named = {reading.key.partition(".")[0]: reading.of for reading in collector.readings()}
+    assert (named["c"], named["e"], named["z"]) == ("Windows (C:)", "E:", r"\\nas\films (Z:)")
 
 
 def test_drives_are_asked_for_what_can_fill_up(drives: list[str]) -> None:
