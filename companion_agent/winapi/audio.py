@@ -41,7 +41,8 @@ INACTIVE, ACTIVE, EXPIRED = 0, 1, 2
 _PLUGGED_IN = 0x1
 # What programs mean that do not ask for anything else, and those for music and for calls.
 _CONSOLE, _MULTIMEDIA, _COMMUNICATIONS = 0, 1, 2
-_NOT_FOUND = -0x7FF8_FB90
+# ERROR_NOT_FOUND as an HRESULT.
+_NOT_FOUND = 0x8007_0490 - 2**32
 _TEXT = 31
 _READ = 0
 

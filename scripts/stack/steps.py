@@ -286,7 +286,7 @@ def _systemd(options: Options) -> Outcome:
 
 def _windows(options: Options) -> Outcome:
     if system.can_apt_install():
-        system.require("makensis", "mosquitto", "osslsigncode", "wine", "Xvfb")
+        system.require("makensis", "mosquitto", "osslsigncode", "pulseaudio", "wine", "Xvfb")
     reason = wine.why_not()
     if not reason:
         # Made here, no test has to do it within its limit.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .windows_api import FakeWindows
 
-_NOT_FOUND = -0x7FF8_FB90
+_NOT_FOUND = 0x8007_0490 - 2**32
 _TEXT = 31
 _REFUSED = -0x7FFF_BFFB
 

@@ -7,10 +7,12 @@ types of unpackaged apps" for the registration.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.windows import winrt
+from companion_agent.plugins.notifications.shown import MAX_SHOWN
 from companion_agent.winapi.registry import RegistryTexts
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Toasts:
     def __init__(self, name: str) -> None:
         self._notifications = winrt.load("Windows.UI.Notifications")
         self._xml = winrt.load("Windows.Data.Xml.Dom")
+        # One that nothing here refers to calls back no more.
+        self._kept: OrderedDict[str, Any] = OrderedDict()
         # Toasts with input have it as a property set.
         winrt.load("Windows.Foundation.Collections")
         try:
@@ -90,6 +94,9 @@ class Toasts:
             )
             toast.add_failed(lambda _, event: failed(f"error {event.error_code}"))
             self._notifier.show(toast)
+            self._kept[tag] = toast
+            if len(self._kept) > MAX_SHOWN:
+                self._kept.popitem(last=False)
         except OSError as error:
             raise CommandError("failed", f"Windows does not show it: {error}") from error
 
@@ -99,6 +106,7 @@ class Toasts:
         Raises:
             CommandError: Windows does not.
         """
+        self._kept.pop(tag, None)
         try:
             self._history.remove(tag, GROUP, PROGRAM)
         except OSError as error:

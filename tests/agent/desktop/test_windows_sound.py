@@ -184,6 +184,18 @@ def test_a_device_that_is_plugged_in_is_found(sound: FakeSound, speaker: FakeDev
     play(act)
 
 
+def test_without_a_default_device_there_is_no_volume(sound: FakeSound) -> None:
+    sound.plug_in(audio.OUTPUT, "Headset")
+
+    async def act() -> None:
+        async with started() as (context, domain):
+            assert context.values[OUTPUT] is None
+            with pytest.raises(CommandError, match="there is no device now"):
+                await domain.call(OUTPUT_VOLUME, {"value": 37})
+
+    play(act)
+
+
 def test_two_devices_of_one_name_are_told_apart(sound: FakeSound, speaker: FakeDevice) -> None:
     other = sound.plug_in(audio.OUTPUT, speaker.name)
 
