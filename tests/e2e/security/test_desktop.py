@@ -133,7 +133,7 @@ def desktop(tmp_path: Path, ha: HomeAssistant, bus: Bus, broker: Mosquitto) -> I
         "living-room-pc",
         suite="trixie",
         libraries=python.parent.parent / "lib" / "python3.11" / "site-packages",
-        layer=nspawn.desktops("trixie"),
+        layers=[nspawn.desktops("trixie")],
     ) as host:
         desktop = Desktop(ha, bus, host, broker)
         try:
