@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # second.
 
 _VT_ACTIVATE = 0x5606
+# Seconds: without virtualisation, beside other tests, a second here is many outside.
+PATIENCE = 120.0
 
 # Imported where it is used: without virtualisation a module costs a tenth of a second.
 
@@ -86,13 +88,13 @@ def x11() -> dict[str, Any]:
             await domain.call(on, {"value": value})
             seen["after"].append([context.values[on], *dpms()])
         await _x11(by_hand)
-        await context.until(lambda: context.events)
+        await context.until(lambda: context.events, PATIENCE)
         seen["after another"] = [context.values[on], *dpms(), context.events]
         await domain.call(on, {"value": 1})
         seen["in the end"] = [context.values[on], *dpms()]
         context.events.clear()
         await domain.call(time_out, {"value": 1})
-        await context.until(lambda: context.events)
+        await context.until(lambda: context.events, PATIENCE)
         seen["after the time-out"] = [context.values[on], *dpms(), context.events]
         await domain.call(time_out, {"value": 0})
         await domain.call(on, {"value": 1})
@@ -156,11 +158,11 @@ def camera(device: str) -> dict[str, Any]:
         seen["before"] = [context.values[in_use], context.values[programs]]
         nothing = asyncio.subprocess.DEVNULL
         filming = await asyncio.create_subprocess_exec("cat", device, stdout=nothing)
-        await context.until(lambda: context.values[in_use])
+        await context.until(lambda: context.values[in_use], PATIENCE)
         seen["while it films"] = [context.values[in_use], context.values[programs]]
         filming.terminate()
         seen["it ended by"] = await filming.wait()
-        await context.until(lambda: not context.values[in_use])
+        await context.until(lambda: not context.values[in_use], PATIENCE)
         seen["afterwards"] = [context.values[in_use], context.values[programs]]
         await domain.stop()
 
