@@ -876,6 +876,12 @@ APPEARANCE: Final[Mapping[str, Mapping[str, Any]]] = {
         "device_class": "restart",
         "category": "config",
     },
+    "screen.time_out": {
+        "platform": "number",
+        "name": "Screen off after",
+        "device_class": "duration",
+        "category": "config",
+    },
     "sound.output_volume": {
         "platform": "number",
         "name": "Volume",

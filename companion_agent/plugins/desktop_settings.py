@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from companion_agent.fields import ByName, Section, setting
+from companion_agent.plugins.desktop_defaults import IDLE_AFTER
 from companion_agent.plugins.own.settings import OwnName
 from companion_agent.values import Seconds, Switch, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-IDLE_AFTER = 300.0
-"""Seconds without a key or a movement after which a computer counts as not in use: long enough to
-read a page, and short enough for a light that goes off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +46,7 @@ class DesktopConfig:
         Seconds(5, 86_400),
         "The computer is not in use after so long without a key or a movement.",
         IDLE_AFTER,
+        remote=True,
     )
     window: bool = setting(
         Switch(),

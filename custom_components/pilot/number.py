@@ -45,6 +45,10 @@ def _describe(
 DESCRIPTIONS: Final = {
     description.key: description
     for description in (
+        _describe(
+            "screen.time_out",
+            device_class=NumberDeviceClass.DURATION,
+        ),
         _describe("sound.output_volume", mode=NumberMode.SLIDER),
         _describe("sound.input_volume", mode=NumberMode.SLIDER),
         _describe(

@@ -50,8 +50,10 @@ FIXED: Final = "_fixed"
 """What follows the name of a field that the host itself sets: such fields have texts of their
 own, which say where."""
 
-_FIELDS: Final = ("enabled", "interval", "include", "exclude", "level")
+_FIELDS: Final = ("enabled", "interval", "include", "exclude", "level", "idle_after")
 """The fields that have texts; a newer agent may have others."""
+_NUMBERS: Final = ("interval", "idle_after")
+"""Those of them that are numbers, and whose texts say what is usual."""
 _OWN_REASONS: Final = ("invalid", "fixed", "not_settable")
 
 
@@ -181,13 +183,13 @@ class AgentSettingsFlow(MarkdownFlow, OptionsFlow):
             "name": self.config_entry.title,
             "section": texts.get(path, section),
             "details": details or NOT_KNOWN,
-            "default_interval": NOT_KNOWN,
         }
         for name in _FIELDS:
             field = where.get(name)
             placeholders[f"{name}_where"] = (field and field.fixed) or NOT_KNOWN
-        if (interval := where.get("interval")) is not None and interval.default is not None:
-            placeholders["default_interval"] = f"{interval.default:g}"
+        for name in _NUMBERS:
+            usual = where[name].default if name in where else None
+            placeholders[f"default_{name}"] = NOT_KNOWN if usual is None else f"{usual:g}"
         return self.async_show_form(
             step_id="setting",
             data_schema=probatio.Schema(schema),

@@ -59,6 +59,10 @@ DESKTOPS = {
     )
 }
 """What :func:`desktops` installs, where a Debian's desktops do what these tests ask of them."""
+LARGE_DESKTOPS = {
+    "trixie": ("gnome-shell", "dconf-gsettings-backend", "libglib2.0-bin", "kwin-wayland")
+}
+"""What :func:`large_desktops` installs besides, which few tests need."""
 
 _TOOLS = {
     "systemd-nspawn": "systemd-container",
@@ -277,40 +281,55 @@ def desktops(suite: str) -> Path:
     return installed("desktops", suite, DESKTOPS[suite])
 
 
-def installed(name: str, suite: str, packages: Sequence[str]) -> Path:
+def large_desktops(suite: str) -> tuple[Path, ...]:
+    """Return layers with GNOME's shell and KWin over the other desktops, the uppermost first.
+
+    The first call downloads and installs them (two minutes, 650 MB).
+
+    Raises:
+        StackError: They cannot be had here.
+
+    """
+    below = desktops(suite)
+    return installed("large-desktops", suite, LARGE_DESKTOPS[suite], below), below
+
+
+def installed(name: str, suite: str, packages: Sequence[str], *over: Path) -> Path:
     """Return a layer with packages installed; the first call downloads and installs them.
 
     Args:
         name: What they are together.
         suite: Which Debian, by its code name.
         packages: The packages.
+        *over: Layers that they are installed over, the uppermost first.
 
     Raises:
         StackError: They cannot be had here.
 
     """
-    base = base_root(suite)
-    digest = hashlib.sha256(" ".join((base.name, *packages)).encode()).hexdigest()[:8]
+    lower = (*over, base_root(suite))
+    digest = hashlib.sha256(" ".join((lower[0].name, *packages)).encode()).hexdigest()[:8]
     made = cache_dir() / "roots" / f"{name}-{suite}-{digest}"
     with file_lock(cache_dir() / "locks" / made.name, f"{name} for Debian {suite}"):
         if not made.exists():
-            _install(made, base, suite, packages)
+            say(f"installing {name} for Debian {suite}, once (two minutes)")
+            _install(made, packages, *lower)
     return made
 
 
-def _install(made: Path, base: Path, suite: str, packages: Sequence[str]) -> None:
-    name = made.name.partition("-")[0]
-    say(f"installing {name} for Debian {suite}, once (two minutes)")
+def _install(made: Path, packages: Sequence[str], *lower: Path) -> None:
     part = made.with_name(made.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
+    install = ("apt-get", "-qq", "-y", "--no-install-recommends", "install", *packages)
     try:
-        with disk(part, base) as root:
+        with disk(part, *lower) as root:
             download(root, packages)
+        with disk(part, *lower) as root:
+            run_unbooted(root, "env", "DEBIAN_FRONTEND=noninteractive", *install)
     except StackError:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    install = ("apt-get", "-qq", "-y", "--no-install-recommends", "install", *packages)
-    changes = layer(part, suite, "env", "DEBIAN_FRONTEND=noninteractive", *install, binds={})
+    changes = part / "changes"
     shutil.rmtree(changes / "var" / "cache" / "apt" / "archives", ignore_errors=True)
     changes.rename(made)
     shutil.rmtree(part)
@@ -353,7 +372,7 @@ class SystemdHost(LinuxHost):
         libraries: The ``site-packages`` of an environment for Python 3.11 that has the agent's
             libraries; mounted at :data:`LIBRARIES`.
         binds: More folders of this machine to show inside, read-only, by their place there.
-        layer: What :func:`layer` has returned: its disk begins with that.
+        layers: What :func:`layer` has returned, the uppermost first: its disk begins with these.
 
     """
 
@@ -366,7 +385,7 @@ class SystemdHost(LinuxHost):
         network: Network | None = None,
         libraries: Path | None = None,
         binds: Mapping[Path, Path] | None = None,
-        layer: Path | None = None,
+        layers: Sequence[Path] = (),
     ) -> None:
         super().__init__(name)
         self.suite = suite
@@ -376,7 +395,7 @@ class SystemdHost(LinuxHost):
         self._binds = {SOURCE: ROOT, **(binds or {})}
         if libraries is not None:
             self._binds[LIBRARIES] = libraries
-        self._layer = layer
+        self._layers = layers
         self._leader: int | None = None
         self._process = Process(
             f"systemd host {name}",
@@ -550,7 +569,7 @@ class SystemdHost(LinuxHost):
         return self._leader
 
     def _make_disk(self) -> None:
-        _mount(self.folder, *([self._layer] if self._layer else []), base_root(self.suite))
+        _mount(self.folder, *self._layers, base_root(self.suite))
         (self.root / "etc" / "hostname").write_text(f"{self.name}\n", encoding="utf-8")
         units = self.root / "etc" / "systemd" / "system"
         (units / "null.service").write_text(_NULL, encoding="utf-8")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # second.
 
 _VT_ACTIVATE = 0x5606
+# Seconds: without virtualisation, beside other tests, a second here is many outside.
+PATIENCE = 120.0
 
 # Imported where it is used: without virtualisation a module costs a tenth of a second.
 
@@ -74,7 +76,7 @@ def x11() -> dict[str, Any]:
     """Switch the screen of an X11 session, as its helper does; another one does it by hand."""
     from companion_agent.desktop.messages import Thing
 
-    on = Thing("on")
+    on, time_out = Thing("on"), Thing("time_out")
     seen: dict[str, Any] = {"after": []}
 
     async def by_hand(domain: ScreenDomain, _: FakeContext) -> None:
@@ -86,10 +88,17 @@ def x11() -> dict[str, Any]:
             await domain.call(on, {"value": value})
             seen["after"].append([context.values[on], *dpms()])
         await _x11(by_hand)
-        await context.until(lambda: context.events)
+        await context.until(lambda: context.events, PATIENCE)
         seen["after another"] = [context.values[on], *dpms(), context.events]
         await domain.call(on, {"value": 1})
         seen["in the end"] = [context.values[on], *dpms()]
+        context.events.clear()
+        await domain.call(time_out, {"value": 1})
+        await context.until(lambda: context.events, PATIENCE)
+        seen["after the time-out"] = [context.values[on], *dpms(), context.events]
+        await domain.call(time_out, {"value": 0})
+        await domain.call(on, {"value": 1})
+        seen["without it"] = [context.values[time_out], *dpms()]
 
     asyncio.run(_x11(play))
     return seen
@@ -133,7 +142,35 @@ def disks(*excluded: str) -> dict[str, Any]:
     }
 
 
-PARTS = {"console": console, "disks": disks, "x11": x11, "watch": watch}
+def camera(device: str) -> dict[str, Any]:
+    """Have a program film, and tell what the helper of its user's session reads meanwhile."""
+    from companion_agent.desktop.messages import Thing
+    from companion_agent.plugins.camera.helper import CameraDomain
+    from support.agent_desktop import FakeContext
+
+    in_use, programs = Thing("in_use"), Thing("programs")
+    seen: dict[str, Any] = {}
+
+    async def play() -> None:
+        context = FakeContext()
+        domain = CameraDomain(context)
+        context.offer(await domain.start())
+        seen["before"] = [context.values[in_use], context.values[programs]]
+        nothing = asyncio.subprocess.DEVNULL
+        filming = await asyncio.create_subprocess_exec("cat", device, stdout=nothing)
+        await context.until(lambda: context.values[in_use], PATIENCE)
+        seen["while it films"] = [context.values[in_use], context.values[programs]]
+        filming.terminate()
+        seen["it ended by"] = await filming.wait()
+        await context.until(lambda: not context.values[in_use], PATIENCE)
+        seen["afterwards"] = [context.values[in_use], context.values[programs]]
+        await domain.stop()
+
+    asyncio.run(play())
+    return seen
+
+
+PARTS = {"camera": camera, "console": console, "disks": disks, "x11": x11, "watch": watch}
 
 if __name__ == "__main__":
     what, *arguments = sys.argv[1:]

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import seen_inside
 
 from companion_agent.platforms.linux import smart_helper
 from companion_agent.service import unit
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.proves("disk_health.*")
 
-INSIDE = f"{SOURCE}/tests/hardware/inside.py"
 HELPER = f"{SOURCE}/companion_agent/platforms/linux/smart_helper.py"
 # What the unit leaves root (`service/unit.py`).
 CAPABILITIES = "--bounding-set=-all,+sys_rawio,+sys_admin"
@@ -28,9 +28,7 @@ BTRFS = "/run/pool"
 
 def seen(guest: Guest, *excluded: str) -> dict[str, Any]:
     """Return what the agent's user reads of disks and arrays."""
-    said = guest.run("python3", INSIDE, "disks", *excluded, user=unit.USER, timeout=300)
-    found: dict[str, Any] = json.loads(said.stdout)
-    return found
+    return seen_inside.seen(guest, "disks", *excluded, user=unit.USER)
 
 
 def of(found: dict[str, Any], kind: str, name: str) -> Any:

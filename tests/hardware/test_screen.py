@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from seen_inside import seen
 
 from companion_agent.service import unit
-from stack.linux_host import SOURCE
 from stack.process import wait_for
 
 if TYPE_CHECKING:
@@ -16,18 +15,10 @@ if TYPE_CHECKING:
 
     from stack.guest import Guest
 
-pytestmark = pytest.mark.proves("screen.on")
+pytestmark = pytest.mark.proves("screen.on", "screen.time_out")
 
-INSIDE = f"{SOURCE}/tests/hardware/inside.py"
 BLANK = "/sys/class/graphics/fb0/blank"
 X_LOG = "/run/xorg.log"
-
-
-def seen(guest: Guest, *arguments: str, user: str | None = None, **env: str) -> dict[str, Any]:
-    """Run a part of `inside.py`, and return what it has seen."""
-    said = guest.run("python3", INSIDE, *arguments, user=user, env=env, timeout=300)
-    found: dict[str, Any] = json.loads(said.stdout)
-    return found
 
 
 def test_the_agents_user_switches_the_console(guest: Guest) -> None:
@@ -81,6 +72,8 @@ def test_an_x_server_switches_its_monitor(guest: Guest, xorg: None) -> None:
         "after": [[False, "Off"], [True, "On"]],
         "after another": [False, "Off", [["turned_off", {}]]],
         "in the end": [True, "On"],
+        "after the time-out": [False, "Off", [["turned_off", {}]]],
+        "without it": [0, "On"],
     }
 
 

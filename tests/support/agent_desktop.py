@@ -292,9 +292,9 @@ class FakeContext:
         self.ended = True
         self._changed.set()
 
-    async def until(self, done: Callable[[], object]) -> None:
-        """Wait until the domain has said something."""
-        async with asyncio.timeout(PATIENCE):
+    async def until(self, done: Callable[[], object], patience: float = PATIENCE) -> None:
+        """Wait until the domain has said something, for so many seconds at most."""
+        async with asyncio.timeout(patience):
             while not done():
                 self._changed.clear()
                 await self._changed.wait()

@@ -28,6 +28,8 @@ class FakeXServer:
     Attributes:
         level: The level of its monitors: 0 is on, 3 is off.
         enabled: Whether DPMS is on.
+        times: After how many seconds its monitors go to standby, to suspend, and off.
+        saver_after: After how many seconds its screen is made black.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class FakeXServer:
     ) -> None:
         self.level = 0
         self.enabled = False
+        self.times = (0, 0, 0)
+        self.saver_after = 0
         self._dpms, self._saver, self._obeys, self._cookie = dpms, saver, obeys, cookie
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -67,6 +71,12 @@ class FakeXServer:
         event = struct.pack("=BBHIHHIHB", 35, _DPMS, 0, 0, 0, 0, 0, level, enabled)
         if tells == "saver":
             event = struct.pack("=BBHIIIBB", _SAVER_EVENT, level != 0, 0, 0, _ROOT, 0, 0, 0)
+        self._client.sendall(event.ljust(32, b"\0"))
+
+    def saver_begins(self) -> None:
+        """Make the screen black by the saver's time-out; the monitors stay as they are."""
+        assert self._client
+        event = struct.pack("=BBHIIIBB", _SAVER_EVENT, 1, 0, 0, _ROOT, 0, 0, 0)
         self._client.sendall(event.ljust(32, b"\0"))
 
     def _serve(self) -> None:
@@ -110,6 +120,10 @@ class FakeXServer:
             return bytes([there, number, _SAVER_EVENT, 0])
         if opcode == _DPMS:
             return self._answer_dpms(minor, arguments)
+        if opcode == 107 and self._obeys:
+            (self.saver_after,) = struct.unpack_from("=h", arguments)
+        if opcode == 108:
+            return struct.pack("=HHBB", self.saver_after, 0, 1, 1)
         return None
 
     def _answer_dpms(self, minor: int, arguments: bytes) -> bytes | None:
@@ -117,6 +131,10 @@ class FakeXServer:
             return struct.pack("=HH", *self._dpms)
         if minor == 1:
             return b"\1"
+        if minor == 2:
+            return struct.pack("=HHH", *self.times)
+        if minor == 3 and self._obeys:
+            self.times = struct.unpack_from("=HHH", arguments)
         if minor == 7:
             return struct.pack("=HB", self.level, self.enabled)
         if minor in (4, 5):

@@ -31,6 +31,12 @@ SWAY = (
     "--setenv=WLR_RENDERER=pixman", "sway", "--config", "/dev/null",
 )  # fmt: skip
 MUTTER = ("mutter", "--headless", "--virtual-monitor", "800x600", "--wayland-display", WAYLAND)
+# It runs scripts for tests (`gnome_press`).
+GNOME_SHELL = (
+    "gnome-shell", "--headless", "--virtual-monitor", "800x600", "--unsafe-mode",
+    "--wayland-display", WAYLAND,
+)  # fmt: skip
+KWIN = ("kwin_wayland", "--virtual", "--no-lockscreen", "--socket", WAYLAND)
 
 _SCRIPT = f"""\
 #!/bin/sh
@@ -73,9 +79,35 @@ class Desktops:
             wait_for(
                 lambda: self.host.run("test", "-S", socket, check=False).returncode == 0, WAYLAND
             )
+        self._reach_desktop(user)
+
+    def log_in_from(self, user: str, address: str) -> str:
+        """Have a user work from another computer; return the unit that keeps the session.
+
+        PAM opens it with the address, as it does for sshd and xrdp.
+        """
+        unit = f"from-afar-{user}.service"
+        login = f"login -p -f {user} -h {address}"
+        self.host.run(
+            "systemd-run", f"--unit={unit}", "--quiet", "--collect",
+            "--setenv=XDG_SESSION_TYPE=x11",
+            # It needs a terminal, and its shell one that stays open.
+            "sh", "-c", f"tail -f /dev/null | script --quiet --command '{login}' /dev/null",
+        )  # fmt: skip
+        wait_for(lambda: self.session(user), f"{user}'s session")
+        wait_for(lambda: self.manager(user, "is-system-running"), f"{user}'s manager", timeout=60)
+        self._reach_desktop(user)
+        return unit
+
+    def _reach_desktop(self, user: str) -> None:
         # As a desktop does: the target cannot be started by itself.
         session = ("--property=BindsTo=graphical-session.target", "sleep", "infinity")
         assert self.run_as(user, "systemd-run", "--user", "--quiet", *session).returncode == 0
+
+    def session(self, user: str) -> str:
+        """Return the id of a user's session, as logind has it; empty without one."""
+        listed = self.host.run("loginctl", "list-sessions", "--no-legend").stdout.splitlines()
+        return next((line.split()[0] for line in listed if line.split()[2] == user), "")
 
     def start(self, user: str, program: str, *arguments: str) -> None:
         """Start a program in a user's session."""
@@ -127,14 +159,29 @@ class Desktops:
 
     def helpers(self) -> dict[str, bool]:
         """Return whose helpers there are, and whose is in use."""
+        return {user: "in use" in detail for user, detail in self.helper_details().items()}
+
+    def helper_details(self) -> dict[str, str]:
+        """Return what `pilot-agent doctor` says of helpers, by user."""
         asked = self.host.run("pilot-agent", "doctor", "--json", check=False)
         checks: list[dict[str, Any]] = json.loads(asked.stdout)
         name = "session helper of "
         return {
-            check["name"].removeprefix(name): "in use" in check["detail"]
+            check["name"].removeprefix(name): check["detail"]
             for check in checks
             if check["name"].startswith(name)
         }
 
     def pid(self, user: str) -> str:
         return self.manager(user, "show", "--property=MainPID", "--value", SESSION_SERVICE)
+
+
+def gnome_press(title: str, button: str) -> tuple[str, ...]:
+    """Return what presses a button of a notification of GNOME's shell, by its own objects."""
+    find = (
+        "Main.messageTray.getSources().flatMap(source => source.notifications)"
+        f".find(one => one.title === {title!r})"
+        f".actions.find(action => action.label === {button!r}).activate()"
+    )
+    where = ("--dest", "org.gnome.Shell", "--object-path", "/org/gnome/Shell")
+    return ("gdbus", "call", "--session", *where, "--method", "org.gnome.Shell.Eval", find)

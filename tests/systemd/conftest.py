@@ -207,7 +207,7 @@ def make_packaged_host(
 
     def make(**options: Any) -> SystemdHost:
         changes = built_once(f"packaged-{suite}", install) / "changes"
-        return make_host(layer=changes, binds={DIST: dist}, **options)
+        return make_host(layers=[changes], binds={DIST: dist}, **options)
 
     return make
 

@@ -12,7 +12,7 @@ import pytest
 from companion_agent.service.unit import SERVICE, SESSION_SERVICE
 from stack import nspawn
 from stack.process import wait_for
-from support.desktops import MUTTER, SWAY, Desktops
+from support.desktops import GNOME_SHELL, KWIN, MUTTER, SWAY, Desktops, gnome_press
 from support.wayland_window import PROGRAM as PROGRAM_WITH_WINDOW
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from stack.broker import Mosquitto
     from stack.nspawn import SystemdHost
 
-pytestmark = pytest.mark.proves("notifications.*", "session.lock")
+pytestmark = pytest.mark.proves("notifications.*", "session.lock", "screen.on", "screen.time_out")
 
-KEEP_AWAKE = "screen.keep_awake"
+KEEP_AWAKE, TIME_OUT = "screen.keep_awake", "screen.time_out"
 WINDOW, POINTER = "support.wayland_window", "support.wayland_pointer"
 MUTTER_ON, MUTTER_OFF = 0, 3
 BUTTONS = [{"action": "OPEN", "title": "Open"}, {"action": "LEAVE", "title": "Leave it"}]
@@ -131,6 +131,45 @@ def test_two_users_and_a_stranger(desktops: Desktops) -> None:
     wait_for(lambda: set(desktops.helpers()) == {"anna", "ben"}, "both helpers", timeout=60)
 
 
+def test_users_are_switched_locked_and_work_from_afar(
+    home_assistant: FakeHomeAssistant, desktops: Desktops
+) -> None:
+    def meant() -> list[str]:
+        return [user for user, in_use in desktops.helpers().items() if in_use]
+
+    for user in ("anna", "ben"):
+        desktops.log_in(user)
+        wait_for(lambda user=user: user in desktops.helpers(), f"{user}'s helper", timeout=60)
+    desktops.host.add_user("carl")
+    from_afar = desktops.log_in_from("carl", "192.0.2.7")
+    wait_for(lambda: "carl" in desktops.helpers(), "carl's helper", timeout=60)
+
+    # The seat has no virtual terminals: logind switches it itself.
+    for user in ("anna", "ben", "anna"):
+        desktops.host.run("loginctl", "activate", desktops.session(user))
+        wait_for(lambda user=user: meant() == [user], f"{user} in front", timeout=60)
+
+    desktops.host.run("loginctl", "lock-session", desktops.session("anna"))
+    wait_for(lambda: home_assistant.body("event/session")["type"] == "locked", "the lock")
+    assert home_assistant.body("event/session")["data"] == {
+        "user": "anna",
+        "remote": False,
+        "type": "wayland",
+    }
+    assert meant() == ["anna"]
+
+    for user in ("anna", "ben"):
+        desktops.host.run("loginctl", "terminate-user", user)
+    wait_for(lambda: meant() == ["carl"], "the remote session", timeout=60)
+    desktops.host.run("systemctl", "stop", from_afar)
+    wait_for(lambda: not desktops.helpers(), "carl's leaving", timeout=60)
+    told = home_assistant.body("event/session")
+    assert (told["type"], told["data"]) == (
+        "logged_out",
+        {"user": "carl", "remote": True, "type": "x11"},
+    )
+
+
 def test_helpers_outlast_the_agent_and_the_agent_outlasts_them(
     home_assistant: FakeHomeAssistant, desktops: Desktops
 ) -> None:
@@ -174,7 +213,7 @@ trixie = pytest.mark.parametrize("suite", ["trixie"], indirect=True)
 def test_sway_its_screen_who_is_at_it_and_its_notification_servers(
     home_assistant: FakeHomeAssistant, make_desktops: Callable[..., Desktops]
 ) -> None:
-    desktops = make_desktops(layer=nspawn.desktops("trixie"))
+    desktops = make_desktops(layers=[nspawn.desktops("trixie")])
     desktops.log_in("anna", *SWAY)
     wait_for(lambda: "screen.on" in home_assistant.commands(), "the screen", timeout=60)
     assert desktops.power("anna") == [True]
@@ -216,10 +255,48 @@ def test_sway_its_screen_who_is_at_it_and_its_notification_servers(
 
 
 @trixie
+def test_gnome_shell_and_the_no_of_kwin(
+    home_assistant: FakeHomeAssistant, make_desktops: Callable[..., Desktops]
+) -> None:
+    desktops = make_desktops(layers=nspawn.large_desktops("trixie"))
+    desktops.log_in("anna", *GNOME_SHELL)
+    wait_for(
+        lambda: {"screen.on", "notifications.show"} <= home_assistant.commands().keys(),
+        "GNOME's shell",
+        timeout=120,
+    )
+
+    assert home_assistant.command("screen.on", value=0)["status"] == "done"
+    assert desktops.mutter_mode("anna") == MUTTER_OFF
+    assert home_assistant.command("screen.on", value=1)["status"] == "done"
+    assert desktops.mutter_mode("anna") == MUTTER_ON
+    desktops.set_mutter_mode("anna", MUTTER_OFF)
+    event = home_assistant.body("event/screen")
+    assert (event["type"], event["data"]["user"]) == ("turned_off", "anna")
+
+    assert home_assistant.command(TIME_OUT, value=600)["status"] == "done"
+    wait_for(lambda: home_assistant.reading(TIME_OUT) == 600, "the time-out")
+    desktops.run_as("anna", "gsettings", "set", "org.gnome.desktop.session", "idle-delay", "240")
+    wait_for(lambda: home_assistant.reading(TIME_OUT) == 240, "the user's time-out")
+    wait_for(lambda: home_assistant.reading("presence.in_use") is False, "absence", timeout=60)
+
+    servers = NotificationServers(desktops, home_assistant)
+    servers.wait_for("gnome-shell")
+    servers.wait_until_lacking("reply", "reply_title")
+    servers.show_and_press(*gnome_press("Door", "Leave it"))
+    servers.show_and_clear()
+
+    # Of its only monitor, a virtual one, KWin says that it cannot be switched.
+    desktops.log_in("ben", *KWIN)
+    refused = "the compositor says that it cannot be switched"
+    wait_for(lambda: refused in desktops.helper_details().get("ben", ""), refused, timeout=120)
+
+
+@trixie
 def test_mutter_switches_the_screen_of_gnome(
     home_assistant: FakeHomeAssistant, make_desktops: Callable[..., Desktops]
 ) -> None:
-    desktops = make_desktops(layer=nspawn.desktops("trixie"))
+    desktops = make_desktops(layers=[nspawn.desktops("trixie")])
     desktops.log_in("anna", *MUTTER)
     wait_for(lambda: "screen.on" in home_assistant.commands(), "the screen", timeout=60)
 

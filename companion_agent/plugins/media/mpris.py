@@ -51,7 +51,7 @@ _REPEAT = {"None": "off", "Track": "one", "Playlist": "all"}
 _LOOP_STATUS = {name: status for status, name in _REPEAT.items()}
 _MICROSECONDS = 1_000_000
 # The properties after whose change the position has to be read anew.
-_MOVES = frozenset({"PlaybackStatus", "Rate", "Metadata"})
+_MOVES = frozenset({"PlaybackStatus", "Rate", "Metadata", "Position"})
 
 
 @dataclass(eq=False, slots=True)
@@ -234,10 +234,7 @@ class MprisPlayers(Players):
                         await self._changed.wait()
         if not right(seen):
             raise CommandError("failed", f"{player.title} says that its {name} is {seen}")
-        if name == "Position":
-            await self._read_position(player)
-        else:
-            self._take(player, {name: seen})
+        await self._take(player, {name: seen})
         self._tell()
 
     async def _choose(self, title: str) -> None:
@@ -290,8 +287,7 @@ class MprisPlayers(Players):
             with suppress(BusError):
                 root = await self._bus.get(Target(owner, _PATH, _ROOT), "Identity")
                 player.title = str(root)[:MAX_TEXT] or player.title
-            self._take(player, await self._bus.get_all(player.target))
-            await self._read_position(player)
+            await self._take(player, await self._bus.get_all(player.target))
         except BusError:
             # It has gone again, or has the name and does not speak it.
             self._players.pop(owner, None)
@@ -302,22 +298,29 @@ class MprisPlayers(Players):
         with suppress(BusError):
             for name in invalid:
                 changed[name] = await self._bus.get(player.target, name)
-            self._take(player, changed)
-            if changed.keys() & _MOVES:
-                await self._read_position(player)
+            await self._take(player, changed)
         await self._told()
 
-    def _take(self, player: _Player, changed: Mapping[str, Any]) -> None:
+    async def _take(self, player: _Player, changed: Mapping[str, Any]) -> None:
+        """Take changed properties together with the position that goes with them.
+
+        A track that is told to be paused, and its position a moment later, would jump back to
+        where it was read last.
+        """
+        position = player.position
+        if changed.keys() & _MOVES:
+            position = await self._where(player)
         was_playing = player.playing
         player.properties.update(changed)
+        player.position = position
         if player.playing and not was_playing:
             self._turn += 1
             player.turn = self._turn
 
-    async def _read_position(self, player: _Player) -> None:
-        player.position = None
+    async def _where(self, player: _Player) -> tuple[float, str] | None:
         with suppress(BusError):
-            player.position = _position(await self._bus.get(player.target, "Position"))
+            return _position(await self._bus.get(player.target, "Position"))
+        return None
 
     def _begin(self, work: Any) -> None:  # noqa: ANN401  (a coroutine)
         task = asyncio.get_running_loop().create_task(work)

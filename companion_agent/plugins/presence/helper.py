@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from companion_agent.desktop.domain import Domain, open_first
 from companion_agent.desktop.messages import Offer, Thing
 from companion_agent.errors import Unavailable
-from companion_agent.plugins.desktop_settings import IDLE_AFTER
+from companion_agent.plugins.desktop_defaults import IDLE_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

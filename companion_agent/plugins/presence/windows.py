@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
-from companion_agent.plugins.desktop_settings import IDLE_AFTER
+from companion_agent.plugins.desktop_defaults import IDLE_AFTER
 from companion_agent.plugins.presence.helper import PresenceDomain
 from companion_agent.plugins.presence.idle import IdleWatch
 from companion_agent.winapi import keyboard_and_mouse

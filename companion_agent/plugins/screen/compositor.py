@@ -39,6 +39,7 @@ class Dialect:
         mode: The event that says the mode.
         failed: The event that says that there is no switching; by KDE's, when its number is 0.
         counts: Whether that event has a number.
+        no_time_out: Why its screens' time-out cannot be set.
         release: The request that ends a switch.
     """
 
@@ -50,17 +51,20 @@ class Dialect:
     failed: int
     counts: bool
     release: int
+    no_time_out: str
 
 
 WLROOTS = Dialect(
     name="wlr-output-power-management",
     manager="zwlr_output_power_manager_v1",
     on=1, off=0, mode=0, failed=1, counts=False, release=1,
+    no_time_out="this compositor has none of its own; a program such as swayidle brings it along",
 )  # fmt: skip
 KDE = Dialect(
     name="KDE's dpms",
     manager="org_kde_kwin_dpms_manager",
     on=0, off=3, mode=1, failed=0, counts=True, release=1,
+    no_time_out="KDE lets no other program read or set it",
 )  # fmt: skip
 
 _GET_SWITCH = 0
@@ -99,6 +103,7 @@ class CompositorPower(ScreenPower):
         self, dialect: Dialect, changed: Callable[[], None], ended: Callable[[str], None]
     ) -> None:
         super().__init__(dialect.name, changed, ended)
+        self.no_time_out = dialect.no_time_out
         self._dialect = dialect
         self._client = WaylandClient(self._globals_changed, ended)
         self._manager = 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 KEEP_AWAKE = Thing("keep_awake")
 ON = "on"
 BRIGHTNESS = "brightness"
+TIME_OUT = Thing("time_out")
 
 
 class Brightness(Protocol):
@@ -109,21 +110,27 @@ class AnyScreenDomain(Domain):
         return self._offer()
 
     async def call(self, command: Thing, args: Mapping[str, Any]) -> None:
-        """Switch something, and read it back."""
-        on = args["value"] == 1
+        """Switch or set something, and read it back."""
+        value = args["value"]
         if command == KEEP_AWAKE and self._keep_awake:
-            self.context.read({KEEP_AWAKE: await self._keep_awake.switch(on=on)})
+            self.context.read({KEEP_AWAKE: await self._keep_awake.switch(on=value == 1)})
+        elif command == TIME_OUT and self._power:
+            try:
+                await self._power.set_time_out(round(value))
+            finally:
+                self._read_power()
         elif command.name == ON and self._power:
             # What follows from a command is no event.
             self._commanded = True
             try:
-                await self._power.switch(self._monitors().get(command.of, command.of), on=on)
+                monitor = self._monitors().get(command.of, command.of)
+                await self._power.switch(monitor, on=value == 1)
             finally:
                 self._read_power()
                 self._commanded = False
         elif command.name == BRIGHTNESS and self._brightness:
             try:
-                await self._brightness.set(command.of, args["value"])
+                await self._brightness.set(command.of, value)
             finally:
                 self.read_brightness()
         else:
@@ -187,7 +194,7 @@ class AnyScreenDomain(Domain):
         monitors = self._power.monitors
         values = {Thing(ON, name): monitors[known] for name, known in self._monitors().items()}
         on = any(monitors.values()) if monitors else None
-        self.context.read({Thing(ON): on, **values})
+        self.context.read({Thing(ON): on, TIME_OUT: self._power.time_out, **values})
         if None not in (on, self._on) and on != self._on and not self._commanded:
             self.context.happened("turned_on" if on else "turned_off")
         self._on = on
@@ -213,6 +220,10 @@ class AnyScreenDomain(Domain):
             things += [Thing(ON), *(Thing(ON, name) for name in self._monitors())]
             ways.append(self._power.name)
             why |= {f"{ON} {name}": reason for name, reason in self._power.refused.items()}
+            if self._power.no_time_out:
+                why[TIME_OUT.name] = self._power.no_time_out
+            else:
+                things.append(TIME_OUT)
         if self._brightness:
             things += [Thing(BRIGHTNESS, panel) for panel in self._brightness.panels]
             ways.append(f"brightness by {self._brightness.name}")

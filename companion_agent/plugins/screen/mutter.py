@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.linux.dbus import BusError, Target
+from companion_agent.plugins.screen.gnome_time_out import GnomeTimeOut
 from companion_agent.plugins.screen.power import ALL, ScreenPower
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class MutterPower(ScreenPower):
     ) -> None:
         super().__init__("Mutter's PowerSaveMode", changed, ended)
         self._bus = bus
+        self._time_out = GnomeTimeOut(bus, self._set_by_hand)
         self._open = False
 
     async def open(self) -> None:
@@ -53,6 +55,11 @@ class MutterPower(ScreenPower):
         if mode == _UNKNOWN:
             raise Unavailable("GNOME's compositor says that the screen cannot be switched")
         self._open = True
+        try:
+            self.time_out = await self._time_out.open()
+            self.no_time_out = ""
+        except Unavailable as error:
+            self.no_time_out = error.reason
         self._bus.on_properties(self._properties_changed, CONFIG)
         # It may have changed between the question and the listening.
         self._take(await self._bus.get(CONFIG, _MODE))
@@ -65,9 +72,21 @@ class MutterPower(ScreenPower):
         except BusError as error:
             raise CommandError("failed", f"{self.name}: {error.text}") from error
 
+    async def set_time_out(self, seconds: int) -> None:
+        """Set GNOME's own setting."""
+        self.time_out = await self._time_out.set(seconds)
+        if self.time_out != seconds:
+            raise CommandError("failed", f"{self._time_out.name} is still {self.time_out} s")
+
     def close(self) -> None:
         """Take no more notice; the connection belongs to all domains."""
         self._open = False
+        self._time_out.close()
+
+    def _set_by_hand(self, seconds: int) -> None:
+        if self._open and seconds != self.time_out:
+            self.time_out = seconds
+            self.notice()
 
     def _properties_changed(self, changed: dict[str, Any], _: list[str]) -> None:
         if self._open and _MODE in changed:

@@ -31,6 +31,8 @@ _BRIGHTNESS = "brightness"
 _LEVEL = {"value": Argument(unit="percent", minimum=0, maximum=100, step=1)}
 # 0 is off, 1 is on.
 _SWITCH = {"value": Argument(unit="boolean", minimum=0, maximum=1, step=1)}
+# 0 is never. X11 counts to 32,767.
+_TIME_OUT = {"value": Argument(unit="seconds", minimum=0, maximum=14_400, step=1)}
 
 
 class ScreenPlugin(DesktopPlugin):
@@ -42,11 +44,13 @@ class ScreenPlugin(DesktopPlugin):
         Reading("on"),
         Reading("brightness", resolution=1),
         Reading("keep_awake"),
+        Reading("time_out"),
     )
     declared_commands: ClassVar[tuple[Command, ...]] = (
         Command("screen.on", _SWITCH, state="screen.on"),
         Command("screen.brightness", _LEVEL, state="screen.brightness"),
         Command("screen.keep_awake", _SWITCH, state="screen.keep_awake"),
+        Command("screen.time_out", _TIME_OUT, state="screen.time_out"),
     )
 
     def __init__(

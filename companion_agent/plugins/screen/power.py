@@ -29,6 +29,9 @@ class ScreenPower(ABC):
     Attributes:
         monitors: Whether each is on, by its name; by an empty one where they cannot be told apart.
         refused: Why a monitor cannot be switched, by its name.
+        time_out: Seconds without a touch after which the screen goes off by itself, 0 for never;
+            `None` while that cannot be read.
+        no_time_out: Why that cannot be set by this way; empty where it can.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class ScreenPower(ABC):
         self.name = name
         self.monitors: dict[str, bool] = {}
         self.refused: dict[str, str] = {}
+        self.time_out: int | None = None
+        self.no_time_out = f"{name} has no time-out"
         self._tell_changed = changed
         self._tell_ended = ended
         self._waiting: set[asyncio.Event] = set()
@@ -56,6 +61,14 @@ class ScreenPower(ABC):
         Raises:
             CommandError: It was refused.
         """
+
+    async def set_time_out(self, seconds: int) -> None:
+        """Set `time_out`, where the way has one, and read it back.
+
+        Raises:
+            CommandError: It was refused, or is another then.
+        """
+        raise CommandError("failed", self.no_time_out)
 
     @abstractmethod
     def close(self) -> None:

@@ -424,6 +424,12 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
                 setting=True,
             ),
             Kind(
+                "screen.time_out",
+                "after how long without a touch the screen goes off by itself; 0 for never",
+                unit="s",
+                setting=True,
+            ),
+            Kind(
                 "notifications.server",
                 "program that shows notifications, and its version",
                 type=ReadingType.TEXT,

@@ -115,7 +115,7 @@ def test_what_is_wrong_in_it_does_not_count_and_keeps_nothing_else_from_counting
 def test_what_home_assistant_may_set_is_declared_and_holds_no_secret() -> None:
     keys = remote_keys(known_collectors())
 
-    assert {key.partition(".")[0] for key in keys} == {"collectors", "log"}
+    assert {key.partition(".")[0] for key in keys} == {"collectors", "desktop", "log"}
     assert "collectors.cpu.include" not in keys
     assert not any(has_secrets(key.kind) for key in keys.values())
     assert keys["collectors.cpu.interval"].default == 10

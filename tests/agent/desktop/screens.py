@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from companion_agent.platforms.linux.async_bus import AsyncBus
 
-ON = Thing("on")
+ON, TIME_OUT = Thing("on"), Thing("time_out")
 
 
 @asynccontextmanager
@@ -36,3 +36,7 @@ async def started(
 
 async def switch(domain: ScreenDomain, value: int, monitor: str = "") -> None:
     await domain.call(Thing("on", monitor), {"value": value})
+
+
+async def set_time_out(domain: ScreenDomain, seconds: int) -> None:
+    await domain.call(TIME_OUT, {"value": seconds})

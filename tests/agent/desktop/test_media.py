@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from companion_agent.desktop.messages import Thing
 from companion_agent.errors import CommandError
 from companion_agent.models import ChoiceArgument
+from companion_agent.platforms.linux.async_bus import AsyncBus
+from companion_agent.plugins.media.mpris import MprisPlayers
 from companion_agent.plugins.media.plugin import MediaPlugin
 from companion_agent.protocol.validation import MAX_PICTURE
 from support.agent_host import FakePlatform
@@ -120,6 +123,28 @@ def test_the_one_that_began_last_is_active(
     agent.wait_for_value("media", SOURCE, "Radio")
     players.stop("radio")
     agent.wait_for_value("media", SOURCE, "Films")
+
+
+def test_a_pause_is_told_with_where_it_was(bus: SystemBus, players: FakePlayers) -> None:
+    """A bar that shows the position does not jump back, or empty itself, for a moment."""
+    iface = "org.mpris.MediaPlayer2.Player"
+    paused = "{'PlaybackStatus': 'Paused', 'Position': dbus.Int64(30_000_000)}"
+    players.start("radio", status="Playing", pause=f"self.UpdateProperties({iface!r}, {paused})")
+    told = []
+
+    async def play() -> None:
+        connection = AsyncBus("SYSTEM", lambda _: None)
+        found = MprisPlayers(connection, lambda: told.append(found.values))
+        try:
+            await found.start()
+            await found.call("pause", {})
+        finally:
+            connection.close()
+
+    asyncio.run(play())
+
+    seen = {(one["state"], one["position"]) for one in told}
+    assert seen == {("playing", 7), ("paused", 30)}
 
 
 @pytest.mark.usefixtures("helper")

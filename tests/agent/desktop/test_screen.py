@@ -11,12 +11,13 @@ import pytest
 from companion_agent.desktop.messages import Thing
 from companion_agent.errors import CommandError
 from companion_agent.platforms.linux.async_bus import AsyncBus
+from companion_agent.platforms.linux.dbus import Target
 from companion_agent.plugins.screen import power
 from companion_agent.plugins.screen.mutter import CONFIG
 from support.agent_logind import MOCK
 from support.agent_wayland import FakeCompositor, FakeMonitor
 
-from .screens import ON, started, switch
+from .screens import ON, TIME_OUT, set_time_out, started, switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
     from support.agent_logind import SystemBus
 
-pytestmark = pytest.mark.proves("screen.on", "screen.keep_awake")
+pytestmark = pytest.mark.proves("screen.on", "screen.keep_awake", "screen.time_out")
 
 WLROOTS = "zwlr_output_power_manager_v1"
 KDE = "org_kde_kwin_dpms_manager"
 PROPERTIES = "org.freedesktop.DBus.Properties"
+DCONF = Target("ca.desrt.dconf", "/ca/desrt/dconf/Writer/user", "ca.desrt.dconf.Writer")
 
 
 @pytest.fixture
@@ -54,6 +56,7 @@ def test_a_screen_is_switched_and_read_back(
     async def play() -> None:
         async with started() as (domain, context):
             assert context.offered.commands == (ON,)
+            assert context.offered.why["time_out"]
             assert context.values == {ON: True}
             await switch(domain, 0)
             assert (screen.on, context.values) == (False, {ON: False})
@@ -211,23 +214,91 @@ class FakeMutter:
         self._bus.call(CONFIG.service, CONFIG.path, MOCK, method, signature, *args)
 
 
-def test_gnomes_screen_is_switched_and_read_back(
-    bus: SystemBus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+_GSETTINGS = """\
+#!/bin/sh
+[ "$2 $3" = "org.gnome.desktop.session idle-delay" ] || exit 9
+case "$1" in
+    get) echo "uint32 $(cat "$0.value")" ;;
+    set) [ ! -e "$0.locked" ] || { echo "The key is not writable" >&2; exit 1; }
+        echo "$4" > "$0.value" ;;
+esac
+"""
+
+
+@pytest.fixture
+def gsettings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The program for GNOME's settings, as its manual describes it; the value is beside it."""
+    program = tmp_path / "gsettings"
+    program.write_text(_GSETTINGS)
+    program.chmod(0o755)
+    program.with_suffix(".value").write_text("300")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    return program
+
+
+def test_gnomes_screen_is_switched_and_read_back(bus: SystemBus, gsettings: Path) -> None:
     mutter = FakeMutter(bus)
 
     async def play() -> None:
         async with started(session=mutter.bus) as (domain, context):
-            assert (context.offered.commands, context.values) == ((ON,), {ON: True})
+            assert context.offered.commands == (ON, TIME_OUT)
+            assert context.values[ON] is True
             await switch(domain, 0)
-            assert (await asyncio.to_thread(lambda: mutter.mode), context.values) == (
-                3,
-                {ON: False},
-            )
+            assert await asyncio.to_thread(lambda: mutter.mode) == 3
+            assert context.values[ON] is False
             await asyncio.to_thread(mutter.by_hand, 0)
             await context.until(lambda: context.events)
-            assert (context.events, context.values) == ([("turned_on", {})], {ON: True})
+            assert (context.events, context.values[ON]) == ([("turned_on", {})], True)
+
+    asyncio.run(play())
+
+
+def test_gnomes_time_out_is_set_and_read_back(bus: SystemBus, gsettings: Path) -> None:
+    mutter = FakeMutter(bus)
+    bus.serve(*DCONF)
+
+    async def play() -> None:
+        async with started(session=mutter.bus) as (domain, context):
+            assert context.values[TIME_OUT] == 300
+            await set_time_out(domain, 600)
+            assert context.values[TIME_OUT] == 600
+
+            gsettings.with_suffix(".value").write_text("0")
+            told = [("s", "/org/gnome/desktop/session/"), ("as", ["idle-delay"]), ("s", "tag")]
+            emit = ("EmitSignal", "sssav", DCONF.interface, "Notify", "sass", told)
+            await asyncio.to_thread(bus.call, DCONF.service, DCONF.path, MOCK, *emit)
+            await context.until(lambda: context.values[TIME_OUT] == 0)
+
+    asyncio.run(play())
+
+
+def test_a_time_out_that_an_administrator_has_locked_is_refused(
+    bus: SystemBus, gsettings: Path
+) -> None:
+    mutter = FakeMutter(bus)
+    gsettings.with_suffix(".locked").touch()
+
+    async def play() -> None:
+        async with started(session=mutter.bus) as (domain, context):
+            with pytest.raises(CommandError, match="The key is not writable"):
+                await set_time_out(domain, 600)
+            assert context.values[TIME_OUT] == 300
+
+    asyncio.run(play())
+
+
+def test_without_gnomes_program_for_settings_there_is_no_time_out(
+    bus: SystemBus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    mutter = FakeMutter(bus)
+
+    async def play() -> None:
+        async with started(session=mutter.bus) as (_, context):
+            assert context.offered.commands == (ON,)
+            assert "gsettings is not installed" in context.offered.why["time_out"]
 
     asyncio.run(play())
 

@@ -15,17 +15,17 @@ from companion_agent.desktop.messages import Thing
 from companion_agent.errors import CommandError
 from companion_agent.platforms.linux import x11
 from companion_agent.platforms.linux.x11 import X11Client, find_cookie
-from companion_agent.plugins.screen import power
+from companion_agent.plugins.screen import power, xserver
 from support.agent_x11 import FakeXServer
 from support.event_loop import PATIENCE, wait_until
 
-from .screens import ON, started, switch
+from .screens import ON, TIME_OUT, set_time_out, started, switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.proves("screen.on")
+pytestmark = pytest.mark.proves("screen.on", "screen.time_out")
 
 
 @pytest.fixture
@@ -45,11 +45,15 @@ def test_monitors_are_switched_and_read_back(serve: Callable[..., FakeXServer]) 
     async def play() -> None:
         async with started() as (domain, context):
             assert "X11's DPMS" in context.offered.way
-            assert context.values == {ON: True}
+            assert context.values == {ON: True, TIME_OUT: 0}
             await switch(domain, 0)
-            assert (server.level, context.values) == (3, {ON: False})
+            assert (server.level, context.values) == (3, {ON: False, TIME_OUT: 0})
             await switch(domain, 1)
-            assert (server.level, context.values, context.events) == (0, {ON: True}, [])
+            assert (server.level, context.values, context.events) == (
+                0,
+                {ON: True, TIME_OUT: 0},
+                [],
+            )
 
     asyncio.run(play())
 
@@ -70,6 +74,54 @@ def test_time_outs_that_a_user_has_switched_off_stay_off(
     asyncio.run(play())
 
 
+def test_the_time_out_is_that_of_the_monitors_and_of_the_saver(
+    serve: Callable[..., FakeXServer],
+) -> None:
+    server = serve()
+    server.enabled, server.times, server.saver_after = True, (0, 900, 1800), 1200
+
+    async def play() -> None:
+        async with started() as (domain, context):
+            assert context.values[TIME_OUT] == 900
+            await set_time_out(domain, 600)
+            assert context.values[TIME_OUT] == 600
+            assert (server.times, server.saver_after) == ((0, 0, 600), 600)
+            await set_time_out(domain, 0)
+            assert context.values[TIME_OUT] == 0
+            assert (server.times, server.saver_after) == ((0, 0, 0), 0)
+
+    asyncio.run(play())
+
+
+def test_a_time_out_that_is_set_while_the_screen_is_off_stays(
+    serve: Callable[..., FakeXServer],
+) -> None:
+    server = serve()
+    server.times = (0, 0, 300)
+
+    async def play() -> None:
+        async with started() as (domain, context):
+            await switch(domain, 0)
+            # The user has switched DPMS off, and with it its time-outs.
+            assert context.values[TIME_OUT] == 0
+            await set_time_out(domain, 600)
+            await switch(domain, 1)
+            assert (context.values[TIME_OUT], server.enabled) == (600, True)
+
+    asyncio.run(play())
+
+
+def test_a_time_out_that_is_not_taken_has_failed(serve: Callable[..., FakeXServer]) -> None:
+    serve(obeys=False)
+
+    async def play() -> None:
+        async with started() as (domain, _):
+            with pytest.raises(CommandError, match="the time-out is still 0 s"):
+                await set_time_out(domain, 600)
+
+    asyncio.run(play())
+
+
 def test_what_says_yes_and_does_nothing_has_failed(
     serve: Callable[..., FakeXServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +132,7 @@ def test_what_says_yes_and_does_nothing_has_failed(
         async with started() as (domain, context):
             with pytest.raises(CommandError, match="DPMS: the screen is still on"):
                 await switch(domain, 0)
-            assert context.values == {ON: True}
+            assert context.values == {ON: True, TIME_OUT: 0}
 
     asyncio.run(play())
 
@@ -93,7 +145,29 @@ def test_a_change_by_hand_is_an_event(serve: Callable[..., FakeXServer], tells: 
         async with started() as (_, context):
             server.by_hand(3, tells=tells)
             await context.until(lambda: context.events)
-            assert (context.events, context.values) == ([("turned_off", {})], {ON: False})
+            assert (context.events, context.values[ON]) == ([("turned_off", {})], False)
+
+    asyncio.run(play())
+
+
+def test_monitors_that_go_off_after_the_saver_has_begun(
+    serve: Callable[..., FakeXServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Xorg 21.1.7 tells nothing of them then."""
+    monkeypatch.setattr(xserver, "_TIMERS", 0)
+    server = serve()
+    server.enabled, server.times, server.saver_after = True, (0, 0, 600), 600
+
+    async def server_switches(seconds: float) -> None:
+        assert seconds == 0
+        server.level = 3
+
+    async def play() -> None:
+        async with started() as (_, context):
+            monkeypatch.setattr(asyncio, "sleep", server_switches)
+            server.saver_begins()
+            await context.until(lambda: context.events)
+            assert (context.events, context.values[ON]) == ([("turned_off", {})], False)
 
     asyncio.run(play())
 
@@ -197,11 +271,24 @@ def test_a_real_server_says_no_to_dpms_and_is_blanked(server: str) -> None:
         async with started() as (domain, context):
             assert "MIT-SCREEN-SAVER (black, not switched off)" in context.offered.way
             await switch(domain, 0)
-            assert context.values == {ON: False}
+            assert context.values[ON] is False
             await switch(domain, 1)
-            assert (context.values, context.events) == ({ON: True}, [])
+            assert (context.values[ON], context.events) == (True, [])
             await blank_by_hand()
             await context.until(lambda: context.events)
-            assert (context.events, context.values) == ([("turned_off", {})], {ON: False})
+            assert (context.events, context.values[ON]) == ([("turned_off", {})], False)
+
+    asyncio.run(play())
+
+
+def test_a_real_server_goes_dark_after_the_time_out(server: str) -> None:
+    async def play() -> None:
+        async with started() as (domain, context):
+            await set_time_out(domain, 0)
+            assert context.values == {ON: True, TIME_OUT: 0}
+            await set_time_out(domain, 1)
+            await context.until(lambda: context.events)
+            assert context.events == [("turned_off", {})]
+            assert context.values == {ON: False, TIME_OUT: 1}
 
     asyncio.run(play())

@@ -41,10 +41,11 @@ pytestmark = [
 AGENT = "pilot-agent"
 SCREEN, PLAYER = "screen.on", "media"
 DASHBOARD = "pilot-desktop"
+TRACK_SECONDS = 600
 
 
 class Desktop(Shown):
-    """The desktop of anna: sway without a monitor, mako, and mpv that plays a minute of silence."""
+    """The desktop of anna: sway without a monitor, mako, and mpv that plays silence."""
 
     def __init__(self, ha: HomeAssistant, bus: Bus, host: SystemdHost, broker: Mosquitto) -> None:
         host.add_user(AGENT, system_user=True)
@@ -70,7 +71,7 @@ class Desktop(Shown):
             sound.setnchannels(1)
             sound.setsampwidth(2)
             sound.setframerate(8000)
-            sound.writeframes(struct.pack("<h", 0) * 8000 * 600)
+            sound.writeframes(struct.pack("<h", 0) * 8000 * TRACK_SECONDS)
         self.desktops.start(
             "anna", "mpv", "--ao=null", "--vo=null", "--no-video", "/home/anna/Silence.wav"
         )
@@ -133,7 +134,7 @@ def desktop(tmp_path: Path, ha: HomeAssistant, bus: Bus, broker: Mosquitto) -> I
         "living-room-pc",
         suite="trixie",
         libraries=python.parent.parent / "lib" / "python3.11" / "site-packages",
-        layer=nspawn.desktops("trixie"),
+        layers=[nspawn.desktops("trixie")],
     ) as host:
         desktop = Desktop(ha, bus, host, broker)
         try:
@@ -173,9 +174,16 @@ def test_a_desktop_is_switched_rung_and_paused_by_clicks(
         desktop.desktops.run_as("anna", "makoctl", "invoke", "1")
         desktop.ha.wait_for_state("input_boolean.front_door", "on")
 
+        player = desktop.entity(PLAYER)["entity_id"]
+        half = TRACK_SECONDS / 2
+        desktop.ha.call_service("media_player", "media_seek", entity_id=player, seek_position=half)
         page.get_by_role("button", name="Pause").click()
         desktop.wait_for_state(PLAYER, "paused")
         page.get_by_role("button", name="Play").wait_for()
+        where = desktop.ha.states()[player]["attributes"]["media_position"]
+        assert half <= where < TRACK_SECONDS
+        bar = page.locator("hui-media-control-card ha-slider")
+        wait_for(lambda: round(bar.evaluate("bar => bar.value")) == where, "the bar to stand there")
         screenshot(page, artifacts / "desktop-paused.png")
 
     device = f"/config/devices/device/{desktop.device['id']}"

@@ -123,6 +123,18 @@ async def test_every_section_has_a_name(settings: Settings) -> None:
             assert {name, f"{name}_fixed"} <= fields.keys(), language
 
 
+async def test_when_a_computer_counts_as_not_in_use(settings: Settings) -> None:
+    """What of its user is told cannot be set beside it."""
+    form = await settings.enter(await settings.open(), sections=["desktop"])
+    assert suggested(form) == {"idle_after": 300}
+    assert form["description_placeholders"]["default_idle_after"] == "300"
+
+    done = await settings.enter(form, idle_after=600)
+
+    assert done["type"] is FlowResultType.CREATE_ENTRY
+    assert settings.reloader.config.desktop.idle_after == 600
+
+
 async def test_what_is_usual_again_is_taken_back(settings: Settings) -> None:
     """So that later versions may have other defaults."""
     kept = Overlay({INTERVAL: 30, "log.level": "debug", "collectors.cpu.enabled": False})

@@ -1,6 +1,7 @@
 """The media player of a paired host's desktop."""
 
 from base64 import b64decode
+from datetime import datetime
 from http import HTTPStatus
 import json
 from pathlib import Path
@@ -162,6 +163,27 @@ async def test_a_track_is_controlled(
     )
 
     assert [one["args"] for one in bus.commands(command)] == [args]
+
+
+@pytest.mark.parametrize(
+    ("state", "position", "at"),
+    [
+        pytest.param("paused", 42.4, "2026-11-05T08:00:30.100+00:00", id="paused"),
+        pytest.param("playing", 42.4, "2026-11-05T08:02:00+00:00", id="resumed"),
+        pytest.param("playing", 120.0, "2026-11-05T08:02:10+00:00", id="sought"),
+    ],
+)
+async def test_the_position_is_that_of_the_moment_it_was_read(
+    hass: HomeAssistant, media: Media, state: str, position: float, at: str
+) -> None:
+    """The front end counts on from there while it plays, and not while it is paused."""
+    media.say(state=state, position=position, position_at=at)
+    await hass.async_block_till_done()
+
+    shown = player(hass)
+    assert shown.state == state
+    assert shown.attributes["media_position"] == round(position)
+    assert shown.attributes["media_position_updated_at"] == datetime.fromisoformat(at)
 
 
 async def test_what_does_not_work_is_said(hass: HomeAssistant, media: Media) -> None:

@@ -1,4 +1,4 @@
-"""What can be switched on a paired host's desktop: it shows what the host reports."""
+"""What can be set of the screen of a paired host's desktop: it shows what the host reports."""
 
 import json
 from time import time
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 SCREEN = "switch.office_pc_screen"
 MONITOR = "switch.office_pc_screen_dp_1"
 KEEP_AWAKE = "switch.office_pc_keep_awake"
+TIME_OUT = "number.office_pc_screen_off_after"
 
 READINGS = (
     {"key": "screen.on"},
     {"key": "screen.on.dp-1", "kind": "screen.on", "of": "DP-1"},
     {"key": "screen.keep_awake"},
+    {"key": "screen.time_out"},
 )
 
 
@@ -39,15 +41,21 @@ class Desktop(CommandProvider):
     def __init__(self, bus: FakeBroker) -> None:
         """Begin with a screen that is on."""
         self.bus = bus
-        self.values: dict[str, bool | None] = {"on": True, "on.dp-1": True, "keep_awake": False}
+        self.values: dict[str, float | None] = {
+            "on": True,
+            "on.dp-1": True,
+            "keep_awake": False,
+            "time_out": 600,
+        }
         self.failure = ""
 
     def commands(self) -> Sequence[Command]:
         """Offer what the agent offers of a desktop."""
         switch = {"value": Argument("boolean", 0, 1, step=1)}
+        time_out = {"value": Argument("seconds", 0, 14_400, step=1)}
         return [
-            Command(f"screen.{name}", switch, kind=f"screen.{name.partition('.')[0]}",
-                    state=f"screen.{name}")
+            Command(f"screen.{name}", time_out if name == "time_out" else switch,
+                    kind=f"screen.{name.partition('.')[0]}", state=f"screen.{name}")
             for name in self.values
         ]  # fmt: skip
 
@@ -55,7 +63,8 @@ class Desktop(CommandProvider):
         """Switch something."""
         if self.failure:
             raise CommandError("failed", self.failure)
-        self.values[key.removeprefix("screen.")] = args["value"] == 1
+        name, value = key.removeprefix("screen."), args["value"]
+        self.values[name] = value if name == "time_out" else value == 1
         self.say()
 
     def say(self) -> None:
@@ -140,3 +149,20 @@ async def test_a_session_helper_that_has_gone_makes_them_unavailable(
     desktop.say()
     await hass.async_block_till_done()
     assert states(hass)[SCREEN] == "off"
+
+
+async def test_the_time_out_is_a_number(hass: HomeAssistant, desktop: Desktop) -> None:
+    """In seconds, and 0 for never."""
+    state = hass.states.get(TIME_OUT)
+    assert state is not None
+    assert (state.state, state.attributes["unit_of_measurement"]) == ("600", "s")
+    assert (state.attributes["min"], state.attributes["max"]) == (0, 14_400)
+
+    data = {"entity_id": TIME_OUT, "value": 0}
+    await hass.services.async_call("number", "set_value", data, blocking=True)
+    await hass.async_block_till_done()
+
+    assert desktop.values["time_out"] == 0
+    state = hass.states.get(TIME_OUT)
+    assert state is not None
+    assert float(state.state) == 0
