@@ -281,6 +281,7 @@ def _systemd(options: Options) -> Outcome:
         # Downloaded here, no test has to do it within its limit.
         for suite in nspawn.SUITES:
             nspawn.base_root(suite)
+            nspawn.compile_agent(suite)
     return _pytest("agent-3.11", "tests/systemd", [*_AGAIN, *_ANY_WORKER], options)
 
 
