@@ -122,10 +122,12 @@ class Step:
     """Whether it mostly waits for real programs, and with limits: these get a processor first."""
     asked_for: bool = False
     """Whether it runs only when it is named: it repeats another one on other versions."""
+    processes: int = 1
+    """How many processes its tests are spread over at least, where some of them wait."""
 
     def workers(self, steps: int, processors: int) -> int:
         """Return how many processes to spread its tests over, when so many steps run."""
-        return max(2 if self.waits else 1, processors // steps)
+        return max(2 if self.waits else self.processes, processors // steps)
 
 
 # -- the steps -------------------------------------------------------------------
@@ -343,7 +345,8 @@ STEPS = (
     ),
     Step(
         "agent-3.14", ("agent", "unit"), "unit tests of the agent, Python 3.14",
-        _agent("3.14", coverage=True), load=COMPUTES, minutes=5, tests="tests/agent",
+        # Some of its tests wait for brokers, buses and desktops, and it is the last step to end.
+        _agent("3.14", coverage=True), load=COMPUTES, minutes=5, tests="tests/agent", processes=2,
     ),
     Step(
         "integration", ("unit",), "unit tests of the integration, Home Assistant 2026.10.4",
