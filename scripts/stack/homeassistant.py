@@ -369,7 +369,12 @@ class HomeAssistant:
 
     def state(self, entity_id: str) -> dict[str, Any] | None:
         """Return one state, or ``None``."""
-        return self.states().get(entity_id)
+        # All of them, asked for again and again, keep Home Assistant from what is waited for.
+        answer = self._send("GET", f"states/{entity_id}", None)
+        if answer.status_code == 404:
+            return None
+        state: dict[str, Any] = _content(answer)
+        return state
 
     def wait_for_state(
         self,
@@ -647,16 +652,23 @@ class HomeAssistant:
         self._session_file.write_text(json.dumps(self._session), encoding="utf-8")
 
     def _request(self, method: str, path: str, data: Any) -> Any:
+        return _content(self._send(method, path, data))
+
+    def _send(self, method: str, path: str, data: Any) -> httpx.Response:
         self._log_in()
-        answer = self._http.request(
+        return self._http.request(
             method,
             f"{self.url}/api/{path}",
             json=data,
             headers={"Authorization": f"Bearer {self._session['access_token']}"},
         )
-        if answer.status_code >= 400:
-            raise StackError(f"{method} /api/{path}: {answer.status_code} {answer.text[:500]}")
-        return answer.json() if answer.content else None
+
+
+def _content(answer: httpx.Response) -> Any:
+    if answer.status_code >= 400:
+        request = f"{answer.request.method} {answer.request.url.path}"
+        raise StackError(f"{request}: {answer.status_code} {answer.text[:500]}")
+    return answer.json() if answer.content else None
 
 
 def _write_store(path: Path, key: str, version: int, data: Any) -> None:

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Self
 
 from . import system
@@ -225,13 +226,19 @@ def layer(folder: Path, suite: str, *command: str, binds: Mapping[Path, Path]) -
     return folder / "changes"
 
 
-def run_unbooted(root: Path, *command: str, binds: Mapping[Path, Path] | None = None) -> None:
+def run_unbooted(
+    root: Path,
+    *command: str,
+    binds: Mapping[Path, Path] | None = None,
+    options: Sequence[str] = (),
+) -> None:
     """Run a command on a Debian that is not booted.
 
     Args:
         root: Where its files are.
         *command: The command.
         binds: Folders of this machine to show inside, read-only, by their place there.
+        options: More options of systemd-nspawn.
 
     Raises:
         StackError: It failed.
@@ -242,6 +249,7 @@ def run_unbooted(root: Path, *command: str, binds: Mapping[Path, Path] | None = 
             _which("systemd-nspawn") or "systemd-nspawn",
             *("--quiet", f"--directory={root}", f"--machine=pilot-{os.getpid()}"),
             *("--register=no", "--keep-unit", "--pipe", *_OUTSIDE_STAYS, *_shown(binds or {})),
+            *options,
             *command,
         ],
         stdin=subprocess.DEVNULL,
@@ -349,6 +357,25 @@ def _mount(folder: Path, *lower: Path) -> None:
     )
     if done.returncode:
         raise StackError(f"no overlay on {folder}: {done.stderr.strip()}")
+
+
+def compile_agent(suite: str) -> None:
+    """Have a Debian's own Python compile the agent of this checkout, which its hosts only read.
+
+    Without that each start of an agent there compiles every module again.
+
+    Raises:
+        StackError: It failed.
+
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="pilot-compile-") as folder,
+        disk(Path(folder), base_root(suite)) as root,
+    ):
+        source = ROOT / "companion_agent"
+        inside = SOURCE / "companion_agent"
+        compiler = ("python3", "-m", "compileall", "-q", str(inside))
+        run_unbooted(root, *compiler, options=(f"--bind={source}:{inside}",))
 
 
 def _shown(binds: Mapping[Path, Path]) -> list[str]:

@@ -54,16 +54,22 @@ COMPUTES = 0.9
 """The load of a step that waits for little; one fits beside those that wait."""
 
 # Arithmetic and text on values and trees that the tests bring: what holds on Python 3.14 holds on
-# 3.11; and updates, which the hosts of `systemd` try on Debian 12's own 3.11.
+# 3.11. And what others try on 3.11: updates and logind, on the hosts of `systemd` with Debian 12's
+# own; calls of Windows, in `windows`.
 # docs/development.md, "Two Pythons", says what has to run on both.
 _ON_ONE_PYTHON = (
     "tests/agent/buffer/test_properties.py",
     "tests/agent/cli/migrate",
     "tests/agent/plugins",
+    "tests/agent/power/test_control.py",
+    "tests/agent/power/test_logind_watch.py",
+    "tests/agent/power/test_windows_control.py",
+    "tests/agent/power/test_windows_watch.py",
     "tests/agent/test_broker_clusters.py",
     "tests/agent/test_brokers.py",
     "tests/agent/test_worked_examples.py",
     "tests/agent/updates/test_launcher.py",
+    "tests/agent/winapi",
 )
 # The tests of the agent that run on Windows; the job for a real one reads it as well.
 _ON_WINDOWS = "@tests/windows/agent_tests.txt"
@@ -122,10 +128,12 @@ class Step:
     """Whether it mostly waits for real programs, and with limits: these get a processor first."""
     asked_for: bool = False
     """Whether it runs only when it is named: it repeats another one on other versions."""
+    processes: int = 1
+    """How many processes its tests are spread over at least, where some of them wait."""
 
     def workers(self, steps: int, processors: int) -> int:
         """Return how many processes to spread its tests over, when so many steps run."""
-        return max(2 if self.waits else 1, processors // steps)
+        return max(2 if self.waits else self.processes, processors // steps)
 
 
 # -- the steps -------------------------------------------------------------------
@@ -281,6 +289,7 @@ def _systemd(options: Options) -> Outcome:
         # Downloaded here, no test has to do it within its limit.
         for suite in nspawn.SUITES:
             nspawn.base_root(suite)
+            nspawn.compile_agent(suite)
         for suite in nspawn.LARGE_DESKTOPS:
             nspawn.large_desktops(suite)
     return _pytest("agent-3.11", "tests/systemd", [*_AGAIN, *_ANY_WORKER], options)
@@ -344,7 +353,8 @@ STEPS = (
     ),
     Step(
         "agent-3.14", ("agent", "unit"), "unit tests of the agent, Python 3.14",
-        _agent("3.14", coverage=True), load=COMPUTES, minutes=5, tests="tests/agent",
+        # Some of its tests wait for brokers, buses and desktops, and it is the last step to end.
+        _agent("3.14", coverage=True), load=COMPUTES, minutes=5, tests="tests/agent", processes=2,
     ),
     Step(
         "integration", ("unit",), "unit tests of the integration, Home Assistant 2026.10.4",

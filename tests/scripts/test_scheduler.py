@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -38,8 +38,8 @@ with open(result, "w") as file:
 """
 
 
-def step(name: str, *, load: float = 1, minutes: float = 1, waits: bool = False) -> Step:
-    return Step(name, (), name, lambda _: Outcome(ok=True), load, minutes, waits=waits)
+def step(name: str, *, load: float = 1, minutes: float = 1, **more: Any) -> Step:
+    return Step(name, (), name, lambda _: Outcome(ok=True), load, minutes, **more)
 
 
 def together(journal: str) -> int:
@@ -130,9 +130,10 @@ def test_a_step_that_dies_is_a_failed_one_and_the_others_go_on() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_steps_that_wait_have_two_workers_at_least() -> None:
-    ended = run(step("waits", waits=True), step("computes"), cores=2)
+    ended = run(step("waits", waits=True), step("both", processes=2), step("computes"), cores=2)
 
     assert {name: outcome.note for name, outcome in ended.items()} == {
         "waits": "2 workers",
+        "both": "2 workers",
         "computes": "1 workers",
     }

@@ -176,6 +176,8 @@ def test_life_of_a_package(
 # --- The script --------------------------------------------------------------------------------
 
 
+# Six virtual environments, each 20 s of a processor: half for pip itself, half for what it brings.
+@pytest.mark.timeout(600)
 def test_life_of_a_scripted_installation(
     make_host: Callable[..., SystemdHost], wheels: Path, broker: Mosquitto, listener: HostListener
 ) -> None:

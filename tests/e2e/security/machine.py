@@ -69,6 +69,7 @@ class FakeMachine:
         self._socket = folder / "bus"
         self._config = folder / "bus.conf"
         self._seen = 0
+        self._locked = False
         self._daemon = Process(
             "dbus-daemon",
             ["dbus-daemon", f"--config-file={self._config}", "--nofork", "--nopidfile"],
@@ -122,7 +123,9 @@ class FakeMachine:
 
     def lock(self, locked: bool = True) -> None:
         """Have the desktop say that its screen is locked, or open."""
-        assert self._debian_python(_LOCK, "locked" if locked else "open")
+        if locked != self._locked:
+            assert self._debian_python(_LOCK, "locked" if locked else "open")
+            self._locked = locked
 
     def _all_orders(self) -> list[str]:
         pattern = rf"(?m)^[\d.]+ ({'|'.join(_ORDERS)})\b"
