@@ -30,11 +30,15 @@ _STARTS = 3
 _SUBJECTS = (
     agents.floor,
     agents.pilot,
+    agents.floor_of_everything,
+    agents.pilot_with_everything,
     agents.psmqtt,
     agents.collectd,
     agents.collectd_without_processes,
     agents.lnxlink,
 )
+
+_PILOT = "pilot-agent"
 
 COLUMNS = (
     "agent",
@@ -176,19 +180,19 @@ def _first_reading(subject: Subject, start: Callable[[], None], listener: Listen
 
 
 def _ratios(table: Table) -> Table:
-    """Return the agent's part of what each other one costs."""
+    """Return the agent's part of what each other one costs; with everything on, of its floor."""
     cells = {str(row[0]): dict(zip(table.columns, row, strict=True)) for row in table.rows}
     ratios = Table("pilot-agent as a part of", ("of", "RSS", "USS", "CPU", "first reading"))
-    pilot = next((row for name, row in cells.items() if name.startswith("pilot-agent")), None)
-    if pilot is None:
-        return ratios
     for name, row in cells.items():
-        if row is not pilot:
-            parts = [
-                ratio(_number(pilot[column]), _number(row[column]))
-                for column in ("RSS MiB", "USS MiB", "CPU s/min", "first reading s")
-            ]
-            ratios.rows.append([name, *parts])
+        everything = name.endswith(agents.EVERYTHING)
+        pilot = cells.get(f"{_PILOT}{agents.EVERYTHING}" if everything else _PILOT)
+        if pilot is None or name.startswith(_PILOT):
+            continue
+        parts = [
+            ratio(_number(pilot[column]), _number(row[column]))
+            for column in ("RSS MiB", "USS MiB", "CPU s/min", "first reading s")
+        ]
+        ratios.rows.append([name, *parts])
     return ratios
 
 

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 import shutil
 import subprocess
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.service.unit import ENVIRONMENT
@@ -24,6 +25,11 @@ LNXLINK = "2026.10.0"
 PSMQTT = "2.6.2"
 # The versions of the agent's own lock, so that the floor stands on the same ground.
 FLOOR = ("paho-mqtt==2.2.0", "psutil==7.2.2")
+
+EVERYTHING = ", everything"
+"""How the names of those end that have everything on."""
+PROGRAMS = ("python", "mosquitto")
+"""Programs whose processes are watched, where everything is on."""
 
 _COLLECTD_PLUGINS = (
     "cpu",
@@ -69,15 +75,24 @@ class Subject:
 
 def floor() -> Subject:
     """Return the floor: see ``benchmarks/floor.py``."""
+    return _floor("floor (psutil + paho)")
+
+
+def floor_of_everything() -> Subject:
+    """Return a floor that reads what `pilot_with_everything` adds, too."""
+    return _floor(f"floor{EVERYTHING}", *PROGRAMS)
+
+
+def _floor(name: str, *programs: str) -> Subject:
     installed = environments.from_pypi("floor", FLOOR)
 
     def launch(folder: Path, broker: Broker, interval: float) -> Process:
         program = Path(__file__).with_name("floor.py")
         command = [str(installed.python), str(program), broker.host, str(broker.port)]
-        return Process("floor", [*command, str(interval)], folder / "floor.log")
+        return Process("floor", [*command, str(interval), *programs], folder / "floor.log")
 
     return Subject(
-        name="floor (psutil + paho)",
+        name=name,
         launch=launch,
         is_reading=lambda topic: topic == "floor/state",
         count=lambda last: _values_in(last["floor/state"]),
@@ -88,28 +103,50 @@ def floor() -> Subject:
 
 def pilot() -> Subject:
     """Return this checkout's agent with every collector on."""
+    return _pilot("pilot-agent", lambda _: {})
+
+
+def pilot_with_everything() -> Subject:
+    """Return this checkout's agent with what else the local file can name."""
+    return _pilot(
+        f"pilot-agent{EVERYTHING}",
+        _everything,
+        note="everything: besides, the agent watches programs and a service and has a reading and "
+        "a command of the owner's; its floor sums up the same programs",
+    )
+
+
+def _pilot(name: str, more: Callable[[float], dict[str, Any]], note: str = "") -> Subject:
     installed = environments.from_checkout()
 
     def launch(folder: Path, broker: Broker, interval: float) -> Process:
-        return pilot_agent(folder, broker, installed, interval).process
+        return pilot_agent(folder, broker, installed, interval, more(interval)).process
 
     def count(last: Mapping[str, bytes]) -> int:
         announced = (payload for topic, payload in last.items() if topic.endswith("/announce"))
         return sum(len(json.loads(payload)["readings"]) for payload in announced if payload)
 
     return Subject(
-        name="pilot-agent",
+        name=name,
         launch=launch,
         is_reading=lambda topic: topic.endswith("/state"),
         count=count,
         packages=installed.packages,
         size=installed.size,
+        note=note,
     )
 
 
-def pilot_agent(folder: Path, broker: Broker, installed: Installed, interval: float) -> Agent:
+def pilot_agent(
+    folder: Path,
+    broker: Broker,
+    installed: Installed,
+    interval: float,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Agent:
     """Return an agent that reads everything at the same interval; its settings are written."""
-    settings = {"collectors": pilot_collectors(interval)}
+    collectors = pilot_collectors(interval) | more.get("collectors", {})
+    settings = {**more, "collectors": collectors}
     agent = Agent(folder, broker, python=installed.python, settings=settings, env=ENVIRONMENT)
     agent.configure()
     return agent
@@ -131,6 +168,18 @@ def pilot_collectors(interval: float) -> dict[str, dict[str, Any]]:
         "agent",
     )
     return {name: {"interval": interval} for name in names}
+
+
+def _everything(interval: float) -> dict[str, Any]:
+    return {
+        "collectors": {
+            name: {"interval": interval} for name in ("graphics", "own_readings", "processes")
+        },
+        "processes": {name: {"program": f"{name}*"} for name in PROGRAMS},
+        "services": {"dbus": {}},
+        "own_readings": {"load": {"file": "/proc/loadavg", "pattern": r"^\S+"}},
+        "own_commands": {"nothing": {"command": ["true"]}},
+    }
 
 
 def psmqtt() -> Subject:

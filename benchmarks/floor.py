@@ -12,18 +12,27 @@ import json
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 import psutil
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 Values = dict[str, float | int | str | bool | None]
 
 
 class Floor:
-    """The values, and the counters that rates are made of."""
+    """The values, and the counters that rates are made of.
 
-    def __init__(self) -> None:
+    Args:
+        programs: Names of programs whose processes are summed up, beside all the rest.
+    """
+
+    def __init__(self, programs: Sequence[str] = ()) -> None:
+        self._programs = programs
         self._values: Values = {}
         self._last: dict[str, float] = {}
         self._read_at = time.monotonic()
@@ -40,6 +49,8 @@ class Floor:
         self._network()
         self._sensors()
         self._system()
+        if self._programs:
+            self._processes()
         return self._values
 
     def _rate(self, key: str, total: float) -> None:
@@ -116,12 +127,25 @@ class Floor:
         values["agent.memory"] = own.memory_info().rss
         values["agent.cpu_time"] = sum(own.cpu_times()[:2])
 
+    def _processes(self) -> None:
+        found: dict[str, list[psutil.Process]] = {name: [] for name in self._programs}
+        for process in psutil.process_iter(["name", "cpu_times", "memory_info"]):
+            for name in self._programs:
+                if process.info["name"].startswith(name):
+                    found[name].append(process)
+        for name, processes in found.items():
+            every = [process.info for process in processes if process.info["memory_info"]]
+            self._values[f"processes.{name}.running"] = bool(every)
+            self._values[f"processes.{name}.count"] = len(every)
+            self._values[f"processes.{name}.memory"] = sum(one["memory_info"].rss for one in every)
+            self._rate(f"processes.{name}.cpu", sum(sum(one["cpu_times"][:2]) for one in every))
 
-def main(host: str, port: int, interval: float) -> None:
+
+def main(host: str, port: int, interval: float, *programs: str) -> None:
     """Publish the values for ever."""
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="floor")
     client.connect(host, port)
-    floor, due = Floor(), time.monotonic()
+    floor, due = Floor(programs), time.monotonic()
     while True:
         values = floor.read()
         payload = json.dumps({"ts": time.time(), "values": values})
@@ -133,4 +157,4 @@ def main(host: str, port: int, interval: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:])

@@ -16,6 +16,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from conftest import both
+from host_processor import HostProcessor
 from installing import (
     CONFIG,
     DEPLOY,
@@ -45,6 +46,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stack.nspawn import SystemdHost
+
+
+# Until it has shown its code.
+PAIR = """\
+pilot-agent pair > /run/pair &
+while kill -0 $! && ! grep -qE '[0-9]{4} [0-9]{4}' /run/pair; do sleep 0.2; done
+kill $!
+cat /run/pair
+"""
 
 
 @pytest.fixture
@@ -96,9 +106,14 @@ def test_rpmlint_misses_the_signature_alone(dist: Path) -> None:
 
 @both
 def test_life_of_a_package(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
+    make_host: Callable[..., SystemdHost],
+    dist: Path,
+    broker: Mosquitto,
+    listener: HostListener,
+    tmp_path: Path,
 ) -> None:
     host = make_host(binds={DIST: dist})
+    processor = HostProcessor(host, tmp_path / "tree")
     before = left_behind(host)
     assert "sudo pilot-agent setup" in install(host, __version__)
     assert show(host, "ActiveState") == "inactive"
@@ -135,8 +150,8 @@ def test_life_of_a_package(
     assert "pilot-agent" not in verified.stderr
 
     # The code for Home Assistant, with the libraries that only pairing needs.
-    pairing = host.run("timeout", "--signal=INT", "4", "pilot-agent", "pair", check=False)
-    assert re.search(r"\b\d{4} \d{4}\b", pairing.stdout)
+    pairing = host.run("sh", "-c", PAIR).stdout
+    assert re.search(r"\b\d{4} \d{4}\b", pairing)
 
     # A second time nothing has to be done, and nothing is.
     pid = show(host, "MainPID")
@@ -152,20 +167,30 @@ def test_life_of_a_package(
     listener.wait()
     assert listener.announce()["host"]["id"] == announce["host"]["id"]
 
+    # Root sets its processor.
+    processor.mount()
+    assert processor.ask("governor powersave\\n") == "ok"
+
     # An upgrade keeps the configuration, and goes on with what runs.
     host.run("sh", "-c", f"echo '# mine' >> {CONFIG}")
     listener.forget()
     install(host, NEWER)
     listener.announce(lambda said: said["agent"]["version"] == NEWER)
     assert "# mine" in host.run("cat", CONFIG).stdout
+    # The agent has started anew, and what root runs for it with it.
+    assert processor.read("scaling_governor") == "ondemand"
+    assert processor.ask("governor powersave\\n") == "ok"
     host.run("systemctl", "stop", "pilot-agent")
     install(host, NEWER)
-    assert show(host, "ActiveState") == "inactive"
+    assert (show(host, "ActiveState"), processor.socket()) == ("inactive", "inactive")
+    assert processor.read("scaling_governor") == "ondemand"
 
     # Removing leaves what is the user's; purging leaves nothing.
     host.run("systemctl", "start", "pilot-agent")
+    assert processor.ask("governor powersave\\n") == "ok"
     host.run("dpkg", "--remove", "pilot-agent")
     listener.wait("off")
+    assert processor.read("scaling_governor") == "ondemand"
     host.run("test", "-e", CONFIG)
     host.run("dpkg", "--purge", "pilot-agent")
     assert left_behind(host) == before
@@ -281,12 +306,17 @@ def test_a_tool_in_an_environment_of_its_own(
 
 @pytest.mark.parametrize("suite", ["trixie"], indirect=True)
 def test_life_of_an_rpm(
-    make_host: Callable[..., SystemdHost], dist: Path, broker: Mosquitto, listener: HostListener
+    make_host: Callable[..., SystemdHost],
+    dist: Path,
+    broker: Mosquitto,
+    listener: HostListener,
+    tmp_path: Path,
 ) -> None:
     """On a Debian, whose rpm knows no dependencies; files, scriptlets and service are the same."""
     if not list(dist.glob("*.rpm")):
         pytest.skip("rpmbuild is not installed")
     host = make_host(binds={DIST: dist})
+    processor = HostProcessor(host, tmp_path / "tree")
     add(host, "rpm")
     before = left_behind(host)
     machine = os.uname().machine
@@ -296,14 +326,18 @@ def test_life_of_an_rpm(
     host.run("pilot-agent", "setup", "--yes", "--broker", address(broker))
     listener.wait()
     identity = listener.announce()["host"]["id"]
+    assert processor.ask("governor powersave\\n") == "ok"
     host.run("sh", "-c", f"echo '# mine' >> {CONFIG}")
     listener.forget()
     host.run(*rpm, "--upgrade", f"{DIST}/pilot-agent-{NEWER}-1.{machine}.rpm")
     announce = listener.announce(lambda said: said["agent"]["version"] == NEWER)
     assert announce["host"]["id"] == identity
     assert "# mine" in host.run("cat", CONFIG).stdout
+    assert processor.read("scaling_governor") == "ondemand"
+    assert processor.ask("governor powersave\\n") == "ok"
     host.run("rpm", "--erase", "pilot-agent")
     listener.wait("off")
+    assert (processor.socket(), processor.read("scaling_governor")) == ("inactive", "ondemand")
     host.run("test", "-e", CONFIG)
     host.run("rm", "-r", "/etc/pilot-agent", STATE, "/etc/polkit-1/rules.d/50-pilot-agent.rules")
     assert left_behind(host) == before
