@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 
 def main(parsed: argparse.Namespace) -> int:
     """Migrate, or put back what was there before."""
-    if sys.platform != "linux":
+    if sys.platform == "linux":
+        return _migrate(parsed)
+    else:  # noqa: RET505  (mypy leaves out only what is inside)
         print(
             "pilot-agent: migrate is for Linux alone: v1's agent ran nowhere else as a service; "
             "`pilot-agent setup` sets this computer up",
             file=sys.stderr,
         )
         return NOT_WELL
+
+
+def _migrate(parsed: argparse.Namespace) -> int:
     if not parsed.undo and not parsed.file and not parsed.old_service:
         print("pilot-agent: name v1's file, --old-service or --undo; see --help", file=sys.stderr)
         return BAD_INPUT

@@ -30,7 +30,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def config(tmp_path: Path) -> Callable[[str], Path]:
     def write(text: str) -> Path:
         path = tmp_path / "config.yaml"
-        path.write_text(text)
+        path.write_text(text, "utf-8")
         return path
 
     return write
@@ -174,7 +174,7 @@ def test_run_says_that_another_agent_is_there(
 
     with identity.only_agent(tmp_path / "state"):
         process = run_command("run", PILOT_BROKER=f"127.0.0.1:{free_port()}", PILOT_CONFIG="")
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=120)
 
     assert process.returncode == 1
     assert "another agent (process" in errors

@@ -422,6 +422,7 @@ def test_what_the_service_sees_otherwise_is_said(
     assert text in "".join(one.text for one in found)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the hint names systemd's settings")
 def test_the_running_service_is_compared_with_this_shell(tmp_path: Path) -> None:
     config = configuration.load(None, {"PILOT_BROKER": "h", "PILOT_STATE_DIR": str(tmp_path)})
     snapshot = Snapshot([CollectorRunner(FakeCollector("memory", total=536870912), 10)])
