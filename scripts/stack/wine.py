@@ -147,6 +147,7 @@ class WinePc:
         self.drive = self._prefix / "drive_c"
         self._display = display
         self._wine = _wine()
+        self._agent = ROOT
         self._started: list[Process] = []
         self._socket: Path | None = None
         self._server = Process(
@@ -223,6 +224,19 @@ class WinePc:
         if path.is_relative_to(self.drive):
             return "C:\\" + str(path.relative_to(self.drive)).replace("/", "\\")
         return _windows_path(path)
+
+    def install_agent(self) -> None:
+        r"""Copy the agent below `C:\Program Files`, from where programs then have it.
+
+        A service is made only of what administrators alone can change, and a checkout may be
+        anywhere: in a folder for all users, say.
+        """
+        self._agent = self.drive / "Program Files" / "pilot-agent checkout"
+        package = "companion_agent"
+        without = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, self._agent / package, ignore=without)
+        # Not from the working folder.
+        self.env["PYTHONSAFEPATH"] = "1"
 
     def path_of_python(self, program: str = "python") -> str:
         """Return where `python` or `pythonw` is in the PC."""
@@ -317,7 +331,7 @@ class WinePc:
             "WINEDLLOVERRIDES": _OVERRIDES,
             "DISPLAY": self._display,
             "PYTHONPATH": ";".join(
-                _windows_path(path) for path in (ROOT, ROOT / "tests", ROOT / "scripts")
+                self.path(path) for path in (self._agent, ROOT / "tests", ROOT / "scripts")
             ),
             **self.env,
             **(more or {}),

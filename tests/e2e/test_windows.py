@@ -49,6 +49,7 @@ class PcHost(Shown):
 
     def install(self, broker: Mosquitto) -> Self:
         """Make the service and start it."""
+        self.pc.install_agent()
         self.agent("service", "install")
         folder = self.pc.drive / "ProgramData" / "pilot-agent"
         (folder / "state" / "host-id").write_text(self.id)

@@ -61,6 +61,7 @@ class ServicePc:
 @pytest.fixture
 def host(pc: WinePc, mosquitto: Mosquitto) -> ServicePc:
     host = ServicePc(pc, mosquitto.port)
+    pc.install_agent()
     host.agent("service", "install")
     host.configure()
     return host
