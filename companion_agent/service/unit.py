@@ -174,6 +174,8 @@ Documentation=https://github.com/pilot-home/pilot
 PartOf={SERVICE}
 StopWhenUnneeded=yes
 Before={SERVICE}
+# It is started as often as the agent, which has a limit of its own.
+StartLimitIntervalSec=0
 
 [Socket]
 ListenStream=/{cpufreq.SOCKET}
@@ -198,6 +200,8 @@ def processor_service(helper: Helper) -> str:
 Description=Pilot agent, sets the processor
 Documentation=https://github.com/pilot-home/pilot
 PartOf={PROCESSOR_SOCKET}
+# The socket's own TriggerLimitBurst= counts.
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart={helper.command("cpufreq", "serve")}
