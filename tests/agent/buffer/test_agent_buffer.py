@@ -54,6 +54,8 @@ def read(agent: RunningAgent, collector: FakeCollector, *percents: float) -> Non
         collector.values = {"percent": percent}
         agent.advance(10)
         wait_until(lambda before=before: collector.reads > before)  # type: ignore[misc]
+        # The loop has it, too, before it is later.
+        agent.wait_until_nothing_is_read_within(0)
 
 
 def acknowledge_all(
