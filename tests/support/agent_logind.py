@@ -29,6 +29,10 @@ POLKIT = "org.freedesktop.PolicyKit1"
 AUTHORITY_PATH = "/org/freedesktop/PolicyKit1/Authority"
 
 
+# dbusmock prints each call, and what a benchmark prints is read by programs.
+_STDERR = 2
+
+
 class SystemBus:
     """A bus daemon, and the services that play on it."""
 
@@ -65,6 +69,7 @@ class SystemBus:
             ],
             env={**without_python(), "DBUS_SYSTEM_BUS_ADDRESS": self.address},
             start_new_session=True,
+            stdout=_STDERR,
         )  # fmt: skip
         wait_until(lambda: self.has_owner(service))
 
@@ -74,6 +79,7 @@ class SystemBus:
             [MOCK_PYTHON, "-m", "dbusmock", "--system", service, path, interface],
             env={**without_python(), "DBUS_SYSTEM_BUS_ADDRESS": self.address},
             start_new_session=True,
+            stdout=_STDERR,
         )
         wait_until(lambda: self.has_owner(service))
 
