@@ -248,7 +248,7 @@ class Watch(ABC):
 
 
 class NetworkWatch(ABC):
-    """Hears that an address or a route of this machine has changed."""
+    """Hears that a link, an address or a route of this machine has changed."""
 
     @property
     @abstractmethod

@@ -11,10 +11,8 @@ from __future__ import annotations
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from companion_agent.platforms.linux.netlink import HEADER, messages
 
 _NETLINK_GENERIC = 16
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
@@ -25,7 +23,6 @@ _ATTR_IFINDEX, _ATTR_IFTYPE, _ATTR_STA_INFO, _ATTR_SSID = 3, 5, 21, 52
 # NL80211_IFTYPE_STATION and NL80211_IFTYPE_P2P_CLIENT.
 _CLIENTS = frozenset({2, 8})
 _STA_INFO_SIGNAL, _STA_INFO_SIGNAL_AVG = 7, 13
-_HEADER = struct.Struct("=IHHII")
 _GENERIC_HEADER = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
 # The two top bits of an attribute's type are flags.
@@ -35,9 +32,9 @@ _TYPE_MASK = 0x3FFF
 def message(family: int, command: int, attributes: bytes, *, sequence: int, dump: bool) -> bytes:
     """Write a request."""
     flags = _NLM_F_REQUEST | (_NLM_F_DUMP if dump else 0)
-    size = _HEADER.size + _GENERIC_HEADER.size + len(attributes)
+    size = HEADER.size + _GENERIC_HEADER.size + len(attributes)
     return (
-        _HEADER.pack(size, family, flags, sequence, 0)
+        HEADER.pack(size, family, flags, sequence, 0)
         + _GENERIC_HEADER.pack(command, 1, 0)
         + attributes
     )
@@ -46,16 +43,6 @@ def message(family: int, command: int, attributes: bytes, *, sequence: int, dump
 def attribute(kind: int, value: bytes) -> bytes:
     """Write an attribute, padded to four bytes."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Split what was received into type, sequence and payload of each message."""
-    while len(data) >= _HEADER.size:
-        size, kind, _, sequence, _ = _HEADER.unpack_from(data)
-        if not _HEADER.size <= size <= len(data):
-            return
-        yield kind, sequence, data[_HEADER.size : size]
-        data = data[(size + 3) & ~3 :]
 
 
 def attributes(data: bytes) -> dict[int, bytes]:

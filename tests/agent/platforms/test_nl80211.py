@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from companion_agent.platforms.linux import nl80211
+from companion_agent.platforms.linux import netlink, nl80211
 from companion_agent.platforms.linux.files import Files
 from companion_agent.platforms.linux.wifi import Wifi
 
@@ -51,7 +51,7 @@ class Kernel:
         return self._answers.pop(0)
 
     def send(self, data: bytes) -> None:
-        ((kind, sequence, payload),) = nl80211.messages(data)
+        ((kind, sequence, payload),) = netlink.messages(data)
         attributes = nl80211.attributes(payload[4:])
         if kind == 16:
             assert attributes == {2: b"nl80211\0"}

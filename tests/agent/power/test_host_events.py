@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 import json
 import math
-import os
+import select
 import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 import uuid
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from companion_agent.platforms.control import NetworkWatch
     from support.agent_mqtt import FakeHomeAssistant, Mosquitto, TransportDriver
 
 
@@ -449,25 +452,80 @@ def test_changes_in_swarms_make_few_tries(
     assert len(driven.bounds) - tries <= 2
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux")
-def test_the_kernel_tells_of_addresses_and_routes() -> None:
+@pytest.fixture
+def cable() -> Iterator[Cable]:
+    """Return a cable between two interfaces, both switched on, that has just been plugged in."""
+    name = f"plt{uuid.uuid4().hex[:8]}"
+    if sys.platform != "linux" or not Cable.make(name):
+        pytest.skip("making an interface needs root on Linux")
+    made = Cable(name)
+    made.set("up")
+    made.set("up", far=True)
+    yield made
+    subprocess.run(["ip", "link", "del", name], check=True)
+
+
+class Cable:
+    """A pair of interfaces."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @staticmethod
+    def make(name: str) -> bool:
+        """Tell whether it could be made."""
+        made = subprocess.run(
+            ["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p"],
+            capture_output=True,
+            check=False,
+        )
+        return not made.returncode
+
+    def set(self, *what: str, far: bool = False) -> None:
+        """Change the interface, or that at the far end."""
+        subprocess.run(["ip", "link", "set", f"{self.name}{'p' * far}", *what], check=True)
+
+    def add(self, address: str) -> None:
+        """Give the interface an address."""
+        subprocess.run(["ip", "addr", "add", address, "dev", self.name], check=True)
+
+
+@pytest.fixture
+def routes(cable: Cable) -> Iterator[NetworkWatch]:
+    """Return what listens to the kernel, which has heard of the cable already."""
     from companion_agent.platforms.linux.netlink import RouteWatch
 
-    name = f"plt{uuid.uuid4().hex[:8]}"
-    made = subprocess.run(
-        ["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p"],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip("no interface can be made here")
-    watch = RouteWatch()
-    try:
-        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+    with closing(RouteWatch()) as watch:
+        # So that the kernel says that it carries.
+        cable.set("alias", "known")
         watch.changed()
-        subprocess.run(["ip", "addr", "add", "192.0.2.77/32", "dev", name], check=True)
-        assert watch.changed()
-        assert not watch.changed()
-    finally:
-        subprocess.run(["ip", "link", "del", name], check=False)
-        watch.close()
+        yield watch
+
+
+def test_the_kernel_tells_of_addresses_and_routes(cable: Cable, routes: NetworkWatch) -> None:
+    cable.add("192.0.2.77/32")
+    assert routes.changed()
+    assert not routes.changed()
+
+
+def test_the_kernel_tells_when_a_cable_is_plugged_in_again(
+    cable: Cable, routes: NetworkWatch
+) -> None:
+    cable.set("down", far=True)
+    routes.changed()
+    cable.set("up", far=True)
+    assert heard(routes)
+
+
+def test_other_news_of_a_link_is_none(cable: Cable, routes: NetworkWatch) -> None:
+    cable.set("alias", "other")
+    assert not routes.changed()
+
+
+def heard(watch: NetworkWatch) -> bool:
+    """Tell whether something changes; the kernel says later that a link carries."""
+    end = time.monotonic() + 30
+    while not watch.changed():
+        if not select.select([watch.socket], [], [], max(0.0, end - time.monotonic()))[0]:
+            return False
+    return True
