@@ -343,6 +343,15 @@ async def test_strangers_beyond_number(
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
 
+async def test_one_stranger_with_many_names(hass: HomeAssistant) -> None:
+    """Is one card, whatever it says how often."""
+    for number in range(100):
+        await FakeHost(hass, another(name=f"name-{number}")).announce()
+
+    [flow] = await discovered(hass)
+    assert flow["context"]["unique_id"] == OTHER_ID
+
+
 async def test_others_are_offered_once_there_is_room(
     hass: HomeAssistant, host: FakeHost, caplog: pytest.LogCaptureFixture
 ) -> None:

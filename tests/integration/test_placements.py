@@ -662,6 +662,26 @@ async def thermometer(house: FakeHouse) -> dr.DeviceEntry:
     return device
 
 
+@pytest.mark.parametrize(
+    ("wall", "utc"),
+    [
+        ("2026-03-29 02:30:00", "2026-03-29T01:30:00+00:00"),
+        ("2026-10-25 02:30:00", "2026-10-25T00:30:00+00:00"),
+    ],
+    ids=["skipped in spring", "twice in autumn"],
+)
+async def test_a_time_of_the_wall_when_the_clocks_are_changed(
+    house: FakeHouse, wall: str, utc: str
+) -> None:
+    """As the card reads it: as much later in spring, and the first one in autumn."""
+    await house.hass.config.async_set_time_zone("Europe/Paris")
+
+    await house.do("add_placement", device_id=house.device(), area_id="attic", start=wall, end=-1)
+
+    [first, _] = (await house.do("get_placements"))["placements"]
+    assert first["start"] == utc
+
+
 async def test_any_device_can_be_picked(house: FakeHouse, thermometer: dr.DeviceEntry) -> None:
     """From then on it counts as Pilot's own do; unpicked, it never did."""
     assert thermometer.id not in house.tracker.state.devices

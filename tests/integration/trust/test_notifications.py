@@ -427,6 +427,19 @@ async def test_the_action_of_phones_asks_who_calls(
     assert desktop.shown == []
 
 
+async def test_the_action_of_phones_goes_and_comes_with_its_host(
+    hass: HomeAssistant, desktop: Desktop, paired: MockConfigEntry
+) -> None:
+    """An automation is told that there is none, rather than that nothing happens."""
+    await hass.config_entries.async_unload(paired.entry_id)
+    gone = not hass.services.has_service("notify", "pilot_office_pc")
+    await hass.config_entries.async_setup(paired.entry_id)
+    await hass.async_block_till_done()
+
+    assert gone
+    assert hass.services.has_service("notify", "pilot_office_pc")
+
+
 # --- Answers ---------------------------------------------------------------------------------
 
 
