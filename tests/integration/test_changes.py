@@ -3,7 +3,7 @@
 import copy
 import json
 from typing import TYPE_CHECKING, Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.translation import async_load_integrations
@@ -536,6 +536,29 @@ async def test_addresses_that_are_no_mac_are_no_connection(
 
     device = device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})[0]
     assert device.connections == set()
+
+
+async def test_a_host_that_is_another_one_again_and_again(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Home Assistant keeps what is removed: a client of the broker may not fill its registries."""
+    usual = copy.deepcopy(online.announced["readings"])
+    with patch("custom_components.pilot.auth.MAX_KEYS", 100):
+        for number in range(20):
+            readings = [{"key": f"cpu.r{number}_{one}", "kind": "odd"} for one in range(20)]
+            await online.announce(readings=readings)
+        await online.announce(readings=usual)
+    await online.state("cpu", percent=7, load_1m=1)
+
+    coordinator = configured.runtime_data.coordinator
+    assert coordinator.refused == {"announce.too_many_keys": 16}
+    assert len(entity_registry.deleted_entities) <= 100
+    assert caplog.text.count("more than 100 different devices and readings") == 1
+    assert hass.states.get("sensor.office_pc_processor").state == "7"
 
 
 async def test_a_reinstalled_agent_is_the_same_host(
