@@ -90,7 +90,10 @@ class PilotEntity(CoordinatorEntity[PilotCoordinator]):
         # its entity id.
         devices = filter(None, (self.host_device, self.device_entry))
         name = " ".join(filter(None, (one.name_by_user or one.name for one in devices)))
-        object_id = slugify(" ".join(filter(None, (name, self.suggested_object_id))))
+        whole = " ".join(filter(None, (name, self.suggested_object_id)))
+        if self.host_device is None and len(whole) <= _LONGEST_OBJECT_ID and whole.isascii():
+            return  # A fleet has tens of thousands of these.
+        object_id = slugify(whole)
         if len(object_id) > _LONGEST_OBJECT_ID:
             # Home Assistant cuts it anywhere, and adds no entity whose id ends in an underscore.
             shortened = (slugify(name)[:150], slugify(self.suggested_object_id or "")[:80])
