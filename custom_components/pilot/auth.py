@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 type RefuseMessage = Callable[[str, ProtocolError], None]
 """Counts a refused message: the name of its topic, and why it is refused."""
 
+MAX_KEYS: Final = 10_000
+"""Different devices and readings that are taken of a host while any client of the broker may speak
+in its name: several times what one announce may have."""
+
 DOUBT_DELAY: Final = 3.0
 """How long a host that seems to have lost its keys has to prove the contrary by itself, in s."""
 DOUBT_PATIENCE: Final = 5.0
@@ -176,6 +180,7 @@ class HostAuth:
         self._topics = Topics(self._prefix, self._host_id)
         self._record = store.record(self._host_id) or HostRecord()
         self._opened: dict[str, tuple[object, Mapping[str, Any]]] = {}
+        self._keys_heard: set[str] = set()
         self.keys = store.keys(self._prefix, self._host_id)
         self.readable = store.readable
 
@@ -231,6 +236,7 @@ class HostAuth:
                 self._reauthentication.suspect(reason)
             raise
         announce = self._parse_announce(body)
+        self._accept_keys(announce)
         if self._accept_announce(announce):
             self._reauthentication.clear()
         self._kept.async_keep(self._host_id, body, self._key_id)
@@ -350,6 +356,17 @@ class HostAuth:
         self._record.announced, self._record.session = announce.sequence, announce.session
         self._store.async_save_later()
         return True
+
+    def _accept_keys(self, announce: Announce) -> None:
+        """Refuse what would fill the registries, which keep what is removed, by other names."""
+        keys = self._keys_heard | announce.readings.keys() | announce.devices.keys()
+        if not self.paired and len(keys) > MAX_KEYS:
+            raise ProtocolError(
+                "too_many_keys",
+                f"without being paired, it has announced more than {MAX_KEYS} different devices "
+                "and readings since it was set up; reload its entry if that is as it should be",
+            )
+        self._keys_heard = keys
 
     def _accept_availability(self, order: Order | None) -> bool:
         """Return whether the availability is new; an older one, such as an old will, is refused."""

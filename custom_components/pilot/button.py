@@ -12,6 +12,7 @@ from .descriptions import OWN_COMMAND, called, category_of, shown_as
 from .entity import ATTR_CONFIRM, OnlineEntity, entity_key
 from .exposure import ends_work
 from .factory import AnnouncedEntity, async_add_announced_entities, while_paired
+from .messages import one_line
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -155,13 +156,13 @@ class CommandButton(OnlineEntity, ButtonEntity):
         """Take over what the command is about, where there are several of its kind."""
         super().__init__(coordinator, description, key, device)
         if command.name:
-            self._attr_translation_placeholders = {"of": command.name}
+            self._attr_translation_placeholders = {"of": one_line(command.name)}
 
     @override
     async def async_press(self) -> None:
         """Have the host carry out the command; all buttons at once end no work."""
         if ends_work(Platform.BUTTON, self.entity_description.translation_key) and (
-            await async_is_for_all(self.hass, self._context)
+            await async_is_for_all(self.hass, self._context, self.entity_id)
         ):
             return
         await self.coordinator.commands.async_do(self.entity_description.key)
@@ -188,5 +189,5 @@ class OwnersButton(CommandButton):
     @override
     async def async_press(self) -> None:
         """Have the host carry it out; all buttons at once end no work."""
-        if self._harmless or not await async_is_for_all(self.hass, self._context):
+        if self._harmless or not await async_is_for_all(self.hass, self._context, self.entity_id):
             await super().async_press()

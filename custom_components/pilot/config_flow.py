@@ -17,7 +17,7 @@ from .const import (
     DOMAIN,
     LOGGER,
 )
-from .devices import host_title, model_of
+from .devices import host_title, model_of, name_of
 from .flow_base import (
     CONF_HOST_ID,
     async_dismiss_offer,
@@ -106,7 +106,7 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         if self._is_crowded():
             return self.async_abort(reason="too_many_offers")
         self.context["title_placeholders"] = {
-            "name": announce.host.name,
+            "name": name_of(announce.host),
             "model": self._distinct_model(announce.host),
         }
         return await self.async_step_confirm()
@@ -182,7 +182,7 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         model = model_of(host) or host.id
         for flow in self._async_in_progress():
             shown = flow["context"].get("title_placeholders", {})
-            if shown.get("name") == host.name and shown.get("model") == model:
+            if shown.get("name") == name_of(host) and shown.get("model") == model:
                 return f"{model}, {host.id[:6]}"
         return model
 

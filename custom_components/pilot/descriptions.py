@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from homeassistant.const import EntityCategory, Platform
 
+from .messages import one_line
 from .protocol.announce import Command, Reading
 from .protocol.catalogue import CATALOGUE, SETTINGS, ReadingType
 
@@ -96,7 +97,7 @@ def category_of(command: Command) -> EntityCategory | None:
 
 def called(command: Command) -> str:
     """Return the name of a command that a host's owner has added."""
-    return command.name or command.key
+    return one_line(command.name or command.key)
 
 
 def platform_of(reading: Reading) -> Platform | None:
@@ -134,4 +135,4 @@ def native_unit(kind: str) -> str | None:
 def announced_name(reading: Reading) -> str:
     """Return the name of a reading whose kind is not in the catalogue."""
     name = reading.name or reading.value_name.replace(".", " ").replace("_", " ").capitalize()
-    return f"{name} {reading.of}" if reading.of else name
+    return one_line(f"{name} {reading.of}" if reading.of else name)

@@ -8,6 +8,8 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.typing import UNDEFINED
 
 from .const import CONF_AUTO_TITLE, CONF_HOST_NAME, DOMAIN
+from .messages import one_line
+from .protocol.announce import Device
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from homeassistant.config_entries import ConfigEntry
     from homeassistant.const import Platform
 
-    from .protocol.announce import Announce, Device, Host
+    from .protocol.announce import Announce, Host
 
 _MAC_LENGTH = len("00:00:00:00:00:00")
 
@@ -37,20 +39,28 @@ def unique_id(host_id: str, key: str) -> str:
 
 def model_of(host: Host) -> str | None:
     """Return the model of a host; agents before 0.2 leave it out where there is only a system."""
-    return host.model or (host.os and host.os.partition(" (")[0])
+    model = host.model or (host.os and host.os.partition(" (")[0])
+    return model and one_line(model)
+
+
+def name_of(host: Host) -> str:
+    """Return what a host is called; by its id where nothing of its name can be seen."""
+    name = one_line(host.name)
+    return name if name.strip() else host.id
 
 
 def host_title(hass: HomeAssistant, host: Host) -> str:
     """Return a title for a host that no other config entry has."""
+    name = name_of(host)
     others = {
         entry.title
         for entry in hass.config_entries.async_entries(DOMAIN, include_ignore=False)
         if entry.unique_id != host.id
     }
-    for title in (host.name, f"{host.name} ({model_of(host) or host.id[:6]})"):
+    for title in (name, f"{name} ({model_of(host) or host.id[:6]})"):
         if title not in others:
             return title
-    return f"{host.name} ({host.id})"
+    return f"{name} ({host.id})"
 
 
 @callback
@@ -93,7 +103,7 @@ def async_update_devices(
     device = async_get_device(hass, entry)
     registry.async_update_device(
         device.id,
-        manufacturer=host.manufacturer,
+        manufacturer=host.manufacturer and one_line(host.manufacturer),
         model=model_of(host),
         # Home Assistant calls it the firmware.
         sw_version=f"pilot-agent {agent.version}",
@@ -101,8 +111,12 @@ def async_update_devices(
         hw_version=None,
         new_connections=connections,
     )
-    unnamed = Counter(child.model for child in announce.devices.values() if not child.name)
-    for key, child in announce.devices.items():
+    children = {
+        key: Device(*(text and one_line(text) for text in child))
+        for key, child in announce.devices.items()
+    }
+    unnamed = Counter(child.model for child in children.values() if not child.name)
+    for key, child in children.items():
         which = child.model if child.model and unnamed[child.model] == 1 else key
         registry.async_get_or_create(
             config_entry_id=entry.entry_id,

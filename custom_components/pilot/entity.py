@@ -11,6 +11,7 @@ from homeassistant.util import dt as dt_util, slugify
 from .coordinator import PilotCoordinator, Status
 from .descriptions import DETAILS, announced_name, is_of_system_disk, translation_key
 from .devices import unique_id
+from .messages import one_line
 from .protocol.catalogue import CATALOGUE, Several
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ ATTR_CONFIRM: Final = "confirm"
 
 ARGUMENT: Final = "value"
 """The argument of a command that sets something."""
+
+_LONGEST_OBJECT_ID: Final = 235
+"""Characters of an entity id with its domain are 255, the number of a second one included."""
 
 _HOST_STATUS: Final = "host_status"
 _HOST_SINCE: Final = "host_since"
@@ -82,15 +86,21 @@ class PilotEntity(CoordinatorEntity[PilotCoordinator]):
         parallel_updates: asyncio.Semaphore | None,
     ) -> None:
         super().add_to_platform_start(hass, platform, parallel_updates)
-        if self.host_device is None or self.device_entry is None:
-            return
         # Only here the name is known, in the language of entity ids. One that is registered keeps
         # its entity id.
-        parts = (
-            *(one.name_by_user or one.name for one in (self.host_device, self.device_entry)),
-            self.suggested_object_id,
-        )
-        self.entity_id = f"{platform.domain}.{slugify(' '.join(filter(None, parts)))}"
+        devices = filter(None, (self.host_device, self.device_entry))
+        name = " ".join(filter(None, (one.name_by_user or one.name for one in devices)))
+        whole = " ".join(filter(None, (name, self.suggested_object_id)))
+        if self.host_device is None and len(whole) <= _LONGEST_OBJECT_ID and whole.isascii():
+            return  # A fleet has tens of thousands of these.
+        object_id = slugify(whole)
+        if len(object_id) > _LONGEST_OBJECT_ID:
+            # Home Assistant cuts it anywhere, and adds no entity whose id ends in an underscore.
+            shortened = (slugify(name)[:150], slugify(self.suggested_object_id or "")[:80])
+            object_id = "_".join(part.strip("_") for part in shortened if part)
+        elif self.host_device is None:
+            return
+        self.entity_id = f"{platform.domain}.{object_id}"
 
     @property
     @override
@@ -150,7 +160,7 @@ class ReadingEntity(PilotEntity):
         elif is_of_system_disk(reading):
             self._attr_translation_key = translation_key(reading.kind, "system")
         elif kind.several is Several.YES or (kind.several is Several.OPTIONAL and reading.of):
-            self._attr_translation_placeholders = {"of": reading.of or reading.value_name}
+            self._attr_translation_placeholders = {"of": one_line(reading.of or reading.value_name)}
             if kind.several is Several.OPTIONAL:
                 self._attr_translation_key = translation_key(reading.kind, "of")
 

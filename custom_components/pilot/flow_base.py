@@ -19,9 +19,10 @@ from homeassistant.helpers.selector import (
 import probatio
 
 from .const import DOMAIN
-from .devices import model_of
+from .devices import model_of, name_of
 from .discovery import Found, async_search
 from .markdown import Markdown, markdown_placeholders
+from .messages import one_line
 from .protocol.announce import Announce, Host
 from .protocol.errors import ProtocolError
 from .protocol.topics import DEFAULT_PREFIX
@@ -161,7 +162,9 @@ def host_field(found: Found, *, suggest: bool) -> dict[probatio.Marker, Any]:
     options = [
         SelectOptionDict(
             value=host_id,
-            label=" · ".join(filter(None, (announce.host.name, machine(announce.host), host_id))),
+            label=" · ".join(
+                filter(None, (name_of(announce.host), machine(announce.host), host_id))
+            ),
         )
         for host_id, announce in found.hosts.items()
     ]
@@ -175,7 +178,7 @@ def host_field(found: Found, *, suggest: bool) -> dict[probatio.Marker, Any]:
 
 def machine(host: Host) -> str:
     """Return what kind of machine a host is."""
-    return " ".join(filter(None, (host.manufacturer, model_of(host))))
+    return one_line(" ".join(filter(None, (host.manufacturer, model_of(host)))))
 
 
 def announce_of(entry: PilotConfigEntry) -> Announce | None:

@@ -6,9 +6,11 @@ from homeassistant.config_entries import SOURCE_IGNORE
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
+from .backfill.runtime import BACKLOG
 from .const import DOMAIN
 from .devices import unique_id
 from .ignored_hosts import async_get_removed_hosts
+from .kept_announces import async_get_kept_announces
 from .repairs import async_forget_issues
 
 if TYPE_CHECKING:
@@ -16,10 +18,9 @@ if TYPE_CHECKING:
 
 
 async def async_move_to(hass: HomeAssistant, entry: ConfigEntry, new_id: str) -> None:
-    """Give entities and devices of an entry the id of another host, and nothing else.
+    """Give an entry, its entities and its devices the id of another host, and nothing else.
 
-    Names, areas, entity ids and history stay. The entry itself, which the caller updates
-    next, must not be loaded meanwhile.
+    Names, areas, entity ids and history stay. The entry must not be loaded meanwhile.
     """
     assert entry.unique_id is not None
     old_id = entry.unique_id
@@ -42,6 +43,11 @@ async def async_move_to(hass: HomeAssistant, entry: ConfigEntry, new_id: str) ->
                 for domain, identifier in device.identifiers
             },
         )
+    if (importer := hass.data.get(BACKLOG)) is None:
+        hass.config_entries.async_update_entry(entry, unique_id=new_id)
+    else:
+        await importer.async_move(entry, new_id)
     async_forget_issues(hass, old_id)
+    (await async_get_kept_announces(hass)).async_forget(old_id)
     # The broker may keep the old installation's announce for ever.
     (await async_get_removed_hosts(hass)).async_add(old_id)

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from .protocol.validation import UNPRINTABLE
+
 if TYPE_CHECKING:
     from homeassistant.helpers.service_info.mqtt import ReceivePayloadType
 
@@ -25,3 +27,12 @@ def repetition(last: Announce, announce: Announce) -> Announce | None:
     """
     repeated = last._replace(session=announce.session, sequence=announce.sequence)
     return repeated if repeated == announce else None
+
+
+def one_line(text: str) -> str:
+    """Return a name as Home Assistant keeps it, in its registries and its log.
+
+    What begins a new line, turns the direction of writing or commands a terminal is left out. What
+    joins letters and pictures stays: there are languages that need it.
+    """
+    return UNPRINTABLE.sub(lambda found: " " if found[0].isspace() else "", text)

@@ -213,10 +213,17 @@ async def async_clear(entry: PilotConfigEntry, tag: str, user: str = ALL_USERS) 
 
 @callback
 def async_tell_answers(hass: HomeAssistant, entry: PilotConfigEntry) -> None:
-    """Fire the events of phones for the answers that come from a host."""
+    """Fire the events of phones for the answers that come from a paired host.
+
+    Automations act on these events, whichever phone they come from. What an unpaired host says may
+    come from any client of the broker, and it is shown no notification that it could answer.
+    """
+    coordinator = entry.runtime_data.coordinator
 
     @callback
     def answered(event: HostEvent) -> None:
+        if not coordinator.auth.paired:
+            return
         data = event.data
         sent = hass.data.setdefault(_SENT, OrderedDict()).get(str(data.get("id")))
         told: dict[str, Any] = {"device_id": async_get_device(hass, entry).id}
@@ -232,7 +239,6 @@ def async_tell_answers(hass: HomeAssistant, entry: PilotConfigEntry) -> None:
         elif data.get("reason") == "dismissed":
             hass.bus.async_fire(EVENT_CLEARED, told)
 
-    coordinator = entry.runtime_data.coordinator
     entry.async_on_unload(coordinator.async_add_event_listener(EVENTS, answered))
 
 

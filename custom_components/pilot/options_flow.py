@@ -51,6 +51,8 @@ class PilotOptionsFlow(AgentSettingsFlow):
         """Ask for the options of this host."""
         errors: dict[str, str] = {}
         if user_input is not None:
+            if CONF_WAKE_ADDRESS in user_input:
+                user_input[CONF_WAKE_ADDRESS] = user_input[CONF_WAKE_ADDRESS].strip()
             if _is_address(user_input.get(CONF_WAKE_ADDRESS, DEFAULT_ADDRESS)):
                 return self.async_create_entry(data=user_input)
             errors[CONF_WAKE_ADDRESS] = "invalid_address"

@@ -101,7 +101,7 @@ class ReconfigureFlow(HostFlow):
         await (await async_get_trust(self.hass)).async_forget(entry.unique_id)
         await self.hass.config_entries.async_unload(entry.entry_id)
         await async_move_to(self.hass, entry, host_id)
-        return self.async_update_reload_and_abort(entry, unique_id=host_id)
+        return self.async_update_reload_and_abort(entry)
 
 
 def _can_pair(entry: PilotConfigEntry) -> bool:

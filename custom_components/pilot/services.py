@@ -1,6 +1,7 @@
 """The actions of Pilot."""
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from homeassistant.auth.permissions.const import POLICY_CONTROL, POLICY_READ
@@ -31,8 +32,10 @@ from .entity import ATTR_CONFIRM, entity_key
 from .protocol.validation import is_key
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
+
+    from homeassistant.util.json import JsonObjectType
 
     from .data import PilotConfigEntry
     from .protocol.announce import Announce
@@ -208,71 +211,54 @@ async def _async_power(call: ServiceCall, caller: Caller) -> None:
 async def _async_notify(call: ServiceCall, caller: Caller) -> ServiceResponse:
     """Have hosts show a notification, and return what they leave out of it."""
     wanted = notifications.wanted_by(call.data)
-    targets = _loaded_for(call, caller, notifications.SHOW)
-    left_out = await _async_gather(
-        [notifications.async_notify(call.hass, one.entry, wanted, caller) for one in targets]
+    entries = _controlled_by(call, caller, notifications.SHOW)
+    left_out = await _async_of_each(
+        entries, lambda entry: notifications.async_notify(call.hass, entry, wanted, caller)
     )
     if not call.return_response:
         return None
-    return {
-        one.entry.title: {"left_out": [*left]} for one, left in zip(targets, left_out, strict=True)
-    }
+    return _by_name(entries, [{"left_out": [*left]} for left in left_out])
 
 
 async def _async_clear_notification(call: ServiceCall, caller: Caller) -> None:
     """Have hosts clear a notification, for all users."""
-    targets = _loaded_for(call, caller, notifications.SHOW)
-    tag = call.data[ATTR_TAG]
-    await _async_gather([notifications.async_clear(target.entry, tag) for target in targets])
+    entries = _controlled_by(call, caller, notifications.SHOW)
+    await _async_of_each(
+        entries, lambda entry: notifications.async_clear(entry, call.data[ATTR_TAG])
+    )
 
 
 async def _async_get_programs(call: ServiceCall, caller: Caller) -> ServiceResponse:
     """Return what plays sound on hosts."""
     targets = _targets(call)
-    for target in targets:
-        caller.require_devices([target.device_id], POLICY_READ)
-        _require_loaded(target.entry)
-    found = await _async_gather(
-        [programs.async_list(target.entry, call.data[ATTR_USER]) for target in targets]
+    caller.require_devices([target.device_id for target in targets], POLICY_READ)
+    entries = [target.entry for target in targets]
+    found = await _async_of_each(
+        entries, lambda entry: programs.async_list(entry, call.data[ATTR_USER])
     )
-    return {
-        target.entry.title: {"programs": [*playing]}
-        for target, playing in zip(targets, found, strict=True)
-    }
+    return _by_name(entries, [{"programs": [*playing]} for playing in found])
 
 
 async def _async_set_program_volume(call: ServiceCall, caller: Caller) -> None:
     """Set volume and mute of a program on hosts."""
-    await _async_gather(
-        [
-            programs.async_set(
-                target.entry,
-                call.data[ATTR_PROGRAM],
-                volume=call.data.get(ATTR_VOLUME),
-                muted=call.data.get(ATTR_MUTED),
-                user=call.data[ATTR_USER],
-            )
-            for target in _loaded_for(call, caller, programs.VOLUME)
-        ]
+    await _async_of_each(
+        _controlled_by(call, caller, programs.VOLUME),
+        lambda entry: programs.async_set(
+            entry,
+            call.data[ATTR_PROGRAM],
+            volume=call.data.get(ATTR_VOLUME),
+            muted=call.data.get(ATTR_MUTED),
+            user=call.data[ATTR_USER],
+        ),
     )
 
 
-def _loaded_for(call: ServiceCall, caller: Caller, key: str) -> list[_Target]:
+def _controlled_by(call: ServiceCall, caller: Caller, key: str) -> list[PilotConfigEntry]:
     """Return the hosts that an action is for, if the caller may have all of them do it."""
     targets = _targets(call)
     for target in targets:
         _require_control(call.hass, caller, target, key)
-        _require_loaded(target.entry)
-    return targets
-
-
-def _require_loaded(entry: PilotConfigEntry) -> None:
-    if entry.state is not ConfigEntryState.LOADED:
-        raise HomeAssistantError(
-            translation_domain=DOMAIN,
-            translation_key="host_not_loaded",
-            translation_placeholders={"name": entry.title},
-        )
+    return [target.entry for target in targets]
 
 
 async def _async_refresh(call: ServiceCall, caller: Caller) -> None:
@@ -296,14 +282,15 @@ async def _async_refresh(call: ServiceCall, caller: Caller) -> None:
             wanted.setdefault(entry.entry_id, set()).add(_collector_of(entry, entity.unique_id))
     if not wanted:
         raise ServiceValidationError(translation_domain=DOMAIN, translation_key="no_host_targeted")
-    targets = [
-        (entry, "" if "" in names else ",".join(sorted(names)))
+    collectors = {
+        entry_id: "" if "" in names else ",".join(sorted(names))
         for entry_id, names in wanted.items()
-        if (entry := _entry_of(hass, entry_id)) is not None
-    ]
-    await _async_ask_all(
-        [(entry, REFRESH, {"collectors": collectors}) for entry, collectors in targets],
-        really=True,
+    }
+    await _async_of_each(
+        _meant([entry for one in wanted if (entry := _entry_of(hass, one)) is not None]),
+        lambda entry: _async_ask(
+            entry, REFRESH, {"collectors": collectors[entry.entry_id]}, really=True
+        ),
     )
 
 
@@ -369,37 +356,47 @@ async def _async_each(
     targets: Iterable[_Target], key: str, args: Mapping[str, Any], *, really: bool
 ) -> ServiceResponse:
     """Ask all targeted hosts the same at once, and return what each answered."""
-    return await _async_ask_all([(target.entry, key, args) for target in targets], really=really)
+    entries = [target.entry for target in targets]
+    return _by_name(
+        entries,
+        await _async_of_each(entries, lambda entry: _async_ask(entry, key, args, really=really)),
+    )
 
 
-async def _async_ask_all(
-    requests: Sequence[tuple[PilotConfigEntry, str, Mapping[str, Any]]], *, really: bool
-) -> ServiceResponse:
-    """Send a command with its arguments to each host, and return what each answered."""
-
-    async def ask(entry: PilotConfigEntry, key: str, args: Mapping[str, Any]) -> dict[str, Any]:
-        _require_loaded(entry)
-        commands = entry.runtime_data.coordinator.commands
-        if really:
-            await commands.async_do(key, args)
-            return {}
-        result = await commands.async_command(key, args)
-        answer = {"status": result.status, "detail": result.detail, "dry_run": result.dry_run}
-        if result.output is not None:
-            answer |= {"output": result.output, "truncated": result.truncated}
-        return answer
-
-    answers = await _async_gather([ask(*request) for request in requests])
-    return {entry.title: answer for (entry, _, _), answer in zip(requests, answers, strict=True)}
+async def _async_ask(
+    entry: PilotConfigEntry, key: str, args: Mapping[str, Any], *, really: bool
+) -> dict[str, Any]:
+    """Send a command with its arguments to a host, and return what it answered."""
+    commands = entry.runtime_data.coordinator.commands
+    if really:
+        await commands.async_do(key, args)
+        return {}
+    result = await commands.async_command(key, args)
+    answer = {"status": result.status, "detail": result.detail, "dry_run": result.dry_run}
+    if result.output is not None:
+        answer |= {"output": result.output, "truncated": result.truncated}
+    return answer
 
 
-async def _async_gather[AnswerT](asked: Sequence[Coroutine[Any, Any, AnswerT]]) -> list[AnswerT]:
-    """Ask all hosts at once; what failed is told together.
+async def _async_of_each[AnswerT](
+    entries: Sequence[PilotConfigEntry], ask: Callable[[PilotConfigEntry], Awaitable[AnswerT]]
+) -> list[AnswerT]:
+    """Ask all hosts at once; what failed is told together, and keeps nothing from the others.
 
     Raises:
         HomeAssistantError: With one or several it did not work.
     """
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+
+    async def of_one(entry: PilotConfigEntry) -> AnswerT:
+        if entry.state is not ConfigEntryState.LOADED:
+            raise HomeAssistantError(
+                translation_domain=DOMAIN,
+                translation_key="host_not_loaded",
+                translation_placeholders={"name": entry.title},
+            )
+        return await ask(entry)
+
+    answers = await asyncio.gather(*map(of_one, entries), return_exceptions=True)
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
     if len(failures) == 1:
         raise failures[0]
@@ -410,6 +407,17 @@ async def _async_gather[AnswerT](asked: Sequence[Coroutine[Any, Any, AnswerT]]) 
             translation_placeholders={"errors": " ".join(str(failure) for failure in failures)},
         )
     return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+
+def _by_name(
+    entries: Sequence[PilotConfigEntry], answers: Iterable[JsonObjectType]
+) -> JsonObjectType:
+    """Return answers by the names of hosts; users may give several the same name."""
+    names = Counter(entry.title for entry in entries)
+    return {
+        entry.title if names[entry.title] == 1 else f"{entry.title} ({entry.unique_id})": answer
+        for entry, answer in zip(entries, answers, strict=True)
+    }
 
 
 def _require_control(hass: HomeAssistant, caller: Caller, target: _Target, key: str) -> None:
@@ -456,4 +464,13 @@ def _targets(call: ServiceCall) -> list[_Target]:
     ]
     if not targets:
         raise ServiceValidationError(translation_domain=DOMAIN, translation_key="no_host_targeted")
-    return targets
+    meant = _meant([target.entry for target in targets])
+    return [target for target in targets if target.entry in meant]
+
+
+def _meant(entries: Sequence[PilotConfigEntry]) -> Sequence[PilotConfigEntry]:
+    """Leave out disabled hosts, unless there is no other.
+
+    Who disables a computer does not go through all automations that name its room.
+    """
+    return [entry for entry in entries if entry.disabled_by is None] or entries

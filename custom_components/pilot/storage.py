@@ -183,7 +183,7 @@ def _issue_id(path: Path) -> str:
 def number(value: object) -> float:
     """Return a number as it was kept, or raise `ODD`."""
     if type(value) not in (int, float) or not isfinite(value):  # type: ignore[arg-type]
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{_form(value)} is no number")
     return value  # type: ignore[return-value]
 
 
@@ -195,14 +195,14 @@ def optional_number(value: object) -> float | None:
 def text(value: object) -> str:
     """Return a text as it was kept, or raise `ODD`."""
     if type(value) is not str:
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{_form(value)} is no text")
     return value
 
 
 def texts(values: object) -> list[str]:
     """Return texts as they were kept, or raise `ODD`."""
     if type(values) is not list:
-        raise TypeError(f"{values!r} is no list")
+        raise TypeError(f"{_form(values)} is no list")
     items: Iterable[object] = values
     return [text(value) for value in items]
 
@@ -210,8 +210,13 @@ def texts(values: object) -> list[str]:
 def boolean(value: object) -> bool:
     """Return true or false as it was kept, or raise `ODD`."""
     if type(value) is not bool:
-        raise TypeError(f"{value!r} is neither true nor false")
+        raise TypeError(f"{_form(value)} is neither true nor false")
     return value
+
+
+def _form(value: object) -> str:
+    """Return what a value is instead of the value: errors are logged, and it may be a secret."""
+    return f"a value of type {type(value).__name__}"
 
 
 def _check_form(path: Path) -> None:

@@ -126,7 +126,7 @@ class PowerSwitch(PilotEntity, SwitchEntity):
     @override
     async def async_turn_off(self, **kwargs: Any) -> None:
         """Shut the host down, unless it is off, or all switches are to be turned off."""
-        if await async_is_for_all(self.hass, self._context):
+        if await async_is_for_all(self.hass, self._context, self.entity_id):
             return
         if self.coordinator.status is not Status.OFF:
             await self.coordinator.commands.async_do(SHUTDOWN)
@@ -159,7 +159,7 @@ class SettingSwitch(SettingEntity, SwitchEntity):
     async def _async_set(self, value: int) -> None:
         """Ask for it; an action on all switches at once ends no work."""
         if ends_work(Platform.SWITCH, self.entity_description.translation_key) and (
-            await async_is_for_all(self.hass, self._context)
+            await async_is_for_all(self.hass, self._context, self.entity_id)
         ):
             return
         await self.async_request_value(value)
@@ -180,5 +180,7 @@ class OwnersSwitch(SettingSwitch):
 
     async def _async_request(self, value: str) -> None:
         """Ask for it; an action on all switches at once ends no work."""
-        if self.setting.command.harmless or not await async_is_for_all(self.hass, self._context):
+        if self.setting.command.harmless or not await async_is_for_all(
+            self.hass, self._context, self.entity_id
+        ):
             await self.async_request_value(value)

@@ -3,7 +3,7 @@
 import copy
 import json
 from typing import TYPE_CHECKING, Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 from homeassistant.helpers.translation import async_load_integrations
@@ -384,6 +384,108 @@ async def test_a_renamed_host_is_renamed_here(
     assert hass.states.get("sensor.office_pc_processor").name == "studio-pc Processor"
 
 
+async def test_names_stay_on_their_line(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They turn no text around, begin no line of the log, and command no terminal."""
+    odd = "\u202etxt.exe\n2026-11-28 ERROR \x1b[31mred"
+    plain = "txt.exe 2026-11-28 ERROR [31mred"
+    caplog.set_level("INFO")
+    await online.announce(
+        host={**ANNOUNCE["host"], "name": odd, "manufacturer": odd},
+        devices={"aht20-1-38": {"name": odd, "model": odd}},
+        readings=[
+            *ANNOUNCE["readings"],
+            {"key": "cpu.odd", "kind": "odd", "name": odd},
+            {"key": "disk.odd.used_percent", "kind": "disk.used_percent", "of": odd},
+        ],
+    )
+    await online.state("cpu", percent=12.5, load_1m=0.42, odd=1)
+    await online.availability("off")
+    await online.availability("online")
+
+    devices = dr.async_entries_for_config_entry(device_registry, configured.entry_id)
+    assert {device.name for device in devices} == {plain}
+    assert configured.title == plain
+    names = [str(state.attributes.get("friendly_name")) for state in hass.states.async_all()]
+    assert sum(name.endswith(plain) for name in names) == 2
+    for text in (*names, *(message for message in caplog.messages if "txt.exe" in message)):
+        assert text.isprintable(), text
+    assert f"{plain} is off" in caplog.messages
+
+
+async def test_names_in_any_language_stay_as_they_are(
+    hass: HomeAssistant, online: FakeHost, configured: MockConfigEntry
+) -> None:
+    """With what joins letters and pictures."""
+    for name in ("क\u200cष", "👩\u200d💻", "מחשב", "ノート", "PC  1"):
+        await online.announce(host={**ANNOUNCE["host"], "name": name})
+        assert configured.title == name
+
+
+@pytest.mark.parametrize("letter", ["a", "a ", "_", "電", "😀", "Ω"])
+async def test_names_as_long_as_they_may_be(
+    hass: HomeAssistant,
+    configured: MockConfigEntry,
+    host: FakeHost,
+    entity_registry: er.EntityRegistry,
+    caplog: pytest.LogCaptureFixture,
+    letter: str,
+) -> None:
+    """Every entity is there, however long its id would have become."""
+    name = (letter * 255)[:255]
+    host.announced["host"]["name"] = name
+    host.announced["devices"]["aht20-1-38"]["name"] = name
+    host.announced["devices"]["gpu"] = {"name": name}
+    host.announced["readings"] += [
+        {"key": "cpu.odd", "kind": "odd", "name": name[:128]},
+        {"key": "disk.odd.used_percent", "kind": "disk.used_percent", "of": name[:128]},
+        {"key": "cpu.gpu", "kind": "graphics.temperature", "device": "gpu"},
+    ]
+
+    await host.connect()
+    await host.state("cpu", percent=12.5, load_1m=0.42, odd=1, gpu=50)
+    await host.state("disk", root__used_percent=61, odd__used_percent=62)
+
+    announced = [one["key"] for one in host.announced["readings"] if "load" not in one["key"]]
+    for key in announced:
+        entity_id = entity_registry.async_get_entity_id("sensor", "pilot", f"{HOST_ID}_{key}")
+        assert entity_id is not None, key
+        assert hass.states.get(entity_id) is not None, key
+    assert "Traceback" not in caplog.text
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
+async def test_two_hosts_with_the_same_network_card(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    device_registry: dr.DeviceRegistry,
+) -> None:
+    """A docking station goes from one to the other: each stays a device of its own."""
+    other = make_entry(hass, name="laptop", unique_id="0" * 16, entry_id="01JOTHER")
+    await hass.config_entries.async_setup(other.entry_id)
+    laptop = FakeHost(hass, ANNOUNCE | {"host": {**ANNOUNCE["host"], "id": "0" * 16}})
+    laptop.announced["host"]["name"] = "laptop"
+    await laptop.connect()
+    await online.announce(session="0123456789abcdef")
+
+    names = {}
+    for entry in (configured, other):
+        [device] = [
+            one
+            for one in dr.async_entries_for_config_entry(device_registry, entry.entry_id)
+            if ("pilot", entry.unique_id) in one.identifiers
+        ]
+        names[device.name] = {address for _, address in device.connections}
+    card = {"00:00:5e:00:53:01"}
+    assert names == {"office-pc": card, "laptop": card}
+
+
 async def test_names_given_by_the_user_stay(
     hass: HomeAssistant,
     online: FakeHost,
@@ -434,6 +536,29 @@ async def test_addresses_that_are_no_mac_are_no_connection(
 
     device = device_registry.async_get_devices(identifiers={("pilot", HOST_ID)})[0]
     assert device.connections == set()
+
+
+async def test_a_host_that_is_another_one_again_and_again(
+    hass: HomeAssistant,
+    online: FakeHost,
+    configured: MockConfigEntry,
+    entity_registry: er.EntityRegistry,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Home Assistant keeps what is removed: a client of the broker may not fill its registries."""
+    usual = copy.deepcopy(online.announced["readings"])
+    with patch("custom_components.pilot.auth.MAX_KEYS", 100):
+        for number in range(20):
+            readings = [{"key": f"cpu.r{number}_{one}", "kind": "odd"} for one in range(20)]
+            await online.announce(readings=readings)
+        await online.announce(readings=usual)
+    await online.state("cpu", percent=7, load_1m=1)
+
+    coordinator = configured.runtime_data.coordinator
+    assert coordinator.refused == {"announce.too_many_keys": 16}
+    assert len(entity_registry.deleted_entities) <= 100
+    assert caplog.text.count("more than 100 different devices and readings") == 1
+    assert hass.states.get("sensor.office_pc_processor").state == "7"
 
 
 async def test_a_reinstalled_agent_is_the_same_host(

@@ -13,6 +13,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_fire_mqtt_message
 
 from custom_components.pilot import config_flow, discovery
+from custom_components.pilot.kept_announces import async_get_kept_announces
 from custom_components.pilot.trust import async_get_trust
 from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
@@ -151,6 +152,20 @@ async def test_two_hosts_of_the_same_name_are_distinguishable(
     assert titles[:2] == ["office-pc", "office-pc (ThinkPad X1)"]
     assert titles[2].startswith("office-pc (")
     assert len(set(titles)) == 3
+
+
+async def test_a_card_keeps_to_its_line(hass: HomeAssistant, host: FakeHost) -> None:
+    """Whatever a host calls itself; one whose name cannot be seen is told by its id."""
+    name = "of\u202efice\nUpdate now"
+    await host.announce(host={"id": HOST_ID, "name": name, "os": "\u2066Debian"})
+    await FakeHost(hass, another(name="\u202e\n")).announce()
+
+    cards = [flow["context"]["title_placeholders"] for flow in await discovered(hass)]
+
+    assert {card["name"]: card["model"] for card in cards} == {
+        "office Update now": "Debian",
+        OTHER_ID: "ThinkPad X1",
+    }
 
 
 async def test_hosts_of_other_names_need_no_distinction(
@@ -326,6 +341,15 @@ async def test_strangers_beyond_number(
         found["flow_id"], {"host_id": f"{999:016x}", **ANYWHERE}
     )
     assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_one_stranger_with_many_names(hass: HomeAssistant) -> None:
+    """Is one card, whatever it says how often."""
+    for number in range(100):
+        await FakeHost(hass, another(name=f"name-{number}")).announce()
+
+    [flow] = await discovered(hass)
+    assert flow["context"]["unique_id"] == OTHER_ID
 
 
 async def test_others_are_offered_once_there_is_room(
@@ -662,6 +686,8 @@ async def test_a_reinstalled_computer_keeps_its_entities(
     assert result["reason"] == "reconfigure_successful"
     assert configured.unique_id == OTHER_ID
     assert configured.title == "office-pc-new"
+    kept = await async_get_kept_announces(hass)
+    assert (kept.get(HOST_ID, ""), kept.get(OTHER_ID, "") is None) == (None, False)
     assert hass.states.get("sensor.busy").state == "7"
     assert device_registry.async_get(device.id).area_id == "office"
     assert device_registry.async_get(device.id).identifiers == {("pilot", OTHER_ID)}
@@ -728,7 +754,8 @@ async def test_what_is_no_address_can_be_corrected(
     assert suggested["wake_port"] == {"suggested_value": 7}
 
     right = entered | {"wake_address": "192.0.2.255"}
-    result = await hass.config_entries.options.async_configure(form["flow_id"], right)
+    copied = entered | {"wake_address": " 192.0.2.255\n"}
+    result = await hass.config_entries.options.async_configure(form["flow_id"], copied)
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert configured.options == right
 

@@ -3,10 +3,13 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from homeassistant.const import EVENT_STATE_CHANGED
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
 from support.integration_host import ANNOUNCE, HOST_ID, FakeHost
+
+from .kinds import all_kinds
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -45,6 +48,27 @@ async def test_entities_are_there_before_the_host_is_heard(
     assert processor is not None
     assert processor.state == "unavailable"
     assert "restored" not in processor.attributes
+
+
+async def test_nothing_is_told_before_the_host_is_heard(
+    hass: HomeAssistant,
+    host: FakeHost,
+    entry: MockConfigEntry,
+    mqtt_mock: MqttMockHAClient,
+    all_enabled: None,
+    hass_storage: dict[str, Any],
+) -> None:
+    """No entity of any platform has a state that was never true."""
+    hass_storage["pilot.announces"] = stored(json.dumps(all_kinds()))
+    events = async_capture_events(hass, EVENT_STATE_CHANGED)
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+
+    told = {(event.data["entity_id"], event.data["new_state"].state) for event in events}
+    assert len(told) > 100
+    assert {one for one in told if one[1] not in ("unknown", "unavailable")} == {
+        ("binary_sensor.office_pc_pairing", "off"),
+    }
 
 
 async def test_values_come_with_the_first_messages(hass: HomeAssistant, started: FakeHost) -> None:

@@ -358,6 +358,31 @@ async def test_a_sensor_that_is_unplugged_and_comes_back(house: FakeHouse) -> No
     ]
 
 
+async def test_a_host_that_is_removed_and_added_again(house: FakeHouse) -> None:
+    """Its sensors are the same devices, and their history goes on."""
+    device_id = house.device()
+    await house.measured({0: 20.0})
+    await house.at(1)
+    with patch("custom_components.pilot.async_part"):
+        await house.hass.config_entries.async_remove(house.entry.entry_id)
+    await house.settle()
+    assert await house.placements() == [("AHT20", "dining_room", 0, 1)]
+
+    await house.at(2)
+    house.entry = make_entry(house.hass, entry_id="01JAGAIN")
+    await house.set_up()
+    await house.carry("dining_room")
+    await house.measured({2: 22.0})
+    await house.at(3)
+
+    assert house.device() == device_id
+    assert await house.placements() == [
+        ("AHT20", "dining_room", 0, 1),
+        ("AHT20", "dining_room", 2, None),
+    ]
+    assert await house.room("pilot:dining_room_temperature") == {0: 20, 2: 22}
+
+
 async def test_renamed_entities_keep_their_history(house: FakeHouse) -> None:
     """Home Assistant takes the statistics along; so does the room."""
     await house.measured({0: 20.0})
@@ -456,6 +481,24 @@ async def test_rooms_that_cannot_become_one(house: FakeHouse) -> None:
 def test_ids_of_statistics(area_id: str, statistic_id: str) -> None:
     """Areas of old installations may have ids that a statistic cannot."""
     assert statistic_id_of(area_id, QUANTITIES["temperature"]) == statistic_id
+
+
+async def test_rooms_with_names_without_end(house: FakeHouse) -> None:
+    """Their statistics fit into every database that a recorder may have, and are two."""
+    for end in "ab":
+        house.areas.async_create("long " * 60 + end)
+    await house.measured(dict.fromkeys(range(3), 20.0))
+    for hour, area in enumerate([one for one in house.areas.areas if "long" in one], 1):
+        await house.at(hour)
+        await house.carry(area)
+    await house.at(3)
+
+    long = [one for one in (await house.known()).values() if "long" in one["statistic_id"]]
+    assert len(long) == 2
+    for one in long:
+        assert max(len(one["statistic_id"]), len(one["name"])) <= 255
+        assert one["name"].endswith(" Temperature")
+        assert len(await house.room(one["statistic_id"])) == 1
 
 
 # --- Corrections -----------------------------------------------------------------------------
@@ -617,6 +660,26 @@ async def thermometer(house: FakeHouse) -> dr.DeviceEntry:
             capabilities={"state_class": state_class},
         )
     return device
+
+
+@pytest.mark.parametrize(
+    ("wall", "utc"),
+    [
+        ("2026-03-29 02:30:00", "2026-03-29T01:30:00+00:00"),
+        ("2026-10-25 02:30:00", "2026-10-25T00:30:00+00:00"),
+    ],
+    ids=["skipped in spring", "twice in autumn"],
+)
+async def test_a_time_of_the_wall_when_the_clocks_are_changed(
+    house: FakeHouse, wall: str, utc: str
+) -> None:
+    """As the card reads it: as much later in spring, and the first one in autumn."""
+    await house.hass.config.async_set_time_zone("Europe/Paris")
+
+    await house.do("add_placement", device_id=house.device(), area_id="attic", start=wall, end=-1)
+
+    [first, _] = (await house.do("get_placements"))["placements"]
+    assert first["start"] == utc
 
 
 async def test_any_device_can_be_picked(house: FakeHouse, thermometer: dr.DeviceEntry) -> None:

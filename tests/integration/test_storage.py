@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick_search", "mqtt_mock")
 
 TRUST, PLACED, REMOVED = "pilot.trust", "pilot.placements", "pilot.removed_hosts"
-FILES = (TRUST, PLACED, REMOVED)
+ANNOUNCED = "pilot.announces"
+FILES = (TRUST, PLACED, REMOVED, ANNOUNCED)
 PROCESSOR = "sensor.office_pc_processor"
 BUTTON = f"{HOST_ID}_session_lock"
 CONTROLLER = "4f1d2c3b5a697887"
@@ -87,6 +88,11 @@ ODD = {
     REMOVED: {
         "a text": stored({"hosts": HOST_ID}),
         "numbers": stored({"hosts": [1]}),
+    },
+    ANNOUNCED: {
+        "a list": stored({"hosts": []}),
+        "an announce that is no text": stored({"hosts": {HOST_ID: {"announce": {}, "key_id": ""}}}),
+        "an announce without its key": stored({"hosts": {HOST_ID: {"announce": "{}"}}}),
     },
 }
 DAMAGED = [
@@ -295,6 +301,31 @@ async def test_without_placements_the_rest_of_rooms_stays(
     assert PLACEMENTS not in hass.data
     assert not hass.services.has_service("pilot", "get_placements")
     assert hass.services.has_service("pilot", "shutdown")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        trusted(secret=["c2VjcmV0LWtleQ=="]),
+        stored({"controller": CONTROLLER, "fleet": {"key": "c2VjcmV0LWtleQ=="}, "hosts": {}}),
+    ],
+    ids=["of a host", "of the fleet"],
+)
+async def test_a_key_in_another_form_is_not_logged(
+    hass: HomeAssistant,
+    wanted: MockConfigEntry,
+    host: FakeHost,
+    write: Callable[[str, bytes], Path],
+    caplog: pytest.LogCaptureFixture,
+    content: bytes,
+) -> None:
+    """The log says what is wrong with the file; people show it to each other."""
+    write(TRUST, content)
+    await start(hass, wanted, host)
+
+    told = [one.getMessage() for one in caplog.records if one.name.startswith("custom_components")]
+    assert any("cannot be read" in line and "is no text" in line for line in told)
+    assert not any("c2VjcmV0" in line for line in told)
 
 
 # --- The way out -----------------------------------------------------------------------------

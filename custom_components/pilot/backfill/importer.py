@@ -45,6 +45,8 @@ from .store import (
 )
 
 if TYPE_CHECKING:
+    from homeassistant.config_entries import ConfigEntry
+
     from ..protocol.backlog import Chunk
 
 AT_ONCE: Final = 20
@@ -110,8 +112,17 @@ class Importer:
                 self._wait_for_clocks(host_id)
                 return False
             self._wrong_clocks.discard(host_id)
+            try:
+                hopeless = await self._hopeless(host_id, chunk.values)
+            except SQLAlchemyError as err:
+                LOGGER.error(
+                    "A chunk of an outage is not taken, and stays on its host: the recorder's "
+                    "database cannot be read: %s",
+                    err,
+                )
+                return False
             taken = host.copy()
-            taken.take(chunk, units, now, await self._hopeless(host_id, chunk.values))
+            taken.take(chunk, units, now, hopeless)
             if taken.points > host.points and self._is_full(host_id, host):
                 taken.make_room(now)
                 if taken.points >= host.points:
@@ -134,6 +145,25 @@ class Importer:
                 except HomeAssistantError as err:
                     # What is left there is forgotten with the next import.
                     LOGGER.error("What a removed host delivered is still there: %s", err)
+
+    async def async_move(self, entry: ConfigEntry, new_id: str) -> None:
+        """Give a config entry the id of its host's new installation, and what waits along with it.
+
+        Its entities have that id already: what was delivered becomes the same statistics as ever.
+        """
+        assert entry.unique_id is not None
+        async with self._writing:
+            waiting = self.hosts.pop(entry.unique_id, None)
+            # Not before: of a host without a config entry nothing is kept.
+            self.hass.config_entries.async_update_entry(entry, unique_id=new_id)
+            if waiting is None:
+                return
+            self.hosts = joined(self.hosts, {new_id: waiting})
+            try:
+                await self._save()
+            except HomeAssistantError as err:
+                # It is written with the next import.
+                LOGGER.error("What a reinstalled host delivered has its old id still: %s", err)
 
     def _is_wanted(self, host_id: str) -> bool:
         entries = self.hass.config_entries

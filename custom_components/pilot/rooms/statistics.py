@@ -6,6 +6,7 @@ recorder has committed it.
 """
 
 from functools import partial
+from hashlib import sha256
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -45,12 +46,21 @@ CHUNK: Final = 60 * 24 * HOUR
 """As much is computed at once: what several years ago was corrected must not fill the memory."""
 
 
+LONGEST: Final = 255
+"""Characters that the recorder's tables have for ids and names; but for SQLite databases refuse
+what is longer."""
+
+
 def statistic_id_of(area_id: str, quantity: Quantity) -> str:
     """Return the id of a room's statistic."""
     statistic_id = f"{DOMAIN}:{area_id}_{quantity.key}"
-    if valid_statistic_id(statistic_id):
+    if not valid_statistic_id(statistic_id):
+        statistic_id = f"{DOMAIN}:{slugify(area_id)}_{quantity.key}"
+    if len(statistic_id) <= LONGEST:
         return statistic_id
-    return f"{DOMAIN}:{slugify(area_id)}_{quantity.key}"
+    # Areas are told apart by what is cut off, too.
+    digest = sha256(area_id.encode()).hexdigest()[:8]
+    return f"{DOMAIN}:{slugify(area_id)[:200].rstrip('_')}_{digest}_{quantity.key}"
 
 
 class RoomStatistics:
@@ -167,7 +177,7 @@ class RoomStatistics:
             metadata = StatisticMetaData(
                 has_sum=False,
                 mean_type=StatisticMeanType.ARITHMETIC,
-                name=f"{room.name} {names[quantity]}",
+                name=f"{room.name[: LONGEST - len(names[quantity]) - 1]} {names[quantity]}",
                 source=DOMAIN,
                 statistic_id=statistic_id,
                 unit_class=quantity.unit_class,

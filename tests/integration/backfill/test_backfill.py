@@ -13,17 +13,21 @@ from homeassistant.components.sensor import SensorEntity
 from homeassistant.helpers import area_registry as ar, device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.components.recorder.common import async_block_recorder
+from sqlalchemy.exc import OperationalError
 
 from custom_components.pilot.backfill.database import BacklogDatabase
 from custom_components.pilot.backfill.importer import Importer
 from custom_components.pilot.backfill.runtime import BACKLOG
 from custom_components.pilot.diagnostics import async_get_config_entry_diagnostics
+from custom_components.pilot.host_migration import async_move_to
 from custom_components.pilot.rooms.quantities import QUANTITIES
 from custom_components.pilot.rooms.rooms import HOUR, Hour
 from custom_components.pilot.rooms.statistics import statistic_id_of
 from support.integration_host import FakeHost
 
-from .conftest import FAR, NEAR, NOON, RECEIVED, TEMPERATURE, Night, a_chunk, near
+from .conftest import FAR, NEAR, NOON, RECEIVED, TEMPERATURE, Night, a_chunk, announce, near
+
+ANEW = "7a7a7a7a00000003"
 
 WALK = Random(38)
 HEARD: dict[int, float | None] = {
@@ -290,6 +294,28 @@ async def test_the_host_is_removed(night: Night) -> None:
     assert night.importer.hosts == {}
 
 
+async def test_the_host_is_installed_anew(night: Night) -> None:
+    """What waits under its old id becomes statistics all the same: the entities are the same."""
+    backlog = await night.play(HEARD, CUT, BACK)
+    await night.deliver(backlog)
+    hass, entry, entity_id = night.hass, night.entries[FAR], night.entity_id(night.far)
+    await hass.config_entries.async_unload(entry.entry_id)
+
+    await async_move_to(hass, entry, ANEW)
+    await hass.config_entries.async_setup(entry.entry_id)
+    night.far = FakeHost(hass, announce(ANEW, "far"))
+    await night.far.connect()
+    await night.compile(5)
+
+    assert night.entity_id(night.far) == entity_id
+    undisturbed, hours = await night.hours(night.near), await night.hours(night.far)
+    assert {hour: hours[hour] for hour in range(4)} == near(
+        {hour: undisturbed[hour] for hour in range(4)}
+    )
+    assert night.importer.hosts.keys() == {ANEW}
+    assert night.importer.async_diagnostics(ANEW)["dropped"] == {}
+
+
 @pytest.mark.parametrize("ahead", [2 * HOUR, -61 * 24 * HOUR])
 async def test_a_wrong_clock_loses_nothing(
     night: Night, ahead: float, caplog: pytest.LogCaptureFixture
@@ -400,8 +426,6 @@ async def test_a_database_that_fails(
     night: Night, backlog: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said once for each try, and nothing is lost."""
-    from sqlalchemy.exc import OperationalError
-
     broken = OperationalError("SELECT", {}, Exception("the disk is full"))
     with patch("custom_components.pilot.backfill.importer.compute", side_effect=broken):
         await night.deliver(backlog)
@@ -496,6 +520,20 @@ async def test_a_host_with_many_disabled_sensors_was_away_for_days(night: Night)
     assert len(hours) == AWAY // HOUR
 
 
+@pytest.mark.parametrize(
+    "recorder_config", [{"exclude": {"entity_globs": ["sensor.aht20_*_2"]}}], ids=["globs"]
+)
+async def test_what_the_recorder_leaves_out_is_counted_and_not_kept(night: Night) -> None:
+    """As the user has configured it."""
+    assert night.entity_id(night.far) == "sensor.aht20_temperature_2"
+
+    await night.deliver([[NOON + 60, 20.0], [NOON + 70, 21.0]])
+
+    told = night.importer.async_diagnostics(FAR)
+    assert (told["kept"], told["dropped"]) == (0, {"not_recorded": 2})
+    assert len(night.acknowledged()) == 1
+
+
 @pytest.mark.parametrize("reason", ["not_recorded", "no_state_class", "disabled"])
 async def test_what_gets_no_statistic_is_counted_and_not_kept(
     night: Night, reason: str, monkeypatch: pytest.MonkeyPatch
@@ -581,6 +619,26 @@ async def test_counters_make_room_before_all_has_come(night: Night) -> None:
     assert {hour: written[hour] for hour in range(5)} == near(
         {hour: undisturbed[hour] for hour in range(5)}
     )
+
+
+async def test_a_database_that_fails_while_a_chunk_comes(
+    night: Night, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether a disabled sensor has a statistic is not known then: its host keeps the chunk."""
+    night.entities.async_update_entity(
+        night.entity_id(night.far), disabled_by=er.RegistryEntryDisabler.USER
+    )
+    await night.settle()
+    broken = OperationalError("SELECT", {}, Exception("database is locked"))
+    with patch("custom_components.pilot.backfill.importer.known_statistics", side_effect=broken):
+        chunk = await night.deliver([[NOON + 60, 20.0]])
+    assert night.acknowledged() == []
+    assert "database is locked" in caplog.text
+    assert "Traceback" not in caplog.text
+
+    await night.deliver([[NOON + 60, 20.0]], chunk=chunk)
+
+    assert night.acknowledged() == [chunk]
 
 
 # --- The disk --------------------------------------------------------------------------------

@@ -446,6 +446,29 @@ async def test_an_action_for_several_hosts_tells_of_every_failure(
     assert "studio is not set up" in str(error.value)
 
 
+async def test_hosts_that_the_user_gave_one_name_answer_apart(
+    hass: HomeAssistant, paired: MockConfigEntry, agent: FakeAgent
+) -> None:
+    """None of the answers is lost."""
+    other = make_entry(hass, name="studio", unique_id="0" * 16, entry_id="01JOTHER")
+    await hass.config_entries.async_setup(other.entry_id)
+    await hass.async_block_till_done()
+    hass.config_entries.async_update_entry(other, title=paired.title)
+    done = await paired.runtime_data.coordinator.commands.async_command("audio.beep")
+    call = {
+        "entity_id": [SWITCH, "binary_sensor.studio_connection"],
+        "command": "audio.beep",
+    }
+
+    with patch.object(other.runtime_data.coordinator.commands, "async_command", return_value=done):
+        answer = await hass.services.async_call(
+            "pilot", "send_command", call, blocking=True, return_response=True
+        )
+
+    assert answer is not None
+    assert set(answer) == {f"office-pc ({HOST_ID})", f"office-pc ({'0' * 16})"}
+
+
 async def test_a_command_must_have_a_name_that_can_be_one(
     hass: HomeAssistant, paired: MockConfigEntry, bus: FakeBroker
 ) -> None:

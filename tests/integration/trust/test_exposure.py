@@ -23,7 +23,7 @@ from homeassistant.helpers import (
 )
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.pilot import button, number, switch
@@ -216,6 +216,67 @@ async def test_a_script_that_names_it_after_everything_reaches_it(
     """The steps of a script have one context in common."""
     context = Context()
     for data in (ALL, {"entity_id": SWITCH}):
+        await hass.services.async_call("switch", "turn_off", data, blocking=True, context=context)
+
+    assert agent.done == ["power.shutdown"]
+
+
+@pytest.mark.parametrize(
+    ("action", "data"),
+    [
+        ("switch.turn_on", {"entity_id": "switch.lamp"}),
+        ("switch.turn_off", {"entity_id": ["switch.lamp"]}),
+        ("switch.turn_off", {"label_id": "lamps"}),
+        ("lock.lock", {"entity_id": "lock.front_door"}),
+        ("test.something", {"entity_id": [{}], "label_id": 5}),
+        ("test.something", {}),
+    ],
+)
+async def test_a_script_that_does_something_else_meanwhile_does_not_reach_it(
+    hass: HomeAssistant,
+    agent: FakeAgent,
+    targets: dict[str, str],
+    action: str,
+    data: dict[str, Any],
+) -> None:
+    """In parallel with an action on everything."""
+    domain, _, service = action.partition(".")
+    if not hass.services.has_service(domain, service):
+        async_mock_service(hass, domain, service)
+    steps = [
+        {"action": "switch.turn_off", "data": ALL},
+        {"action": action, "data": data},
+    ]
+    assert await async_setup_component(
+        hass, "script", {"script": {"leave": {"sequence": [{"parallel": steps}]}}}
+    )
+
+    await hass.services.async_call("script", "leave", blocking=True)
+
+    assert agent.done == []
+
+
+@pytest.mark.parametrize("by", ["a list", "a group", "a label"])
+async def test_however_a_script_names_it_after_everything(
+    hass: HomeAssistant,
+    agent: FakeAgent,
+    targets: dict[str, str],
+    entity_registry: er.EntityRegistry,
+    label_registry: lr.LabelRegistry,
+    by: str,
+) -> None:
+    """As one of several, as a member, by what was put on it."""
+    label = label_registry.async_create("At night").label_id
+    entity_registry.async_update_entity(SWITCH, labels={label})
+    group = {"group": {"desk": {"entities": [SWITCH]}}}
+    assert await async_setup_component(hass, "group", group)
+    named = {
+        "a list": {"entity_id": f"switch.lamp, {SWITCH.upper()}"},
+        "a group": {"entity_id": "group.desk"},
+        "a label": {"label_id": label},
+    }
+    context = Context()
+    for data in (ALL, named[by]):
         await hass.services.async_call("switch", "turn_off", data, blocking=True, context=context)
 
     assert agent.done == ["power.shutdown"]

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from homeassistant.components.automation.const import DOMAIN as AUTOMATION
+from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.core import Context
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
+from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 from PIL import Image
 import pytest
@@ -22,15 +24,17 @@ from companion_agent.errors import CommandError
 from companion_agent.models import Command, TextArgument
 from companion_agent.plugins.base import CommandProvider
 from companion_agent.plugins.notifications.plugin import NotificationsPlugin
+from support.integration_host import make_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from homeassistant.core import Event, HomeAssistant
-    from homeassistant.helpers import entity_registry as er
+    from homeassistant.helpers import area_registry as ar, entity_registry as er
     from pytest_homeassistant_custom_component.common import MockConfigEntry
     from syrupy.assertion import SnapshotAssertion
 
+    from custom_components.pilot.trust import TrustStore
     from support.integration_agent import FakeAgent
 
 NOTIFY = "notify.office_pc_notification"
@@ -345,6 +349,97 @@ async def test_a_camera_is_for_those_who_may_see_it(
         )
 
 
+# --- Whom it reaches -------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def office(
+    hass: HomeAssistant,
+    paired: MockConfigEntry,
+    area_registry: ar.AreaRegistry,
+    device_registry: dr.DeviceRegistry,
+) -> tuple[str, MockConfigEntry]:
+    """Return a room with the paired host and another one in it, and that one."""
+    other = make_entry(hass, name="studio", unique_id="0" * 16, entry_id="01JOTHER")
+    await hass.config_entries.async_setup(other.entry_id)
+    await hass.async_block_till_done()
+    room = area_registry.async_create("Office")
+    for entry in (paired, other):
+        [device] = [
+            one
+            for one in dr.async_entries_for_config_entry(device_registry, entry.entry_id)
+            if ("pilot", entry.unique_id) in one.identifiers
+        ]
+        device_registry.async_update_device(device.id, area_id=room.id)
+    return room.id, other
+
+
+async def notify_room(hass: HomeAssistant, room: str) -> None:
+    await hass.services.async_call(
+        "pilot", "notify", {"message": "Dinner"}, target={"area_id": room}, blocking=True
+    )
+
+
+async def test_a_host_that_is_not_set_up_keeps_nothing_from_the_others(
+    hass: HomeAssistant, office: tuple[str, MockConfigEntry], desktop: Desktop
+) -> None:
+    """It is named in the error."""
+    room, other = office
+    await hass.config_entries.async_unload(other.entry_id)
+
+    with pytest.raises(HomeAssistantError, match="studio is not set up"):
+        await notify_room(hass, room)
+
+    assert [one["message"] for one in desktop.shown] == ["Dinner"]
+
+
+async def test_a_disabled_host_is_not_meant_by_its_room(
+    hass: HomeAssistant, office: tuple[str, MockConfigEntry], desktop: Desktop
+) -> None:
+    """An automation for a room goes on without it; where it alone is meant, that is an error."""
+    room, other = office
+    await hass.config_entries.async_set_disabled_by(other.entry_id, ConfigEntryDisabler.USER)
+
+    await notify_room(hass, room)
+
+    assert [one["message"] for one in desktop.shown] == ["Dinner"]
+    [device] = dr.async_entries_for_config_entry(dr.async_get(hass), other.entry_id)
+    for action, data in (("notify", {"message": "Dinner"}), ("refresh", {})):
+        with pytest.raises(HomeAssistantError, match="studio is not set up"):
+            await hass.services.async_call(
+                "pilot", action, {**data, "device_id": device.id}, blocking=True
+            )
+
+
+async def test_the_action_of_phones_asks_who_calls(
+    hass: HomeAssistant, desktop: Desktop, hass_read_only_user: MockUser
+) -> None:
+    """It is not among Pilot's own, and the same holds for it."""
+    with pytest.raises(Unauthorized):
+        await hass.services.async_call(
+            "notify",
+            "pilot_office_pc",
+            {"message": "Hello"},
+            blocking=True,
+            context=Context(user_id=hass_read_only_user.id),
+        )
+
+    assert desktop.shown == []
+
+
+async def test_the_action_of_phones_goes_and_comes_with_its_host(
+    hass: HomeAssistant, desktop: Desktop, paired: MockConfigEntry
+) -> None:
+    """An automation is told that there is none, rather than that nothing happens."""
+    await hass.config_entries.async_unload(paired.entry_id)
+    gone = not hass.services.has_service("notify", "pilot_office_pc")
+    await hass.config_entries.async_setup(paired.entry_id)
+    await hass.async_block_till_done()
+
+    assert gone
+    assert hass.services.has_service("notify", "pilot_office_pc")
+
+
 # --- Answers ---------------------------------------------------------------------------------
 
 
@@ -372,6 +467,28 @@ async def test_a_button_is_an_event_and_what_phones_fire(
     attributes = hass.states.get(ANSWER).attributes
     assert (attributes["event_type"], attributes["action"]) == ("pressed", "OPEN")
     assert (attributes["tag"], attributes["user"]) == ("door", "anna")
+
+
+async def test_what_an_unpaired_host_answers_is_no_answer(
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
+) -> None:
+    """Any client of the broker could press the buttons that automations ask phones by."""
+    entry = make_entry(hass)
+    await hass.config_entries.async_setup(entry.entry_id)
+    agent.come_online()
+    agent.announce(events=[{"key": "notifications", "types": ["pressed", "replied", "closed"]}])
+    await hass.async_block_till_done()
+    told = [
+        async_capture_events(hass, f"mobile_app_notification_{what}")
+        for what in ("action", "cleared")
+    ]
+
+    await answer(hass, agent, "pressed", id="invented", action="UNLOCK_FRONT_DOOR")
+    await answer(hass, agent, "replied", id="invented", action="ANSWER", reply="1234")
+    await answer(hass, agent, "closed", id="invented", reason="dismissed")
+
+    assert hass.states.get(ANSWER).attributes["event_type"] == "closed"
+    assert told == [[], []]
 
 
 async def test_a_reply_arrives_whole(

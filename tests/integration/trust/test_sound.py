@@ -177,6 +177,15 @@ async def test_what_does_not_work_is_said_and_shown_as_it_is(
     assert state.state == "Speaker"
 
 
+async def test_what_is_louder_than_can_be_set_is_shown(hass: HomeAssistant, sound: Sound) -> None:
+    """PulseAudio's own settings go beyond 100 %."""
+    sound.values["output_volume"] = 153
+    sound.say()
+    await hass.async_block_till_done()
+
+    assert hass.states.get(VOLUME).state == "153"
+
+
 async def test_a_device_that_comes_can_be_chosen(
     hass: HomeAssistant, sound: Sound, agent: FakeAgent
 ) -> None:

@@ -299,6 +299,38 @@ async def test_a_version_that_is_left_again(
     assert not issue_registry.async_get_issue("pilot", f"update_failed_{HOST_ID}")
 
 
+async def test_a_host_that_comes_and_goes_meanwhile(
+    hass: HomeAssistant, shipping: Path, updates: Updates, agent: FakeAgent
+) -> None:
+    """A release that crashes again and again is one update, which fails once, with the reason."""
+    await say(hass, agent)
+    task = hass.async_create_task(install(hass))
+    async with asyncio.timeout(5):
+        await updates.asked.get()
+    seen = set()
+    for start in range(3):
+        agent.bus.fire(f"pilot/v2/{HOST_ID}/availability", agent.word("lost"))
+        await asyncio.sleep(0)
+        seen.add((hass.states.get(ENTITY).state, *progress(hass)))
+        agent.start(f"0123456789abcde{start}")
+        agent.say_that_it_is("online")
+        agent.announced["agent"]["version"] = NEWER
+        agent.announce(update={"source": "homeassistant", "trial": True})
+        await asyncio.sleep(0)
+        seen.add((hass.states.get(ENTITY).state, *progress(hass)))
+    assert not task.done()
+    agent.start("0123456789abcdef")
+    agent.announced["agent"]["version"] = "0.1.0"
+    failed = {"version": NEWER, "reason": "it ended three times"}
+    agent.announce(update={"source": "homeassistant", "failed": failed})
+
+    with pytest.raises(HomeAssistantError, match="it ended three times"):
+        async with asyncio.timeout(5):
+            await task
+    assert {(shown, under_way) for shown, under_way, _ in seen} <= {("on", True), ("off", True)}
+    assert shown(hass) == ("on", "0.1.0", NEWER)
+
+
 async def test_a_version_that_cannot_be_fetched(
     hass: HomeAssistant, shipping: Path, updates: Updates, agent: FakeAgent
 ) -> None:
