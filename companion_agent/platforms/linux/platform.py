@@ -69,6 +69,11 @@ if TYPE_CHECKING:
     from companion_agent.platforms.linux.services import SystemdServices
     from companion_agent.platforms.packages import PackageManager
 
+_ONLY_OWN = (
+    "this user sees no processes but its own: /proc is mounted with hidepid",
+    "add the agent's user to the group that /proc is mounted with (gid=)",
+)
+
 
 class LinuxPlatform(Platform):
     """A Linux machine.
@@ -311,6 +316,9 @@ class LinuxPlatform(Platform):
         """Read `/proc/*/stat`."""
         from companion_agent.platforms.linux import processes  # noqa: PLC0415  (seldom wanted)
 
+        # The first one is root's. See proc(5), `hidepid`.
+        if self._files.read("proc/1/stat") is None:
+            raise Unavailable(*_ONLY_OWN)
         return processes.sample(self._files)
 
     def package_managers(self) -> list[PackageManager]:
@@ -330,6 +338,8 @@ class LinuxPlatform(Platform):
 
     def processes(self) -> int | None:
         """Count the numbers in `/proc`."""
+        if not self._files.exists("proc/1"):
+            raise Unavailable(*_ONLY_OWN)
         return sum(name[0].isdigit() for name in self._files.names("proc")) or None
 
     def pending_reboot(self) -> bool | None:
