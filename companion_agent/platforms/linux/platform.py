@@ -69,6 +69,9 @@ if TYPE_CHECKING:
     from companion_agent.platforms.linux.services import SystemdServices
     from companion_agent.platforms.packages import PackageManager
 
+# What the kernel says before a name was set (init/version.c).
+_NOT_SET = "(none)"
+_NAMELESS = "localhost"
 _ONLY_OWN = (
     "this user sees no processes but its own: /proc is mounted with hidepid",
     "add the agent's user to the group that /proc is mounted with (gid=)",
@@ -109,7 +112,9 @@ class LinuxPlatform(Platform):
         if self._made is None:
             self._made = identity.maker_and_model(self._files)
         manufacturer, model = self._made
-        name = self._files.text("proc/sys/kernel/hostname") or "localhost"
+        name = self._files.text("proc/sys/kernel/hostname") or _NAMELESS
+        if name == _NOT_SET:
+            name = _NAMELESS
         return HostInfo(
             name=name.split(".")[0] or name,
             os=identity.os_name(self._files),
