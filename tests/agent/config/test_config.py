@@ -408,7 +408,7 @@ name: b
         ("? [a]\n: b\nbroker: a", "line 1: has a key that is not a text"),
         ("broker: http://a", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "http://a" begins with http://, but mqtt://, mqtts://, ws:// or wss:// is expected'),
         ("broker: mqtt://a/b", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "mqtt://a/b" goes on after the host and port'),
-        ("broker: ws://a/b?c", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "ws://a/b?c" goes on after the path'),
+        ("broker: ws://a/b?c", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "ws://a/b?***" goes on after the path'),
         ("broker: {host: a, websocket_path: /b}", "line 1: broker.websocket_path: only with transport: websockets"),
         ("broker: {host: a, transport: websocket}", 'line 1: broker.transport: expected tcp or websockets, not "websocket" (did you mean websockets?)'),
         ("broker: {host: a, transport: websockets, websocket_path: b}", 'line 1: broker.websocket_path: expected a path that begins with /, not "b"'),
