@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import hashlib
 import hmac
 import logging
 import os
 import secrets
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from companion_agent.protocol.validation import HOST_ID
 from companion_agent.storage import files
+from companion_agent.storage.plain import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import TextIO
 
     from companion_agent.platforms.base import Platform
 
@@ -28,6 +31,9 @@ LOCK_FILE = "lock"
 # Keys the derivation, so that the id is not the hash that another program makes of the same
 # installation id. Changing it would make every host a new device.
 _APPLICATION = b"pilot-agent host id 1"
+_TRIES, _PAUSE = 5, 0.02
+# Characters of a process id.
+_LONGEST_NUMBER = 20
 
 
 class IdentityError(Exception):
@@ -88,24 +94,62 @@ def only_agent(state_dir: Path) -> Iterator[None]:
     path = state_dir / LOCK_FILE
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
-        # "a" does not empty the file: it may hold the other agent's process id.
-        file = path.open("a+", encoding="ascii")
+        file = _opened_lock(path)
     except OSError as error:
+        if error.errno in files.NOT_PLAIN:
+            raise IdentityError(f"{path} is not a plain file; delete it") from error
         raise IdentityError(_unwritable(state_dir, error)) from error
     with file:
         try:
-            _lock(file.fileno())
+            _lock_patiently(file.fileno())
         except OSError:
-            file.seek(0)
-            holder = file.read().strip()
+            other = _process_in(file)
             raise IdentityError(
-                f"another agent{f' (process {holder})' if holder else ''} uses {state_dir}; "
+                f"another agent{f' (process {other})' if other else ''} uses {state_dir}; "
                 "stop it, or give this one its own state_dir"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def holder(state_dir: Path) -> int | None:
+    """Return the process whose agent holds a state folder; `None` where none does.
+
+    Raises:
+        OSError: That cannot be found out.
+    """
+    path = state_dir / LOCK_FILE
+    if not is_there(path):
+        return None
+    with _opened_lock(path) as file:
+        try:
+            _lock(file.fileno())
+        except OSError:
+            number = _process_in(file)
+            return int(number) if number.isdigit() else None
+    return None
+
+
+def _opened_lock(path: Path) -> TextIO:
+    handle = files.open_to_change(path, mode=0o644)
+    return open(handle, "r+", encoding="ascii", errors="replace")  # noqa: PTH123  (a descriptor)
+
+
+def _process_in(file: TextIO) -> str:
+    # No more than that: Windows lets none read what is locked.
+    return os.read(file.fileno(), _LONGEST_NUMBER).decode("ascii", "replace").strip()
+
+
+def _lock_patiently(descriptor: int) -> None:
+    """Lock; what only looks whether an agent runs (`holder()`) is through in a moment."""
+    for _ in range(_TRIES):
+        with suppress(OSError):
+            _lock(descriptor)
+            return
+        time.sleep(_PAUSE)
+    _lock(descriptor)
 
 
 def _kept(path: Path) -> str:

@@ -97,16 +97,10 @@ def set_up(
 
 
 def _file(config: LogConfig, path: Path) -> logging.Handler:
-    from logging.handlers import RotatingFileHandler  # noqa: PLC0415  (seldom wanted)
+    from companion_agent.log_file import LogFile  # noqa: PLC0415  (seldom wanted)
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(
-        path,
-        maxBytes=config.max_size,
-        backupCount=config.keep,
-        encoding="utf-8",
-        errors="backslashreplace",
-    )
+    handler = LogFile(path, config.max_size, config.keep)
     handler.setFormatter(_formatter(config, journal=False))
     return handler
 

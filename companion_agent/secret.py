@@ -68,6 +68,13 @@ def without_login(text: str) -> str:
     return f"{scheme}{_LOGIN}{host}" if at and ":" in login else text
 
 
+def without_query(text: str) -> str:
+    """Replace what follows the `?` of an address by `***`: it may be a token that logs in."""
+    scheme, rest = _split(text)
+    path, mark, query = rest.partition("?")
+    return f"{scheme}{path}?***" if scheme and mark and query else text
+
+
 def without_port(text: str) -> str:
     """Replace what stands in the place of an address's port and is no number by `***`.
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import voluptuous as vol
 
-from companion_agent.secret import HIDDEN, Secret, without_login, without_port
-from companion_agent.storage.plain import open_plain
+from companion_agent.secret import HIDDEN, Secret, without_login, without_port, without_query
+from companion_agent.storage.plain import is_there, open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +34,7 @@ _SECRET_BYTES = 64 * 1024
 _LONGEST_TOPIC = 200
 # RFC 1035 section 2.3.4. Underscores are not allowed in host names, but containers have them.
 _LONGEST_NAME = 253
+_EVERYONE = ipaddress.ip_address("255.255.255.255")
 _LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)", re.ASCII)
 # A number is what `yes` and `0123` mean to YAML, and the text that was typed to the agent.
 _TEXT_TYPES = ["string", "number", "boolean"]
@@ -381,7 +382,7 @@ class Folder(AnyPath[Path]):
 
     def _read(self, text: str) -> Path:
         path = self._place(text)
-        if path.exists() and not path.is_dir():
+        if is_there(path) and not path.is_dir():
             raise ValueError("it is a file")
         return path
 
@@ -393,7 +394,7 @@ class NewFile(AnyPath[Path]):
 
     def _read(self, text: str) -> Path:
         path = self._place(text)
-        if path.is_dir():
+        if is_there(path) and path.is_dir():
             raise ValueError("it is a folder")
         return path
 
@@ -472,10 +473,12 @@ def check_host(text: str) -> None:
         ValueError: None can; the text says what to write instead, where that is known.
     """
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         pass
     else:
+        if address.is_multicast or address == _EVERYONE:
+            raise ValueError("it is the address of many hosts")
         return
     if why := _not_a_name(text):
         raise ValueError(why)
@@ -556,7 +559,7 @@ def read_secret(path: Path, *, pipe: bool = False) -> str:
 
 def shown(text: str) -> str:
     """Quote what the user typed, on one line and without a password that is in it."""
-    text = without_login(text)
+    text = without_query(without_login(text))
     return f'"{text[:60]}{"…" if len(text) > 60 else ""}"'.replace("\n", "⏎")
 
 

@@ -23,6 +23,7 @@ from companion_agent.clock import (
 )
 from companion_agent.config.buffer import FILE
 from companion_agent.storage import files
+from companion_agent.storage.plain import open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -386,6 +387,8 @@ class Store:
         if not self._path.exists():
             # SQLite would leave it to the umask who may read it, and copies that to its journal.
             files.create_private(self._path)
+        # SQLite would wait for what a pipe brings.
+        open_plain(self._path).close()
         db = self._db = sqlite3.connect(
             self._path, timeout=5, isolation_level=None, check_same_thread=False
         )
@@ -477,6 +480,7 @@ def look(folder: Path) -> Contents:
     """
     path = folder / FILE
     try:
+        open_plain(path).close()
         size = sum(
             _beside(path, end).stat().st_size for end in ("", "-wal") if _beside(path, end).exists()
         )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 from importlib import import_module
 import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.cli import output
-from companion_agent.cli.exit_codes import BAD_INPUT, OK
+from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL, OK
 from companion_agent.cli.parser import parser
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
+
+
+# What a full disk says of what is printed into a file on it.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,12 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A command's module brings what that command needs, and only that.
         module = import_module(f"companion_agent.cli.{parsed.command}")
         code: int = module.main(parsed)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # `pilot-agent read | head`: the reader has seen enough.
         sys.stderr.close()
         return OK
+    except OSError as error:
+        # One of a file names it.
+        if error.filename or error.errno not in _NO_ROOM:
+            raise
+        output.complain(f"pilot-agent: the output cannot be written: {error.strerror}")
+        output.forget()
+        return NOT_WELL
     return code
 
 

@@ -53,6 +53,13 @@ def use_utf8() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors=_HANDLER)
 
 
+def forget() -> None:
+    """Forget what was printed and could not be written: Python tries once more at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _nowhere() -> TextIO:
     return Path(os.devnull).open("w", encoding="utf-8")
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from companion_agent.config.errors import ConfigError, Mistake
-from companion_agent.config.loader import default_state_dir, find_file, load, search_path
+from companion_agent.config.loader import (
+    base_of,
+    default_state_dir,
+    find_file,
+    load,
+    search_path,
+)
 from companion_agent.config.settings import Broker, CollectorConfig, Config, LogConfig, Tls
 
 __all__ = [
@@ -14,6 +20,7 @@ __all__ = [
     "LogConfig",
     "Mistake",
     "Tls",
+    "base_of",
     "default_state_dir",
     "find_file",
     "load",

@@ -10,6 +10,7 @@ from companion_agent.config.broker_address import expand_broker
 from companion_agent.config.errors import Mistake
 from companion_agent.config.settings import SECRETS
 from companion_agent.fields import FILE
+from companion_agent.storage.plain import is_there
 from companion_agent.values import closest, expand_home, read_secret
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def apply_credentials(document: Document, environment: Mapping[str, str]) -> Non
     folder = environment.get("CREDENTIALS_DIRECTORY")
     for name in _CREDENTIALS if folder else ():
         path = Path(folder or "", name)
-        if not path.is_file():
+        if not is_there(path):
             continue
         try:
             secret = read_secret(path)

@@ -16,6 +16,7 @@ from companion_agent.config.overlay import Overlay, OverlayError
 from companion_agent.config.settings import Config
 from companion_agent.config.validators import Context, Known, build
 from companion_agent.fields import all_keys, construct
+from companion_agent.storage.plain import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,7 +49,18 @@ def find_file(explicit: Path | None, environment: Mapping[str, str] = os.environ
         return explicit
     if named := environment.get("PILOT_CONFIG"):
         return Path(named)
-    return next((path for path in search_path(environment) if path.exists()), None)
+    return next((path for path in search_path(environment) if is_there(path)), None)
+
+
+def base_of(file: Path | None) -> Path:
+    """Return where relative paths start: the configuration's folder, else where the command runs.
+
+    That folder may have been removed since; then they stay relative, and lead nowhere.
+    """
+    try:
+        return file.absolute().parent if file else Path.cwd()
+    except FileNotFoundError:
+        return Path()
 
 
 def load(
@@ -77,7 +89,7 @@ def load(
     if document.mistakes and not document.tree:
         # What the rest should be cannot be said of a file that cannot be read.
         raise ConfigError(document.mistakes)
-    base = path.absolute().parent if path else Path.cwd()
+    base = base_of(path)
     known = known_collectors(collectors)
     apply_credentials(document, environment)
     keys = all_keys(Config, {"collector": list(known)})

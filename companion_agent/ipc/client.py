@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from companion_agent import identity
 from companion_agent.ipc.lines import ADDRESS, MAX_ANSWER, LineDecoder, encode, unix_path
 from companion_agent.platforms.unix import AF_UNIX
 from companion_agent.protocol.errors import ProtocolError
+from companion_agent.storage.files import read_json
 from companion_agent.storage.permissions import AS_ADMINISTRATOR
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class LocalClient:
         except PermissionError as error:
             text = f"no access to the agent's state in {folder}; {AS_ADMINISTRATOR}"
             raise ChannelError(text) from error
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             text = f"no agent is running with the state folder {folder}; start it first"
             raise NotRunningError(text) from error
 
@@ -119,7 +120,10 @@ class LocalClient:
             raise ChannelError("the agent and this command are of different versions") from error
 
     def _call_loopback(self, folder: Path) -> socket.socket:
-        address = json.loads((folder / ADDRESS).read_text("utf-8"))
+        address = read_json(folder / ADDRESS)
+        # A killed agent leaves the file behind, and any program may listen at its port then.
+        if (agent := identity.holder(folder)) is None or address.get("pid", agent) != agent:
+            raise ValueError("the agent that wrote it has ended")
         self._token = str(address["token"])
         return socket.create_connection(("127.0.0.1", int(address["port"])), timeout=5)
 

@@ -235,6 +235,10 @@ class LocalServer:
             # No other program may listen on the same port and catch the token.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         listener.bind(("127.0.0.1", 0))
-        address = {"port": listener.getsockname()[1], "token": self._token}
+        address = {
+            "port": listener.getsockname()[1],
+            "token": self._token,
+            "pid": os.getpid(),
+        }
         write_private(self._folder / ADDRESS, dump(address))
         return listener

@@ -875,11 +875,12 @@ class Transport:
         self.unwritable[topic] = reason
 
     def _subscribed(self, mid: int, codes: Sequence[ReasonCode]) -> None:
-        answers = zip(self._subscribing.pop(mid, ()), codes, strict=False)
+        topics = self._subscribing.pop(mid, [])
         if not self._subscribing:
             self._suback_due = math.inf
-        refused = {}
-        for topic, code in answers:
+        # One for each topic, or the broker has left some out.
+        refused = dict.fromkeys(topics[len(codes) :], "no answer")
+        for topic, code in zip(topics, codes, strict=False):
             if code.is_failure:
                 refused[topic] = errors.denial(code)
             elif self.unreadable.pop(topic, None):

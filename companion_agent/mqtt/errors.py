@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import re
 import socket
 import ssl
@@ -92,7 +94,15 @@ def _system_error(paho_error: str) -> str:
 def opening(error: Exception, broker: Broker) -> str:
     """Say in words why a connection could not be opened."""
     if isinstance(error, socket.gaierror):
-        return f"the name {broker.host} cannot be resolved ({error.strerror})"
+        reason = f"the name {broker.host} cannot be resolved ({error.strerror})"
+        if broker.host.lower().removesuffix(".").endswith(".local"):
+            # RFC 6762: no server of names knows them.
+            reason += "; names in .local need mDNS on this host (libnss-mdns), or write the address"
+        return reason
+    if getattr(error, "errno", None) == errno.EINVAL and _lacks_zone(broker.host):
+        return (
+            f"the address {broker.host} needs this host's interface behind it: {broker.host}%eth0"
+        )
     if isinstance(error, TimeoutError):
         return "no answer; is the machine on, and is a firewall in between?"
     if isinstance(error, ConnectionRefusedError):
@@ -107,6 +117,15 @@ def opening(error: Exception, broker: Broker) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+def _lacks_zone(host: str) -> bool:
+    """Tell whether a host is an IPv6 address of any of the networks here, and of none."""
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return address.is_link_local and address.scope_id is None
 
 
 def wrong_version(broker: Broker, protocol: str) -> str:

@@ -33,12 +33,15 @@ class Limits(NamedTuple):
 
     @classmethod
     def of(cls, properties: object) -> Limits:
-        """Read the properties of a CONNACK; `None` when there are none."""
+        """Read the properties of a CONNACK; `None` when there are none.
+
+        MQTT has no limits of zero packets or bytes; a broker that says so means none.
+        """
         return cls(
-            packet=getattr(properties, "MaximumPacketSize", math.inf),
+            packet=getattr(properties, "MaximumPacketSize", 0) or math.inf,
             retain=bool(getattr(properties, "RetainAvailable", 1)),
             qos=getattr(properties, "MaximumQoS", 2),
-            inflight=getattr(properties, "ReceiveMaximum", 65_535),
+            inflight=getattr(properties, "ReceiveMaximum", 0) or 65_535,
             wildcards=bool(getattr(properties, "WildcardSubscriptionAvailable", 1)),
             keepalive=getattr(properties, "ServerKeepAlive", None),
         )

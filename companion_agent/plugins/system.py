@@ -42,6 +42,7 @@ class SystemPlugin(Collector):
         self._started: float | None = None
         self._offered: frozenset[str] = frozenset()
         self._troubles: dict[str, str] = {}
+        self._left_out: dict[str, str] = {}
 
     def collect(self) -> Mapping[str, Value]:
         """Read what can be read."""
@@ -62,12 +63,18 @@ class SystemPlugin(Collector):
         """Say which parts could not be read."""
         return self._troubles
 
+    def left_out(self) -> Mapping[str, str]:
+        """Say which parts this host does not tell."""
+        return self._left_out
+
     def _try(self, key: str, read: Callable[[], _Read | None]) -> _Read | None:
         """Read a part; where that fails, the others are still told."""
         self._troubles.pop(key, None)
+        self._left_out.pop(key, None)
         try:
             return read()
-        except Unavailable:
+        except Unavailable as error:
+            self._left_out[key] = error.reason
             return None
         except OSError as error:
             self._troubles[key] = error.strerror or str(error)

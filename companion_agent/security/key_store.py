@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from companion_agent.protocol.signing import SECRET_SIZE
 from companion_agent.protocol.validation import is_controller, is_controller_name
 from companion_agent.storage.files import (
+    NewerFileError,
     make_private_folder,
     move,
     read_bytes,
@@ -63,7 +64,8 @@ class TrustStore:
         """Read the controllers; none when the host was never paired.
 
         A damaged file is moved aside and reported: going on as if the host had never been
-        paired would hide that it has to be paired again.
+        paired would hide that it has to be paired again. One of a newer version of the agent stays
+        for that: an update may have been taken back.
 
         Raises:
             StoreError: The file is there, but cannot be used.
@@ -71,6 +73,8 @@ class TrustStore:
         content = self._read()
         try:
             return parse(content) if content is not None else []
+        except NewerFileError as error:
+            raise StoreError(self._newer()) from error
         except ValueError as error:
             raise StoreError(self._move_aside(error)) from error
 
@@ -83,6 +87,8 @@ class TrustStore:
         content = self._read()
         try:
             return parse(content) if content is not None else []
+        except NewerFileError as error:
+            raise StoreError(self._newer()) from error
         except ValueError as error:
             raise StoreError(f"the keys in {self._path} are damaged ({error})") from error
 
@@ -94,6 +100,7 @@ class TrustStore:
         """
         try:
             make_private_folder(self._folder)
+            self._spare_newer()
             write_private(self._path, dump(controllers))
         except OSError as error:
             raise StoreError(f"the keys cannot be kept in {self._path}: {error}") from error
@@ -118,6 +125,21 @@ class TrustStore:
             ) from error
         except OSError as error:
             raise StoreError(f"the keys in {self._path} cannot be read: {error}") from error
+
+    def _newer(self) -> str:
+        return (
+            f"the keys in {self._path} are those of a newer version of the agent; update it, or "
+            "pair this host again"
+        )
+
+    def _spare_newer(self) -> None:
+        """Move keys that this version cannot read out of the way of those that it keeps."""
+        try:
+            parse(read_bytes(self._path))
+        except NewerFileError:
+            move(self._path, self._folder / "trust.json.newer")
+        except (OSError, ValueError):
+            return
 
     def _move_aside(self, error: ValueError) -> str:
         text = f"the keys in {self._path} are damaged ({error}); pair this host again"

@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import secrets
+import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 PRIVATE = 0o600
 MAX_BYTES = 16 * 1024 * 1024
 """More than any file of the agent's holds that is read as a whole."""
+
+NOT_PLAIN = frozenset({errno.EINVAL, errno.EISDIR, errno.ELOOP})
+"""Numbers of the errors of opening a pipe or a device, a folder, or a symbolic link."""
 
 # Windows has neither, and no links or pipes that need them.
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
@@ -72,14 +76,22 @@ def read_json(path: Path, most: int = MAX_BYTES) -> Any:  # noqa: ANN401  (whate
     return _parse(read_bytes(path, most))
 
 
+class NewerFileError(ValueError):
+    """A file is whole, and of a later version of the agent."""
+
+
 def read_versioned(content: bytes, version: int) -> dict[str, Any]:
     """Read the JSON of a file that says which version of it this is.
 
     Raises:
+        NewerFileError: A later version of the agent wrote it.
         ValueError: It is something else; the text says what.
     """
     data = _parse(content)
-    if not isinstance(data, dict) or data.get("version") != version:
+    found = data.get("version") if isinstance(data, dict) else None
+    if isinstance(found, int) and found > version:
+        raise NewerFileError("a newer version of the agent wrote it")
+    if not isinstance(data, dict) or found != version:
         raise ValueError("not a file of this version")
     return data
 
@@ -187,6 +199,26 @@ def move(path: Path, to: Path) -> None:
     """
     path.replace(to)
     sync(to.parent)
+
+
+def open_to_change(path: Path, *, mode: int = PRIVATE) -> int:
+    """Open a plain file for reading and writing as it is; make an empty one where there is none.
+
+    Args:
+        path: The file.
+        mode: Who may do what with one that is made.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: That did not work; the number is among `NOT_PLAIN` where something else lies there.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | _NO_WAIT | _BINARY, mode)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+    return handle
 
 
 def make_private_folder(folder: Path) -> None:

@@ -41,6 +41,15 @@ def open_plain(path: Path) -> BufferedReader:
         raise
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether something lies at a path.
+
+    Not where this user may not look, or where nothing can lie: a name that is too long. Up to
+    Python 3.13 `Path.exists()` raises an error for both.
+    """
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def read_plain(path: Path, limit: int) -> bytes:
     """Read at most `limit` bytes from the beginning of a plain file.
 

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from companion_agent.storage.files import (
+    NewerFileError,
     make_private_folder,
     move,
     read_bytes,
@@ -30,7 +31,8 @@ class StateFile:
     Args:
         folder: The state folder.
         name: The file's.
-        version: Of its content; one of another version is as good as damaged.
+        version: Of its content; one of an earlier version is as good as damaged, and one of a later
+            version is left until there is something to keep.
     """
 
     def __init__(self, folder: Path | None, name: str, version: int = 1) -> None:
@@ -53,6 +55,9 @@ class StateFile:
             return None
         except OSError as error:
             _LOGGER.warning("%s cannot be read: %s", self.path, error.strerror)
+        except NewerFileError as error:
+            # An update that was taken back. Its version finds it again, unless this one keeps more.
+            _LOGGER.warning("%s is not read: %s", self.path, error)
         except ValueError as error:
             _LOGGER.warning("%s is damaged and moved aside: %s", self.path, error)
             with suppress(OSError):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from companion_agent import __version__
 from companion_agent.service.sd_notify import Notifier
+from companion_agent.storage.plain import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -109,7 +110,7 @@ def _become(
     except (ConfigError, ValueError):
         # The base says what is wrong, when it reads all of it.
         return
-    if not (folder / "state.json").exists():
+    if not is_there(folder / "state.json"):
         return
     if not _is_own(folder):
         _LOGGER.warning("%s belongs to another user, so no release of it is started", folder)
@@ -174,7 +175,7 @@ def _settings(explicit: Path | None, environment: MutableMapping[str, str]) -> t
     document = read_file(path) if path else Document()
     leaves = [("state_dir",), ("update", "keys")]
     apply_environment(document, environment, leaves)
-    base = path.absolute().parent if path else Path.cwd()
+    base = config.base_of(path)
     given = document.tree.get("state_dir")
     state_dir = (
         base / expand_home(given)

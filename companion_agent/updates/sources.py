@@ -178,8 +178,11 @@ class Index:
             links = _links_of_json(text) if kind.endswith("json") else _links_of_page(text)
             self._wheels = {}
             for link in links:
-                wheel = urldefrag(urljoin(address, link)).url
-                version = version_of(unquote(urlsplit(wheel).path).rpartition("/")[2])
+                try:
+                    wheel = urldefrag(urljoin(address, link)).url
+                    version = _version_in(wheel)
+                except ValueError:
+                    continue  # no address at all
                 if version and is_address(wheel):
                     self._wheels[version] = wheel
         return self._wheels
@@ -189,8 +192,10 @@ class Address:
     """One wheel, at the address that a command named."""
 
     def __init__(self, address: str) -> None:
-        name = unquote(urlsplit(address).path).rpartition("/")[2]
-        self._version = version_of(name)
+        try:
+            self._version = _version_in(address)
+        except ValueError:
+            self._version = ""
         if not is_address(address) or not self._version:
             raise ArtifactError(
                 "updates come from Home Assistant here, and it has not named one: install it there"
@@ -212,6 +217,15 @@ class Address:
         _copy(self._address, manifest, target, progress)
 
 
+def _version_in(address: str) -> str:
+    """Return the version of the wheel at an address; empty where it is none of the agent's.
+
+    Raises:
+        ValueError: It is no address.
+    """
+    return version_of(unquote(urlsplit(address).path).rpartition("/")[2])
+
+
 def _signed(wheel: str) -> bytes:
     content = io.BytesIO()
     download(f"{wheel}{SUFFIX}", MAX_SIGNED, content)
@@ -227,7 +241,7 @@ def _links_of_json(text: str) -> list[str]:
     try:
         files = json.loads(text)["files"]
         return [str(file["url"]) for file in files if not file.get("yanked")]
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise ArtifactError("the index answers with JSON that is no list of files") from None
 
 

@@ -103,6 +103,29 @@ def test_the_folder_is_free_after_the_agent(tmp_path: Path) -> None:
         assert lock.read_text().strip() == str(os.getpid())
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files")
+@pytest.mark.parametrize("what", ["link", "pipe", "folder"])
+def test_a_lock_that_is_no_plain_file_is_left_alone(tmp_path: Path, what: str) -> None:
+    other, lock = tmp_path / "other", tmp_path / "state" / "lock"
+    other.write_text("of another")
+    lock.parent.mkdir()
+    match what:
+        case "link":
+            lock.symlink_to(other)
+        case "pipe":
+            os.mkfifo(lock)
+        case _:
+            lock.mkdir()
+
+    with (
+        pytest.raises(IdentityError, match=r"lock is not a plain file; delete it"),
+        identity.only_agent(lock.parent),
+    ):
+        pass
+
+    assert other.read_text() == "of another"
+
+
 def test_every_start_has_its_session() -> None:
     sessions = {identity.new_session() for _ in range(100)}
 

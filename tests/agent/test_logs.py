@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 import io
 import json
 import logging
 import os
+from pathlib import Path
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +19,6 @@ from companion_agent.config import LogConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CONNECTION = logging.getLogger("companion_agent.mqtt.connection")
 
@@ -129,3 +131,30 @@ def test_a_file_that_cannot_be_written_does_not_stop_the_agent(tmp_path: Path) -
     first, second = stream.getvalue().splitlines()
     assert f"The log cannot be written to {below}: " in first
     assert second.endswith("mqtt: Lost the connection")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files")
+def test_a_pipe_that_nothing_reads_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "agent.log"
+    os.mkfifo(pipe)
+    stream = io.StringIO()
+    logs.set_up(LogConfig(file=pipe), stream, {})
+
+    CONNECTION.warning("Lost the connection")
+
+    first, second = stream.getvalue().splitlines()
+    assert f"The log cannot be written to {pipe}: it is a pipe that nothing reads" in first
+    assert second.endswith("mqtt: Lost the connection")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_full_disk_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up(LogConfig(file=Path("/dev/full")), io.StringIO(), {})
+
+    for number in range(3):
+        CONNECTION.warning("message %d", number)
+
+    said = capsys.readouterr().err
+    with suppress(OSError):  # what is left is tried once more
+        logging.getLogger("companion_agent").handlers[0].close()
+    assert said == "The log cannot be written to /dev/full: No space left on device\n"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from companion_agent.identity import only_agent
 from companion_agent.ipc.handlers import Handlers
 from companion_agent.ipc.server import LocalServer
 from companion_agent.security.audit import AuditLog
@@ -25,6 +27,8 @@ class PairingService:
     """The running agent, as far as pairing goes."""
 
     def __init__(self, folder: Path, *, unix: bool = sys.platform != "win32") -> None:
+        self._held = ExitStack()
+        self._held.enter_context(only_agent(folder))
         self.clock = ManualClock(NOW)
         self.published: list[tuple[str, dict[str, Any]]] = []
         self.announced = 0
@@ -59,3 +63,8 @@ class PairingService:
         self.loop.call(self.server.close)
         self.turn()
         self.loop.end()
+        self._held.close()
+
+    def crash(self) -> None:
+        """End without tidying up; who listens at its address is not known any more."""
+        self._held.close()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _HWMON = "sys/class/hwmon"
 _THERMAL = "sys/class/thermal"
+# What the names of thermal zones begin with in keys.
+_ZONE = "zone-"
 # In the addresses of PCI, I2C and SCSI devices.
 _SEPARATORS = re.compile(r"[:.]")
 _INPUT = re.compile(r"(temp|fan)(\d{1,4})_input")
@@ -47,6 +49,8 @@ _BOARD_CHIP = re.compile(r"nct|it8|w83|f71|f81|sch\d|dme1737|smsc47|asc7|lm\d|ad
 # -40 and below is where the scales of embedded controllers and of thermistors end.
 _OPEN_INPUTS = frozenset({127.0, 127.5, 128.0})
 _COLDEST, _HOTTEST = -40.0, 150.0  # °C
+# Kernels of boards' makers have zones that say 45 for 45 °C.
+_FULL_DEGREES = 150
 # 65535 is what an embedded controller says while it does not know.
 _FASTEST_FAN = 60_000
 
@@ -81,9 +85,14 @@ class _Input(NamedTuple):
     on_board: bool
     card: str = ""
 
+    @property
+    def is_zone(self) -> bool:
+        """Whether this is a thermal zone."""
+        return self.chip.startswith(_ZONE)
+
     def is_constant(self, raw: int) -> bool:
         """Tell whether this is the 100 °C that a Jetson's power chip always says."""
-        return raw == 100_000 and self.chip.lower().startswith("zone-pmic")
+        return raw == 100_000 and self.chip.lower().startswith(f"{_ZONE}pmic")
 
 
 class _Chip(NamedTuple):
@@ -195,6 +204,8 @@ class Hwmon:
             return None, says
         if (one.on_board and celsius in _OPEN_INPUTS) or one.is_constant(raw):
             return None, f"{says}, as inputs do that measure nothing"
+        if one.is_zone and 0 < raw < _FULL_DEGREES:
+            return celsius, f"it says {raw}, which may be whole degrees instead of thousandths"
         return celsius, says if one.on_board and not celsius else ""
 
     def _current(self) -> tuple[_Input, ...]:
@@ -289,7 +300,7 @@ class Hwmon:
             inputs.append(
                 _Input(
                     quantity="temp",
-                    chip=f"zone-{kind}",
+                    chip=f"{_ZONE}{kind}",
                     chip_name=kind.replace("-", "_"),
                     name=f"temp{kinds[kind]}",
                     printed="",

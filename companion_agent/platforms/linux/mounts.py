@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from companion_agent.platforms.base import Mount
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
 # Images are full by nature; overlays show the space of a file system that is shown itself.
 _IMAGES = frozenset({"squashfs", "erofs", "iso9660", "udf", "cramfs", "romfs", "overlay", "aufs"})
@@ -45,8 +45,14 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 class MountLine(NamedTuple):
-    """A line of mountinfo that matters: which device, which part of it, where, and what it is."""
+    """A line of mountinfo that matters: which device, which part of it, where, and what it is.
 
+    Attributes:
+        id: Its number, and `parent` that of the mount that it lies on.
+    """
+
+    id: bytes
+    parent: bytes
     device: str
     root: str
     point: str
@@ -63,7 +69,7 @@ def parse_mountinfo(data: bytes) -> list[MountLine]:
         # Six fields, any number of optional ones, a lone dash, three fields.
         try:
             dash = fields.index(b"-", 6)
-            device, root, point, options = fields[2:6]
+            number, parent, device, root, point, options = fields[:6]
             kind, source = fields[dash + 1 : dash + 3]
         except ValueError:
             continue
@@ -72,7 +78,14 @@ def parse_mountinfo(data: bytes) -> list[MountLine]:
             read_only = b"ro" in options.split(b",")
             lines.append(
                 MountLine(
-                    _plain(device), _plain(root), where, _plain(kind), _plain(source), read_only
+                    number,
+                    parent,
+                    _plain(device),
+                    _plain(root),
+                    where,
+                    _plain(kind),
+                    _plain(source),
+                    read_only,
                 )
             )
     return lines
@@ -96,7 +109,7 @@ def choose(lines: list[MountLine], is_folder: Callable[[str], bool]) -> list[Mou
     Returns:
         Every mount point once, in the kernel's order; what is mounted over another hides it.
     """
-    visible = _visible(lines)
+    visible = _visible(_reachable(lines))
     best: dict[str, MountLine] = {}
     for line in visible.values():
         if _is_disk(line) and (line.root == "/" or line.point == "/" or is_folder(line.point)):
@@ -107,6 +120,47 @@ def choose(lines: list[MountLine], is_folder: Callable[[str], bool]) -> list[Mou
     if not shown and "/" in visible:
         shown = {"/"}
     return [Mount(line.point, line.point in shown) for line in visible.values()]
+
+
+def _reachable(lines: list[MountLine]) -> list[MountLine]:
+    """Leave out what lies below a mount that another one was put over.
+
+    Its path leads into the other one, whose space would be taken for its own.
+    """
+    by_number = {line.id: line for line in lines}
+    above: dict[bytes, set[str]] = {}
+    for line in lines:
+        above.setdefault(line.parent, set()).add(line.point)
+    covered: dict[bytes, bool] = {}
+
+    def is_covered(line: MountLine) -> bool:
+        if line.id not in covered:
+            # Numbers that go round in a circle end here.
+            covered[line.id] = False
+            parent = by_number.get(line.parent)
+            covered[line.id] = (
+                not above[line.parent].isdisjoint(_folders_above(line.point))
+                or (
+                    parent is not None
+                    and _is_replaced(parent, above)
+                    and line.point != parent.point
+                )
+                or (parent is not None and is_covered(parent))
+            )
+        return covered[line.id]
+
+    return [line for line in lines if not is_covered(line)]
+
+
+def _is_replaced(line: MountLine, above: Mapping[bytes, set[str]]) -> bool:
+    """Tell whether another mount was put over the whole of one."""
+    return line.point in above.get(line.id, ())
+
+
+def _folders_above(point: str) -> Iterator[str]:
+    """Return the folders that a path leads through, without the root."""
+    while point := point.rpartition("/")[0]:
+        yield point
 
 
 def _visible(lines: list[MountLine]) -> dict[str, MountLine]:

@@ -25,6 +25,8 @@ _CLIENTS = frozenset({2, 8})
 _STA_INFO_SIGNAL, _STA_INFO_SIGNAL_AVG = 7, 13
 _GENERIC_HEADER = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
+LEAST_SIGNAL = -120
+"""What is believed to be a signal at least, in dBm; it is less than 0."""
 # The two top bits of an attribute's type are flags.
 _TYPE_MASK = 0x3FFF
 
@@ -74,9 +76,10 @@ def signal_of(station: dict[int, bytes]) -> float | None:
     info = attributes(station.get(_ATTR_STA_INFO, b""))
     for kind in (_STA_INFO_SIGNAL_AVG, _STA_INFO_SIGNAL):
         value = info.get(kind, b"")
-        # A signed byte; 0 is what drivers leave there before they have heard anything.
-        if len(value) == 1 and value != b"\0":
-            return float(struct.unpack("b", value)[0])
+        # A signed byte. No receiver hears 1 mW, nor below the noise: drivers leave 0, 127 or -128
+        # there before they have heard anything.
+        if len(value) == 1 and LEAST_SIGNAL <= (level := struct.unpack("b", value)[0]) < 0:
+            return float(level)
     return None
 
 

@@ -69,6 +69,14 @@ if TYPE_CHECKING:
     from companion_agent.platforms.linux.services import SystemdServices
     from companion_agent.platforms.packages import PackageManager
 
+# What the kernel says before a name was set (init/version.c).
+_NOT_SET = "(none)"
+_NAMELESS = "localhost"
+_ONLY_OWN = (
+    "this user sees no processes but its own: /proc is mounted with hidepid",
+    "add the agent's user to the group that /proc is mounted with (gid=)",
+)
+
 
 class LinuxPlatform(Platform):
     """A Linux machine.
@@ -104,7 +112,9 @@ class LinuxPlatform(Platform):
         if self._made is None:
             self._made = identity.maker_and_model(self._files)
         manufacturer, model = self._made
-        name = self._files.text("proc/sys/kernel/hostname") or "localhost"
+        name = self._files.text("proc/sys/kernel/hostname") or _NAMELESS
+        if name == _NOT_SET:
+            name = _NAMELESS
         return HostInfo(
             name=name.split(".")[0] or name,
             os=identity.os_name(self._files),
@@ -311,6 +321,9 @@ class LinuxPlatform(Platform):
         """Read `/proc/*/stat`."""
         from companion_agent.platforms.linux import processes  # noqa: PLC0415  (seldom wanted)
 
+        # The first one is root's. See proc(5), `hidepid`.
+        if self._files.read("proc/1/stat") is None:
+            raise Unavailable(*_ONLY_OWN)
         return processes.sample(self._files)
 
     def package_managers(self) -> list[PackageManager]:
@@ -330,6 +343,8 @@ class LinuxPlatform(Platform):
 
     def processes(self) -> int | None:
         """Count the numbers in `/proc`."""
+        if not self._files.exists("proc/1"):
+            raise Unavailable(*_ONLY_OWN)
         return sum(name[0].isdigit() for name in self._files.names("proc")) or None
 
     def pending_reboot(self) -> bool | None:

@@ -27,6 +27,8 @@ _STATES: dict[str, BatteryState] = {
 }
 _MICRO = 1e-6
 _DAY = 86_400
+# Watt hours. A laptop's holds 100, and the 32 bits of a controller that does not know are 4,295.
+_MOST_ENERGY = 4_000
 
 
 def parse_uevent(data: bytes) -> dict[str, str]:
@@ -49,7 +51,7 @@ def read_battery(name: str, properties: Mapping[str, str]) -> Battery:
         state=state,
         time_left=_time_left(properties, state),
         power=_signed(flow, state),
-        energy=_micro(properties, "ENERGY_NOW"),
+        energy=_energy(properties),
         health=_health(properties),
         reports_time=any(
             key in properties
@@ -62,6 +64,12 @@ def read_battery(name: str, properties: Mapping[str, str]) -> Battery:
 def _micro(properties: Mapping[str, str], key: str) -> float | None:
     value = integer(properties.get(key))
     return None if value is None else value * _MICRO
+
+
+def _energy(properties: Mapping[str, str]) -> float | None:
+    energy = _micro(properties, "ENERGY_NOW")
+    # Controllers say -1 and the like for what they do not know.
+    return energy if energy is not None and 0 <= energy < _MOST_ENERGY else None
 
 
 def _level(properties: Mapping[str, str]) -> float | None:
@@ -84,7 +92,7 @@ def _health(properties: Mapping[str, str]) -> float | None:
         # Drivers that do not know it say 0.
         if full and designed:
             health = full / designed * 100
-            return health if health <= MOST_HEALTH else None
+            return health if 0 < health <= MOST_HEALTH else None
     return None
 
 
@@ -161,11 +169,13 @@ class Power:
             if not wanted(name) and self._files.text(f"{_SUPPLIES}/{name}/type") == "Battery":
                 left_out = True
                 continue
+            # Its driver's word; for its `uevent` a mouse is asked, and may take seconds.
+            if self._files.text(f"{_SUPPLIES}/{name}/scope") == "Device":
+                continue
             properties = parse_uevent(self._files.read(f"{_SUPPLIES}/{name}/uevent") or b"")
-            # Older kernels leave these two out of uevent.
+            # Older kernels leave it out of uevent.
             kind = properties.get("TYPE") or self._files.text(f"{_SUPPLIES}/{name}/type")
-            scope = properties.get("SCOPE") or self._files.text(f"{_SUPPLIES}/{name}/scope")
-            if scope == "Device":
+            if properties.get("SCOPE") == "Device":
                 continue
             if kind == "Battery":
                 if properties.get("PRESENT") != "0":

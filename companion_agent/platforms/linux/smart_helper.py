@@ -11,6 +11,7 @@ Sources: smartctl(8); Documentation/ABI/stable/sysfs-block.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from fnmatch import fnmatchcase
 import json
@@ -105,7 +106,12 @@ def disks(root: str) -> dict[str, str]:
     for name in sorted(os.listdir(f"{root}/{BLOCK}")):  # noqa: PTH208 - names, not paths
         if DISK.fullmatch(name) and len(found) < MOST_DISKS:
             found[name] = identity(root, name)
-    return found
+    uses = Counter(found.values())
+    # Bridges and cheap disks have one for all of their kind. Two ways to one disk have one serial.
+    return {
+        name: of if uses[of] == 1 else f"{of} {_serial(root, name)}".strip()
+        for name, of in found.items()
+    }
 
 
 def identity(root: str, name: str) -> str:
@@ -116,6 +122,17 @@ def identity(root: str, name: str) -> str:
             if words := " ".join(text.split()):
                 return words[:255]
     return name
+
+
+def _serial(root: str, name: str) -> str:
+    """Return the serial number that a disk has told the kernel; empty where it has not."""
+    # Of SCSI it is a page of "vital product data" with a header of four bytes.
+    for path, header in (("device/serial", 0), ("device/vpd_pg80", 4)):
+        with suppress(OSError):
+            data = _read_plain(f"{root}/{BLOCK}/{name}/{path}", 4096)[header:]
+            if words := " ".join(data.decode("utf-8", "replace").replace("\0", " ").split()):
+                return words[:255]
+    return ""
 
 
 def ask(program: str, name: str, limit: float = _LIMIT) -> dict[str, Any]:

@@ -28,7 +28,8 @@ if sys.platform == "linux":
         space = os.statvfs(path)
         return DiskUsage(
             total=space.f_blocks * space.f_frsize,
-            used=(space.f_blocks - space.f_bfree) * space.f_frsize,
+            # Servers with quotas may say that more is free than there is.
+            used=max(space.f_blocks - space.f_bfree, 0) * space.f_frsize,
             free=space.f_bavail * space.f_frsize,
         )
 

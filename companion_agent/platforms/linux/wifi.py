@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
 from companion_agent.platforms.base import WifiLink
-from companion_agent.platforms.linux.nl80211 import Nl80211
+from companion_agent.platforms.linux.nl80211 import LEAST_SIGNAL, Nl80211
 
 if TYPE_CHECKING:
     from companion_agent.platforms.base import Wanted
@@ -26,7 +26,7 @@ def parse_wireless(data: bytes) -> dict[str, float]:
         with contextlib.suppress(IndexError, ValueError):
             level = float(fields[2])
             # Old drivers count from 0 to 255 without saying where dBm would be.
-            if -120 <= level < 0:
+            if LEAST_SIGNAL <= level < 0:
                 signals[name.strip().decode("utf-8", "replace")] = level
     return signals
 

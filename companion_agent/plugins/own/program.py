@@ -58,6 +58,14 @@ class Outcome:
             return ""
         ended = f"it ended with {self.code}"
         if self.code < 0:
-            ended = f"it was killed by {signal.Signals(-self.code).name}"
+            ended = f"it was killed by {_signal(-self.code)}"
         said = (self.complaint.strip() or self.output.strip()).rpartition("\n")[2]
         return f"{ended}: {said}" if said else ended
+
+
+def _signal(number: int) -> str:
+    """Return a signal's name; real-time signals have a number alone."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from companion_agent.errors import PilotError, Unavailable
 from companion_agent.models import Reading
 from companion_agent.platforms import limited_socket
+from companion_agent.platforms.time_limit import TimeLimitedCalls
 from companion_agent.plugins.base import Collector
 from companion_agent.plugins.own.program import Program, ProgramError
 from companion_agent.plugins.own.reading_settings import OwnReading, OwnReadings, steps_of
@@ -21,6 +22,7 @@ from companion_agent.storage.plain import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from typing import Self
 
     from companion_agent.models import Selection, Value
@@ -66,6 +68,9 @@ class OwnReadingsPlugin(Collector):
         self._named = dict(config.readings) if config else {}
         self._clock = clock
         self._programs = make_runner()
+        # A file on a share whose server is gone keeps its reader waiting.
+        self._contents: Mapping[Path, str | OSError] = {}
+        self._files: TimeLimitedCalls[Path, str | OSError] = TimeLimitedCalls(_read_file)
         self._usual: float = self.interval
         self._read_at: dict[str, float] = {}
         self._values: dict[str, Value | ReadingError] = {}
@@ -99,6 +104,8 @@ class OwnReadingsPlugin(Collector):
         now = self._clock()
         due = [name for name in self._named if self._is_due(name, now)]
         if due:
+            files = {file for name in due if (file := self._named[name].file)}
+            self._contents = self._files.results(files)
             with ThreadPoolExecutor(min(_AT_ONCE, len(due))) as pool:
                 self._values.update(zip(due, pool.map(self._read, due), strict=True))
             self._read_at.update(dict.fromkeys(due, now))
@@ -147,13 +154,32 @@ class OwnReadingsPlugin(Collector):
             if outcome.failure:
                 raise ReadingError(outcome.failure)
             return outcome.output
+        if own.file:
+            return self._content_of(own.file)
         try:
-            if own.file:
-                return read_plain(own.file, MAX_READ).decode("utf-8", "replace")
             return _fetch(own.url, own.time_limit)
         except OSError as error:
-            where = own.file or own.url
-            raise ReadingError(f"{where}: {error.strerror or error}") from error
+            raise ReadingError(f"{own.url}: {error.strerror or error}") from error
+
+    def _content_of(self, file: Path) -> str:
+        """Return what a file holds.
+
+        Raises:
+            ReadingError: It cannot be read.
+        """
+        content = self._contents.get(file)
+        if content is None:
+            raise ReadingError(f"{file}: it does not answer")
+        if isinstance(content, OSError):
+            raise ReadingError(f"{file}: {content.strerror or content}") from content
+        return content
+
+
+def _read_file(file: Path) -> str | OSError:
+    try:
+        return read_plain(file, MAX_READ).decode("utf-8", "replace")
+    except OSError as error:
+        return error
 
 
 def _fetch(url: str, limit: float) -> str:

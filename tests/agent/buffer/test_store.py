@@ -348,3 +348,13 @@ def test_one_point_goes_however_little_the_broker_takes(tmp_path: Path) -> None:
     chunk = store.work(task(0, 3, chunk_bytes=1)).chunks[READER]
 
     assert len(chunk.values["cpu.percent"]) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files")
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE)
+
+    with pytest.raises(StoreError, match="it is not a plain file"):
+        look(tmp_path)
+    with pytest.raises(StoreError, match="it is not a plain file"):
+        open_store(tmp_path).work(task(0, 1))

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
+from pathlib import Path
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
 from companion_agent.cli import main
 from companion_agent.config.settings import LogConfig
 from companion_agent.logs import set_up
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAME = "Büro — Łódź 日本 → “x”"
 
@@ -132,3 +129,19 @@ def test_a_name_that_is_no_text_does_not_stop_the_log(tmp_path: Path) -> None:
     logging.getLogger("companion_agent.disk").warning("/mnt/%s cannot be read", "\udcff — →")
 
     assert "/mnt/\\udcff — → cannot be read" in file.read_text("utf-8")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_a_full_disk_is_said_in_words(config: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "companion_agent", "config", "show", "--config", str(config)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert ended.returncode == 1
+    assert ended.stderr == ("pilot-agent: the output cannot be written: No space left on device\n")

@@ -19,6 +19,7 @@ from companion_agent.config import (
     LogConfig,
     Tls,
     load,
+    loader,
 )
 from companion_agent.config.broker_address import parse_broker
 from companion_agent.config.buffer import BacklogConfig
@@ -407,7 +408,7 @@ name: b
         ("? [a]\n: b\nbroker: a", "line 1: has a key that is not a text"),
         ("broker: http://a", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "http://a" begins with http://, but mqtt://, mqtts://, ws:// or wss:// is expected'),
         ("broker: mqtt://a/b", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "mqtt://a/b" goes on after the host and port'),
-        ("broker: ws://a/b?c", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "ws://a/b?c" goes on after the path'),
+        ("broker: ws://a/b?c", 'line 1: broker: expected a host, host:port, mqtt(s)://… or ws(s)://…, but "ws://a/b?***" goes on after the path'),
         ("broker: {host: a, websocket_path: /b}", "line 1: broker.websocket_path: only with transport: websockets"),
         ("broker: {host: a, transport: websocket}", 'line 1: broker.transport: expected tcp or websockets, not "websocket" (did you mean websockets?)'),
         ("broker: {host: a, transport: websockets, websocket_path: b}", 'line 1: broker.websocket_path: expected a path that begins with /, not "b"'),
@@ -485,6 +486,73 @@ def unreadable(file: Path) -> Iterator[Path]:
 def test_a_file_that_may_not_be_read(unreadable: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
         load(unreadable, {}, COLLECTORS)
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """Make a folder that may not be entered, by a user who does not enter everything like root."""
+    folder = tmp_path / "closed"
+    folder.mkdir(0o000)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="file modes are not Windows'")
+def test_what_lies_in_a_closed_folder_is_found_out_when_it_is_used(closed: Path) -> None:
+    environment = {
+        "PILOT_BROKER": "localhost",
+        "PILOT_STATE_DIR": str(closed / "state"),
+        "PILOT_LOG__FILE": str(closed / "agent.log"),
+        "CREDENTIALS_DIRECTORY": str(closed),
+    }
+
+    config = load(None, environment, COLLECTORS)
+
+    assert (config.state_dir, config.log.file) == (closed / "state", closed / "agent.log")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="file modes are not Windows'")
+def test_a_file_that_may_not_be_looked_for_is_not_there(
+    closed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loader, "search_path", lambda _: [closed / "config.yaml"])
+
+    assert loader.find_file(None, {}) is None
+
+
+def test_a_folder_whose_name_is_too_long_is_found_out_when_it_is_used() -> None:
+    folder = Path("/", "x" * 300).absolute()
+
+    config = load(None, {"PILOT_BROKER": "a", "PILOT_STATE_DIR": str(folder)}, COLLECTORS)
+
+    assert config.state_dir == folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows removes no folder that is in use")
+def test_a_command_runs_in_a_folder_that_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    config = load(None, {"PILOT_BROKER": "a", "PILOT_STATE_DIR": str(tmp_path)}, COLLECTORS)
+
+    assert config.state_dir == tmp_path
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files")
+def test_a_credential_that_is_a_pipe_is_refused(mistakes: Mistakes, tmp_path: Path) -> None:
+    pipe = tmp_path / "broker.password"
+    os.mkfifo(pipe)
+
+    found = mistakes("broker: a", CREDENTIALS_DIRECTORY=str(tmp_path))
+
+    assert found == [f"{pipe}: holds no secret: it is not a plain file"]
 
 
 def test_a_folder_instead_of_a_file(tmp_path: Path) -> None:

@@ -63,6 +63,10 @@ _LETTERS = "a name has letters, digits and hyphens, at most 63 between two dots"
         ("a" * 64, _LETTERS),
         (".".join(["a" * 50] * 6), "a name has at most 253 characters"),
         ("mqtt local", "no host name has spaces"),
+        ("224.0.0.251", "it is the address of many hosts"),
+        ("ff02::fb", "it is the address of many hosts"),
+        ("255.255.255.255", "it is the address of many hosts"),
+        ("mqtt．local", _LETTERS),  # noqa: RUF001  (as some keyboards write a dot)
     ],
 )
 def test_a_name_that_no_host_can_have(

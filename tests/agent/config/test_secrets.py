@@ -129,6 +129,7 @@ def test_no_secret_is_in_a_configuration_that_is_printed(read: Callable[..., Con
         (f"mqtt://pilot:{SECRET}@mqtt..local", "expected a host name or an address"),
         (f"mqtt://:{SECRET}@mqtt.local", "broker.username: is missing: there is a password"),
         (f"pilot:x://{SECRET}@mqtt.local", "***@mqtt.local"),
+        (f"wss://mqtt.local/mqtt?token={SECRET}", 'but "wss://mqtt.local/mqtt?***" goes on'),
     ],
 )
 def test_a_wrong_broker_is_named_without_its_login(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.cli.pairing_session import Terminal
-from companion_agent.ipc.client import ChannelError, LocalClient
+from companion_agent.identity import only_agent
+from companion_agent.ipc.client import ChannelError, LocalClient, NotRunningError
 from companion_agent.storage.permissions import typed_by_administrator
 from support.agent_pairing import PairingService
 from support.agent_security import BASE, FakePairingController
@@ -232,6 +233,41 @@ def test_a_loopback_caller_needs_the_token(folder: Path) -> None:
     service.close()
 
 
+def test_what_listens_at_the_port_of_a_killed_agent_is_not_trusted(folder: Path) -> None:
+    service = PairingService(folder, unix=False)
+    service.crash()
+
+    with pytest.raises(NotRunningError):
+        LocalClient(folder, unix=False)
+
+    # Another one has the folder, and has not said yet where it listens.
+    left = json.loads((folder / "control.json").read_text())
+    (folder / "control.json").write_text(json.dumps(left | {"pid": left["pid"] + 1}))
+    with only_agent(folder), pytest.raises(NotRunningError):
+        LocalClient(folder, unix=False)
+
+
+def test_an_agent_of_before_says_no_process(folder: Path) -> None:
+    service = PairingService(folder, unix=False)
+    left = json.loads((folder / "control.json").read_text())
+    del left["pid"]
+    (folder / "control.json").write_text(json.dumps(left))
+
+    assert call(service, folder, False, {"ask": "list"})["controllers"] == []
+    service.close()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"port": "x", "token": 1}', "null"])
+def test_a_damaged_address_is_that_of_no_agent(folder: Path, content: str) -> None:
+    service = PairingService(folder, unix=False)
+    (folder / "control.json").write_text(content)
+
+    with pytest.raises(NotRunningError):
+        LocalClient(folder, unix=False)
+
+    service.close()
+
+
 def test_strangers_at_the_port_cannot_keep_others_out(folder: Path) -> None:
     service = PairingService(folder, unix=False)
     strangers = []
@@ -259,7 +295,7 @@ def test_without_a_service_the_terminal_says_so(folder: Path, unix: bool) -> Non
 
 
 def test_a_socket_that_a_crash_left_behind_is_replaced(folder: Path, unix: bool) -> None:
-    PairingService(folder, unix=unix)  # never closed
+    PairingService(folder, unix=unix).crash()
     service = PairingService(folder, unix=unix)
     assert call(service, folder, unix, {"ask": "list"}) == {"controllers": [], "fleet": False}
     service.close()

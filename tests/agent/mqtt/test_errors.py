@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+import socket
 import ssl
 
 from paho.mqtt.packettypes import PacketTypes
@@ -63,6 +64,9 @@ def test_disconnections(name: str, words: str) -> None:
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), SECURE, "does not speak TLS"),
         (OSError(113, "No route to host"), PLAIN, "No route to host"),
         (ValueError("odd"), PLAIN, "odd"),
+        (socket.gaierror(-2, "Name or service not known"), PLAIN, "need mDNS on this host"),
+        (OSError(22, "Invalid argument"), Broker("fe80::1"), "interface behind it: fe80::1%eth0"),
+        (OSError(22, "Invalid argument"), Broker("fe80::1%eth0"), "Invalid argument"),
     ],
 )
 def test_connections_that_do_not_open(error: Exception, broker: Broker, words: str) -> None:

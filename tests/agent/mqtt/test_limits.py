@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from companion_agent.config.settings import Broker, Tls
 from companion_agent.mqtt import peer
 from companion_agent.mqtt.connection import SUBACK_LIMIT, Message
+from companion_agent.mqtt.limits import Limits
 from support.agent_host import FakeCollector
 
 if TYPE_CHECKING:
@@ -318,6 +320,25 @@ def test_mqtt_3_says_only_that_a_subscription_failed(
     link.until(lambda: link.transport.settled)
 
     assert link.transport.unreadable == {"topic": "it failed, and the broker does not say why"}
+
+
+def test_a_topic_that_an_answer_leaves_out_is_not_taken_for_heard(
+    driver: Callable[..., TransportDriver], script: Callable[..., Script]
+) -> None:
+    short = script([CONNACK_3, b"\x90\x03\x00\x01\x00"])
+    link = driver(Broker("127.0.0.1", short.port, protocol="3.1.1"))
+    link.connect()
+
+    link.transport.subscribe(["first", "second"])
+    link.until(lambda: link.transport.settled)
+
+    assert link.transport.unreadable == {"second": "no answer"}
+
+
+def test_limits_of_zero_are_none() -> None:
+    said = SimpleNamespace(MaximumPacketSize=0, ReceiveMaximum=0)
+
+    assert Limits.of(said) == Limits()
 
 
 # --- What is no broker at all ----------------------------------------------------------------

@@ -39,6 +39,22 @@ def test_a_machine_has_a_name_a_maker_and_a_model(
 
 
 @pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("(none)\n", "localhost"),
+        ("\n", "localhost"),
+        ("näs.lan\n", "näs"),
+        ("x" * 64, "x" * 64),
+    ],
+)
+def test_what_the_kernel_calls_the_host(machine: MachineOf, written: str, name: str) -> None:
+    host = machine("container")
+    host.write("proc/sys/kernel/hostname", written)
+
+    assert host.host_info().name == name
+
+
+@pytest.mark.parametrize(
     ("name", "macs"),
     [
         pytest.param(

@@ -105,6 +105,13 @@ def test_the_signal_of_others_is_not_the_interface_s(kernel: Kernel, kind: int) 
     assert nl80211.Nl80211().link(3) == ("Homenet", None)
 
 
+@pytest.mark.parametrize("signal", [0, 20, 127, -128])
+def test_a_signal_that_no_receiver_hears_is_not_known(kernel: Kernel, signal: int) -> None:
+    kernel.signal = signal
+
+    assert nl80211.Nl80211().link(3) == ("Homenet", None)
+
+
 def test_a_refusal_is_an_error(kernel: Kernel) -> None:
     kernel.refuses = 19
 

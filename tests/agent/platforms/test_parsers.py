@@ -132,7 +132,9 @@ def test_mountinfo_is_read_with_optional_fields_and_escapes() -> None:
 
     (found,) = mounts.parse_mountinfo(line)
 
-    assert found == mounts.MountLine("98:0", "/a", "/mnt x\\y", "ext3", "/dev/root", False)
+    assert found == mounts.MountLine(
+        b"36", b"35", "98:0", "/a", "/mnt x\\y", "ext3", "/dev/root", False
+    )
 
 
 def test_os_release_is_read_as_a_shell_does() -> None:

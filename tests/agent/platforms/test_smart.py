@@ -285,6 +285,39 @@ def test_a_disk_is_known_by_another_name(machine: Machine) -> None:
     assert (found["sda"].values, found["sda"].missing) == ({}, "it sleeps")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "told_apart"),
+    [
+        pytest.param("A1", "B2", True, id="two disks"),
+        pytest.param("A1", "A1", False, id="two ways to one disk"),
+        pytest.param("", "", False, id="nothing tells"),
+    ],
+)
+def test_disks_that_share_what_names_them_have_their_serials(
+    machine: Machine, first: str, second: str, told_apart: bool
+) -> None:
+    for name, serial in (("sda", first), ("sdb", second)):
+        machine.add_disk(name, "t10.JMicron Generic 0123456789ABCDEF")
+        if serial:
+            page = b"\0\x80\0\x08" + serial.rjust(8).encode()
+            machine.write(f"{smart_helper.BLOCK}/{name}/device/vpd_pg80", page)
+
+    found = smart_helper.disks(str(machine.root))
+
+    assert (found["sda"] != found["sdb"]) == told_apart
+
+
+def test_nvmes_that_share_what_names_them_have_their_serials(machine: Machine) -> None:
+    for name, serial in (("nvme0n1", "A1"), ("nvme1n1", "B2")):
+        machine.add_disk(name, "eui.0000000000000000")
+        machine.write(f"{smart_helper.BLOCK}/{name}/device/serial", f"{serial}   \n")
+
+    found = smart_helper.disks(str(machine.root))
+
+    assert found["nvme0n1"] == "eui.0000000000000000 A1"
+    assert found["nvme1n1"] == "eui.0000000000000000 B2"
+
+
 def test_a_disk_that_fails_keeps_what_it_is(machine: Machine) -> None:
     smart_helper.main(str(machine.root))
     machine.install_smartctl(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -159,3 +160,34 @@ def test_the_driver_s_own_time_is_preferred() -> None:
 )
 def test_levels(properties: dict[str, str], level: float | None) -> None:
     assert read_battery("BAT0", properties).level == level
+
+
+@pytest.mark.parametrize(
+    ("properties", "energy", "health"),
+    [
+        pytest.param({"ENERGY_NOW": "-1"}, None, None, id="not known"),
+        pytest.param({"ENERGY_NOW": "4294967295"}, None, None, id="32 bits that are not known"),
+        pytest.param({"ENERGY_NOW": "0"}, 0, None, id="empty"),
+        pytest.param(
+            {"ENERGY_FULL": "-1000", "ENERGY_FULL_DESIGN": "500"}, None, None, id="less than none"
+        ),
+    ],
+)
+def test_amounts_that_no_battery_has_are_not_known(
+    properties: dict[str, str], energy: float | None, health: float | None
+) -> None:
+    battery = read_battery("BAT0", properties)
+
+    assert (battery.energy, battery.health) == (energy, health)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files")
+def test_a_mouse_is_not_asked_since_it_may_not_answer(machine: MachineOf, screen: ScreenOf) -> None:
+    host = machine("thinkpad")
+    mouse = "sys/class/power_supply/hidpp_battery_9"
+    host.write(f"{mouse}/type", "Battery\n")
+    host.write(f"{mouse}/scope", "Device\n")
+    # Opening it would wait for ever.
+    os.mkfifo(host.root / mouse / "uevent")
+
+    assert "bat0.level" in screen(BatteryPlugin(host)).look()

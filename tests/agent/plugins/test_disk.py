@@ -255,6 +255,35 @@ def test_a_mount_over_a_mount_hides_it(machine: MachineOf, screen: ScreenOf) -> 
     assert mounts(screen(DiskPlugin(host))) == {"/"}
 
 
+@pytest.mark.parametrize(
+    "over",
+    [
+        pytest.param(
+            "43 41 8:7 / /srv rw - ext4 /dev/sda7 rw\n", id="over the mount that it is on"
+        ),
+        pytest.param(
+            "43 41 8:7 / /srv/a rw - ext4 /dev/sda7 rw\n", id="over a folder between them"
+        ),
+    ],
+)
+def test_a_mount_below_one_that_is_hidden_is_hidden_too(
+    machine: MachineOf, screen: ScreenOf, over: str
+) -> None:
+    host = machine("raspberry-pi")
+    below = "41 20 8:5 / /srv rw - ext4 /dev/sda5 rw\n42 41 8:6 / /srv/a/b rw - ext4 /dev/sda6 rw\n"
+    host.write(MOUNTS, (host.root / MOUNTS).read_text() + below)
+    for point in ("/srv", "/srv/a", "/srv/a/b"):
+        host.answer("space", point, "1000", "500", "500")
+    shown = screen(DiskPlugin(host))
+    before = mounts(shown)
+
+    host.write(MOUNTS, (host.root / MOUNTS).read_text() + over)
+    shown.look()
+
+    assert "/srv/a/b" in before
+    assert "/srv/a/b" not in mounts(shown)
+
+
 def test_an_immutable_system_shows_its_disk_and_not_its_image(
     machine: MachineOf, screen: ScreenOf
 ) -> None:

@@ -187,6 +187,16 @@ def test_reads_proc(machine: MachineOf) -> None:
     assert len("".join(found[7].arguments())) < 4096
 
 
+def test_what_hidepid_hides_is_not_taken_for_what_does_not_run(machine: MachineOf) -> None:
+    host = machine("server")
+    host.remove("proc/1")
+
+    with pytest.raises(Unavailable, match="hidepid"):
+        host.process_samples()
+    with pytest.raises(Unavailable, match="hidepid"):
+        host.processes()
+
+
 def stat(pid: int, name: str, state: str, **fields: int) -> str:
     """Write a file as proc_pid_stat(5) has it."""
     numbers: dict[str, int] = {"utime": 0, "stime": 0, "rss": 0, **fields}

@@ -173,6 +173,19 @@ def test_a_sensor_that_hangs_takes_no_other_along(
     released.set()
 
 
+def test_a_zone_in_another_unit_is_left_out_with_its_reason(machine: MachineOf) -> None:
+    host = machine("container")
+    for number, (kind, raw) in enumerate((("cpu_thermal_zone", 45), ("soc", 41_000))):
+        host.write(f"sys/class/thermal/thermal_zone{number}/type", f"{kind}\n")
+        host.write(f"sys/class/thermal/thermal_zone{number}/temp", f"{raw}\n")
+    plugin = TemperaturePlugin(host)
+
+    assert list(plugin.collect().values()) == [41]
+    assert plugin.left_out() == {
+        "cpu_thermal_zone": "it says 45, which may be whole degrees instead of thousandths"
+    }
+
+
 def test_a_machine_of_empty_inputs_says_what_they_say(machine: MachineOf) -> None:
     host = machine("container")
     host.write("sys/class/hwmon/hwmon0/name", "asusec\n")

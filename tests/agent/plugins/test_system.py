@@ -130,6 +130,17 @@ def test_a_container_knows_less(machine: MachineOf, screen: ScreenOf) -> None:
     }
 
 
+def test_processes_that_are_hidden_are_not_counted_and_why(
+    machine: MachineOf, screen: ScreenOf
+) -> None:
+    host = machine("server")
+    host.remove("proc/1")
+    shown = screen(SystemPlugin(host))
+
+    assert "processes" not in shown.look()
+    assert "hidepid" in shown.collector.left_out()["processes"]
+
+
 def test_a_part_that_cannot_be_read_does_not_take_the_others_along(
     machine: MachineOf, screen: ScreenOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,7 +84,7 @@ def test_an_open_folder_is_closed_when_keys_are_kept_in_it(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{}", b"\xff", b"[]", b'{"version": 2, "controllers": []}', dump([HOME, HOME]).encode()],
+    [b"", b"{}", b"\xff", b"[]", b'{"version": 0, "controllers": []}', dump([HOME, HOME]).encode()],
 )
 def test_a_damaged_file_is_reported_and_moved_aside(
     store: TrustStore, tmp_path: Path, content: bytes
@@ -97,6 +97,23 @@ def test_a_damaged_file_is_reported_and_moved_aside(
     # The next start finds nothing, but doctor still says what happened.
     assert store.load() == []
     assert "could not be read" in store.check()[0].text
+
+
+def test_keys_of_a_newer_version_outlast_an_update_that_is_taken_back(
+    store: TrustStore, tmp_path: Path
+) -> None:
+    newer, path = b'{"version": 2, "controllers": {}}', tmp_path / "state" / "trust.json"
+    store.save([HOME])
+    path.write_bytes(newer)
+
+    with pytest.raises(StoreError, match="newer version of the agent; update it"):
+        store.load()
+    left = path.read_bytes()
+    store.save([GUEST])
+
+    assert left == newer
+    assert path.with_name("trust.json.newer").read_bytes() == newer
+    assert store.load() == [GUEST]
 
 
 def test_a_file_that_cannot_be_read_stays_where_it_is(store: TrustStore, tmp_path: Path) -> None:

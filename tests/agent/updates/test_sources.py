@@ -129,13 +129,40 @@ def test_nothing_that_is_signed(maker: Maker, keys: Keys) -> None:
         newest(find(str(maker.folder)), keys)
 
 
-@pytest.mark.parametrize("address", ["", "file:///etc/passwd", "http://h/other.whl"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "file:///etc/passwd",
+        "http://h/other.whl",
+        "http://[h/pilot_agent-1.0.0-py3-none-any.whl",
+    ],
+)
 def test_an_address_that_is_none(address: str) -> None:
     with pytest.raises(ArtifactError, match="install it there"):
         find("homeassistant", address)
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"files": [1]}', b'{"files": [{}]}'])
+def test_a_link_of_an_index_that_leads_nowhere_is_passed_over(
+    page: Callable[..., str], server: Server, keys: Keys, tmp_path: Path
+) -> None:
+    address = page("0.9.0")
+    code, headers, content = server.answers["/pilot-agent/"]
+    server.answers["/pilot-agent/"] = (code, headers, b'<a href="http://[">x</a>' + content)
+
+    assert fetched(address, keys, tmp_path) == "0.9.0"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[]",
+        b'{"files": [1]}',
+        b'{"files": [{}]}',
+        pytest.param(b"[" * 100_000, id="nested without end"),
+    ],
+)
 def test_an_index_that_is_none(content: bytes, server: Server, keys: Keys) -> None:
     headers = {"Content-Type": "application/json"}
     server.answers["/pilot-agent/"] = (200, headers, content)

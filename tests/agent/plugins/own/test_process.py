@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 import pwd
 import signal
+import sys
 import threading
 import time
 
@@ -58,6 +59,11 @@ def test_one_that_fails_says_why(processes: Processes) -> None:
 
 def test_one_that_is_killed_says_by_what(processes: Processes) -> None:
     assert processes.run(shell("kill -SEGV $$"), LONG).failure == "it was killed by SIGSEGV"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="real-time signals are numbered by the system")
+def test_a_signal_without_a_name_has_its_number(processes: Processes) -> None:
+    assert processes.run(shell("kill -37 $$"), LONG).failure == "it was killed by signal 37"
 
 
 def test_one_that_hangs_is_ended_with_all_that_it_has_forked(

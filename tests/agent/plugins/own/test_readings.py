@@ -13,6 +13,8 @@ from companion_agent import platforms
 from companion_agent.announcement import describe_reading
 from companion_agent.config import ConfigError, load
 from companion_agent.errors import Unavailable
+from companion_agent.platforms import time_limit
+from companion_agent.plugins.own import readings
 from companion_agent.plugins.own.reading_settings import OwnReadings
 from companion_agent.plugins.own.readings import MAX_READ, OwnReadingsPlugin
 from companion_agent.plugins.runner import CollectorRunner
@@ -116,6 +118,29 @@ def test_one_that_fails_leaves_the_others(tmp_path: Path) -> None:
         "broken": "it ended with 4: no such sensor",
         "slow": "it did not end within 0.5 s, and was ended",
     }
+
+
+def test_a_file_that_hangs_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server_is_back = threading.Event()
+    read_plain = readings.read_plain
+
+    def wait_for_it(path: Path, limit: int) -> bytes:
+        if path.name == "on-a-share":
+            server_is_back.wait(60)
+        return read_plain(path, limit)
+
+    monkeypatch.setattr(readings, "read_plain", wait_for_it)
+    monkeypatch.setattr(time_limit, "PATIENCE", 0.5)
+    (tmp_path / "here").write_text("5")
+    plugin = plugin_of(tmp_path, "  there: {file: on-a-share}\n  works: {file: here}")
+
+    values, troubles = plugin.collect(), plugin.troubles()
+    server_is_back.set()
+
+    assert values == {"there": None, "works": 5}
+    assert troubles == {"there": f"{tmp_path}/on-a-share: it does not answer"}
 
 
 def test_each_is_read_at_its_interval(tmp_path: Path) -> None:
