@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PureWindowsPath
+import re
 from typing import TYPE_CHECKING
 
 from companion_agent.fields import setting
 from companion_agent.platforms.base import LONGEST_COMMAND_LINE
 from companion_agent.plugins.own.settings import Regex
-from companion_agent.plugins.processes.linear_search import searcher
 from companion_agent.values import Text
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class WatchedProcess:
             arguments: Its command line.
         """
         line = " ".join(arguments)[:LONGEST_COMMAND_LINE]
-        if self.command_line and not searcher(self.command_line)(line):
+        if self.command_line and not re.search(self.command_line, line):
             return False
         wanted = self.program or ("" if self.command_line else key)
         # The kernel of Linux keeps 15 letters of a name; the whole of it begins the command line.
