@@ -18,7 +18,7 @@ from . import agent_costs, command_latency, event_loop, fleet_load, latency, ses
 from .report import Table, as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,10 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="pilot-benchmarks-") as folder:
         try:
             for part in options.only or _PARTS:
-                for table in _PARTS[part](Path(folder) / part, options):
-                    tables.append(table)
+                measured: list[Table] = []
+                try:
+                    _PARTS[part](Path(folder) / part, options, measured)
+                finally:
+                    measured = [table for table in measured if table.rows or table.notes]
+                    tables += measured
                     if not options.json:
-                        print(table.markdown(), end="\n\n", flush=True)
+                        for table in measured:
+                            print(table.markdown(), end="\n\n", flush=True)
         except StackError as error:
             fail(error)
             code = 1
@@ -47,37 +52,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = 130
     if options.json:
         json.dump(as_json(tables, facts), sys.stdout, indent=2, ensure_ascii=False)
-        print()
+        # Threads that still watch a process are waited for afterwards.
+        print(flush=True)
     else:
         print(f"{facts['cores']} cores, load at the start {facts['load']}, {facts['system']}")
     return code
 
 
-def _agents(folder: Path, options: argparse.Namespace) -> list[Table]:
+def _agents(folder: Path, options: argparse.Namespace, tables: list[Table]) -> None:
     times = {
         "interval": options.interval, "warmup": options.warmup, "window": options.window,
     }  # fmt: skip
-    return [
-        *agent_costs.run(folder / "agents", together=options.together, **times),
-        session_helper.run(folder / "desktop", **times),
-    ]
+    agent_costs.run(folder / "agents", tables, together=options.together, **times)
+    session_helper.run(folder / "desktop", tables, **times)
 
 
-def _event_loop(folder: Path, options: argparse.Namespace) -> list[Table]:
-    return event_loop.run(folder, hosts=options.hosts, rounds=options.rounds)
+def _event_loop(folder: Path, options: argparse.Namespace, tables: list[Table]) -> None:
+    event_loop.run(folder, tables, hosts=options.hosts, rounds=options.rounds)
 
 
-def _latency(folder: Path, options: argparse.Namespace) -> list[Table]:
-    return latency.run(folder, seconds=options.window)
+def _latency(folder: Path, options: argparse.Namespace, tables: list[Table]) -> None:
+    tables += latency.run(folder, seconds=options.window)
 
 
-def _command_latency(folder: Path, options: argparse.Namespace) -> list[Table]:
-    return command_latency.run(folder, times=options.commands)
+def _command_latency(folder: Path, options: argparse.Namespace, tables: list[Table]) -> None:
+    tables += command_latency.run(folder, times=options.commands)
 
 
-def _fleet_load(folder: Path, options: argparse.Namespace) -> Iterator[Table]:
-    return fleet_load.run(
+def _fleet_load(folder: Path, options: argparse.Namespace, tables: list[Table]) -> None:
+    fleet_load.run(
         folder,
+        tables,
         hosts=options.fleet_hosts,
         window=min(options.window, _FLEET_WINDOW),
         churn=options.churn,
@@ -89,13 +94,15 @@ def _fleet_load(folder: Path, options: argparse.Namespace) -> Iterator[Table]:
 _FLEET_WINDOW: Final = 60.0
 """Seconds: a thousand hosts report six thousand times in them."""
 
-_PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterable[Table]]] = {
+_PARTS: dict[str, Callable[[Path, argparse.Namespace, list[Table]], None]] = {
     "a": _agents,
     "b": _event_loop,
     "c": _latency,
     "d": _command_latency,
     "e": _fleet_load,
 }
+"""They add their tables to the list, and rows to these, as they measure: what was measured until an
+error or an interruption is printed."""
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -55,12 +55,19 @@ COLUMNS = (
 
 
 def run(
-    folder: Path, *, interval: float, warmup: float, window: float, together: bool
-) -> list[Table]:
-    """Measure all agents and return the tables.
+    folder: Path,
+    tables: list[Table],
+    *,
+    interval: float,
+    warmup: float,
+    window: float,
+    together: bool,
+) -> None:
+    """Measure all agents.
 
     Args:
         folder: For their files.
+        tables: Has those that were measured so far, also after an interruption.
         interval: At which they read, in seconds.
         warmup: Seconds before they are watched.
         window: Seconds that they are watched.
@@ -86,11 +93,17 @@ def run(
                 table.notes += [subject.note] if subject.note else []
         except StackError as error:
             table.notes.append(f"{make.__name__}: {error}")
-    for group in [trials] if together else [[trial] for trial in trials]:
-        _try(group, warmup, window)
-    table.notes += [f"{trial.subject.name}: {trial.error}" for trial in trials if trial.error]
-    table.rows += [trial.row for trial in trials if trial.row]
-    return [table, _ratios(table)]
+    tables.append(table)
+    try:
+        for group in [trials] if together else [[trial] for trial in trials]:
+            _try(group, warmup, window)
+            for trial in group:
+                if trial.error:
+                    table.notes.append(f"{trial.subject.name}: {trial.error}")
+                elif trial.row:
+                    table.add(trial.row)
+    finally:
+        tables.append(_ratios(table))
 
 
 class _Trial:
@@ -160,8 +173,12 @@ def _try(trials: Sequence[_Trial], warmup: float, window: float) -> None:
         names = ", ".join(trial.subject.name for trial in running)
         say(f"measuring {names} ({warmup + window:.0f} s)")
         time.sleep(warmup)
-        with ThreadPoolExecutor(max(1, len(running))) as threads:
+        threads = ThreadPoolExecutor(max(1, len(running)))
+        try:
             list(threads.map(lambda trial: trial.watch(window), running))
+        finally:
+            # Once the agents are stopped they end by themselves: an interruption need not wait.
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _first_reading(subject: Subject, start: Callable[[], None], listener: Listener) -> float:

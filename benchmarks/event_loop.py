@@ -154,8 +154,15 @@ class Variant:
             self._client.publish(topic, payload, retain=True)
 
 
-def run(folder: Path, *, hosts: int, rounds: int) -> list[Table]:
-    """Measure all variants side by side and return the tables."""
+def run(folder: Path, tables: list[Table], *, hosts: int, rounds: int) -> None:
+    """Measure all variants side by side.
+
+    Args:
+        folder: For their files.
+        tables: Has what was measured of all of them, also after an interruption.
+        hosts: How many there are.
+        rounds: Of updates from all of them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         variants = [
@@ -166,47 +173,56 @@ def run(folder: Path, *, hosts: int, rounds: int) -> list[Table]:
                 fleet.Pilot(_PILOT),
             )
         ]
-        for variant in variants:
-            say(f"{variant.name}: setting up {variant.sensors:,} sensors")
-            variant.prepare(stack)
-            variant.first_set_up()
-        for number in range(rounds):
-            say(f"updates, round {number + 1} of {rounds}")
-            # In turns, each time another one first: what slows the machine down hits all.
-            first = number % len(variants)
-            for variant in variants[first:] + variants[:first]:
-                for pace, pattern in itertools.product(_PACES, _PATTERNS):
-                    variant.round(pace, pattern)
-                variant.rest(2)
-        for variant in variants:
-            say(f"{variant.name}: memory, reload, restart")
-            variant.finish()
-            variant.reload()
-            variant.restart()
-    return [_table(variants, hosts, rounds)]
+        try:
+            for variant in variants:
+                say(f"{variant.name}: setting up {variant.sensors:,} sensors")
+                variant.prepare(stack)
+                variant.first_set_up()
+            for number in range(rounds):
+                say(f"updates, round {number + 1} of {rounds}")
+                # In turns, each time another one first: what slows the machine down hits all.
+                first = number % len(variants)
+                for variant in variants[first:] + variants[:first]:
+                    for pace, pattern in itertools.product(_PACES, _PATTERNS):
+                        variant.round(pace, pattern)
+                    variant.rest(2)
+            for variant in variants:
+                say(f"{variant.name}: memory, reload, restart")
+                variant.finish()
+                variant.reload()
+                variant.restart()
+        finally:
+            if (table := _table(variants, hosts)).rows:
+                tables.append(table)
 
 
-def _table(variants: Sequence[Variant], hosts: int, rounds: int) -> Table:
+def _table(variants: Sequence[Variant], hosts: int) -> Table:
+    """Return what was measured of all variants."""
     names = [variant.name for variant in variants]
     table = Table(
         f"Home Assistant's event loop: {hosts} hosts, {variants[0].sensors:,} sensors",
         ("measure", *names, f"{_PILOT} / {_SHARED}"),
     )
 
-    def add(what: str, values: Sequence[float], digits: int) -> None:
+    def add(what: str, values: Sequence[float | None], digits: int) -> None:
         known = dict(zip(names, values, strict=True))
-        rounded = [round(value, digits) for value in values]
+        if None in values:
+            return  # The run was cut off before.
+        rounded = [round(value, digits) for value in values if value is not None]
         table.rows.append([what, *rounded, ratio(known[_PILOT], known[_SHARED])])
 
     for pace, pattern in itertools.product(_PACES, _PATTERNS):
-        values = [statistics.median(variant.updates[pace, pattern]) for variant in variants]
+        values = [_median(variant.updates[pace, pattern]) for variant in variants]
         add(f"update, {pace}, {pattern}: ms", values, 3)
     for what in variants[0].set_up:
-        add(f"{what}: s", [variant.set_up[what][0] for variant in variants], 2)
-        add(f"{what}: s of processor time", [variant.set_up[what][1] for variant in variants], 2)
+        times = [variant.set_up.get(what, (None, None)) for variant in variants]
+        add(f"{what}: s", [wall for wall, _ in times], 2)
+        add(f"{what}: s of processor time", [cpu for _, cpu in times], 2)
     for what in variants[0].memory:
-        add(f"memory {what}: KiB per sensor", [variant.memory[what] for variant in variants], 1)
-    add("at rest: ms per second", [statistics.median(variant.idle) for variant in variants], 2)
+        memory = [variant.memory.get(what) for variant in variants]
+        add(f"memory {what}: KiB per sensor", memory, 1)
+    add("at rest: ms per second", [_median(variant.idle) for variant in variants], 2)
+    rounds = min(len(variant.idle) for variant in variants)
     apart = _PACES["one by one"] * 1000
     table.notes += [
         (
@@ -218,3 +234,7 @@ def _table(variants: Sequence[Variant], hosts: int, rounds: int) -> Table:
         *(doubt for variant in variants for doubt in variant.doubts),
     ]
     return table
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None

@@ -15,19 +15,24 @@ from stack.paths import ROOT
 from .report import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
 def run(
-    folder: Path, *, hosts: int, window: float, churn: int, minutes: float, shown: str
-) -> Iterator[Table]:
+    folder: Path,
+    tables: list[Table],
+    *,
+    hosts: int,
+    window: float,
+    churn: int,
+    minutes: float,
+    shown: str,
+) -> None:
     """Go through the scenarios in the environment that has Home Assistant.
-
-    What was measured until an error or an interruption is returned before that is raised.
 
     Args:
         folder: For all that is written.
+        tables: Has what was measured so far, also after an error or an interruption.
         hosts: How many there are.
         window: Seconds that they are watched at rest.
         churn: How often hosts leave and join, where there is time for it.
@@ -45,23 +50,15 @@ def run(
         text=True,
         cwd=ROOT,
         env=toolchain.clean_env(PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "scripts")))),
-        # An interruption is for us alone, who pass it on once the tables are out.
+        # An interruption is for us alone, who pass it on.
         start_new_session=True,
     )
     assert process.stdout is not None
-    tables: list[Table] = []
-    cut_off: BaseException | None = None
     try:
         for line in process.stdout:
-            tables = [Table(**table) for table in json.loads(line)]
+            tables[:] = [Table(**table) for table in json.loads(line)]
         if process.wait():
-            cut_off = StackError(f"the fleet's scenarios ended with {process.returncode}")
-    except KeyboardInterrupt as error:
-        cut_off = error
-    try:
-        yield from (table for table in tables if table.rows or table.notes)
+            raise StackError(f"the fleet's scenarios ended with {process.returncode}")
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
-    if cut_off is not None:
-        raise cut_off

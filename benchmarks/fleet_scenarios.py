@@ -288,7 +288,7 @@ class House:
             )
         else:
             took, cpu = end["reached"] - begin["now"], end["reached_cpu"] - begin["loop_cpu"]
-        self.scenarios.rows.append(
+        self.scenarios.add(
             (
                 name,
                 round(max(took, 0.0), 1) if is_right else None,
@@ -301,8 +301,6 @@ class House:
                 round(self._memory()),
             )
         )
-        for column, cell in zip(self.scenarios.columns, self.scenarios.rows[-1], strict=True):
-            say(f"{column}: {cell}")
         self.scenarios.notes += [f"{name}, {line}" for line in self._where(later)]
         self._report(self.tables)
         if not is_right:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stack.console import say
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -26,6 +28,12 @@ class Table:
     columns: Sequence[str]
     rows: list[Sequence[Cell]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def add(self, row: Sequence[Cell]) -> None:
+        """Append a row, and print its cells on standard error: a run may be cut off later."""
+        self.rows.append(row)
+        for column, cell in zip(self.columns, row, strict=True):
+            say(f"{column}: {cell}")
 
     def markdown(self) -> str:
         """Return the table with aligned columns."""

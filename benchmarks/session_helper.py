@@ -55,11 +55,14 @@ _FIRST, _BASE, _ALL = (
 )
 
 
-def run(folder: Path, *, interval: float, warmup: float, window: float) -> Table:
+def run(
+    folder: Path, tables: list[Table], *, interval: float, warmup: float, window: float
+) -> None:
     """Measure the session helper, and lnxlink on the same desktop.
 
     Args:
         folder: For their files.
+        tables: Has what was measured so far, also after an interruption.
         interval: At which lnxlink reads, in seconds.
         warmup: Seconds before they are watched.
         window: Seconds that they are watched.
@@ -67,9 +70,10 @@ def run(folder: Path, *, interval: float, warmup: float, window: float) -> Table
     table = Table(
         f"Session helper on an idle desktop ({warmup:g} s warm-up, {window:g} s window)", COLUMNS
     )
+    tables.append(table)
     if missing := _missing():
         table.notes.append(f"not measured: {missing}")
-        return table
+        return
     table.notes.append(
         "Xvfb, D-Bus, logind (played), dunst; sound and media: PulseAudio with null sinks, mpv; "
         f"offers: median of {_STARTS} starts, from the start of the process until the agent has "
@@ -82,7 +86,7 @@ def run(folder: Path, *, interval: float, warmup: float, window: float) -> Table
         with ExitStack() as stack:
             desktop = _Desktop(stack, folder / ("whole" if whole else "base"), whole=whole)
             try:
-                table.rows.append(
+                table.add(
                     _helper(name, desktop, environments.from_checkout(*extras), warmup, window)
                 )
             except (StackError, psutil.NoSuchProcess) as error:
@@ -90,10 +94,9 @@ def run(folder: Path, *, interval: float, warmup: float, window: float) -> Table
     with ExitStack() as stack:
         desktop = _Desktop(stack, folder / "lnxlink", whole=True)
         try:
-            table.rows.append(_lnxlink(desktop, interval, warmup, window))
+            table.add(_lnxlink(desktop, interval, warmup, window))
         except (StackError, psutil.NoSuchProcess) as error:
             table.notes.append(f"lnxlink: {error}")
-    return table
 
 
 def _missing() -> str:
