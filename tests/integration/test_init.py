@@ -1,5 +1,7 @@
 """Setting hosts up, and removing them."""
 
+from collections import Counter
+import gc
 from typing import TYPE_CHECKING, Any
 from unittest.mock import call, patch
 
@@ -231,3 +233,37 @@ async def test_two_hosts_stand_side_by_side(
 
     assert hass.states.get("sensor.office_pc_processor").state == "12.5"
     assert hass.states.get("sensor.studio_pc_processor").state == "77"
+
+
+def pilots_objects() -> Counter[str]:
+    """Return how many objects of Pilot's own classes there are."""
+    gc.collect()
+    return Counter(
+        kind.__qualname__
+        for kind in map(type, gc.get_objects())
+        if str(kind.__module__).startswith("custom_components.pilot")
+    )
+
+
+async def test_nothing_of_hosts_that_leave_stays_in_memory(
+    hass: HomeAssistant, host: FakeHost, mqtt_mock: MqttMockHAClient
+) -> None:
+    """Hosts that are removed and added again for years must not fill it."""
+
+    async def join_and_leave() -> None:
+        entry = make_entry(hass)
+        await hass.config_entries.async_setup(entry.entry_id)
+        await host.connect()
+        await host.state("cpu", percent=12.5, load_1m=0.42)
+        await host.state("disk", root__used_percent=61)
+        await hass.config_entries.async_remove(entry.entry_id)
+        await hass.async_block_till_done()
+        mqtt_mock.reset_mock()  # It keeps what it was called with.
+
+    await join_and_leave()
+    before = pilots_objects()
+
+    for _ in range(3):
+        await join_and_leave()
+
+    assert pilots_objects() - before == Counter()
