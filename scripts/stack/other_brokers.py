@@ -28,6 +28,7 @@ class OtherBroker(Managed):
     Attributes:
         peers: All nodes of its cluster, itself included; empty for one that is alone.
         peer_port: Where those find it.
+        websocket_port: Where it carries MQTT in a WebSocket, at :attr:`websocket_path`.
         dots: What it does with dots in topics; empty where they are letters like others.
     """
 
@@ -35,6 +36,7 @@ class OtherBroker(Managed):
     """Its name in :data:`system.PROGRAMS`."""
     keeps_for_wildcards: ClassVar[bool]
     """Whether it sends retained messages to subscriptions with a wildcard."""
+    websocket_path: ClassVar[str]
     start_limit: ClassVar[float]
     """Seconds that it may take to start on a busy machine."""
 
@@ -48,6 +50,7 @@ class OtherBroker(Managed):
         self.folder = folder
         self.name = name
         self.port = free_port()
+        self.websocket_port = free_port()
         self.peers: list[Self] = []
         self.peer_port = free_port()
         self._process = Process(self.program, (), folder / "log", stop_timeout=20)
@@ -105,6 +108,7 @@ class Nats(OtherBroker):
 
     program = "nats-server"
     keeps_for_wildcards = True
+    websocket_path = "/mqtt"
     start_limit = 30
 
     def _configure(self) -> tuple[list[str], dict[str, str]]:
@@ -119,6 +123,7 @@ class Nats(OtherBroker):
             f"port: {free_port()}",
             f'jetstream {{ store_dir: "{self.folder}" }}',
             f"mqtt {{ host: {self.host}, port: {self.port} }}",
+            f"websocket {{ host: {self.host}, port: {self.websocket_port}, no_tls: true }}",
         ]
         if self.peers:
             routes = ", ".join(f"nats://{node.host}:{node.peer_port}" for node in self.peers)
@@ -132,7 +137,7 @@ class Nats(OtherBroker):
 
 
 class RabbitMq(OtherBroker):
-    """A ``rabbitmq-server`` with its MQTT plug-in.
+    """A ``rabbitmq-server`` with its plug-ins for MQTT, by TCP and by WebSocket.
 
     Attributes:
         epmd: The directory of names, which the nodes of a cluster share: the first one's.
@@ -141,6 +146,7 @@ class RabbitMq(OtherBroker):
 
     program = "rabbitmq"
     keeps_for_wildcards = False
+    websocket_path = "/ws"
     # Erlang takes its time on a busy machine, and the nodes of a cluster wait for each other.
     start_limit = 180
     dots = "for slashes"
@@ -173,10 +179,12 @@ class RabbitMq(OtherBroker):
         program = system.require(self.program)[self.program]
         beside = _RABBITMQ / "rabbitmq-server"
         plugins, config = self.folder / "plugins", self.folder / "rabbitmq.conf"
-        plugins.write_text("[rabbitmq_mqtt].\n", "utf-8")
+        plugins.write_text("[rabbitmq_mqtt, rabbitmq_web_mqtt].\n", "utf-8")
         lines = [
             f"mqtt.listeners.tcp.1 = {self.host}:{self.port}",
             "mqtt.allow_anonymous = true",
+            f"web_mqtt.tcp.ip = {self.host}",
+            f"web_mqtt.tcp.port = {self.websocket_port}",
         ]
         if self.peers:
             lines.append("cluster_formation.peer_discovery_backend = classic_config")
