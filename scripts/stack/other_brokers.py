@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 import shutil
 import subprocess
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from . import system
 from .broker import Managed
 from .process import Process, answers, free_port, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Cluster", "Nats", "OtherBroker", "RabbitMq"]
 
@@ -24,6 +27,7 @@ class OtherBroker(Managed):
     Args:
         folder: For its configuration, its database and its log.
         name: What the others of its cluster call it.
+        settings: More lines for its configuration.
 
     Attributes:
         peers: All nodes of its cluster, itself included; empty for one that is alone.
@@ -46,8 +50,9 @@ class OtherBroker(Managed):
     password: str | None = None
     dots = ""
 
-    def __init__(self, folder: Path, name: str = "pilot") -> None:
+    def __init__(self, folder: Path, name: str = "pilot", settings: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.settings = tuple(settings)
         self.name = name
         self.port = free_port()
         self.websocket_port = free_port()
@@ -124,6 +129,7 @@ class Nats(OtherBroker):
             f'jetstream {{ store_dir: "{self.folder}" }}',
             f"mqtt {{ host: {self.host}, port: {self.port} }}",
             f"websocket {{ host: {self.host}, port: {self.websocket_port}, no_tls: true }}",
+            *self.settings,
         ]
         if self.peers:
             routes = ", ".join(f"nats://{node.host}:{node.peer_port}" for node in self.peers)
@@ -151,8 +157,8 @@ class RabbitMq(OtherBroker):
     start_limit = 180
     dots = "for slashes"
 
-    def __init__(self, folder: Path, name: str = "pilot") -> None:
-        super().__init__(folder, name)
+    def __init__(self, folder: Path, name: str = "pilot", settings: Sequence[str] = ()) -> None:
+        super().__init__(folder, name, settings)
         # One that Erlang starts by itself would stay.
         self.names = {"ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": self.host}
         search = os.pathsep.join((os.environ.get("PATH", os.defpath), str(_RABBITMQ)))
@@ -185,6 +191,7 @@ class RabbitMq(OtherBroker):
             "mqtt.allow_anonymous = true",
             f"web_mqtt.tcp.ip = {self.host}",
             f"web_mqtt.tcp.port = {self.websocket_port}",
+            *self.settings,
         ]
         if self.peers:
             lines.append("cluster_formation.peer_discovery_backend = classic_config")

@@ -153,3 +153,28 @@ def test_what_is_retained_is_kept_for_its_own_topic(
         kept = late.wait_until_heard(lambda message: message.retained, "the announce")
 
     assert kept.body["host"]["name"] == "office-pc"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("denied", "verdict", "words"),
+    [
+        ("availability", "bad", f"what is published on {BASE}/availability does not arrive"),
+        ("state", "ok", f"as far as MQTT 3.1.1 tells; {BASE}/state does not come back"),
+    ],
+)
+def test_doctor_says_what_nats_takes_and_drops(
+    tmp_path: Path, denied: str, verdict: str, words: str
+) -> None:
+    if why_not := Nats.why_not():
+        pytest.skip(why_not)
+    topic = f'"{BASE.replace("/", ".")}.{denied}"'
+    user = f"{{ user: pc, password: secret, permissions: {{ publish: {{ deny: {topic} }} }} }}"
+    lines = [f"authorization {{ users: [ {user} ] }}", "no_auth_user: pc"]
+
+    with Nats(tmp_path / "broker", settings=lines) as strict:
+        checks = check_broker(Broker(strict.host, strict.port), TOPICS, "homeassistant/status")
+
+    [publishing] = [check for check in checks if check.name.endswith("publishing")]
+    assert publishing.verdict == verdict
+    assert words in publishing.detail
