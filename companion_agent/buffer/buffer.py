@@ -258,7 +258,8 @@ class Buffer:
             self._consumers.goes()
             self._asked = True
         elif payload == BIRTH_ONLINE:
-            self._consumers.comes()
+            # What was said since it was away is written, and delivered, at once.
+            self._asked |= self._consumers.comes(just_now=not retained)
             if not retained:
                 self._delivery.again()
         self._alarm.ring()

@@ -52,13 +52,25 @@ class ConsumerStatus:
         self._answered.clear()
         self._away_ends = math.inf
 
-    def comes(self) -> None:
-        """Take note that Home Assistant has come."""
+    def comes(self, *, just_now: bool) -> bool:
+        """Take note that Home Assistant has come.
+
+        Args:
+            just_now: It says so now, and not at some time before.
+
+        Returns:
+            Whether it was away without having said so: the node of a broker's cluster that it was
+            connected to takes its will along when it fails.
+        """
         self.known = True
         listens = self._clock() + SETTLES
-        if self._away_ends == math.inf:
+        unsaid = just_now and not self.away
+        if unsaid:
+            self._answered.clear()
+        if unsaid or self.gone:
             self._away_ends = listens
         self._doubt_ends = min(self._doubt_ends, listens)
+        return unsaid
 
     def was_away(self) -> None:
         """Take note that it was away when this host was last heard, unless more is known."""

@@ -827,10 +827,13 @@ class Transport:
             self._fail(errors.wrong_version(self._broker, self.protocol))
         elif greeting:
             self._ended_in_greeting()
+        elif self._clock() - self._online_since < GOOD_AFTER:
+            largest = self._largest if self._publishing else None
+            unconfirmed = self._publishing.values()
+            client_id = self._broker.client_id
+            self._fail(errors.lost(self._paho_error, largest, unconfirmed, client_id))
         else:
-            young = self._clock() - self._online_since < GOOD_AFTER
-            pending = self._largest if self._publishing and young else None
-            self._fail(errors.lost(self._paho_error, pending))
+            self._fail(errors.lost(self._paho_error))
 
     def _ended_in_greeting(self) -> None:
         """The connection ended before the broker said anything that is MQTT."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from companion_agent.mqtt import peer, tls
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from paho.mqtt.reasoncodes import ReasonCode
 
     from companion_agent.config.settings import Broker
@@ -67,22 +69,34 @@ def closing(broker: Broker, paho_error: str, protocol: str) -> str:
     return f"{reason} without saying why, {spoken}; {', or '.join(hints)}"
 
 
-def lost(paho_error: str, pending: tuple[str, int] | None) -> str:
-    """Say why a connection ended that the broker had accepted.
+def lost(
+    paho_error: str,
+    largest: tuple[str, int] | None = None,
+    unconfirmed: Iterable[str] = (),
+    client_id: str = "",
+) -> str:
+    """Say why a connection ended soon after the broker had accepted it.
+
+    3.1.1 has no words for what a broker does not take.
 
     Args:
         paho_error: What paho logged.
-        pending: The largest message that was said on it, when the broker had not taken all that
-            was said: its topic and bytes. 3.1.1 has no words for what a broker does not take.
+        largest: Topic and bytes of the largest message that was said on it, when the broker had not
+            taken all that was said.
+        unconfirmed: The topics of what it had not taken.
+        client_id: The client id, if it is one that others may have too.
     """
     reason = _system_error(paho_error) or "the broker closed the connection"
-    if pending is None:
-        return reason
-    topic, size = pending
-    return (
-        f"{reason} before it took a message of {size:,} bytes on {topic}; it may take no packets "
-        f"this large ({_PACKET_SETTINGS}), or nothing retained (retain_available in Mosquitto)"
-    )
+    guesses = [f"another client may have the same client id ({client_id})"] if client_id else []
+    if largest is not None:
+        topic, size = largest
+        reason += f" before it took a message of {size:,} bytes on {topic}"
+        guesses += [
+            f"it may take no packets this large ({_PACKET_SETTINGS})",
+            "nothing retained (retain_available in Mosquitto)",
+            f"or not allow {', '.join(dict.fromkeys(unconfirmed))} (RabbitMQ hangs up then)",
+        ]
+    return f"{reason}; {', '.join(guesses)}" if guesses else reason
 
 
 def _system_error(paho_error: str) -> str:

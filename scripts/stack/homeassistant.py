@@ -486,9 +486,18 @@ class HomeAssistant:
         """Reload a configuration entry."""
         return self.post(f"config/config_entries/entry/{entry_id}/reload")
 
-    def add_mqtt(self, broker: Broker) -> None:
-        """Make the MQTT entry, or bring it up to date with where the broker is now."""
-        access: dict[str, Any] = {"broker": broker.host, "port": broker.port}
+    def add_mqtt(self, broker: Broker, websocket: tuple[int, str] | None = None) -> None:
+        """Make the MQTT entry, or bring it up to date with where the broker is now.
+
+        Args:
+            broker: The broker.
+            websocket: Port and path, where a WebSocket is to carry MQTT.
+        """
+        port, path = websocket or (broker.port, None)
+        carried = {"transport": "tcp"}
+        if path is not None:
+            carried = {"transport": "websockets", "ws_path": path}
+        access: dict[str, Any] = {"broker": broker.host, "port": port}
         if broker.username is not None:
             access |= {"username": broker.username, "password": broker.password}
         access |= {
@@ -496,7 +505,7 @@ class HomeAssistant:
             "other_settings": {
                 "set_client_cert": False,
                 "set_ca_cert": "off",
-                "transport": "tcp",
+                **carried,
             },
         }
         existing = self.entries("mqtt")

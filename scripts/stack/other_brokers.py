@@ -6,11 +6,14 @@ import os
 from pathlib import Path
 import shutil
 import subprocess
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from . import system
 from .broker import Managed
 from .process import Process, answers, free_port, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Cluster", "Nats", "OtherBroker", "RabbitMq"]
 
@@ -24,10 +27,12 @@ class OtherBroker(Managed):
     Args:
         folder: For its configuration, its database and its log.
         name: What the others of its cluster call it.
+        settings: More lines for its configuration.
 
     Attributes:
         peers: All nodes of its cluster, itself included; empty for one that is alone.
         peer_port: Where those find it.
+        websocket_port: Where it carries MQTT in a WebSocket, at :attr:`websocket_path`.
         dots: What it does with dots in topics; empty where they are letters like others.
     """
 
@@ -35,6 +40,7 @@ class OtherBroker(Managed):
     """Its name in :data:`system.PROGRAMS`."""
     keeps_for_wildcards: ClassVar[bool]
     """Whether it sends retained messages to subscriptions with a wildcard."""
+    websocket_path: ClassVar[str]
     start_limit: ClassVar[float]
     """Seconds that it may take to start on a busy machine."""
 
@@ -44,10 +50,12 @@ class OtherBroker(Managed):
     password: str | None = None
     dots = ""
 
-    def __init__(self, folder: Path, name: str = "pilot") -> None:
+    def __init__(self, folder: Path, name: str = "pilot", settings: Sequence[str] = ()) -> None:
         self.folder = folder
+        self.settings = tuple(settings)
         self.name = name
         self.port = free_port()
+        self.websocket_port = free_port()
         self.peers: list[Self] = []
         self.peer_port = free_port()
         self._process = Process(self.program, (), folder / "log", stop_timeout=20)
@@ -105,6 +113,7 @@ class Nats(OtherBroker):
 
     program = "nats-server"
     keeps_for_wildcards = True
+    websocket_path = "/mqtt"
     start_limit = 30
 
     def _configure(self) -> tuple[list[str], dict[str, str]]:
@@ -119,6 +128,8 @@ class Nats(OtherBroker):
             f"port: {free_port()}",
             f'jetstream {{ store_dir: "{self.folder}" }}',
             f"mqtt {{ host: {self.host}, port: {self.port} }}",
+            f"websocket {{ host: {self.host}, port: {self.websocket_port}, no_tls: true }}",
+            *self.settings,
         ]
         if self.peers:
             routes = ", ".join(f"nats://{node.host}:{node.peer_port}" for node in self.peers)
@@ -132,7 +143,7 @@ class Nats(OtherBroker):
 
 
 class RabbitMq(OtherBroker):
-    """A ``rabbitmq-server`` with its MQTT plug-in.
+    """A ``rabbitmq-server`` with its plug-ins for MQTT, by TCP and by WebSocket.
 
     Attributes:
         epmd: The directory of names, which the nodes of a cluster share: the first one's.
@@ -141,12 +152,13 @@ class RabbitMq(OtherBroker):
 
     program = "rabbitmq"
     keeps_for_wildcards = False
+    websocket_path = "/ws"
     # Erlang takes its time on a busy machine, and the nodes of a cluster wait for each other.
     start_limit = 180
     dots = "for slashes"
 
-    def __init__(self, folder: Path, name: str = "pilot") -> None:
-        super().__init__(folder, name)
+    def __init__(self, folder: Path, name: str = "pilot", settings: Sequence[str] = ()) -> None:
+        super().__init__(folder, name, settings)
         # One that Erlang starts by itself would stay.
         self.names = {"ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": self.host}
         search = os.pathsep.join((os.environ.get("PATH", os.defpath), str(_RABBITMQ)))
@@ -173,10 +185,13 @@ class RabbitMq(OtherBroker):
         program = system.require(self.program)[self.program]
         beside = _RABBITMQ / "rabbitmq-server"
         plugins, config = self.folder / "plugins", self.folder / "rabbitmq.conf"
-        plugins.write_text("[rabbitmq_mqtt].\n", "utf-8")
+        plugins.write_text("[rabbitmq_mqtt, rabbitmq_web_mqtt].\n", "utf-8")
         lines = [
             f"mqtt.listeners.tcp.1 = {self.host}:{self.port}",
             "mqtt.allow_anonymous = true",
+            f"web_mqtt.tcp.ip = {self.host}",
+            f"web_mqtt.tcp.port = {self.websocket_port}",
+            *self.settings,
         ]
         if self.peers:
             lines.append("cluster_formation.peer_discovery_backend = classic_config")

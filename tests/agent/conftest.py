@@ -17,6 +17,7 @@ from support.agent_host import FakeCollector, FakePlatform, RunningAgent
 from support.agent_mqtt import Certificates, FakeHomeAssistant, Mosquitto, TransportDriver
 from support.clock import ManualClock, PassingClock
 from support.dbusmock import why_not
+from support.nginx import Nginx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -102,6 +103,24 @@ def make_mosquitto(mosquitto_program: str, tmp_path: Path) -> Iterator[Callable[
 @pytest.fixture
 def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
     return make_mosquitto()
+
+
+@pytest.fixture
+def make_nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
+    """Start web proxies in front of ports of brokers; arguments as of `Nginx` from there on."""
+    program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+    if not program:
+        pytest.skip("nginx is not installed; `apt-get install nginx-light` brings it")
+    made: list[Nginx] = []
+
+    def make(upstream: int, **more: Any) -> Nginx:
+        made.append(Nginx(program, tmp_path, upstream, **more))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for proxy in made:
+        proxy.stop()
 
 
 @pytest.fixture(scope="session")

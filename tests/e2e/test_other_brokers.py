@@ -13,12 +13,15 @@ from harness.host import Host
 from harness.settings import QUICK
 import pytest
 
+from stack import system
 from stack.agent import Agent
 from stack.homeassistant import HomeAssistant
 from stack.other_brokers import Nats, OtherBroker, RabbitMq
+from support.nginx import PATH, Nginx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conftest import MakeHost
     from harness.logs import Logs
@@ -90,6 +93,18 @@ def paired(
     host.agent.stop()
 
 
+@pytest.fixture
+def proxy(broker: OtherBroker, tmp_path: Path) -> Iterator[Nginx]:
+    """Return a web proxy in front of that broker."""
+    if not (program := system.find("nginx")):
+        pytest.skip(f"{system.install_command(['nginx'])!r} brings it")
+    path = broker.websocket_path
+    proxy = Nginx(program, tmp_path, broker.websocket_port, upstream_path=path)
+    proxy.start()
+    yield proxy
+    proxy.stop()
+
+
 def test_a_paired_host_reports_and_obeys(paired: Host, ha: HomeAssistant) -> None:
     paired.wait_for_fresh_values(since=time.monotonic())
 
@@ -127,3 +142,15 @@ def test_a_restarted_home_assistant_finds_hosts_and_hears_what_it_missed(
         paired.topic("acknowledge"), lambda message: message.body["chunk"] == chunk, since=stopped
     )
     ha.call_service("pilot", "refresh", device_id=paired.device["id"])
+
+
+# The last one: Home Assistant's address of the broker is the proxy's from then on.
+def test_home_assistant_comes_by_websocket_through_a_proxy(
+    paired: Host, broker: OtherBroker, proxy: Nginx, ha: HomeAssistant
+) -> None:
+    ha.add_mqtt(broker, (proxy.port, PATH))
+
+    paired.wait_for_status("online", PATIENCE)
+    ha.call_service("pilot", "refresh", device_id=paired.device["id"])
+    proxy.stop()
+    paired.wait_for_status("no_broker", PATIENCE)

@@ -131,6 +131,7 @@ class Certificates:
             "elsewhere": authority.issue_cert("mqtt.example"),
             "client": authority.issue_cert("client@example"),
             "stranger": stranger.issue_cert("client@example"),
+            "renewed": stranger.issue_cert("127.0.0.1"),
         }.items():
             setattr(self, name, keep(f"{name}.pem", *issued.cert_chain_pems))
             setattr(self, f"{name}_key", keep(f"{name}.key", issued.private_key_pem))
@@ -143,6 +144,8 @@ class Certificates:
     client_key: Path
     stranger: Path
     stranger_key: Path
+    renewed: Path
+    renewed_key: Path
 
     def settings(self, server: str = "server", more: str = "") -> str:
         certificate, key = getattr(self, server), getattr(self, f"{server}_key")

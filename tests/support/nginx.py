@@ -25,6 +25,7 @@ class Nginx:
         upstream: The broker's port.
         certificates: What it shows its clients; without encryption when `None`.
         address: What it listens on.
+        upstream_path: The broker's own path; the proxy's where it is empty.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Nginx:
         upstream: int,
         certificates: Certificates | None = None,
         address: str = "127.0.0.1",
+        upstream_path: str = "",
     ) -> None:
         self.port = free_port()
         self._address = address
@@ -60,7 +62,7 @@ class Nginx:
                 listen {host}:{self.port}{" ssl" if certificates else ""};
                 {encryption}
                 location = {PATH} {{
-                  proxy_pass http://127.0.0.1:{upstream};
+                  proxy_pass http://127.0.0.1:{upstream}{upstream_path};
                   proxy_http_version 1.1;
                   proxy_set_header Upgrade $http_upgrade;
                   proxy_set_header Connection "upgrade";

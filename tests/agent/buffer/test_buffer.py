@@ -318,6 +318,29 @@ def test_what_was_said_before_its_will_may_not_have_been_heard(
     assert numbers(home.values["cpu.percent"]) == [2, 3, 4]
 
 
+def test_what_was_said_before_a_birth_without_a_will_may_not_have_been_heard(
+    online: FakeHost, home: FakeConsumer
+) -> None:
+    """The node of a cluster that it was connected to took its will along."""
+    for value in (2, 3, 4):
+        online.read(percent=value)
+
+    online.say_birth(b"online")
+
+    online.fetch(home)
+    assert numbers(home.values["cpu.percent"]) == [2, 3, 4]
+    online.read(percent=5)
+    assert not online.path.exists()
+
+
+def test_a_birth_that_is_retained_tells_nothing_of_before(online: FakeHost) -> None:
+    online.read(percent=2)
+
+    online.say_birth(b"online", retained=True)
+
+    assert not online.path.exists()
+
+
 def test_that_it_is_away_outlives_a_restart(online: FakeHost, home: FakeConsumer) -> None:
     online.say_birth(b"offline")
     online.kill()

@@ -116,6 +116,18 @@ def test_sets_tcp_nodelay(driver: MakeDriver, mosquitto: Mosquitto) -> None:
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+def test_a_broker_that_has_only_an_address_of_ipv6(
+    driver: MakeDriver, make_mosquitto: Callable[..., Mosquitto]
+) -> None:
+    port = free_port()
+    make_mosquitto(f"allow_anonymous true\nlistener {port} ::1\n")
+    link = driver(Broker("::1", port))
+
+    link.connect()
+
+    assert str(link.transport.broker) == f"[::1]:{port}"
+
+
 def test_does_not_hear_its_own_messages_in_mqtt_5(driver: MakeDriver, mosquitto: Mosquitto) -> None:
     link = driver(mosquitto.broker())
     link.connect()
@@ -207,6 +219,19 @@ def test_a_broker_that_lets_it_in_and_hangs_up_is_not_the_only_one_that_is_tried
 
 
 # --- What goes wrong, in words ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_two_with_one_client_id(driver: MakeDriver, mosquitto: Mosquitto, protocol: str) -> None:
+    """A disk was cloned, with a configuration that sets it."""
+    link = driver(mosquitto.broker(protocol=protocol, client_id="office-pc"))
+    link.connect()
+
+    driver(mosquitto.broker(protocol=protocol, client_id="office-pc")).connect()
+    link.until(lambda: bool(link.transport.trouble))
+
+    # Brokers may say so by MQTT 5; Mosquitto 2.0 hangs up.
+    assert "same client id" in link.transport.trouble
 
 
 def test_nothing_listens(driver: MakeDriver) -> None:

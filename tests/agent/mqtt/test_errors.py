@@ -94,11 +94,12 @@ def test_connections_that_end_during_the_greeting(broker: Broker, words: str) ->
 
 
 def test_a_connection_that_ends_later() -> None:
-    assert errors.lost("", None) == "the broker closed the connection"
+    assert errors.lost("") == "the broker closed the connection"
 
 
 def test_a_connection_that_ends_with_something_large_under_way() -> None:
-    said = errors.lost("", ("pilot/announce", 9000))
+    said = errors.lost("", ("pilot/announce", 9000), ["pilot/announce", "pilot/availability"])
 
     assert "before it took a message of 9,000 bytes on pilot/announce" in said
     assert "max_packet_size" in said
+    assert "not allow pilot/announce, pilot/availability" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from shutil import copy
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,28 @@ def test_another_name(
     trouble = driver(elsewhere.broker(tls=Tls(certificates.ca))).fail()
 
     assert "the broker's certificate is not for the name 127.0.0.1" in trouble
+
+
+def test_certificates_are_renewed_while_the_agent_runs(
+    driver: MakeDriver, make_mosquitto: MakeMosquitto, certificates: Certificates, tmp_path: Path
+) -> None:
+    """By another authority, and on the broker first."""
+    ca, server, key = (tmp_path / name for name in ("ca.pem", "server.pem", "server.key"))
+    copy(certificates.ca, ca)
+    copy(certificates.server, server)
+    copy(certificates.server_key, key)
+    mosquitto = make_mosquitto(f"allow_anonymous true\ncertfile {server}\nkeyfile {key}\n")
+    link = driver(mosquitto.broker(tls=Tls(ca)))
+    link.connect()
+
+    mosquitto.stop()
+    copy(certificates.renewed, server)
+    copy(certificates.renewed_key, key)
+    mosquitto.start()
+    link.until(lambda: "not issued by the authority in ca_cert" in link.transport.trouble)
+    copy(certificates.other_ca, ca)
+
+    link.until(lambda: link.transport.online)
 
 
 def test_a_client_certificate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -13,14 +12,14 @@ from companion_agent.mqtt.connection import Message
 from companion_agent.protocol.topics import Topics
 from support.agent_host import HOST, PREFIX, FakeCollector
 from support.agent_mqtt import Certificates, FakeHomeAssistant, Mosquitto, free_port
-from support.nginx import PATH, Nginx
+from support.nginx import PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from support.agent_host import RunningAgent
     from support.agent_mqtt import TransportDriver
+    from support.nginx import Nginx
 
     MakeDriver = Callable[..., TransportDriver]
     MakeProxy = Callable[..., Nginx]
@@ -50,20 +49,11 @@ def home_assistant(
 
 
 @pytest.fixture
-def make_proxy(broker: TwoDoors, tmp_path: Path) -> Iterator[MakeProxy]:
-    program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    if not program:
-        pytest.skip("nginx is not installed; `apt-get install nginx-light` brings it")
-    made: list[Nginx] = []
-
+def make_proxy(broker: TwoDoors, make_nginx: Callable[..., Nginx]) -> MakeProxy:
     def make(certificates: Certificates | None = None, address: str = "127.0.0.1") -> Nginx:
-        made.append(Nginx(program, tmp_path, broker.websocket_port, certificates, address))
-        made[-1].start()
-        return made[-1]
+        return make_nginx(broker.websocket_port, certificates=certificates, address=address)
 
-    yield make
-    for proxy in made:
-        proxy.stop()
+    return make
 
 
 def by_websocket(port: int, path: str = PATH, host: str = "127.0.0.1", **more: object) -> Broker:
