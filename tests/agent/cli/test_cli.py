@@ -11,6 +11,7 @@ import pytest
 
 from companion_agent import __version__
 from companion_agent.cli import main
+from support.agent_host import WITHOUT_PACKAGE_MANAGERS
 from support.agent_mqtt import free_port
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PILOT_CONFIG", str(tmp_path / "config.yaml"))
     monkeypatch.delenv("PILOT_BROKER", raising=False)
     monkeypatch.setattr("companion_agent.cli.snapshot.GAP", 0.0)
+    for name, value in WITHOUT_PACKAGE_MANAGERS.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
