@@ -142,21 +142,37 @@ install_release() {
     release=$(mktemp -d "$PREFIX/releases/$(date +%Y%m%d-%H%M%S)-XXXXXX")
     chmod 755 "$release"
     say "Installing into $release"
-    python3 -m venv "$release" >>"$LOG" 2>&1 || fail "no virtual environment; see $LOG"
+    pip=$(wheel_of_pip) || fail 'Python comes without pip here'
+    python3 -m venv --without-pip "$release" >>"$LOG" 2>&1 ||
+        fail "no virtual environment; see $LOG"
     if [ -d "$source_" ]; then
         set -- --no-index --find-links "$source_" "pilot-agent[i2c,setup,sound,update]$version_"
     else
         set -- "${source_}[i2c,setup,sound,update]$version_"
     fi
-    "$release/bin/python" -m pip install --disable-pip-version-check --no-input "$@" \
+    "$release/bin/python" "$pip/pip" install --disable-pip-version-check --no-input "$@" \
         >>"$LOG" 2>&1 || fail "the agent cannot be installed; pip says why in $LOG"
-    # pip itself has done its work, and is a third of what lies here.
-    "$release/bin/python" -m pip uninstall --yes pip setuptools >>"$LOG" 2>&1 || true
     version=$("$release/bin/pilot-agent" --version) || fail 'what was installed does not start'
     linked=yes
     link "$release" "$CURRENT"
     link "$CURRENT/bin/pilot-agent" "$LINK"
     say "Installed: $version"
+}
+
+# pip works from the wheel that Python brings for new environments. Installed into one, which takes
+# as long as installing the agent, it would only have to be removed again.
+wheel_of_pip() {
+    python3 - <<'PYTHON'
+import ensurepip, pathlib, sys, sysconfig
+# Distributions may keep such wheels in a folder of their own.
+own, folder = sysconfig.get_config_var("WHEEL_PKG_DIR"), pathlib.Path(ensurepip.__file__).parent
+wheels = [
+    wheel
+    for place in ([own] if own else []) + [folder / "_bundled"]
+    for wheel in pathlib.Path(place).glob("pip-*.whl")
+]
+print(wheels[0]) if wheels else sys.exit("ensurepip has no wheel of pip")
+PYTHON
 }
 
 link() {

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.config.settings import Config
-from support.agent_host import FakeCollector, FakePlatform, RunningAgent
+from support.agent_host import (
+    WITHOUT_PACKAGE_MANAGERS,
+    FakeCollector,
+    FakePlatform,
+    RunningAgent,
+)
 from support.agent_mqtt import Certificates, FakeHomeAssistant, Mosquitto, TransportDriver
 from support.clock import ManualClock, PassingClock
 from support.dbusmock import why_not
@@ -245,7 +250,8 @@ def run_command(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]
 
     def run(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PILOT_")}
-        clean |= {"PILOT_STATE_DIR": str(tmp_path / "state"), **environment}
+        clean |= {"PILOT_STATE_DIR": str(tmp_path / "state"), **WITHOUT_PACKAGE_MANAGERS}
+        clean |= environment
         process = subprocess.Popen(
             [sys.executable, "-m", "companion_agent", *arguments],
             env=clean,

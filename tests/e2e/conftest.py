@@ -55,11 +55,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LOGS] = Logs()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker have all pages of the front end: a second browser would read them anew."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
+    """Let one worker have all pages of the front end: a second browser would read them anew.
+
+    Raises:
+        UsageError: Tests that belong together would not stay in one worker.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and "browser" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group("browser"))
+    # pytest-xdist tells the group by the end of the id, which it writes here.
+    yield
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError(f"pytest-xdist has lost the group of {item.nodeid}")
 
 
 @pytest.hookimpl(wrapper=True)

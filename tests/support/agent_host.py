@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 HOST = "9c3f6f0e3a5b4d21"
 PREFIX = f"pilot/v2/{HOST}"
 
+WITHOUT_PACKAGE_MANAGERS = {"PILOT_COLLECTORS__UPDATES__ENABLED": "no"}
+"""Environment of agents that are processes: what waits on this machine takes apt seconds of a
+processor to tell, for each of them anew."""
+
 
 class FakePlatform:
     """An operating system that answers what a test wants."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from dataclasses import dataclass
 import json
 import socket
@@ -74,7 +76,9 @@ class RecordingClient:
     ) -> None:
         self._patience = patience
         self._address = (host, port)
+        # In the order of their times, all and by topic: tests ask again and again.
         self._messages: list[Message] = []
+        self._by_topic: defaultdict[str, list[Message]] = defaultdict(list)
         self._changed = threading.Condition()
         self._listening = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
@@ -116,7 +120,8 @@ class RecordingClient:
     def heard(self, topic: str = "", since: float = 0) -> list[Message]:
         """Return what was published since a moment, oldest first, on one topic or on all."""
         with self._changed:
-            return [m for m in self._messages if m.topic == (topic or m.topic) and m.at >= since]
+            messages = self._by_topic.get(topic, []) if topic else self._messages
+            return messages[bisect_left(messages, since, key=lambda message: message.at) :]
 
     def wait_until_heard(
         self, wanted: Callable[[Message], object], name: str, count: int = 1
@@ -128,26 +133,33 @@ class RecordingClient:
             name: What a failed test calls it.
             count: The n.
         """
+        found: list[Message] = []
+        seen = 0
 
-        def found() -> list[Message]:
-            return [message for message in self._messages if wanted(message)]
+        def is_enough() -> bool:
+            nonlocal seen
+            found.extend(message for message in self._messages[seen:] if wanted(message))
+            seen = len(self._messages)
+            return len(found) >= count
 
         with self._changed:
-            assert self._changed.wait_for(lambda: len(found()) >= count, self._patience), (
+            assert self._changed.wait_for(is_enough, self._patience), (
                 f"{name} was not heard; heard was {self._messages}"
             )
-            return found()[count - 1]
+        return found[count - 1]
 
     def forget(self) -> None:
         """Forget what was heard until now."""
         with self._changed:
             self._messages.clear()
+            self._by_topic.clear()
 
     def _on_message(self, _: object, __: object, message: paho.MQTTMessage) -> None:
         with self._changed:
-            self._messages += self._record(
-                Message(time.monotonic(), message.topic, message.payload, message.retain)
-            )
+            heard = Message(time.monotonic(), message.topic, message.payload, message.retain)
+            for recorded in self._record(heard):
+                self._messages.append(recorded)
+                self._by_topic[recorded.topic].append(recorded)
             self._changed.notify_all()
 
     def _record(self, message: Message) -> list[Message]:

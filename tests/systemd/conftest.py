@@ -91,6 +91,11 @@ def types(watch: Process) -> list[str]:
     return [json.loads(line)["type"] for line in lines]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the fleet: it takes as long as all other tests, and would run on without them."""
+    items.sort(key=lambda item: "fleet" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture
 def suite(request: pytest.FixtureRequest) -> str:
     """The Debian of the hosts; `both` runs a test on each."""

@@ -82,7 +82,9 @@ sys.exit(main())
 def give_to_root(host: SystemdHost) -> None:
     """Copy the agent to where root alone can change it, as `PROGRAM`."""
     host.run("mkdir", "-p", _LIBRARY)
-    host.run("cp", "--recursive", "--no-preserve=all", f"{SOURCE}/companion_agent", _LIBRARY)
+    # With their times, by which Python knows that what it has compiled of them still holds.
+    copy = ("cp", "--recursive", "--no-preserve=mode,ownership", "--preserve=timestamps")
+    host.run(*copy, f"{SOURCE}/companion_agent", _LIBRARY)
     host.write(PROGRAM, _SCRIPT, mode=0o755)
 
 

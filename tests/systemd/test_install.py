@@ -201,7 +201,7 @@ def test_life_of_a_package(
 # --- The script --------------------------------------------------------------------------------
 
 
-# Six virtual environments, each 20 s of a processor: half for pip itself, half for what it brings.
+# Six virtual environments, each ten seconds of a processor or more.
 @pytest.mark.timeout(600)
 def test_life_of_a_scripted_installation(
     make_host: Callable[..., SystemdHost], wheels: Path, broker: Mosquitto, listener: HostListener

@@ -11,6 +11,7 @@ import pytest
 
 from companion_agent import __version__
 from companion_agent.cli import main
+from support.agent_host import WITHOUT_PACKAGE_MANAGERS
 from support.agent_mqtt import free_port
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PILOT_CONFIG", str(tmp_path / "config.yaml"))
     monkeypatch.delenv("PILOT_BROKER", raising=False)
     monkeypatch.setattr("companion_agent.cli.snapshot.GAP", 0.0)
+    for name, value in WITHOUT_PACKAGE_MANAGERS.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -114,8 +117,12 @@ def test_id_is_the_same_until_a_new_one_is_drawn(
     assert first == second != drawn == after
 
 
-@pytest.mark.skipif(sys.platform == "linux", reason="Linux migrates")
-def test_migrating_elsewhere_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_migrating_elsewhere_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if sys.platform == "linux":
+        monkeypatch.setattr(sys, "platform", "darwin")
+
     assert main(["migrate", "pilot.env"]) == 1
     assert "`pilot-agent setup` sets this computer up" in capsys.readouterr().err
 

@@ -287,6 +287,7 @@ def test_without_a_configuration_it_still_looks_at_the_host(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:
     monkeypatch.setattr("companion_agent.cli.snapshot.GAP", 0.0)
+    monkeypatch.setattr("companion_agent.plugins.updates.plugin.PATIENCE", 0.1)
 
     code = main(["doctor", "--config", str(tmp_path / "nowhere.yaml")])
 

@@ -14,6 +14,7 @@ import pytest
 from companion_agent.cli import main
 from companion_agent.config.settings import LogConfig
 from companion_agent.logs import set_up
+from support.agent_host import WITHOUT_PACKAGE_MANAGERS
 
 NAME = "Büro — Łódź 日本 → “x”"
 
@@ -29,7 +30,7 @@ def config(tmp_path: Path) -> Path:
 
 def run(encoding: str, *arguments: str, locale: str = "") -> subprocess.CompletedProcess[bytes]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PILOT_")}
-    clean |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    clean |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", **WITHOUT_PACKAGE_MANAGERS}
     clean |= {"LC_ALL": locale} if locale else {"PYTHONIOENCODING": encoding}
     return subprocess.run(
         [sys.executable, "-m", "companion_agent", *arguments],

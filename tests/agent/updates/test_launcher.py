@@ -78,7 +78,7 @@ def keeper(mosquitto: Mosquitto, maker: Maker, tmp_path: Path) -> Iterator[Keepe
         f"broker: 127.0.0.1:{mosquitto.port}\n"
         f"state_dir: {tmp_path / 'state'}\n"
         f"update: {{source: share, keys: ['{maker.key}'], trial: {TRIAL}}}\n"
-        "collectors: {i2c: {enabled: false}}\n"
+        "collectors: {i2c: {enabled: false}, updates: {enabled: false}}\n"
     )
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "host-id").write_text("9c3f6f0e3a5b4d21")

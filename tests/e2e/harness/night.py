@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from harness.settings import COLLECTORS, KEEP_ALIVE
+from harness.settings import COLLECTORS, KEEP_ALIVE, WITHOUT_PACKAGE_MANAGERS
 from stack.agent import Agent, agent_command
 from stack.homeassistant import HomeAssistant
 from stack.process import wait_for
@@ -89,6 +89,7 @@ class Night:
             "broker": {"keepalive": KEEP_ALIVE},
             "collectors": {
                 **{name: {"enabled": False} for name in COLLECTORS},
+                **WITHOUT_PACKAGE_MANAGERS,
                 "i2c": {"interval": 1},
             },
             "i2c": {"sensors": [{"type": "aht20"}]},

@@ -8,9 +8,10 @@ KEEP_ALIVE = 5
 COLLECTORS = ("cpu", "memory", "disk", "disk_io", "network", "system", "agent")
 """What every Linux machine has, be it a container."""
 
-# What waits on this machine takes apt seconds of a processor to tell, of each agent.
-_REST = {"updates": {"enabled": False}}
+WITHOUT_PACKAGE_MANAGERS = {"updates": {"enabled": False}}
+"""What waits on this machine takes apt seconds of a processor to tell, for each agent anew."""
+
 QUICK_OF_ALL_VERSIONS = {name: {"interval": 1} for name in COLLECTORS}
 """What an agent of an older version understands, too: a name that it does not know ends it."""
-QUICK = {**QUICK_OF_ALL_VERSIONS, **_REST}
-SLOW = {**{name: {"interval": 30} for name in COLLECTORS}, **_REST}
+QUICK = {**QUICK_OF_ALL_VERSIONS, **WITHOUT_PACKAGE_MANAGERS}
+SLOW = {**{name: {"interval": 30} for name in COLLECTORS}, **WITHOUT_PACKAGE_MANAGERS}

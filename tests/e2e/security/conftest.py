@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.logs import tracebacks
-from harness.settings import QUICK
+from harness.settings import QUICK, WITHOUT_PACKAGE_MANAGERS
 import pytest
 from security.attacker import Attacker
 from security.commanded import Commanded
@@ -109,7 +109,7 @@ def make_victim(
         agent = Agent(
             tmp_path / f"host-{len(made) + 1}",
             admin_broker,
-            settings={"name": "office-pc", **settings},
+            settings={"collectors": WITHOUT_PACKAGE_MANAGERS, "name": "office-pc", **settings},
             env=machine.env,
         )
         victim = Victim(agent, machine, attacker)

@@ -10,6 +10,7 @@ import subprocess
 import threading
 from typing import TYPE_CHECKING, Self
 
+from harness.settings import WITHOUT_PACKAGE_MANAGERS
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 import pytest
@@ -200,7 +201,8 @@ def host(broker: ExampleBroker, tmp_path: Path, machine: FakeMachine) -> Iterato
         "password": _password(HOST),
         "tls": {"ca_cert": str(broker.ca)},
     }
-    agent = Agent(tmp_path / "host", None, settings={"broker": access}, env=machine.env)
+    settings = {"broker": access, "collectors": WITHOUT_PACKAGE_MANAGERS}
+    agent = Agent(tmp_path / "host", None, settings=settings, env=machine.env)
     state = agent.folder / "state"
     state.mkdir(parents=True)
     (state / "host-id").write_text(f"{HOST}\n")
