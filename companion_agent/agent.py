@@ -43,6 +43,7 @@ from companion_agent.storage.files import make_private_folder
 from companion_agent.timing import Alarm, phase
 from companion_agent.updates.launcher import Launched
 from companion_agent.updates.updater import Updater
+from companion_agent.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -173,6 +174,8 @@ class Agent:
                 clock,
                 self._obey,
             )
+        # Everything that is looked at again and again is looked at in one thread.
+        reader = Worker()
         self._scheduler = Scheduler(
             platform,
             sources,
@@ -181,6 +184,7 @@ class Agent:
             suspended=self._come_back,
             clock=clock,
             phase=phase(host_id),
+            worker=reader,
         )
         self._commands = CommandService(
             groups,
@@ -198,6 +202,7 @@ class Agent:
             refresh=self._refresh,
             renew=self._renew,
             clock=clock,
+            prober=reader,
         )
         self._updater = updater or Updater(config.update, self._folder, Launched(), clock)
         self._handlers = Handlers(

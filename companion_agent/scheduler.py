@@ -50,6 +50,7 @@ class Scheduler:
         clock: Monotonic seconds, those of the event loop.
         phase: The host's place among many, from 0 to 1: those that start in the same second (after
             a power cut) are read, and speak, at different moments.
+        worker: Where collectors are read; one of its own when `None`. It is stopped at the end.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Scheduler:
         suspended: Callable[[float], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         phase: float | None = None,
+        worker: Worker | None = None,
     ) -> None:
         self.info: HostInfo | None = None
         began = clock()
@@ -73,7 +75,7 @@ class Scheduler:
         self._tell_suspended = suspended
         self._clock = clock
         self._alarm = Alarm()
-        self._worker = Worker()
+        self._worker = worker or Worker()
         self._due = dict.fromkeys((_HOST_JOB, *self._sources), began)
         self._suspended = platform.suspended_time()
         self._watches: dict[str, Watch] = {}

@@ -64,6 +64,8 @@ class CommandService:
         renew: Called when the agent is to go on with a configuration that was read again.
         clock: Monotonic seconds, those of the event loop.
         now: Seconds since 1970.
+        prober: Where groups are asked what this host can do: where collectors are read, so that
+            both wake one thread. The commands' own worker when `None`.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class CommandService:
         renew: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        prober: Worker | None = None,
     ) -> None:
         self._groups = {group.name: group for group in groups}
         self._topics = topics
@@ -98,6 +101,7 @@ class CommandService:
         self._observers: list[Callable[[], None]] = []
         # Commands do not wait behind a collector that reads a slow disk.
         self._worker = Worker()
+        self._prober = prober or self._worker
         self._tasks: asyncio.TaskGroup | None = None
         self._under_way = 0
         self._found: dict[CommandProvider, Sequence[Command]] = {}
@@ -226,7 +230,7 @@ class CommandService:
         if not names or not self._tasks:
             return
         self._probing.update(names)
-        answers = self._worker.start(
+        answers = self._prober.start(
             Job(f"probe {name}", self._groups[name].commands, math.inf) for name in names
         )
         for name, answer in zip(names, answers, strict=True):
