@@ -27,22 +27,22 @@ def begin(call: Callable[[], T]) -> Callable[[], T]:
     Args:
         call: What is called; it must bear to be called twice.
     """
-    if sys.platform != "linux" or threading.active_count() > 1:
-        return call
-    reading, writing = os.pipe()
-    try:
-        child = os.fork()
-    except OSError:
-        os.close(reading)
-        os.close(writing)
-        return call
-    if not child:
+    if sys.platform == "linux" and threading.active_count() == 1:
+        reading, writing = os.pipe()
         try:
-            _answer(call, writing)
-        finally:
-            os._exit(0)
-    os.close(writing)
-    return partial(_result, call, child, reading)
+            child = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            return call
+        if not child:
+            try:
+                _answer(call, writing)
+            finally:
+                os._exit(0)
+        os.close(writing)
+        return partial(_result, call, child, reading)
+    return call
 
 
 def _answer(call: Callable[[], T], writing: int) -> None:
