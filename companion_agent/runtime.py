@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from companion_agent import __version__, identity, logs, platforms, signals
 from companion_agent.agent import Agent
-from companion_agent.config.loader import known_collectors
+from companion_agent.config.known import known_collectors
 from companion_agent.config.reloader import Reloader
 from companion_agent.config.remote import RemoteSettings
 from companion_agent.desktop.offers import LastOffers

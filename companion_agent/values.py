@@ -12,13 +12,13 @@ from pathlib import Path
 import re
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import voluptuous as vol
-
 from companion_agent.secret import HIDDEN, Secret, without_login, without_port, without_query
 from companion_agent.storage.plain import is_there, open_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from voluptuous import Invalid, MultipleInvalid
 
 Raw = str | dict[str, "Raw"] | list["Raw"]
 """What a file or a variable says: plain values are the texts that the user typed."""
@@ -71,13 +71,13 @@ class Leaf(Generic[T]):
         """
         if not isinstance(raw, str):
             what = "a list" if isinstance(raw, list) else "keys"
-            raise vol.Invalid(f"expected {self.expected}, not {what}")
+            raise invalid(f"expected {self.expected}, not {what}")
         try:
             return self._read(raw)
         except ValueError as error:
             found = "" if self.secret else f", not {self._quote(raw)}"
             why = f" ({error})" if str(error) else ""
-            raise vol.Invalid(f"expected {self.expected}{found}{why}") from None
+            raise invalid(f"expected {self.expected}{found}{why}") from None
 
     def dump(self, value: T) -> object:
         """Return the value as a file holds it: what YAML and JSON can write."""
@@ -211,7 +211,7 @@ class ListOf(Leaf[tuple[T, ...]]):
         if isinstance(raw, str):
             raw = [item.strip() for item in raw.split(",")]
         if not isinstance(raw, list):
-            raise vol.Invalid(f"expected {self.expected}, not keys")
+            raise invalid(f"expected {self.expected}, not keys")
         found = collect((number, item, self.item) for number, item in enumerate(raw))
         return tuple(dict.fromkeys(found.values()))
 
@@ -239,7 +239,7 @@ class _Name(Leaf[str]):
 
     def __call__(self, raw: Raw) -> str:
         if not isinstance(raw, str):
-            raise vol.Invalid("expected a name, not keys or a list")
+            raise invalid("expected a name, not keys or a list")
         return raw
 
 
@@ -410,7 +410,7 @@ class NothingToChoose(Leaf[None]):
         Raises:
             vol.Invalid: Always.
         """
-        raise vol.Invalid("this collector reads one thing; there is nothing to choose from")
+        raise invalid("this collector reads one thing; there is nothing to choose from")
 
 
 class Cooldowns(Leaf[dict[str, float]]):
@@ -437,11 +437,35 @@ class Cooldowns(Leaf[dict[str, float]]):
         return {pattern: self._seconds.dump(seconds) for pattern, seconds in value.items()}
 
     def _read(self, text: str) -> dict[str, float]:
+        import voluptuous as vol  # noqa: PLC0415  (see `invalid()`)
+
         pairs = (item.partition("=") for item in text.split(",") if item.strip())
         try:
             return {pattern.strip(): self._seconds(seconds) for pattern, _, seconds in pairs}
         except vol.Invalid as error:
             raise ValueError(error.error_message) from None
+
+
+def invalid(problem: str, path: Sequence[str | int] = ()) -> Invalid:
+    """Return the error of a value that is not what is expected.
+
+    voluptuous is loaded by what checks, not by what has values: the running agent has a
+    configuration that another process has checked (`config/reading.py`).
+
+    Args:
+        problem: What is wrong.
+        path: The steps that lead to the key, from the value that was checked.
+    """
+    import voluptuous as vol  # noqa: PLC0415  (said above)
+
+    return vol.Invalid(problem, list(path))
+
+
+def all_invalid(errors: Sequence[Invalid]) -> MultipleInvalid:
+    """Return several errors as one."""
+    import voluptuous as vol  # noqa: PLC0415  (see `invalid()`)
+
+    return vol.MultipleInvalid(list(errors))
 
 
 def collect(items: Iterable[tuple[Any, Raw, Callable[[Raw], T]]]) -> dict[Any, T]:
@@ -453,7 +477,9 @@ def collect(items: Iterable[tuple[Any, Raw, Callable[[Raw], T]]]) -> dict[Any, T
     Raises:
         vol.Invalid: Some are wrong; all of those, as one `vol.MultipleInvalid`.
     """
-    errors: list[vol.Invalid] = []
+    import voluptuous as vol  # noqa: PLC0415  (see `invalid()`)
+
+    errors: list[Invalid] = []
     found = {}
     for step, raw, validate in items:
         try:
@@ -462,7 +488,7 @@ def collect(items: Iterable[tuple[Any, Raw, Callable[[Raw], T]]]) -> dict[Any, T
             error.prepend([step])
             errors.extend(error.errors if isinstance(error, vol.MultipleInvalid) else [error])
     if errors:
-        raise vol.MultipleInvalid(errors)
+        raise all_invalid(errors)
     return found
 
 

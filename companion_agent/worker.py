@@ -134,12 +134,20 @@ class Worker:
 
     def _put(self, entries: list[_Entry]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._waiting.update(entries)
+        # The thread is woken last, when the loop has little left to do before it sleeps: earlier,
+        # it would only wake to wait for the interpreter.
+        self._loop.call_soon(self._begin, entries)
+        self._set_timer()
+
+    def _begin(self, entries: list[_Entry]) -> None:
+        if not self._waiting.issuperset(entries):
+            # It was stopped meanwhile.
+            return
         thread = self._thread or self._start()
         for entry in entries:
-            self._waiting.add(entry)
             thread.entries.put(entry)
         thread.entries.put(None)
-        self._set_timer()
 
     def _start(self) -> _Thread:
         thread = self._thread = _Thread()
@@ -226,7 +234,9 @@ class Worker:
                 thread.current = (entry, self._now())
                 self._ended.append((entry, _perform(entry.job)))
                 thread.current = None
-            if (entry is None or thread.relieved) and self._loop:
+            # What follows at once is waited for: one waking of the event loop is enough for both.
+            last = entry is None and thread.entries.empty()
+            if (last or thread.relieved) and self._loop:
                 # Nothing waits for it after the end of the event loop.
                 with suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(self._deliver)

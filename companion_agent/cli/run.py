@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from companion_agent.config import Config
+    from companion_agent.config.overlay import Overlay
+
 
 def main(parsed: argparse.Namespace) -> int:
     """Start the release that is to run; here, if it is this one."""
@@ -50,18 +53,23 @@ def _report_as(
     launched: launcher.Launched, path: Path | None, notifier: Callable[[], Notifier]
 ) -> int | None:
     """Report this computer as this version; return `None` where the base is to be started anew."""
-    # Not before: another release brings its own.
-    from companion_agent import identity, logs, runtime
-    from companion_agent.cli.loading import load_config
-    from companion_agent.config import load
+    # Not before: another release brings its own. What the configuration can name comes first,
+    # which both processes need; what only this one needs is imported while the other one reads.
+    from companion_agent import forked
+    from companion_agent.plugins import registry
 
-    config = load_config(path)
+    registry.load()
+    configuration = forked.begin(partial(_read, path))
+
+    from companion_agent import identity, logs, runtime
+
+    config = configuration()
     if config is None:
         notifier().status("The configuration has mistakes: pilot-agent config check")
         return BAD_INPUT
     logs.set_up(config.log)
     try:
-        another = runtime.run(config, launched, partial(load, path), notifier)
+        another = runtime.run(config, launched, partial(_read_again, path), notifier)
     except identity.IdentityError as error:
         notifier().status(str(error))
         complain(f"pilot-agent: {error}")
@@ -69,3 +77,15 @@ def _report_as(
     if not another:
         return OK
     return AGAIN if launched.silence else None
+
+
+def _read(path: Path | None) -> Config | None:
+    from companion_agent.cli.loading import load_config
+
+    return load_config(path)
+
+
+def _read_again(path: Path | None, *, overlay: Overlay | None = None) -> Config:
+    from companion_agent.config.loader import load
+
+    return load(path, overlay=overlay)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from companion_agent.config.errors import Mistake
-from companion_agent.config.origins import Origins, Place, values_in
+from companion_agent.config.origins import Origins, Place, dotted, values_in
 from companion_agent.config.settings import SECRETS
 from companion_agent.storage.plain import read_plain
 
@@ -268,14 +268,3 @@ class _Reader:
 
 def _is_null(node: yaml.Node) -> bool:
     return bool(node.tag == f"{_STANDARD}null")
-
-
-def dotted(place: Place) -> str:
-    """Write a place as users do: `broker.port`; the second of several is `broker[2]`."""
-    text = ""
-    for step in place:
-        if isinstance(step, int):
-            text += f"[{step + 1}]"
-        else:
-            text += f".{step}" if text else step
-    return text

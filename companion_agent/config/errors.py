@@ -37,3 +37,7 @@ class ConfigError(Exception):
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
         self.mistakes = tuple(mistakes)
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Mistake, ...]]]:
+        """Let another process have it."""
+        return ConfigError, (self.mistakes,)

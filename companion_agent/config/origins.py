@@ -51,3 +51,14 @@ def values_in(tree: Raw, place: Place = ()) -> list[tuple[Place, Raw]]:
             for found in values_in(below, (*place, number))
         ]
     return [(place, tree)]
+
+
+def dotted(place: Place) -> str:
+    """Write a place as users do: `broker.port`; the second of several is `broker[2]`."""
+    text = ""
+    for step in place:
+        if isinstance(step, int):
+            text += f"[{step + 1}]"
+        else:
+            text += f".{step}" if text else step
+    return text

@@ -13,10 +13,9 @@ import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from companion_agent.config.document import dotted
 from companion_agent.config.environment import put
 from companion_agent.config.errors import Mistake
-from companion_agent.config.origins import HOME_ASSISTANT
+from companion_agent.config.origins import HOME_ASSISTANT, dotted
 from companion_agent.config.settings import CollectorConfig, Config
 from companion_agent.errors import PilotError
 from companion_agent.fields import Section, declared, value_of
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from companion_agent.config.document import Document
-    from companion_agent.config.validators import Known
+    from companion_agent.config.known import Known
     from companion_agent.fields import Declared
     from companion_agent.values import Raw
 

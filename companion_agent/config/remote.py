@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 import json
 import logging
 from typing import TYPE_CHECKING, Any, cast
@@ -22,10 +23,10 @@ from companion_agent.values import Choice, Number, Patterns, Switch
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from companion_agent.config.known import Known
     from companion_agent.config.overlay import RemoteKey
     from companion_agent.config.reloader import Reloader
     from companion_agent.config.settings import Config
-    from companion_agent.config.validators import Known
     from companion_agent.protocol.settings import SettingValue
 
 _LOGGER = logging.getLogger(__name__)
@@ -43,7 +44,12 @@ class RemoteSettings:
 
     def __init__(self, reloader: Reloader, collectors: Mapping[str, Known]) -> None:
         self._reloader = reloader
-        self._keys = remote_keys(collectors)
+        self._collectors = collectors
+
+    @cached_property
+    def _keys(self) -> Mapping[str, RemoteKey]:
+        # Some hundred, and most agents are never asked.
+        return remote_keys(self._collectors)
 
     def describe(self, section: str) -> str:
         """Return, as JSON, the sections that there are, and the fields of one of them.

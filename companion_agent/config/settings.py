@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import voluptuous as vol
-
 from companion_agent.config.broker_address import BROKER_FORM, parse_broker
 from companion_agent.config.buffer import BacklogConfig
 from companion_agent.config.origins import Origins
@@ -52,12 +50,15 @@ from companion_agent.values import (
     Text,
     Topic,
     WebSocketPath,
+    invalid,
     read_secret,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from voluptuous import Invalid
 
     from companion_agent.config.errors import Mistake
     from companion_agent.values import Raw
@@ -225,10 +226,10 @@ def make_broker(values: dict[str, Any]) -> Broker:
     return construct(Broker, {"port": port, **values})
 
 
-def check_broker(given: Mapping[str, Raw]) -> Iterator[vol.Invalid]:
+def check_broker(given: Mapping[str, Raw]) -> Iterator[Invalid]:
     """Find what does not go together among the keys as they were written."""
     if "websocket_path" in given and str(given.get("transport")).lower() != "websockets":
-        yield vol.Invalid("only with transport: websockets", ["websocket_path"])
+        yield invalid("only with transport: websockets", ["websocket_path"])
 
 
 @dataclass(frozen=True, slots=True)

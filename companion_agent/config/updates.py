@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-import voluptuous as vol
-
 from companion_agent.fields import setting
-from companion_agent.values import AnyPath, Leaf, ListOf, Seconds, Switch, check_host
+from companion_agent.values import AnyPath, Leaf, ListOf, Seconds, Switch, check_host, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from voluptuous import Invalid
 
     from companion_agent.values import Raw
 
@@ -111,11 +111,11 @@ class UpdateConfig:
         return "index" if is_address(self.source) else "folder"
 
 
-def check_update(given: Mapping[str, Raw]) -> Iterator[vol.Invalid]:
+def check_update(given: Mapping[str, Raw]) -> Iterator[Invalid]:
     """Find what does not go together among the keys as they were written."""
     if "automatic" in given and given.get("source", HOME_ASSISTANT) == HOME_ASSISTANT:
         wrong = "only with a folder or an index: what Home Assistant has, it installs"
-        yield vol.Invalid(wrong, ["automatic"])
+        yield invalid(wrong, ["automatic"])
 
 
 def _split(text: str) -> SplitResult:

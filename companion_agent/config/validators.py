@@ -17,18 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from companion_agent.config.known import Known
     from companion_agent.fields import Kind
     from companion_agent.values import Raw
 
     Validator = Callable[[Raw], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What a collector is to the configuration: its usual interval, and what it lets choose."""
-
-    interval: float
-    selects: str
 
 
 @dataclass(frozen=True, slots=True)

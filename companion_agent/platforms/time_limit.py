@@ -7,6 +7,8 @@ device) cannot be ended. Its thread is left to it.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
+import queue
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -23,6 +25,45 @@ PATIENCE = 4.0
 STALL = 0.25
 # Threads that may hang at a time. Each holds some 30 KiB.
 MOST = 64
+# Threads that wait for the next round: making one wakes its maker twice.
+KEPT = 1
+
+_idle: deque[_Thread] = deque()
+
+
+class _Thread:
+    """A thread that does one thing after the other."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], threading.Lock]] = (
+            queue.SimpleQueue()
+        )
+        threading.Thread(target=self._run, name="time-limited", daemon=True).start()
+
+    def begin(self, work: Callable[[], None]) -> threading.Lock:
+        """Have something done; the lock is free when it is."""
+        ended = threading.Lock()
+        ended.acquire()
+        self._jobs.put((work, ended))
+        return ended
+
+    def _run(self) -> None:
+        kept = True
+        while kept:
+            work, ended = self._jobs.get()
+            try:
+                work()
+            finally:
+                if kept := len(_idle) < KEPT:
+                    _idle.append(self)
+                ended.release()
+
+
+def _begin(work: Callable[[], None]) -> threading.Lock:
+    """Have something done in a thread that waits, or in a new one."""
+    with suppress(IndexError):
+        return _idle.pop().begin(work)
+    return _Thread().begin(work)
 
 
 class TimeLimitedCalls(Generic[K, T]):
@@ -62,13 +103,13 @@ class TimeLimitedCalls(Generic[K, T]):
                     self._calling.discard(key)
 
         until = monotonic() + PATIENCE
-        threads: list[threading.Thread] = []
+        slow: list[threading.Lock] = []
         while waiting and len(self._calling) < MOST and monotonic() < until:
-            threads.append(threading.Thread(target=work, name="time-limited", daemon=True))
-            threads[-1].start()
-            threads[-1].join(STALL)
-        for thread in threads:
-            thread.join(max(0.0, until - monotonic()))
+            ended = _begin(work)
+            if not ended.acquire(timeout=STALL):
+                slow.append(ended)
+        for ended in slow:
+            ended.acquire(timeout=max(0.0, until - monotonic()))
         # A thread that comes back later must not go on with what the next round asks anew.
         waiting.clear()
         return dict(found)

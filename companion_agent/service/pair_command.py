@@ -11,7 +11,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from companion_agent.config.loader import search_path
+from companion_agent.config.places import search_path
 from companion_agent.protocol.announce import PAIR_COMMAND
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from companion_agent import __version__
+from companion_agent import __version__, forked
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.storage.plain import is_there
 
@@ -106,7 +107,7 @@ def _become(
     from companion_agent.config import ConfigError  # noqa: PLC0415
 
     try:
-        folder, configured = _settings(explicit, environment)
+        folder, configured = forked.begin(partial(_settings, explicit, environment))()
     except (ConfigError, ValueError):
         # The base says what is wrong, when it reads all of it.
         return
@@ -164,6 +165,7 @@ def _settings(explicit: Path | None, environment: MutableMapping[str, str]) -> t
     """Read where releases are and whose signatures count, and nothing else.
 
     The rest of the configuration may be written for the release, and mean nothing to the base.
+    Done in another process, since the base reads it once more.
     """
     from companion_agent import config  # noqa: PLC0415
     from companion_agent.config.document import Document, read_file  # noqa: PLC0415

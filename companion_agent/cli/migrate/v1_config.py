@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from companion_agent.cli.migrate import env
-from companion_agent.config.document import MAX_BYTES, dotted, read_file
+from companion_agent.config.document import MAX_BYTES, read_file
 from companion_agent.config.errors import ConfigError, Mistake
+from companion_agent.config.origins import dotted
 from companion_agent.storage.plain import read_plain
 
 if TYPE_CHECKING:

@@ -1,35 +1,31 @@
 """D-Bus: calls that wait for their answer, and a connection that a loop can select on.
 
-Everything that knows the D-Bus library is in here. Source: the D-Bus specification.
+Everything that knows the D-Bus library is in here. It is loaded with the first bus that there is,
+since it takes a megabyte, and containers and the smallest systems have none. Source: the D-Bus
+specification.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+import errno
+import os
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
-
-from jeepney import (  # type: ignore[import-untyped]
-    DBusAddress,
-    FileDescriptor,
-    HeaderFields,
-    Message,
-    MessageType,
-    new_method_call,
-)
-from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]
-from jeepney.io.blocking import (  # type: ignore[import-untyped]
-    DBusConnection,
-    open_dbus_connection,
-)
 
 if TYPE_CHECKING:
     import socket
+
+    from jeepney import FileDescriptor, Message  # type: ignore[import-untyped]
+    from jeepney.io.blocking import DBusConnection  # type: ignore[import-untyped]
 
 # Answers take well under a second, unless a service has to be started to give them.
 CALL_LIMIT = 10.0
 
 BusName = Literal["SYSTEM", "SESSION"]
 
+# Where the system bus is unless the environment says another place. Source: the specification,
+# "Well-known Message Bus Instances".
+_SYSTEM_BUS = "/var/run/dbus/system_bus_socket"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _ERRORS = "org.freedesktop.DBus.Error."
 NOT_THERE = frozenset(
@@ -175,6 +171,8 @@ class Listener:
         Raises:
             BusGoneError: The connection broke.
         """
+        from jeepney.bus_messages import message_bus  # type: ignore[import-untyped]  # noqa: PLC0415
+
         text = ",".join(f"{name}='{value}'" for name, value in {"type": "signal", **rule}.items())
         self._send(message_bus.AddMatch(text), None)
 
@@ -214,6 +212,8 @@ class Listener:
         Raises:
             BusGoneError: The connection broke.
         """
+        from jeepney import HeaderFields, MessageType  # noqa: PLC0415  (there is a bus)
+
         signals = []
         while (message := self._receive()) is not None:
             fields = message.header.fields
@@ -270,6 +270,11 @@ def plain(properties: dict[str, tuple[str, Any]]) -> dict[str, Any]:
 
 def _open(bus: BusName, *, fds: bool) -> DBusConnection:
     name = f"D-Bus {bus.lower()} bus"
+    elsewhere = bus == "SESSION" or os.environ.get("DBUS_SYSTEM_BUS_ADDRESS")
+    if not elsewhere and not os.path.exists(_SYSTEM_BUS):  # noqa: PTH110  (a text will do)
+        raise BusGoneError(f"there is no {name} ({os.strerror(errno.ENOENT)})")
+    from jeepney.io.blocking import open_dbus_connection  # noqa: PLC0415  (now there is a bus)
+
     try:
         return open_dbus_connection(bus=bus, enable_fds=fds)
     except TimeoutError as error:
@@ -283,11 +288,15 @@ def _open(bus: BusName, *, fds: bool) -> DBusConnection:
 
 
 def _method_call(target: Target, method: str, signature: str, args: tuple[object, ...]) -> Message:
+    from jeepney import DBusAddress, new_method_call  # noqa: PLC0415  (there is a bus)
+
     address = DBusAddress(target.path, bus_name=target.service, interface=target.interface)
     return new_method_call(address, method, signature or None, args)
 
 
 def _result(message: Message) -> tuple[Any, ...]:
+    from jeepney import HeaderFields, MessageType  # noqa: PLC0415  (there is a bus)
+
     body: tuple[Any, ...] = message.body
     if message.header.message_type is not MessageType.error:
         return body

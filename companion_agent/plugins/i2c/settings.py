@@ -5,16 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import voluptuous as vol
-
 from companion_agent.fields import ByName, Section, construct, group, setting
 from companion_agent.plugins.i2c.drivers import DRIVERS, FAMILIES, QUANTITIES
 from companion_agent.plugins.i2c.place import DEFAULT_BUS, MULTIPLEXER, Place
 from companion_agent.protocol.validation import MAX_INTERVAL
-from companion_agent.values import Choice, Integer, ListOf, Number, Seconds, Switch, Text
+from companion_agent.values import (
+    Choice,
+    Integer,
+    ListOf,
+    Number,
+    Seconds,
+    Switch,
+    Text,
+    all_invalid,
+    invalid,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from voluptuous import Invalid
 
 
 class SensorType(Choice):
@@ -89,12 +99,12 @@ def make_sensor(values: dict[str, Any]) -> SensorConfig:
     address = values.get("address", driver.addresses[0])
     if address not in driver.addresses:
         known = " or ".join(f"0x{one:02x}" for one in driver.addresses)
-        raise vol.Invalid(f"expected {known}: an {driver.model} is nowhere else", ["address"])
+        raise invalid(f"expected {known}: an {driver.model} is nowhere else", ["address"])
     if "shunt" in values and values["type"] != "ina219":
-        raise vol.Invalid("is known only of an INA219", ["shunt"])
+        raise invalid("is known only of an INA219", ["shunt"])
     if strange := values.get("offset", {}).keys() - driver.ranges.keys():
         known = ", ".join(driver.ranges)
-        raise vol.Invalid(
+        raise invalid(
             f"is not measured by an {driver.model}; it measures {known}", ["offset", min(strange)]
         )
     usual = {"bus": DEFAULT_BUS, "address": driver.addresses[0]}
@@ -139,11 +149,11 @@ def make_i2c(values: dict[str, Any]) -> I2cConfig:
     config: I2cConfig = construct(I2cConfig, values)
     errors = list(_collisions(config))
     if errors:
-        raise vol.MultipleInvalid(errors)
+        raise all_invalid(errors)
     return config
 
 
-def _collisions(config: I2cConfig) -> Iterator[vol.Invalid]:
+def _collisions(config: I2cConfig) -> Iterator[Invalid]:
     multiplexers = {
         (sensor.place.bus, sensor.place.multiplexer)
         for sensor in config.sensors
@@ -167,5 +177,5 @@ def _collisions(config: I2cConfig) -> Iterator[vol.Invalid]:
         else:
             wrong = ""
         if wrong:
-            yield vol.Invalid(wrong, ["sensors", number])
+            yield invalid(wrong, ["sensors", number])
         seen.add(place)

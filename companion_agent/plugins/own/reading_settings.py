@@ -8,16 +8,25 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import voluptuous as vol
-
 from companion_agent.fields import construct, group, setting
 from companion_agent.plugins.own.settings import Argv, Regex, Surroundings
 from companion_agent.protocol.validation import MAX_INTERVAL
-from companion_agent.values import Choice, Leaf, NewFile, Number, Seconds, Text
+from companion_agent.values import (
+    Choice,
+    Leaf,
+    NewFile,
+    Number,
+    Seconds,
+    Text,
+    all_invalid,
+    invalid,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from voluptuous import Invalid
 
     from companion_agent.models import ValueType
 
@@ -157,24 +166,24 @@ def make_reading(values: dict[str, Any]) -> OwnReading:
         vol.Invalid: They do not go together.
     """
     if errors := list(_mistakes(values)):
-        raise vol.MultipleInvalid(errors)
+        raise all_invalid(errors)
     config: OwnReading = construct(OwnReading, values)
     return config
 
 
-def _mistakes(values: Mapping[str, Any]) -> Iterator[vol.Invalid]:
+def _mistakes(values: Mapping[str, Any]) -> Iterator[Invalid]:
     sources = [name for name in _SOURCES if name in values]
     if len(sources) != 1:
         known = ", ".join(_SOURCES[:-1])
         found = f"it has {' and '.join(sources)}" if sources else "it has none"
-        yield vol.Invalid(f"expected one source, {known} or {_SOURCES[-1]}; {found}")
+        yield invalid(f"expected one source, {known} or {_SOURCES[-1]}; {found}")
     for name in ("user", "folder", "environment"):
         if name in values and "command" not in values:
-            yield vol.Invalid("is known only of a command", [name])
+            yield invalid("is known only of a command", [name])
     if values.get("type", "number") != "number":
         for name in ("unit", "state_class", "resolution"):
             if name in values:
-                yield vol.Invalid("is known only of a number", [name])
+                yield invalid("is known only of a number", [name])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-import voluptuous as vol
-
 from companion_agent.fields import ByName, Section, construct, group, setting
 from companion_agent.models import Argument, ChoiceArgument, Show, TextArgument
 from companion_agent.protocol.validation import (
@@ -28,13 +26,17 @@ from companion_agent.values import (
     Seconds,
     Switch,
     Text,
+    all_invalid,
     closest,
+    invalid,
     shown,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from voluptuous import Invalid
 
     from companion_agent.values import Raw
 
@@ -112,14 +114,14 @@ class Argv(Leaf[tuple[str, ...]]):
         """
         if isinstance(raw, str):
             words = ", ".join(raw.split())
-            raise vol.Invalid(f"expected {self.expected}, not one text; write [{words}]")
+            raise invalid(f"expected {self.expected}, not one text; write [{words}]")
         if not isinstance(raw, list) or not all(isinstance(word, str) for word in raw):
-            raise vol.Invalid(f"expected {self.expected}")
+            raise invalid(f"expected {self.expected}")
         argv = tuple(str(word) for word in raw)
         if not 0 < len(argv) <= _MOST_ARGUMENTS or not argv[0]:
-            raise vol.Invalid(f"expected {self.expected}, from 1 to {_MOST_ARGUMENTS}")
+            raise invalid(f"expected {self.expected}, from 1 to {_MOST_ARGUMENTS}")
         if any("\0" in word or len(word) > _LONGEST_ARGUMENT for word in argv):
-            raise vol.Invalid(f"an argument has more than {_LONGEST_ARGUMENT} characters, or a NUL")
+            raise invalid(f"an argument has more than {_LONGEST_ARGUMENT} characters, or a NUL")
         return argv
 
     def _dump(self, value: tuple[str, ...]) -> object:
@@ -244,35 +246,37 @@ def make_argument(values: dict[str, Any]) -> ArgumentConfig:
         vol.Invalid: They do not go together.
     """
     errors = [
-        vol.Invalid(f"is known only of a {kind}", [name])
+        invalid(f"is known only of a {kind}", [name])
         for kind, names in _OF_TYPE.items()
         for name in values
         if name in names and kind != values["type"]
     ]
     for kind, name in (("number", "minimum"), ("choice", "options"), ("text", "pattern")):
         if values["type"] == kind and not values.get(name) and values.get(name) != 0:
-            errors.append(vol.Invalid(f"is missing: a {kind} has it", [name]))
+            errors.append(invalid(f"is missing: a {kind} has it", [name]))
     config: ArgumentConfig = construct(ArgumentConfig, values)
     if not errors:
         errors += _mistakes_of(config)
     if errors:
-        raise vol.MultipleInvalid(errors)
+        raise all_invalid(errors)
     return config
 
 
-def _mistakes_of(config: ArgumentConfig) -> Iterator[vol.Invalid]:
+def _mistakes_of(config: ArgumentConfig) -> Iterator[Invalid]:
     if (config.minimum or 0) > (config.maximum or 0):
-        yield vol.Invalid("is more than the maximum", ["minimum"])
+        yield invalid("is more than the maximum", ["minimum"])
         return
     if len(config.options) > MAX_OPTIONS:
-        yield vol.Invalid(f"expected at most {MAX_OPTIONS}", ["options"])
+        yield invalid(f"expected at most {MAX_OPTIONS}", ["options"])
     if config.default is None:
         return
     if config.type == "choice" and config.default not in config.options:
-        yield vol.Invalid(f"expected one of the options, not {shown(config.default)}", ["default"])
+        yield invalid(f"expected one of the options, not {shown(config.default)}", ["default"])
     if config.type == "text" and not re.fullmatch(config.pattern, config.default):
-        yield vol.Invalid("does not match the pattern", ["default"])
+        yield invalid("does not match the pattern", ["default"])
     if config.type == "number":
+        import voluptuous as vol  # noqa: PLC0415  (see `values.invalid()`)
+
         try:
             Number(config.minimum or 0, config.maximum or 0)(config.default)
         except vol.Invalid as error:
@@ -360,7 +364,7 @@ def make_command(values: dict[str, Any]) -> OwnCommand:
         values = {**values, "arguments": {VALUE: options, **values.get("arguments", {})}}
     config: OwnCommand = construct(OwnCommand, values)
     if errors := [*_mistakes_in_argv(config), *_mistakes_in_show(config)]:
-        raise vol.MultipleInvalid(errors)
+        raise all_invalid(errors)
     return config
 
 
@@ -370,7 +374,7 @@ def placeholder(word: str) -> str:
     return found[1] if found else ""
 
 
-def _mistakes_in_argv(config: OwnCommand) -> Iterator[vol.Invalid]:
+def _mistakes_in_argv(config: OwnCommand) -> Iterator[Invalid]:
     argv, used = config.command, set()
     for number, word in enumerate(argv):
         inside = {name for name in _PLACEHOLDER.findall(word) if name in config.arguments}
@@ -378,22 +382,22 @@ def _mistakes_in_argv(config: OwnCommand) -> Iterator[vol.Invalid]:
         used |= inside
         if name and name not in config.arguments:
             known = ", ".join(config.arguments) or "none"
-            yield vol.Invalid(f"{word} is no argument; there are {known}", ["command", number])
+            yield invalid(f"{word} is no argument; there are {known}", ["command", number])
         elif inside and not name:
-            yield vol.Invalid(
+            yield invalid(
                 "an argument is an element of its own, and is never put into a text",
                 ["command", number],
             )
         elif name and not number:
-            yield vol.Invalid("no argument may say which program is started", ["command", number])
+            yield invalid("no argument may say which program is started", ["command", number])
         elif name and argv[number - 1].startswith("-") and _is_program_text(argv, number):
-            yield vol.Invalid(
+            yield invalid(
                 "a shell would run the argument as a program; put it behind, and call it $1",
                 ["command", number],
             )
     for name in config.arguments:
         if name not in used:
-            yield vol.Invalid(f"is not in the command; add {{{name}}}", ["arguments", name])
+            yield invalid(f"is not in the command; add {{{name}}}", ["arguments", name])
 
 
 def _is_program_text(argv: tuple[str, ...], number: int) -> bool:
@@ -402,25 +406,25 @@ def _is_program_text(argv: tuple[str, ...], number: int) -> bool:
     return shell and re.fullmatch(r"-[a-z]*c[a-z]*", argv[number - 1]) is not None
 
 
-def _mistakes_in_show(config: OwnCommand) -> Iterator[vol.Invalid]:
+def _mistakes_in_show(config: OwnCommand) -> Iterator[Invalid]:
     show = config.shown
     required = [name for name, one in config.arguments.items() if one.argument.default is None]
     if show == "button" and required:
-        yield vol.Invalid(f"a button gives no argument, and {required[0]} has no default", ["show"])
+        yield invalid(f"a button gives no argument, and {required[0]} has no default", ["show"])
     if not config.sets:
         if config.state:
-            yield vol.Invalid("is known only of a switch, a select and a number", ["state"])
+            yield invalid("is known only of a switch, a select and a number", ["state"])
         return
     if not config.state:
-        yield vol.Invalid(f"is missing: a {show} shows what it prints", ["state"])
+        yield invalid(f"is missing: a {show} shows what it prints", ["state"])
     if list(config.arguments) != [VALUE]:
-        yield vol.Invalid(f"a {show} has one argument, {VALUE}", ["arguments"])
+        yield invalid(f"a {show} has one argument, {VALUE}", ["arguments"])
         return
     wanted = "number" if show == "number" else "choice"
     value = config.arguments[VALUE]
     if value.type != wanted or (show == "switch" and value.options != (ON, OFF)):
         meant = f"{ON} or {OFF}, and is not declared" if show == "switch" else f"a {wanted}"
-        yield vol.Invalid(f"the {VALUE} of a {show} is {meant}", ["arguments", VALUE, "type"])
+        yield invalid(f"the {VALUE} of a {show} is {meant}", ["arguments", VALUE, "type"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import yaml
 
 from companion_agent.cli import doctor, main
 from companion_agent.config import load
-from companion_agent.config.loader import known_collectors
+from companion_agent.config.known import known_collectors
 from companion_agent.config.overlay import OVERLAY_FILE, Overlay, OverlayError, remote_keys
 from companion_agent.config.show import show
 from companion_agent.config.validators import has_secrets

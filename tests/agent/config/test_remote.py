@@ -10,7 +10,7 @@ import pytest
 
 from companion_agent import platforms
 from companion_agent.config import load
-from companion_agent.config.loader import known_collectors
+from companion_agent.config.known import known_collectors
 from companion_agent.config.overlay import OVERLAY_FILE, Overlay
 from companion_agent.config.reloader import Reloader
 from companion_agent.config.remote import RemoteSettings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from companion_agent.config import load
-from companion_agent.config.loader import known_collectors
+from companion_agent.config.known import known_collectors
 from companion_agent.config.overlay import remote_keys
 from companion_agent.desktop.messages import Welcome, encode_message, parse_from_agent
 from companion_agent.plugins import registry
