@@ -46,7 +46,6 @@ def night(tmp_path: Path) -> Night:
     if faketime() is None:
         pytest.skip("libfaketime, which moves Home Assistant's clock, is not installed")
     night = Night(tmp_path / "night", time.time() // HOUR * HOUR - 10 * HOUR)
-    # The recorder compiles at every fifth minute: not before all is over.
     night.at(night.start - STEP + 15)
     return night
 
@@ -66,6 +65,7 @@ def home(
     """Return a Home Assistant that lives in that night."""
     with night.home(tmp_path / "home") as home:
         logs.watch(home.process)
+        home.compile_at_next_start()
         home.add_mqtt(own_broker)
         yield home
         assert not tracebacks(logs.since_begin(home.process))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.settings import COLLECTORS, KEEP_ALIVE, WITHOUT_PACKAGE_MANAGERS
 from stack.agent import Agent, agent_command
 from stack.homeassistant import HomeAssistant
+from stack.paths import ROOT
 from stack.process import wait_for
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _LIBRARY = "faketime/libfaketimeMT.so.1"
 _PROGRAM = Path(__file__).with_name("in_a_room.py")
+_LATE_RECORDER = Path(__file__).with_name("late_recorder")
 _MEASURED = "measured"
 
 
@@ -61,6 +63,8 @@ class Night:
         hass = str(Path(sys.executable).parent / "hass")
         return LateHomeAssistant(
             folder,
+            integrations=(ROOT / "custom_components" / "pilot", _LATE_RECORDER),
+            configuration={_LATE_RECORDER.name: {}},
             hass=(
                 "env",
                 f"LD_PRELOAD={self.library}",
@@ -141,6 +145,10 @@ class LateHomeAssistant(HomeAssistant):
     def _log_in(self) -> None:
         self._expires = 0.0
         super()._log_in()
+
+    def compile_at_next_start(self) -> None:
+        """Leave all statistics to the next start, however long the night is played."""
+        self.call_service(_LATE_RECORDER.name, "compile_at_next_start")
 
     def now(self) -> float:
         """Return what its clock shows."""
