@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from companion_agent.cli.output import complain
+from companion_agent.cli.output import complain_of
 from companion_agent.config import ConfigError, load
 
 if TYPE_CHECKING:
@@ -18,6 +18,5 @@ def load_config(path: Path | None, *, needs_broker: bool = True) -> Config | Non
     try:
         return load(path, needs_broker=needs_broker)
     except ConfigError as error:
-        for mistake in error.mistakes:
-            complain(str(mistake))
+        complain_of(error)
         return None

@@ -7,7 +7,10 @@ import io
 import os
 from pathlib import Path
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from companion_agent.config import ConfigError
 
 _HANDLER = "pilot-plain"
 # What the agent writes beside letters, for terminals and files that have no such characters.
@@ -70,6 +73,12 @@ def complain(text: str) -> None:
     from companion_agent import logs  # noqa: PLC0415  (seldom wanted)
 
     logs.tell_others(text)
+
+
+def complain_of(error: ConfigError) -> None:
+    """Say all that is wrong with a configuration, as `complain` does."""
+    for mistake in error.mistakes:
+        complain(str(mistake))
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:

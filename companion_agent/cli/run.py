@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL, OK
-from companion_agent.cli.output import complain
+from companion_agent.cli.output import complain, complain_of
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.updates import launcher
 from companion_agent.updates.exit_codes import AGAIN
@@ -56,6 +56,7 @@ def _report_as(
     # Not before: another release brings its own. What the configuration can name comes first,
     # which both processes need; what only this one needs is imported while the other one reads.
     from companion_agent import forked
+    from companion_agent.config import ConfigError
     from companion_agent.plugins import registry
 
     registry.load()
@@ -63,13 +64,15 @@ def _report_as(
 
     from companion_agent import identity, logs, runtime
 
-    config = configuration()
-    if config is None:
+    try:
+        config = configuration()
+    except ConfigError as error:
+        complain_of(error)
         notifier().status("The configuration has mistakes: pilot-agent config check")
         return BAD_INPUT
     logs.set_up(config.log)
     try:
-        another = runtime.run(config, launched, partial(_read_again, path), notifier)
+        another = runtime.run(config, launched, partial(_read, path), notifier)
     except identity.IdentityError as error:
         notifier().status(str(error))
         complain(f"pilot-agent: {error}")
@@ -79,13 +82,8 @@ def _report_as(
     return AGAIN if launched.silence else None
 
 
-def _read(path: Path | None) -> Config | None:
-    from companion_agent.cli.loading import load_config
-
-    return load_config(path)
-
-
-def _read_again(path: Path | None, *, overlay: Overlay | None = None) -> Config:
+def _read(path: Path | None, *, overlay: Overlay | None = None) -> Config:
+    # Not before it is called, for YAML and voluptuous come with it.
     from companion_agent.config.loader import load
 
     return load(path, overlay=overlay)
