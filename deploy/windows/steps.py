@@ -44,7 +44,9 @@ def main() -> int:
     with suppress(OSError), Path(log).open("a", encoding="utf-8") as file:
         file.write(f"{now} {step} {' '.join(_for_the_log(arguments))}: {code}\n")
         file.writelines(f"    {line}\n" for line in spoken.splitlines())
-    show(Path(said), spoken[-SHOWN:])
+    # The page has a box for what the command line calls `--untested`.
+    shown = "\n".join(line for line in spoken.splitlines() if "--untested" not in line)
+    show(Path(said), shown[-SHOWN:])
     return code
 
 
