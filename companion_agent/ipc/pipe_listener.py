@@ -48,7 +48,7 @@ class PipeListener(Listener):
     async def open(self, connect: Callable[[], asyncio.Protocol]) -> None:
         """Make the pipe, and begin to wait for clients."""
         self._connect = connect
-        self._own = accounts.current_user()
+        self._own = _own_sid()
         pipe = self._make_first()
         self._pump = PipePump()
         self._accept(self._pump, pipe)
@@ -99,7 +99,7 @@ class PipeListener(Listener):
         return pipe
 
     def _make(self, *, first: bool) -> int:
-        with security.descriptor(rules(self._own, _maker(self._own))) as descriptor:
+        with security.descriptor(rules(self._own)) as descriptor:
             return pipes.create(self.place, descriptor, first=first)
 
     def _accept(self, pump: PipePump, pipe: int) -> None:
@@ -143,24 +143,28 @@ class PipeListener(Listener):
         self._later = asyncio.get_running_loop().call_later(_AGAIN, self._accept_next)
 
 
-def rules(own: str, maker: str) -> str:
+def rules(own: str) -> str:
     """Return who may what with the pipe: the agent all, each user connect.
 
     Args:
-        own: The SID of the agent's account, which owns the pipe.
-        maker: The SID that may make further instances: the account's, or that of the service, whose
-            account other services have too.
+        own: The SID that owns the pipe and may make further instances: the service's, or that of
+            the account where this is no service.
     """
     # Helpers look who owns it: what an administrator makes would belong to the administrators. The
-    # owner may do no more than others (S-1-3-4), since other services have the same account. AU are
+    # owner may do no more than others (S-1-3-4), which counts where it is an account. AU are
     # those who have logged in, which leaves out guests, anonymous ones and programs in an app
     # container.
-    everything = "".join(f"(A;;GA;;;{sid})" for sid in (maker, "SY", "BA"))
+    everything = "".join(f"(A;;GA;;;{sid})" for sid in (own, "SY", "BA"))
     return f"O:{own}D:P(A;;RC;;;S-1-3-4){everything}(A;;{pipes.CLIENT_RIGHTS:#x};;;AU)"
 
 
-def _maker(own: str) -> str:
-    return SERVICE_SID if accounts.has_sid(SERVICE_SID) else own
+def _own_sid() -> str:
+    """Return whose the pipe is to be.
+
+    Other services have the service's account too, and its SID alone tells them apart. Windows puts
+    it into the service's token as one that may own things (SE_GROUP_OWNER, `SERVICE_SID_INFO`).
+    """
+    return SERVICE_SID if accounts.has_sid(SERVICE_SID) else accounts.current_user()
 
 
 def peer_of(pipe: int) -> Peer | None:

@@ -75,7 +75,7 @@ class PortablePlatform(Platform):
         """Read the counters of every core."""
         cores = [_times(core) for core in psutil.cpu_times(percpu=True)]
         total = CpuTimes(sum(core.busy for core in cores), sum(core.total for core in cores))
-        return CpuSample(total, dict(enumerate(cores)), psutil.cpu_stats().ctx_switches)
+        return CpuSample(total, dict(enumerate(cores)), _context_switches())
 
     def load(self) -> tuple[float, float, float] | None:
         """Return the load averages."""
@@ -199,6 +199,14 @@ class PortablePlatform(Platform):
     def own_memory(self) -> int | None:
         """Return the resident memory of this process."""
         return int(psutil.Process().memory_info().rss)
+
+
+def _context_switches() -> int | None:
+    try:
+        return psutil.cpu_stats().ctx_switches
+    except (OSError, RuntimeError):
+        # A Windows that has not all counters of NtQuerySystemInformation.
+        return None
 
 
 def _times(core: object) -> CpuTimes:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from companion_agent.plugins.base import PluginContext
 
 _LOADS = ("load_1m", "load_5m", "load_15m")
+_REASONS = {
+    "temperature": "no sensor is known to be the processor's",
+    "context_switches": "the system does not tell how often its cores change tasks",
+}
 
 _FIXED = {
     reading.key: reading
@@ -81,9 +85,9 @@ class CpuPlugin(Collector):
 
     def left_out(self) -> Mapping[str, str]:
         """Say what this host does not tell of its processor."""
-        if not self.described or "temperature" in self._offered:
+        if not self.described:
             return {}
-        return {"temperature": "no sensor is known to be the processor's"}
+        return {key: why for key, why in _REASONS.items() if key not in self._offered}
 
     def _optional(self, sample: CpuSample) -> dict[str, float | None]:
         values: dict[str, float | None] = dict.fromkeys(_LOADS)

@@ -21,7 +21,15 @@ from companion_agent.service import event_log, session_start
 from companion_agent.service.changes import ServiceError
 from companion_agent.storage import files
 from companion_agent.storage.permissions import SERVICE, SERVICE_SID, changers_in
-from companion_agent.winapi import accounts, folders, privileges, processes, security, services
+from companion_agent.winapi import (
+    accounts,
+    folders,
+    privileges,
+    processes,
+    registry,
+    security,
+    services,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -397,11 +405,13 @@ class WindowsService:
             with _explained("the session helpers cannot be removed"):
                 session_start.unregister()
                 session_start.end_running()
+            with _explained("the name of notifications cannot be removed"):
+                registry.remove_of_all_users(registry.REGISTERED)
             with _explained("the source of events cannot be removed"):
                 event_log.remove(NAME)
 
     def purge(self, *places: Path) -> None:
-        """Remove files, and folders with all that is in them.
+        """Remove files, folders with all that is in them, and what accounts keep in the registry.
 
         Raises:
             ServiceError: That did not work.
@@ -417,6 +427,9 @@ class WindowsService:
                     shutil.rmtree(place)
                 else:
                     place.unlink()
+        if not self.check:
+            with _explained("what is kept in the registry cannot be removed"):
+                registry.remove_of_all_users(registry.AGENT)
 
     # --- Files ---------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from companion_agent.ipc.pipe_listener import PIPE
 from companion_agent.ipc.pipe_transport import PipePump, PipeTransport
 from companion_agent.session_helper.link import AwayError, Link
+from companion_agent.storage.permissions import SERVICE_SID
 from companion_agent.winapi import accounts, identities, pipes
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from companion_agent.desktop.messages import FromAgent
 
-_OF_SERVICES = (accounts.SYSTEM, accounts.LOCAL_SERVICE, accounts.ADMINISTRATORS)
+# Not the service's account, which other services have too and can make a pipe with.
+_TRUSTED = (SERVICE_SID, accounts.SYSTEM, accounts.ADMINISTRATORS)
 
 
 async def connect(received: Callable[[FromAgent], None], name: str = PIPE) -> Link:
@@ -61,5 +63,5 @@ def _pump_of(pipe: int) -> PipePump:
 
 def _check_owner(pipe: int) -> None:
     owner = identities.owner_of(pipe)
-    if owner not in (*_OF_SERVICES, accounts.current_user()):
+    if owner not in (*_TRUSTED, accounts.current_user()):
         raise AwayError(f"what is there is not the agent: the pipe belongs to the account {owner}")

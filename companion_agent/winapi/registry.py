@@ -1,7 +1,7 @@
 """What this account keeps in the registry, for good or until the next start of Windows.
 
 Python's `winreg` makes lasting keys only. Source: Microsoft's reference of winreg.h
-(`RegCreateKeyExW`, `REG_OPTION_VOLATILE`).
+(`RegCreateKeyExW`, `REG_OPTION_VOLATILE`; `RegDeleteTreeW`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ctypes import (
     c_void_p,
     c_wchar_p,
     create_string_buffer,
+    create_unicode_buffer,
 )
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,16 @@ from companion_agent.winapi.dll import Function
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# HKEY_CURRENT_USER, extended by its sign.
+# HKEY_CURRENT_USER and HKEY_USERS, extended by their sign.
 _CURRENT_USER = c_void_p(-0x7FFF_FFFF)
+_USERS = c_void_p(-0x7FFF_FFFD)
 _VOLATILE = 0x1
 _READ_AND_WRITE = 0x20019 | 0x20006
 _TEXT = 1
 _NOT_FOUND = 2
+_NO_MORE_ITEMS = 259
+# Of a key's name, in characters.
+_LONGEST_NAME = 256
 # More than what is kept here, in bytes.
 _LONGEST = 64 * 1024
 
@@ -53,11 +58,23 @@ _RegQueryValueEx = Function(
     *(c_void_p, c_wchar_p, c_void_p, POINTER(c_uint32), c_void_p, POINTER(c_uint32)),
 )
 _RegDeleteValue = Function("advapi32", "RegDeleteValueW", c_int32, c_void_p, c_wchar_p)
+_RegDeleteTree = Function("advapi32", "RegDeleteTreeW", c_int32, c_void_p, c_wchar_p)
+_RegEnumKeyEx = Function(
+    "advapi32",
+    "RegEnumKeyExW",
+    c_int32,
+    *(c_void_p, c_uint32, c_wchar_p, POINTER(c_uint32)),
+    *(c_void_p, c_void_p, c_void_p, c_void_p),
+)
 _RegCloseKey = Function("advapi32", "RegCloseKey", c_int32, c_void_p)
 
 
 AGENT = r"Software\pilot-agent"
 """The key of all that the agent keeps, below `HKEY_CURRENT_USER`."""
+PROGRAM = "Pilot.Agent"
+"""The AppUserModelID of the agent, from which notifications come."""
+REGISTERED = rf"Software\Classes\AppUserModelId\{PROGRAM}"
+"""The key that says what that program is called, below `HKEY_CURRENT_USER`."""
 
 
 class RegistryTexts:
@@ -125,6 +142,35 @@ def _create(path: str, options: int) -> c_void_p:
     )
     _check(code, "RegCreateKeyExW")
     return key
+
+
+def remove_of_all_users(path: str) -> None:
+    """Remove a key and all below it, of each account whose registry is loaded.
+
+    That of a user who is not logged in is a file of its own, which stays as it is.
+
+    Args:
+        path: The key, below `HKEY_CURRENT_USER`.
+
+    Raises:
+        OSError: One cannot be removed: administrators alone may.
+    """
+    for account in _accounts():
+        code = _RegDeleteTree(_USERS, rf"{account}\{path}")
+        if code != _NOT_FOUND:
+            _check(code, "RegDeleteTreeW")
+
+
+def _accounts() -> list[str]:
+    """Return the names of the keys below `HKEY_USERS`: the SIDs of accounts."""
+    found: list[str] = []
+    while True:
+        name, size = create_unicode_buffer(_LONGEST_NAME), c_uint32(_LONGEST_NAME)
+        code = _RegEnumKeyEx(_USERS, len(found), name, byref(size), None, None, None, None)
+        if code == _NO_MORE_ITEMS:
+            return found
+        _check(code, "RegEnumKeyExW")
+        found.append(name.value)
 
 
 def of_this_boot() -> RegistryTexts:

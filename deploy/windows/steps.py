@@ -44,7 +44,9 @@ def main() -> int:
     with suppress(OSError), Path(log).open("a", encoding="utf-8") as file:
         file.write(f"{now} {step} {' '.join(_for_the_log(arguments))}: {code}\n")
         file.writelines(f"    {line}\n" for line in spoken.splitlines())
-    show(Path(said), spoken[-SHOWN:])
+    # The page has a box for what the command line calls `--untested`.
+    shown = "\n".join(line for line in spoken.splitlines() if "--untested" not in line)
+    show(Path(said), shown[-SHOWN:])
     return code
 
 
@@ -73,15 +75,12 @@ def agent(*arguments: str) -> int:
 
 
 def check() -> int:
-    """Load what the service needs, and leave it compiled for users who may not write here."""
-    import compileall  # noqa: PLC0415  (one step alone needs it)
-
-    import companion_agent  # noqa: PLC0415  (may be what does not start)
-
-    whole = compileall.compile_dir(companion_agent.__path__[0], quiet=1)
+    """Load what the service needs."""
+    if not _is_safe_here():
+        return 1
     for module in ("cli.run", "plugins.registry", "runtime"):
         import_module(f"companion_agent.{module}")
-    return 0 if whole and _is_safe_here() else 1
+    return 0
 
 
 def _is_safe_here() -> bool:
@@ -95,6 +94,21 @@ def _is_safe_here() -> bool:
         print(error)
         return False
     return True
+
+
+def stop(folder: str) -> int:
+    """Stop the service, and end what else runs a program of a folder."""
+    agent("service", "stop")
+    return close(folder)
+
+
+def remove(folder: str, *options: str) -> int:
+    """Remove the service, and take a folder that nothing runs from any more off the PATH."""
+    if code := agent("service", "remove", *options):
+        return code
+    path("remove", folder)
+    close(folder)
+    return 0
 
 
 def close(folder: str) -> int:
@@ -217,7 +231,8 @@ def picture(text: str) -> bytes:
 STEPS: dict[str, Callable[..., int]] = {
     "agent": agent,
     "check": check,
-    "close": close,
+    "stop": stop,
+    "remove": remove,
     "adopt": adopt,
     "path": path,
     "pair": pair,

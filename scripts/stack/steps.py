@@ -303,6 +303,7 @@ def _windows(options: Options) -> Outcome:
         # Made here, no test has to do it within its limit.
         wine.python_folder()
         wine.template()
+        wine.compile_agent()
     flags = [*_AGAIN, *_ANY_WORKER]
     if reason or options.paths or options.repeat:
         return _pytest("agent-3.11", "tests/windows", flags, options)

@@ -76,6 +76,7 @@ def build(output: Path, version: str, replaced: Mapping[str, str] | None = None)
             [
                 *(sys.executable, str(checkout / _BUILD.relative_to(ROOT)), "--fast"),
                 *("--output", str(output), "--version", version),
+                *("--python", str(toolchain.interpreter(builder().PYTHON))),
             ],
             # The same time for all, so that the same content gives the same file.
             env=toolchain.clean_env(UV=toolchain.uv(), SOURCE_DATE_EPOCH="1767225600"),

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-__all__ = ["Display", "WinePc", "debian_13", "python_folder", "template", "why_not"]
+__all__ = [
+    "Display", "WinePc", "compile_agent", "debian_13", "python_folder", "template", "why_not",
+]  # fmt: skip
 
 ARCHITECTURE = "x86_64"
 # Wine 8 ends on CPython 3.13, whose `platform` asks WMI.
@@ -40,8 +42,9 @@ _REQUIREMENTS = {_PYTHON: "windows.txt", _PYTHON_ON_DEBIAN_13: "windows-runtime.
 
 # The root of a Debian 13 whose Wine is used in place of this machine's.
 _DEBIAN_13 = "PILOT_WINE_ROOT"
-# This machine's, among them where the tests make their PCs.
-_SHOWN_INSIDE = ("/proc", "/dev", "/tmp")
+# This machine's, among them where the tests make their PCs. Of its processors Wine reads in /sys:
+# without it a PC has none, and psutil's readings of them end with ERROR_INVALID_FUNCTION.
+_SHOWN_INSIDE = ("/proc", "/sys", "/dev", "/tmp")
 
 # Raised when they have to be made anew although no version changed.
 _PYTHON_RECIPE = 1
@@ -93,6 +96,22 @@ def template() -> Path:
     folder = cache_dir() / "windows" / f"prefix-{digest}"
     _made_once(folder, "a Windows PC", _make_template)
     return folder
+
+
+@functools.cache
+def compile_agent() -> None:
+    """Have this machine's Python compile the agent of this checkout, which PCs then only read.
+
+    The same minor version has the same code, and without that each PC compiles every module again.
+
+    Raises:
+        StackError: It failed.
+    """
+    host = str(toolchain.interpreter(_python_version()))
+    toolchain.run(
+        [host, "-m", "compileall", "-q", str(ROOT / "companion_agent")],
+        "the agent could not be compiled",
+    )
 
 
 def _windows_path(path: Path) -> str:
@@ -233,10 +252,18 @@ class WinePc:
         """
         self._agent = self.drive / "Program Files" / "pilot-agent checkout"
         package = "companion_agent"
-        without = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / package, self._agent / package, ignore=without)
+        compile_agent()
+        # What another run is about to write.
+        unfinished = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(ROOT / package, self._agent / package, ignore=unfinished)
         # Not from the working folder.
         self.env["PYTHONSAFEPATH"] = "1"
+
+    @property
+    def helpers_log(self) -> str:
+        """What the session helpers of all its users have written."""
+        logs = sorted(self.drive.glob("users/*/AppData/Local/Pilot/session.log"))
+        return "".join(log.read_text("utf-8") for log in logs)
 
     def path_of_python(self, program: str = "python") -> str:
         """Return where `python` or `pythonw` is in the PC."""
@@ -428,7 +455,7 @@ def debian_13(folder: Path) -> Iterator[None]:
             stack.callback(subprocess.run, ["umount", str(inside)], check=True)
         os.environ[_DEBIAN_13] = str(root)
         stack.callback(os.environ.pop, _DEBIAN_13)
-        for made in (python_folder, template):
+        for made in (python_folder, template, compile_agent):
             made.cache_clear()
             stack.callback(made.cache_clear)
         yield

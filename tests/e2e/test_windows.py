@@ -15,6 +15,7 @@ import pytest
 
 from stack.browser import screenshot
 from stack.console import StackError
+from stack.process import wait_for
 from stack.wine import Display, WinePc, why_not
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from stack.broker import Mosquitto
     from stack.browser import Browser
     from stack.homeassistant import HomeAssistant
+    from stack.process import Process
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,6 +38,9 @@ pytestmark = [
 ]
 
 AGENT = ("-m", "companion_agent")
+ADMITTED = "Connected to"
+# EWX_LOGOFF and EWX_SHUTDOWN of ExitWindowsEx.
+LOG_OFF, SHUTDOWN = 0, 1
 # Programs start slowly there, and the machine may be busy.
 PATIENCE = 120
 
@@ -72,6 +77,22 @@ class PcHost(Shown):
         self.wait_for_status("online", PATIENCE)
         return self
 
+    def log_in(self) -> Process:
+        """Start the helper of its user's session, and wait until the agent has admitted it."""
+        before = self.pc.helpers_log.count(ADMITTED)
+        helper = self.pc.start("pythonw", *AGENT, "session")
+        wait_for(
+            lambda: self.pc.helpers_log.count(ADMITTED) > before,
+            "a session helper",
+            timeout=PATIENCE,
+        )
+        return helper
+
+    def end_session(self, flags: int) -> None:
+        """Have Windows end the session: all of its windows are asked, and then told."""
+        code = f"import ctypes; assert ctypes.windll.user32.ExitWindowsEx({flags}, 0)"
+        self.pc.run("python", "-c", code)
+
     def agent(self, *arguments: str) -> str:
         """Run a command of the agent there, and return what it says."""
         said: str = self.pc.run("python", *AGENT, *arguments).stdout
@@ -97,7 +118,7 @@ def test_a_windows_pc_is_a_computer_of_home_assistant(
     assert "Windows" in gaming_pc.announce()["host"]["os"]
 
     # Its user's session: Wine refuses to lock, and Home Assistant says so.
-    gaming_pc.pc.start("pythonw", *AGENT, "session")
+    helper = gaming_pc.log_in()
     lock = gaming_pc.wait_for_entity("session_lock", PATIENCE)["entity_id"]
     with pytest.raises(StackError, match="Windows"):
         ha.ws("call_service", domain="button", service="press", service_data={"entity_id": lock})
@@ -106,6 +127,21 @@ def test_a_windows_pc_is_a_computer_of_home_assistant(
         page.get_by_text("gaming-pc").first.wait_for()
         page.get_by_text("Processor").first.wait_for()
         screenshot(page, artifacts / "windows-device.png")
+
+    # The user logs off: the helper's window hears it, and the computer stays.
+    gaming_pc.end_session(LOG_OFF)
+    wait_for(lambda: not helper.running, "the session helper's end", timeout=PATIENCE)
+    assert helper.returncode == 0
+    assert gaming_pc.status[0] == "online"
+
+    # Windows accepts the shutdown that Home Assistant asks for; Wine leaves ending the session, as
+    # Windows then does, to the test.
+    helper = gaming_pc.log_in()
+    switch = gaming_pc.entity("power")["entity_id"]
+    ha.ws("call_service", domain="switch", service="turn_off", service_data={"entity_id": switch})
+    gaming_pc.end_session(SHUTDOWN)
+    wait_for(lambda: not helper.running, "the session helper's end", timeout=PATIENCE)
+    assert helper.returncode == 0
 
     gaming_pc.pc.power_cut()
     gaming_pc.wait_for_status("lost", PATIENCE)

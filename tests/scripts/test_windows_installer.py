@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 import re
 import shutil
@@ -135,6 +136,33 @@ def test_a_version_in_four_numbers(build: Any, version: str, numbers: str) -> No
     assert build.numeric(version) == numbers
 
 
+@pytest.mark.parametrize("version", ["v3.11", "v3.09-4", "v3.08-3+deb12u1"])
+def test_an_nsis_with_closed_uninstallers_is_taken(
+    build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    add_makensis(tmp_path, monkeypatch, version)
+
+    build.check_nsis()
+
+
+@pytest.mark.parametrize("version", ["v3.08", "v3.08-2", "v2.51"])
+def test_an_nsis_whose_uninstallers_others_can_take_over_is_refused(
+    build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    add_makensis(tmp_path, monkeypatch, version)
+
+    with pytest.raises(SystemExit, match=f"makensis {re.escape(version)}.*install NSIS 3.09"):
+        build.check_nsis()
+
+
+def add_makensis(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """Put a makensis first that says no more than its version."""
+    program = folder / "makensis"
+    program.write_text(f"#!/bin/sh\necho '{version}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
 def test_a_launcher_finds_the_python_beside_it(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1767225600")
 
@@ -179,7 +207,7 @@ def test_a_step_tells_the_installer_and_the_log(
     steps: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def step(argument: str) -> int:
-        print("à la\n ligne")
+        print("à la\n ligne\nNothing was changed. --untested writes it all the same.")
         raise RuntimeError(argument)
 
     monkeypatch.setitem(steps.STEPS, "agent", step)

@@ -8,7 +8,8 @@ from itertools import count
 import queue
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.winapi import accounts, pipes
+from companion_agent.storage.permissions import SERVICE_SID
+from companion_agent.winapi import pipes
 
 if TYPE_CHECKING:
     from .windows_api import FakeWindows
@@ -59,7 +60,7 @@ class FakePipes:
 
     def __init__(self, windows: FakeWindows) -> None:
         self.own = self.client = ANNA
-        self.owner = accounts.LOCAL_SERVICE
+        self.owner = SERVICE_SID
         self.identified = True
         self.of_the_service = False
         self.rules: list[str] = []

@@ -58,6 +58,7 @@ class ServicePC(FakeWindows):
         more: What `ChangeServiceConfig2` was told, by its level.
         unknown: Levels that this Windows does not know.
         rules: Owner and access rules of files, as SDDL.
+        keys: Keys below `HKEY_USERS`, which begin with an account.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,6 +73,7 @@ class ServicePC(FakeWindows):
         self.more: dict[int, Any] = {}
         self.unknown: set[int] = set()
         self.rules: dict[str, str] = {}
+        self.keys: set[str] = set()
         self.data = folder / "ProgramData"
         self.users = folder / "Users"
         self.data.mkdir()
@@ -109,6 +111,8 @@ class ServicePC(FakeWindows):
             "advapi32.ConvertSecurityDescriptorToStringSecurityDescriptorW": self._format,
             "advapi32.SetFileSecurityW": self._set_rules,
             "advapi32.GetFileSecurityW": self._get_rules,
+            "advapi32.RegEnumKeyExW": self._account,
+            "advapi32.RegDeleteTreeW": self._remove_key,
         }
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> ServicePC:
@@ -185,6 +189,21 @@ class ServicePC(FakeWindows):
     def _delete(self, _handle: int) -> int:
         self.config = None
         return 1
+
+    # --- The registry --------------------------------------------------------------------
+
+    def _account(self, _users: Any, index: int, name: Any, *_: Any) -> int:
+        accounts_there = (accounts.LOCAL_SERVICE, INSTALLER)
+        if index == len(accounts_there):
+            return 259  # ERROR_NO_MORE_ITEMS
+        name.value = accounts_there[index]
+        return 0
+
+    def _remove_key(self, _users: Any, path: str) -> int:
+        if path not in self.keys:
+            return 2  # ERROR_FILE_NOT_FOUND
+        self.keys.remove(path)
+        return 0
 
     # --- Folders and accounts ------------------------------------------------------------
 

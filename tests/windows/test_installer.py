@@ -6,6 +6,10 @@ PC shows is in docs/windows-checklist.md.
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -17,16 +21,18 @@ if sys.platform != "linux":
     pytest.skip("the installer is built on Linux", allow_module_level=True)
 
 from stack import windows_installer
+from stack.process import wait_for
 from stack.releases import ENDS
 from support.agent_host import HOST, PREFIX
 from support.agent_mqtt import free_port
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from stack.process import Process
     from stack.wine import WinePc
     from support.agent_mqtt import FakeHomeAssistant, Mosquitto
 
+HERE = Path(__file__).parent
+PLAIN = str.maketrans({" ": "-", "\\": ""})
 VERSION = "1.2.3"
 # Unpacking, and up to eight starts of Python, on a machine that does other things as well.
 LIMIT = 600.0
@@ -41,10 +47,16 @@ def setup_exe() -> Path:
 
 
 class InstallingPc:
-    """A PC whose host is known before the agent is there."""
+    """A PC whose host is known before the agent is there.
 
-    def __init__(self, pc: WinePc) -> None:
+    Args:
+        pc: The PC.
+        display: Where its windows are seen.
+    """
+
+    def __init__(self, pc: WinePc, display: str) -> None:
         self.pc = pc
+        self._display = display
         self.settings = pc.drive / "ProgramData" / "pilot-agent"
         self.folder = pc.drive / "Program Files" / "Büro PC" / "Pilot Agent"
         (self.settings / "state").mkdir(parents=True)
@@ -54,11 +66,30 @@ class InstallingPc:
         pc.run("reg", "add", r"HKLM\System\CurrentControlSet\Control", *patience, "/f")
 
     def install(self, setup_exe: Path, *arguments: str) -> int:
+        command = [str(setup_exe), "/S", *arguments, *self._places]
+        return self.pc.run(*command, check=False, timeout=LIMIT).returncode
+
+    def begin(self, setup_exe: Path) -> Process:
+        """Start the installer with its pages."""
+        return self.pc.start(str(setup_exe), *self._places)
+
+    def page(self, says: str, *todo: str) -> str:
+        """Wait for a page, do something with it, and return what it said."""
+        program = self.pc.path(HERE / "wizard_page.py")
+        if folder := os.environ.get("PILOT_ARTIFACTS"):
+            self.pc.run("python", program, says, timeout=LIMIT)
+            picture = Path(folder, f"installer {says.translate(PLAIN)}.png")
+            shot = ["import", "-display", self._display, "-window", "root", str(picture)]
+            subprocess.run(shot, check=True)
+        return "\n".join(
+            json.loads(self.pc.run("python", program, says, *todo, timeout=LIMIT).stdout)
+        )
+
+    @property
+    def _places(self) -> list[str]:
         # What follows /D= is the folder as it is, without quotes: Wine would add some.
         into = rf"/D=C:\Program Files\{self.folder.parent.name}\{self.folder.name}".split(" ")
-        log = f"/LOG={self.pc.path(self.pc.folder / 'setup.log')}"
-        done = self.pc.run(str(setup_exe), "/S", log, *arguments, *into, check=False, timeout=LIMIT)
-        return done.returncode
+        return [f"/LOG={self.pc.path(self.pc.folder / 'setup.log')}", *into]
 
     def uninstall(self, *arguments: str) -> None:
         # With the folder named it waits for its own end, and so stays itself.
@@ -81,8 +112,8 @@ class InstallingPc:
 
 
 @pytest.fixture
-def computer(pc: WinePc) -> InstallingPc:
-    return InstallingPc(pc)
+def computer(pc: WinePc, display: str) -> InstallingPc:
+    return InstallingPc(pc, display)
 
 
 def test_a_life(
@@ -96,7 +127,18 @@ def test_a_life(
             if topic == f"{PREFIX}/availability" and payload
         ]
 
-    assert computer.install(setup_exe, f"/BROKER=127.0.0.1:{mosquitto.port}") == 0, computer.log
+    wizard = computer.begin(setup_exe)
+    computer.page("Welcome", "Next >")
+    computer.page("License Agreement", "I Agree")
+    assert r"Büro PC\Pilot Agent" in computer.page("Destination Folder", "Install")
+    nothing = f"127.0.0.1:{free_port()}"
+    computer.page("Which broker", f"0={nothing}", "Test connection")
+    computer.page("nothing listens on port", f"0=127.0.0.1:{mosquitto.port}", "Test connection")
+    computer.page("The broker responds as it should", "Next >")
+    assert re.search(r"^\d{4} \d{4}$", computer.page("Waiting for", "Next >"), re.MULTILINE)
+    computer.page("Completing", "Finish")
+    wait_for(lambda: not wizard.running, "the installer's end", timeout=LIMIT)
+    assert wizard.returncode == 0, computer.log
     home_assistant.wait_for("availability", b"online")
     assert computer.entry("DisplayVersion") == VERSION
     assert computer.entry("Publisher") == "Pilot maintainers"

@@ -75,11 +75,6 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     mosquitto.stop()
 
 
-def helpers_log(pc: WinePc) -> str:
-    found = pc.drive.glob("users/*/AppData/Local/Pilot/session.log")
-    return "".join(path.read_text("utf-8") for path in found)
-
-
 class SessionPc:
     """A PC on which an agent runs that reports to a broker."""
 
@@ -132,7 +127,7 @@ def session(pc: WinePc, mosquitto: Mosquitto, tmp_path: Path) -> Iterator[Sessio
 
 def test_a_helper_works_for_the_agent_until_the_user_logs_out(session: SessionPc) -> None:
     helper = session.helper()
-    wait_for(lambda: "Connected to" in helpers_log(session.pc), "a helper", timeout=_START_LIMIT)
+    wait_for(lambda: "Connected to" in session.pc.helpers_log, "a helper", timeout=_START_LIMIT)
     session.seen("window.program", lambda value: isinstance(value, str))
 
     # Killed, it is back.
@@ -171,7 +166,7 @@ def test_each_log_in_starts_the_helper(pc: WinePc) -> None:
     pc.power_cut()
     pc.boot()
 
-    wait_for(lambda: "not there" in helpers_log(pc), "a helper", timeout=_START_LIMIT)
+    wait_for(lambda: "not there" in pc.helpers_log, "a helper", timeout=_START_LIMIT)
 
     assert said == ["True\n", "False\n"]
     assert pc.run("python", "-c", change.format("end_running()")).stdout == "2\n"

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.platforms.windows import winrt
 from companion_agent.plugins.notifications.shown import MAX_SHOWN
-from companion_agent.winapi.registry import RegistryTexts
+from companion_agent.winapi.registry import PROGRAM, REGISTERED, RegistryTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PROGRAM = "Pilot.Agent"
-"""The AppUserModelID of the agent."""
 GROUP = "pilot"
 
-_REGISTERED = rf"Software\Classes\AppUserModelId\{PROGRAM}"
 # NotificationSetting.
 _SWITCHED_OFF = {
     1: "the user has switched notifications of Home Assistant off",
@@ -52,7 +49,7 @@ class Toasts:
         # Toasts with input have it as a property set.
         winrt.load("Windows.Foundation.Collections")
         try:
-            RegistryTexts(_REGISTERED, lasting=True).write("DisplayName", name)
+            RegistryTexts(REGISTERED, lasting=True).write("DisplayName", name)
             manager = self._notifications.ToastNotificationManager
             self._notifier = manager.create_toast_notifier(PROGRAM)
             self._history = manager.history

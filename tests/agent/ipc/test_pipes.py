@@ -31,6 +31,7 @@ from companion_agent.ipc.session_server import SessionServer
 from companion_agent.security.audit import AuditLog
 from companion_agent.session_helper.link import AwayError, Link
 from companion_agent.session_helper.pipe_link import connect
+from companion_agent.storage.permissions import SERVICE_SID
 from companion_agent.winapi import accounts, pipes
 from support.agent_desktop import session
 from support.clock import ManualClock
@@ -385,20 +386,22 @@ def test_a_helper_looks_for_an_agent_that_does_not_listen(npfs: FakePipes) -> No
         asyncio.run(helper())
 
 
-def test_a_helper_leaves_a_pipe_of_another_account_alone(run: Run, npfs: FakePipes) -> None:
-    npfs.owner = BEN
+# Another service of the agent's account would be the second.
+@pytest.mark.parametrize("owner", [BEN, accounts.LOCAL_SERVICE])
+def test_a_helper_leaves_a_pipe_of_another_account_alone(
+    run: Run, npfs: FakePipes, owner: str
+) -> None:
+    npfs.owner = owner
 
     async def act() -> None:
-        with pytest.raises(AwayError, match=f"not the agent.*{BEN}"):
+        with pytest.raises(AwayError, match=f"not the agent.*{owner}"):
             await helper()
 
     run(act)
 
 
-@pytest.mark.parametrize(
-    "owner", [accounts.SYSTEM, accounts.LOCAL_SERVICE, accounts.ADMINISTRATORS, ANNA]
-)
-def test_a_helper_trusts_the_services_accounts_and_its_own(
+@pytest.mark.parametrize("owner", [SERVICE_SID, accounts.SYSTEM, accounts.ADMINISTRATORS, ANNA])
+def test_a_helper_trusts_the_service_the_system_and_its_own_account(
     run: Run, npfs: FakePipes, owner: str
 ) -> None:
     npfs.owner = owner
@@ -437,10 +440,13 @@ def test_clients_that_come_and_go_at_once_keep_no_other_out(
     run(act)
 
 
+@pytest.mark.parametrize(("owner", "of_the_service"), [(BEN, False), (ANNA, True)])
 def test_an_agent_does_not_listen_at_another_programs_pipe(
-    npfs: FakePipes, agent: AgentEnd
+    npfs: FakePipes, agent: AgentEnd, owner: str, of_the_service: bool
 ) -> None:
-    npfs.squat(PIPE, BEN)
+    """Of a service's the account says nothing, which another service may have as well."""
+    npfs.of_the_service = of_the_service
+    npfs.squat(PIPE, owner)
 
     asyncio.run(agent.server.open())
 
@@ -463,7 +469,7 @@ def test_an_agent_that_begins_anew_takes_the_pipe_that_a_client_still_holds(
 
 
 @pytest.mark.parametrize(
-    ("of_the_service", "maker"),
+    ("of_the_service", "own"),
     [
         (False, ANNA),
         # As `sc showsid pilot-agent` says it.
@@ -471,13 +477,13 @@ def test_an_agent_that_begins_anew_takes_the_pipe_that_a_client_still_holds(
     ],
 )
 def test_every_user_may_connect_and_only_the_agent_makes_instances(
-    run: Run, npfs: FakePipes, of_the_service: bool, maker: str
+    run: Run, npfs: FakePipes, of_the_service: bool, own: str
 ) -> None:
     npfs.of_the_service = of_the_service
 
     async def act() -> None:
         assert npfs.rules[0] == (
-            f"O:{ANNA}D:P(A;;RC;;;S-1-3-4)(A;;GA;;;{maker})(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;AU)"
+            f"O:{own}D:P(A;;RC;;;S-1-3-4)(A;;GA;;;{own})(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;AU)"
         )
 
     run(act)

@@ -14,6 +14,7 @@ from companion_agent.platforms import portable
 from companion_agent.platforms.portable import PortablePlatform
 from companion_agent.platforms.windows import platform as windows
 from companion_agent.platforms.windows.platform import WindowsPlatform
+from companion_agent.plugins.cpu import CpuPlugin
 from companion_agent.plugins.disk import DiskPlugin
 from companion_agent.plugins.fan import FanPlugin
 from companion_agent.plugins.temperature import TemperaturePlugin
@@ -235,6 +236,22 @@ def test_swap_space_that_cannot_be_read_is_left_out(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(psutil, "swap_memory", fail)
 
     assert PortablePlatform().memory().swap_total == 0
+
+
+def test_a_processor_that_tells_little_is_read_as_far_as_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> None:
+        raise OSError(1, "Invalid function")
+
+    monkeypatch.setattr(psutil, "cpu_stats", fail)
+    collector = CpuPlugin(PortablePlatform())
+
+    values = collector.collect()
+
+    assert "core.0.percent" in values
+    assert "context_switches" not in values
+    assert "context_switches" in collector.left_out()
 
 
 @pytest.mark.parametrize(

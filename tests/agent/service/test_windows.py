@@ -13,7 +13,7 @@ from companion_agent.service import event_log, windows
 from companion_agent.service.changes import ServiceError
 from companion_agent.service.windows import Places, WindowsService, command_line, this_program
 from companion_agent.storage.permissions import SERVICE_SID
-from companion_agent.winapi import services
+from companion_agent.winapi import accounts, registry, services
 from support.windows_services import INSTALLER, ServicePC
 
 if TYPE_CHECKING:
@@ -189,6 +189,9 @@ def test_removing_keeps_the_keys(pc: ServicePC, places: Places) -> None:
     install(places)
     WindowsService().start()
     (places.state / "trust.json").write_text("{}")
+    named = rf"{INSTALLER}\{registry.REGISTERED}"
+    kept = rf"{accounts.LOCAL_SERVICE}\{registry.AGENT}"
+    pc.keys |= {named, kept}
     service = WindowsService()
 
     service.remove()
@@ -201,8 +204,10 @@ def test_removing_keeps_the_keys(pc: ServicePC, places: Places) -> None:
     assert pc.run_key.line == ""
     assert service.status().state == "absent"
     assert (places.state / "trust.json").exists()
+    assert pc.keys == {kept}
     service.purge(places.state, places.config)
     assert not places.state.exists()
+    assert pc.keys == set()
 
 
 def test_looking_changes_nothing(pc: ServicePC, places: Places) -> None:
