@@ -166,6 +166,8 @@ class Pacer:
             self._loop.call_soon(self._next_slice)
             return
         self._in_slice = False
+        # Nothing that has been removed is to be kept in memory.
+        self._first_owner = None
         while self._work and self._has_time(self._work[0][0]):
             _, work = self._work.popleft()
             work()
