@@ -410,8 +410,13 @@ class WindowsService:
             with _explained("the source of events cannot be removed"):
                 event_log.remove(NAME)
 
-    def purge(self, *places: Path) -> None:
+    def purge(self, *places: Path, all_users: bool = True) -> None:
         """Remove files, folders with all that is in them, and what accounts keep in the registry.
+
+        Args:
+            places: What is removed.
+            all_users: What all accounts keep, which administrators alone may remove; else what
+                this one keeps.
 
         Raises:
             ServiceError: That did not work.
@@ -429,7 +434,10 @@ class WindowsService:
                     place.unlink()
         if not self.check:
             with _explained("what is kept in the registry cannot be removed"):
-                registry.remove_of_all_users(registry.AGENT)
+                if all_users:
+                    registry.remove_of_all_users(registry.AGENT)
+                else:
+                    registry.remove(registry.AGENT, registry.REGISTERED)
 
     # --- Files ---------------------------------------------------------------------------
 

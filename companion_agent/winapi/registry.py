@@ -144,6 +144,19 @@ def _create(path: str, options: int) -> c_void_p:
     return key
 
 
+def remove(*paths: str) -> None:
+    """Remove keys of this account and all below them.
+
+    Args:
+        paths: The keys, below `HKEY_CURRENT_USER`.
+
+    Raises:
+        OSError: One cannot be removed.
+    """
+    for path in paths:
+        _remove_tree(_CURRENT_USER, path)
+
+
 def remove_of_all_users(path: str) -> None:
     """Remove a key and all below it, of each account whose registry is loaded.
 
@@ -156,9 +169,13 @@ def remove_of_all_users(path: str) -> None:
         OSError: One cannot be removed: administrators alone may.
     """
     for account in _accounts():
-        code = _RegDeleteTree(_USERS, rf"{account}\{path}")
-        if code != _NOT_FOUND:
-            _check(code, "RegDeleteTreeW")
+        _remove_tree(_USERS, rf"{account}\{path}")
+
+
+def _remove_tree(root: c_void_p, path: str) -> None:
+    code = _RegDeleteTree(root, path)
+    if code != _NOT_FOUND:
+        _check(code, "RegDeleteTreeW")
 
 
 def _accounts() -> list[str]:

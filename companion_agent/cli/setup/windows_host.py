@@ -177,7 +177,7 @@ class UserHost:
         kept = f"{folder}; an agent that runs now ends when you log out"
         if not purge:
             return kept
-        WindowsService(check=self.files.check).purge(folder)
+        WindowsService(check=self.files.check).purge(folder, all_users=False)
         return "" if not folder.exists() else kept
 
     def _put(self, path: Path, content: str | bytes) -> bool:

@@ -19,7 +19,7 @@ from companion_agent.config import load
 from companion_agent.service import event_log
 from companion_agent.service.windows import WindowsService
 from companion_agent.storage.permissions import SERVICE_SID
-from companion_agent.winapi import services
+from companion_agent.winapi import accounts, registry, services
 from support.agent_mqtt import free_port
 from support.windows_services import ServicePC
 
@@ -198,8 +198,10 @@ def test_a_user_gets_an_agent_from_the_log_in_on(
 
 
 def test_a_user_removes_what_is_theirs(
-    user: Entries, agent: Agent, mosquitto: Mosquitto, tmp_path: Path
+    user: Entries, pc: ServicePC, agent: Agent, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
+    others = rf"{accounts.LOCAL_SERVICE}\{registry.AGENT}"
+    pc.keys |= {registry.AGENT, registry.REGISTERED, others}
     run.setup(SetupOptions(broker=f"127.0.0.1:{mosquitto.port}"), UNATTENDED, UserHost())
     folder = tmp_path / "AppData" / "pilot-agent"
 
@@ -207,6 +209,7 @@ def test_a_user_removes_what_is_theirs(
     assert (user.line, folder.exists()) == ("", True)
     assert run.remove(UNATTENDED, UserHost(), purge=True) == 0
     assert not folder.exists()
+    assert pc.keys == {others}
 
 
 def test_looking_at_a_user_s_set_up_changes_nothing(
