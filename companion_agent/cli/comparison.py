@@ -50,7 +50,7 @@ def compare(
 
 def _compare(name: str, service: SeenCollector, shell: SeenCollector) -> Iterator[Difference]:
     if service["available"] is None:
-        return  # It has only just started.
+        return  # It is still found out: the agent has only just started.
     if service["available"] != shell["available"]:
         lost = bool(shell["available"])
         count = len((shell if lost else service)["readings"])

@@ -38,7 +38,7 @@ class SeenCollector(TypedDict):
 def of_collector(source: CollectorRunner) -> SeenCollector:
     """Say what is seen of a collector's domain."""
     return {
-        "available": source.available,
+        "available": None if source.collector.pending else source.available,
         "why": source.absent.reason if source.absent else source.trouble,
         "readings": {
             f"{source.name}.{reading.key}": {

@@ -191,6 +191,11 @@ class Collector(Plugin):
         """
         return ()
 
+    @property
+    def pending(self) -> bool:
+        """Whether what there is to read is still being found out, after the last `collect()`."""
+        return False
+
     def watch(self) -> Watch | None:
         """Return what hears that something may have changed, so that it is read at once.
 

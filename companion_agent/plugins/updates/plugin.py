@@ -55,6 +55,7 @@ class UpdatesPlugin(Collector):
         self._looks = looks or Looks(KeptLooks())
         self._patience = patience
         self._troubles: dict[str, str] = {}
+        self._pending = False
 
     @classmethod
     def create(cls, context: PluginContext) -> Self:
@@ -89,6 +90,7 @@ class UpdatesPlugin(Collector):
                 )
         looks = {manager.name: look for manager in managers if (look := self._looks.last(manager))}
         self._looks.begin(managers)
+        self._pending = not looks
         self._troubles = {name: look.trouble for name, look in looks.items() if look.trouble}
         fetched = [when for manager in managers if (when := manager.refreshed()) is not None]
         tells = any(manager.tells_security for manager in managers)
@@ -102,6 +104,11 @@ class UpdatesPlugin(Collector):
     def troubles(self) -> Mapping[str, str]:
         """Say which package manager cannot tell, and why."""
         return self._troubles
+
+    @property
+    def pending(self) -> bool:
+        """Whether the package managers have not answered since the start, nor before it."""
+        return self._pending
 
     def watch(self) -> Watch | None:
         """Return what hears that they have answered."""

@@ -183,6 +183,7 @@ def test_apt(debian: FakeMachine, programs: PrintedPrograms, updates: MakePlugin
         "lists_refreshed": "2023-11-14T22:13:20+00:00",
     }
     assert {one.key for one in plugin.readings()} == set(values)
+    assert not plugin.pending
     (call,) = programs.calls
     assert {"--simulate", "Debug::NoLocking=1"} <= set(call)
 
@@ -197,6 +198,7 @@ def test_nothing_is_reported_before_the_first_answer(
     # Its interval is announced once.
     assert plugin.pace(300) == 300
     assert plugin.readings() == ()
+    assert plugin.pending, "doctor would miss what is still found out"
     plugin.close()
     assert not programs.calls, "what has to rest for seconds was asked at once"
 
