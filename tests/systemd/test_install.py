@@ -440,7 +440,7 @@ def test_broken_configuration_and_hanging_agent(
     wait_for(lambda: show(host, "ActiveState") == "failed", "the end of trying", timeout=30)
     assert int(show(host, "NRestarts")) >= 5
     assert (
-        "cannot write to the state folder"
+        "lock is not a plain file; delete it"
         in host.run("systemctl", "status", "pilot-agent", check=False).stdout
     )
     host.run("rmdir", f"{STATE}/lock")

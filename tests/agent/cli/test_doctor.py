@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from contextlib import ExitStack
 import json
 from pathlib import Path
 import sys
@@ -22,6 +23,7 @@ from companion_agent.cli.snapshot import Snapshot
 from companion_agent.clock import Moment
 from companion_agent.config import Broker, Config
 from companion_agent.config.buffer import BacklogConfig
+from companion_agent.identity import only_agent
 from companion_agent.ipc.client import LocalClient
 from companion_agent.ipc.server import LocalServer
 from companion_agent.plugins.runner import CollectorRunner
@@ -477,6 +479,8 @@ class Answering:
 
     def __init__(self, folder: Path, answer: dict[str, Any]) -> None:
         self.answer = answer
+        self._folder = folder
+        self._held = ExitStack()
         self.server = LocalServer(folder, self)
         self._loop = ManualEventLoop(time.monotonic)
         self._stop = threading.Event()
@@ -491,6 +495,7 @@ class Answering:
         pass
 
     def __enter__(self) -> None:
+        self._held.enter_context(only_agent(self._folder))
         self._loop.run_until_complete(self.server.open())
         self._thread.start()
 
@@ -500,6 +505,7 @@ class Answering:
         self._loop.call(self.server.close)
         self._loop.settle()
         self._loop.end()
+        self._held.close()
 
 
 # --- Session helpers -------------------------------------------------------------------------

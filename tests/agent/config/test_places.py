@@ -21,7 +21,7 @@ def host_mistake(tmp_path: Path) -> Callable[..., str]:
     path = tmp_path / "config.yaml"
 
     def find(text: str, **environment: str) -> str:
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         with pytest.raises(ConfigError) as caught:
             load(path, {"STATE_DIRECTORY": "/state", **environment})
         [mistake] = caught.value.mistakes

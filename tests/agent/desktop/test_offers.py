@@ -237,7 +237,6 @@ def test_the_file_is_left_alone_while_nothing_changes(machine: Machine, tmp_path
     "content",
     [
         "{",
-        '{"version": 2, "offers": []}',
         '{"version": 1}',
         '{"version": 1, "offers": [{"uid": 1, "at": "soon", "offer": "sound"}]}',
         '{"version": 1, "offers": [{"uid": 1, "at": 5, "offer": "sound", "readings": 3}]}',
@@ -252,6 +251,18 @@ def test_a_damaged_file_is_moved_aside(
 
     assert "damaged" in caplog.text
     assert (tmp_path / f"{OFFERS_FILE}.damaged").read_text() == content
+
+
+def test_a_file_of_a_newer_version_stays_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = '{"version": 2, "offers": []}'
+    (tmp_path / OFFERS_FILE).write_text(content)
+
+    assert LastOffers(tmp_path).of("sound") is None
+
+    assert "a newer version of the agent wrote it" in caplog.text
+    assert (tmp_path / OFFERS_FILE).read_text() == content
 
 
 def test_a_disk_that_is_full_is_told_once_and_tried_again(
