@@ -56,6 +56,10 @@ BACKOFF_MOST = 60.0
 HURRY = 60.0
 # When the network changes, the next try comes at once, but not more often than this.
 NUDGE_GAP = 1.0
+# For this long after a change tries that fail are repeated soon. The kernel ends them together with
+# earlier ones to the same router: Linux asks for its address for three seconds, and all that began
+# meanwhile, were it after the change, fails with the first.
+NUDGE_HURRY = 5.0
 # A connection that lived this long was a good one; the back-off starts again.
 GOOD_AFTER = 30.0
 # A subscription that was refused, or not answered within this time, is tried again after so long,
@@ -370,6 +374,7 @@ class Transport:
     def nudge(self) -> None:
         """Try again soon what has failed before, because the network has changed."""
         now = self._clock()
+        self._hurry_ends = max(self._hurry_ends, now + NUDGE_HURRY)
         if self.state is State.OPENING and now > self._due - OPEN_LIMIT + NUDGE_GAP:
             # It asks a server, or goes a way, that was there before the change.
             self._let_go()

@@ -20,7 +20,7 @@ from companion_agent.agent import Agent
 from companion_agent.config.settings import Broker, Config
 from companion_agent.host_events import EVENTS, HostEvents
 from companion_agent.models import Counters
-from companion_agent.mqtt.connection import State
+from companion_agent.mqtt.connection import BACKOFF_FIRST, State
 from companion_agent.platforms.control import HostEvent, HostWatch
 from companion_agent.platforms.windows.service_controls import (
     POWER_EVENT,
@@ -450,6 +450,21 @@ def test_changes_in_swarms_make_few_tries(
         driven.until(lambda: driven.transport.state is State.WAITING)
     assert driven.transport._clock() - began < 2
     assert len(driven.bounds) - tries <= 2
+
+
+def test_a_try_that_fails_after_a_change_is_repeated_soon(
+    driver: Callable[..., TransportDriver], mosquitto: Mosquitto
+) -> None:
+    mosquitto.stop()
+    driven = driver(mosquitto.broker())
+    driven.fail()
+    driven.until(lambda: driven.bounds[-1] > BACKOFF_FIRST)
+    tries = len(driven.bounds)
+
+    driven.transport.nudge()
+
+    driven.until(lambda: len(driven.bounds) > tries)
+    assert driven.bounds[-1] == BACKOFF_FIRST
 
 
 @pytest.fixture
