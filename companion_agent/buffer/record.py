@@ -101,7 +101,7 @@ class Recorder:
     # --- What is kept --------------------------------------------------------------------
 
     def begin(self, since: float | None = None) -> None:
-        """Keep what is noted from now on, and what every reading is now.
+        """Keep what is noted from now on, and what every reading is now and was when it was read.
 
         Args:
             since: Keep also what was noted since then, by the monotonic clock.
@@ -110,13 +110,20 @@ class Recorder:
         tail = [] if since is None else [point for when, point in self._tail if when >= since]
         self._tail.clear()
         later = {point.key for point in tail}
-        first = [
-            Point(f"{collector}.{name}", self._read[collector], value)
-            for collector, values in self._latest.items()
-            for name, value in values.items()
-            if value is not None and f"{collector}.{name}" not in later
-        ]
-        self._keep(self._confirm([*first, *tail]))
+        now = self._clocks.moment()
+        first: list[Point] = []
+        held: list[Point] = []
+        for collector, values in self._latest.items():
+            for name, value in values.items():
+                if value is None:
+                    continue
+                key = f"{collector}.{name}"
+                if key not in later:
+                    first.append(Point(key, self._read[collector], value))
+                # Home Assistant may have heard it when it was read, and dated it a moment later.
+                # Then this alone tells it that the value outlasted the connection.
+                held.append(Point(key, now, value))
+        self._keep(self._confirm([*first, *tail, *held]))
 
     def end(self, *, unheard: bool) -> None:
         """Keep no more.

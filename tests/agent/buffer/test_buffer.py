@@ -220,7 +220,23 @@ def test_the_tail_of_a_dead_connection(online: FakeHost, home: FakeConsumer) -> 
 
     online.connect()
     online.fetch(home)
-    assert numbers(home.values["cpu.percent"]) == [3, 4]
+    assert numbers(home.values["cpu.percent"]) == [3, 4, 4]
+
+
+def test_the_value_of_a_moment_ago_is_said_of_the_outage_too(
+    online: FakeHost, home: FakeConsumer
+) -> None:
+    """Home Assistant heard it, and dates it a moment later than the host."""
+    online.read(percent=2)
+    read_at = online.times.wall - 10
+    online.pass_time(30)
+
+    online.lose()
+
+    lost_at = online.times.wall
+    online.connect()
+    online.fetch(home)
+    assert home.values["cpu.percent"] == [(read_at, 2), (lost_at, 2)]
 
 
 def test_what_was_heard_before_is_not_said_again(online: FakeHost, home: FakeConsumer) -> None:
@@ -250,7 +266,7 @@ def test_while_home_assistant_is_away_everything_is_kept(
     online.say_birth(b"online")
 
     online.fetch(home)
-    assert numbers(home.values["cpu.percent"]) == [*range(2, 13)]
+    assert numbers(home.values["cpu.percent"]) == [2, *range(2, 13)]
 
 
 @pytest.mark.parametrize("returns", [FakeHost.connect, lambda host: host.say_birth(b"online")])
@@ -288,7 +304,7 @@ def test_it_listens_half_a_minute_after_it_has_said_so(
 
     online.read(percent=3)
     online.fetch(home)
-    assert numbers(home.values["cpu.percent"]) == [1, 2]
+    assert numbers(home.values["cpu.percent"]) == [1, 1, 2]
     assert not online.path.exists()
 
 
@@ -315,7 +331,7 @@ def test_what_was_said_before_its_will_may_not_have_been_heard(
 
     online.say_birth(b"online")
     online.fetch(home)
-    assert numbers(home.values["cpu.percent"]) == [2, 3, 4]
+    assert numbers(home.values["cpu.percent"]) == [2, 3, 4, 4]
 
 
 def test_what_was_said_before_a_birth_without_a_will_may_not_have_been_heard(
@@ -328,7 +344,7 @@ def test_what_was_said_before_a_birth_without_a_will_may_not_have_been_heard(
     online.say_birth(b"online")
 
     online.fetch(home)
-    assert numbers(home.values["cpu.percent"]) == [2, 3, 4]
+    assert numbers(home.values["cpu.percent"]) == [2, 3, 4, 4]
     online.read(percent=5)
     assert not online.path.exists()
 
@@ -507,7 +523,7 @@ def test_long_keys_and_numbers_fit(online: FakeHost, home: FakeConsumer) -> None
 
     online.fetch(home)
 
-    assert sum(map(len, home.values.values())) == 20 * 150 + 1
+    assert sum(map(len, home.values.values())) == 20 * 150 + 2
 
 
 def test_a_chunk_that_is_not_known_any_more_is_no_matter(sending: FakeHost) -> None:

@@ -120,6 +120,19 @@ def test_what_home_assistant_did_not_hear_is_no_gap() -> None:
     ]
 
 
+def test_a_value_that_was_heard_last_outlasts_the_connection() -> None:
+    """The host says of the same value when it was read, and that it held when it was cut off."""
+    own = [Point(0.2, 20.0), Point(60, None), Point(900, 21.0)]
+    backlog = [Point(0, 20.0), Point(45, 20.0)]
+
+    assert merge(own, backlog) == [
+        Mark(0, 20.0, own=False),
+        Mark(0.2, 20.0, own=True),
+        Mark(45, 20.0, own=False),
+        Mark(900, 21.0, own=True),
+    ]
+
+
 def test_only_hours_with_a_part_of_the_backlog_are_touched() -> None:
     """The recorder's other hours are right."""
     own = [Point(START, 20.0), Point(START + HOUR - 1, None), Point(START + 3 * HOUR - 60, 24.0)]
