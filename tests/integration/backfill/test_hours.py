@@ -29,21 +29,34 @@ def near(value: Hour | None) -> object:
     return None if value is None else pytest.approx(value, rel=1e-9, abs=1e-9)
 
 
-def outage(heard: Heard, start: int, end: int) -> tuple[list[Point], list[Point]]:
+def outage(
+    heard: Heard, start: int, end: int, *, found: int = 0, missed: int = 0, tail: int = 0
+) -> tuple[list[Point], list[Point]]:
     """Return Home Assistant's own states and the backlog, when nothing was heard for a time.
 
     The agent records the value that held at the start, and a while beyond the end: that there is
     none then is no news to Home Assistant.
+
+    Args:
+        heard: What an undisturbed run would have heard.
+        start: When the connection broke.
+        end: When it was there again.
+        found: Seconds after which the host found that out.
+        missed: Seconds after which Home Assistant did.
+        tail: Seconds before the start of which the host says again what it said.
     """
 
     def held(at: int) -> float | None:
         seconds = [second for second in heard if second <= at]
         return heard[max(seconds)] if seconds else None
 
-    own = {s: v for s, v in heard.items() if not start <= s < end} | {start: None}
-    backlog = {s: v for s, v in heard.items() if start <= s < end}
-    if any(second <= start for second in heard):
-        backlog[start] = held(start)
+    own = {s: v for s, v in heard.items() if not start <= s < end}
+    if start + missed < end:
+        own[start + missed] = None
+    backlog = {s: v for s, v in heard.items() if start - tail <= s < end}
+    begin = min(start + found, end)
+    said = {begin} if any(s <= begin for s in backlog) else {start, begin}
+    backlog |= {s: held(s) for s in said if any(second <= s for second in heard)}
     if any(second <= end for second in heard):
         own[end] = held(end)
         if own[end] is None:
@@ -62,10 +75,14 @@ def test_hours_are_those_of_the_reference(heard: dict[int, float | None]) -> Non
 
 
 @patient
-@given(days(), cuts, cuts)
-def test_an_outage_leaves_no_trace(heard: dict[int, float | None], one: int, other: int) -> None:
+@given(days(), cuts, cuts, st.integers(0, 60), st.integers(0, 30), st.integers(0, 120))
+def test_an_outage_leaves_no_trace(
+    heard: dict[int, float | None], one: int, other: int, found: int, later: int, tail: int
+) -> None:
     """Whatever was not heard is in the hours as if it had been."""
-    own, backlog = outage(heard, min(one, other), max(one, other))
+    start, end = sorted((one, other))
+
+    own, backlog = outage(heard, start, end, found=found, missed=found + later, tail=tail)
 
     series = Series(merge(own, backlog))
 
