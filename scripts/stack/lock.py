@@ -116,12 +116,23 @@ def _lock_home_assistant(folder: Path, *, upgrade: bool) -> None:
     collected = folder / "integrations.in"
     wanted = sorted(_requirements(package, {*_defaults(package), *_INTEGRATIONS}))
     collected.write_text("\n".join(wanted) + "\n", encoding="utf-8")
+    constraints = folder / "constraints.txt"
+    constraints.write_text(_constraints(package), encoding="utf-8")
     _compile(
         "homeassistant",
-        ["-c", str(package / "package_constraints.txt")],
+        ["-c", str(constraints)],
         upgrade=upgrade,
         sources=[str(collected)],
     )
+
+
+def _constraints(package: Path) -> str:
+    """Return Home Assistant's constraints, without those of its own tests' programs.
+
+    It runs without pytest, whose plug-ins are chosen for the tests here.
+    """
+    lines = (package / "package_constraints.txt").read_text(encoding="utf-8").splitlines()
+    return "".join(f"{line}\n" for line in lines if not line.startswith("pytest"))
 
 
 def _defaults(package: Path) -> set[str]:
