@@ -314,6 +314,7 @@ class Command:
         harmless: Whether it ends no work, whatever is called.
         time_limit: Seconds that it may take; as long as the system's own commands when 0.
         per_minute: Calls that are accepted in a minute; 0 for any number.
+        reads: Whether it changes nothing: `commands.dry_run` has nothing to hold back.
     """
 
     key: str
@@ -329,3 +330,4 @@ class Command:
     harmless: bool = False
     time_limit: float = 0
     per_minute: int = 0
+    reads: bool = False

@@ -26,7 +26,7 @@ class Policy:
         deny: Patterns of commands that may not, whatever `allow` says.
         cooldown: Seconds in which a second call is refused, by pattern; the first that
             matches counts.
-        dry_run: Whether everything but the last step is done.
+        dry_run: Whether everything but the last step is done of what changes something.
         unsigned: Whether commands of MQTT discovery are obeyed, which nothing proves.
     """
 
@@ -43,7 +43,11 @@ class Policy:
         factory=dict,
         shown="the command's own",
     )
-    dry_run: bool = setting(Switch(), "Check and record everything, and carry out nothing.", False)
+    dry_run: bool = setting(
+        Switch(),
+        "Check and record every command, and carry out none that changes something.",
+        False,
+    )
     unsigned: bool = setting(
         Switch(),
         "With `discovery: mqtt`: obey commands that are not signed. Every client that may publish "

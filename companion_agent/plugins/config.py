@@ -49,7 +49,7 @@ class ConfigPlugin(CommandProvider):
             raise Unavailable("only a running agent can be set")
         values = TextArgument(_LONGEST_VALUES, None, unit="JSON", pattern=_JSON_OBJECT)
         return [
-            Command(CONFIG_GET, {"section": TextArgument(longest=128, default="")}),
+            Command(CONFIG_GET, {"section": TextArgument(longest=128, default="")}, reads=True),
             Command(
                 CONFIG_SET, {"revision": TextArgument(longest=64, default=None), "values": values}
             ),

@@ -336,7 +336,7 @@ class Dispatcher:
             # The whole of it is in the announce; a result has room for what to do, not for a file.
             raise CommandError("not_permitted", command.missing.fix.partition("\n\n")[0])
         self._begun[command.key] = self._monotonic()
-        if self._policy.dry_run:
+        if self._is_rehearsed(genuine.key):
             self._answer(genuine, None)
             return
         self._start(
@@ -352,6 +352,11 @@ class Dispatcher:
                 command.time_limit,
             )
         )
+
+    def _is_rehearsed(self, key: str) -> bool:
+        """Tell whether a command is carried out but for the last step."""
+        command, _ = self._commands.get(key, (None, None))
+        return self._policy.dry_run and not (command and command.reads)
 
     def _size(self, key: str) -> int:
         """Return how many bytes a message with a command may have."""
@@ -406,7 +411,7 @@ class Dispatcher:
         self, genuine: _Genuine, error: CommandError | None, output: Output | None = None
     ) -> None:
         """Give a request its one result: record it, keep it for repeats, publish it."""
-        dry_run = self._policy.dry_run and error is None
+        dry_run = error is None and self._is_rehearsed(genuine.key)
         self._record(genuine, error, self._ring.name(genuine.key_id), dry_run=dry_run)
         self._send(genuine, *self._result(genuine, error, dry_run=dry_run, output=output))
 

@@ -315,6 +315,17 @@ def test_dry_run_does_everything_but_the_last_step(tmp_path: Path) -> None:
     assert world.call("power.suspend")["reason"] == "cooling_down"
 
 
+def test_dry_run_holds_back_nothing_that_only_reads(tmp_path: Path) -> None:
+    world = PairedHost(tmp_path, Policy(dry_run=True))
+    world.dispatcher.offer({world.power: [Command("power.look", reads=True)]})
+
+    result = world.call("power.look")
+
+    assert (result["status"], result["dry_run"]) == ("done", False)
+    assert world.power.done == [("power.look", {})]
+    assert world.lines[-1]["dry_run"] is False
+
+
 # --- Repeats ---------------------------------------------------------------------------------
 
 
