@@ -7,7 +7,8 @@ is needed here is a dozen requests of fixed size.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from itertools import count
 import os
 from pathlib import Path
@@ -89,6 +90,23 @@ class X11Client:
             raise
         self._socket = connection
         loop.add_reader(connection, self._read)
+
+    @asynccontextmanager
+    async def opening(self) -> AsyncIterator[None]:
+        """Connect, and hang up again where the block does not find what it needs.
+
+        Raises:
+            Unavailable: As for `open()`, or the server refuses what the block asks for.
+        """
+        await self.open()
+        try:
+            yield
+        except X11Error as error:
+            self.close()
+            raise Unavailable(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Hang up."""

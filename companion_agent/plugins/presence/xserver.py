@@ -10,7 +10,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import Unavailable
-from companion_agent.platforms.linux.x11 import Extension, X11Client, X11Error
+from companion_agent.platforms.linux.x11 import Extension, X11Client
 from companion_agent.plugins.presence.idle import IdleWatch
 
 if TYPE_CHECKING:
@@ -45,15 +45,8 @@ class XServerIdle(IdleWatch):
 
     async def open(self) -> None:
         """Ask for the counter, and set the alarms."""
-        await self._client.open()
-        try:
+        async with self._client.opening():
             await self._set()
-        except X11Error as error:
-            self._client.close()
-            raise Unavailable(str(error)) from error
-        except Unavailable:
-            self._client.close()
-            raise
 
     async def _set(self) -> None:
         client = self._client

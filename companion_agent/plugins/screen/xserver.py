@@ -83,8 +83,7 @@ class DpmsPower(ScreenPower):
 
     async def open(self) -> None:
         """Ask the server what its monitors can."""
-        await self._client.open()
-        try:
+        async with self._client.opening():
             self._dpms = await self._find()
             self._client.send(self._dpms.opcode, _SELECT, struct.pack("=I", _INFO_NOTIFY_MASK))
             # Xorg 21.1.7 (Debian 12) tells nothing of DPMS, but of the screen saver, which it
@@ -94,12 +93,6 @@ class DpmsPower(ScreenPower):
                 arguments = struct.pack("=II", self._client.root, _SAVER_NOTIFY_MASK)
                 self._client.send(self._saver.opcode, _SELECT_SAVER, arguments)
             await self._look()
-        except X11Error as error:
-            self._client.close()
-            raise Unavailable(str(error)) from error
-        except Unavailable:
-            self._client.close()
-            raise
 
     async def _find(self) -> Extension:
         client = self._client
@@ -217,18 +210,11 @@ class BlankingPower(ScreenPower):
 
     async def open(self) -> None:
         """Ask the server whether it can blank."""
-        await self._client.open()
-        try:
+        async with self._client.opening():
             self._saver = await self._find()
             arguments = struct.pack("=II", self._client.root, _SAVER_NOTIFY_MASK)
             self._client.send(self._saver.opcode, _SELECT_SAVER, arguments)
             await self._look()
-        except X11Error as error:
-            self._client.close()
-            raise Unavailable(str(error)) from error
-        except Unavailable:
-            self._client.close()
-            raise
 
     async def _find(self) -> Extension:
         found = await self._client.extension(b"MIT-SCREEN-SAVER")

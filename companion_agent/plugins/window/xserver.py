@@ -41,15 +41,8 @@ class XServerWindows(WindowWatch):
 
     async def open(self) -> None:
         """Ask whether the window manager tells it, and begin to follow."""
-        await self._client.open()
-        try:
+        async with self._client.opening():
             await self._begin()
-        except X11Error as error:
-            self._client.close()
-            raise Unavailable(str(error)) from error
-        except Unavailable:
-            self._client.close()
-            raise
 
     async def _begin(self) -> None:
         for name in _ATOMS:
