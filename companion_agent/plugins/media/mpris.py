@@ -27,8 +27,7 @@ from companion_agent.plugins.media.players import (
     NEAR,
     PAUSES_WITHIN,
     READ_BACK,
-    Players,
-    by_title,
+    FollowedPlayers,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class _Player:
         return plain(self.properties.get("Metadata") or {})
 
 
-class MprisPlayers(Players):
+class MprisPlayers(FollowedPlayers[_Player]):
     """Follows all players of a session that speak MPRIS.
 
     Args:
@@ -101,10 +100,8 @@ class MprisPlayers(Players):
     )  # fmt: skip
 
     def __init__(self, bus: AsyncBus, changed: Callable[[], None]) -> None:
+        super().__init__(changed)
         self._bus = bus
-        self._tell = changed
-        self._players: dict[str, _Player] = {}
-        self._turn = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Condition()
         self._subscribed = False
@@ -141,7 +138,7 @@ class MprisPlayers(Players):
             raise CommandError("failed", "no media player runs in this session")
         try:
             if name == "source":
-                await self._choose(args["value"])
+                self._choose(args["value"])
             elif name == "art":
                 return await self._art(player, args["token"])
             else:
@@ -237,14 +234,6 @@ class MprisPlayers(Players):
         await self._take(player, {name: seen})
         self._tell()
 
-    async def _choose(self, title: str) -> None:
-        player = self._titles().get(title)
-        if player is None:
-            raise CommandError("failed", f"{title} does not run now")
-        self._turn += 1
-        player.turn = self._turn
-        self._tell()
-
     async def _art(self, player: _Player, token: str) -> Mapping[str, str]:
         if not token or token != _token(player):
             raise CommandError("failed", "it is not played any more, or has no picture")
@@ -314,8 +303,7 @@ class MprisPlayers(Players):
         player.properties.update(changed)
         player.position = position
         if player.playing and not was_playing:
-            self._turn += 1
-            player.turn = self._turn
+            self._activate(player)
 
     async def _where(self, player: _Player) -> tuple[float, str] | None:
         with suppress(BusError):
@@ -334,25 +322,8 @@ class MprisPlayers(Players):
 
     # --- What the agent hears ------------------------------------------------------------
 
-    def _active(self) -> _Player | None:
-        return max(self._players.values(), key=lambda player: player.turn, default=None)
-
-    def _titles(self) -> dict[str, _Player]:
-        return by_title((player.title, player) for player in self._players.values())
-
-    @property
-    def titles(self) -> tuple[str, ...]:
-        """What the players are called, that one can be chosen."""
-        return tuple(self._titles())
-
-    @property
-    def values(self) -> dict[str, Value]:
-        """What the active player is told to play, by the names of the readings."""
-        player = self._active()
-        if player is None:
-            return {"state": "no_player"}
-        source = next(title for title, one in self._titles().items() if one is player)
-        return {**_read(player), "source": source}
+    def _read(self, player: _Player) -> Mapping[str, Value]:
+        return _read(player)
 
 
 def _is_player(name: str) -> bool:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 from companion_agent.desktop.messages import MAX_OPTIONS, MAX_TEXT
 from companion_agent.errors import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Any, TypeVar
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
     from companion_agent.models import Value
-
-    _T = TypeVar("_T")
 
 READ_BACK = 3.0
 """Seconds in which a player follows a command."""
@@ -75,6 +73,70 @@ class Players(ABC):
     @abstractmethod
     def values(self) -> dict[str, Value]:
         """What the active player is told to play, by the names of the readings."""
+
+
+class Player(Protocol):
+    """A player that is followed.
+
+    Attributes:
+        title: What it is called.
+        turn: Grows with every time that one begins to play, or is chosen.
+    """
+
+    title: str
+    turn: int
+
+
+_T = TypeVar("_T")
+_P = TypeVar("_P", bound=Player)
+
+
+class FollowedPlayers(Players, Generic[_P]):
+    """Players of which that which began to play, or was chosen, last is active.
+
+    Args:
+        changed: Called when there is another player, or one says something else.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._tell = changed
+        self._players: dict[str, _P] = {}
+        self._turn = 0
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """What the players are called, that one can be chosen."""
+        return tuple(self._titles())
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What the active player is told to play, by the names of the readings."""
+        player = self._active()
+        if player is None:
+            return {"state": "no_player"}
+        source = next(title for title, one in self._titles().items() if one is player)
+        return {**self._read(player), "source": source}
+
+    @abstractmethod
+    def _read(self, player: _P) -> Mapping[str, Value]:
+        """Return what a player is told to play."""
+
+    def _active(self) -> _P | None:
+        return max(self._players.values(), key=lambda player: player.turn, default=None)
+
+    def _titles(self) -> dict[str, _P]:
+        return by_title((player.title, player) for player in self._players.values())
+
+    def _choose(self, title: str) -> None:
+        player = self._titles().get(title)
+        if player is None:
+            raise CommandError("failed", f"{title} does not run now")
+        self._activate(player)
+        self._tell()
+
+    def _activate(self, player: _P) -> None:
+        self._turn += 1
+        player.turn = self._turn
 
 
 class NoPlayers(Players):

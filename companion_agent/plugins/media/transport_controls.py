@@ -25,8 +25,7 @@ from companion_agent.plugins.media.players import (
     NEAR,
     PAUSES_WITHIN,
     READ_BACK,
-    Players,
-    by_title,
+    FollowedPlayers,
 )
 from companion_agent.protocol.validation import MAX_PICTURE
 
@@ -79,7 +78,7 @@ class _Player:
         return str(self.told.get("can") or "").split(",")
 
 
-class TransportControls(Players):
+class TransportControls(FollowedPlayers[_Player]):
     """Follows the players that Windows' controls of media show.
 
     Args:
@@ -92,12 +91,10 @@ class TransportControls(Players):
     )  # fmt: skip
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        self._tell = changed
+        super().__init__(changed)
         self._loop = asyncio.get_running_loop()
         self._manager: Any = None
         self._ends: list[Callable[[], object]] = []
-        self._players: dict[str, _Player] = {}
-        self._turn = 0
         self._listing = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,33 +164,8 @@ class TransportControls(Players):
                 with suppress(OSError):
                     await player.session.try_play_async()
 
-    @property
-    def titles(self) -> tuple[str, ...]:
-        """What the players are called, that one can be chosen."""
-        return tuple(self._titles())
-
-    @property
-    def values(self) -> dict[str, Value]:
-        """What the active player is told to play, by the names of the readings."""
-        player = self._active()
-        if player is None:
-            return {"state": "no_player"}
-        source = next(title for title, one in self._titles().items() if one is player)
-        return {**player.told, "source": source}
-
-    def _active(self) -> _Player | None:
-        return max(self._players.values(), key=lambda player: player.turn, default=None)
-
-    def _titles(self) -> dict[str, _Player]:
-        return by_title((player.title, player) for player in self._players.values())
-
-    def _choose(self, title: str) -> None:
-        player = self._titles().get(title)
-        if player is None:
-            raise CommandError("failed", f"{title} does not run now")
-        self._turn += 1
-        player.turn = self._turn
-        self._tell()
+    def _read(self, player: _Player) -> Mapping[str, Value]:
+        return player.told
 
     # --- What players do -----------------------------------------------------------------
 
@@ -316,8 +288,7 @@ class TransportControls(Players):
             info, timeline = session.get_playback_info(), session.get_timeline_properties()
             status = int(info.playback_status)
             if status == _PLAYING and player.status != _PLAYING:
-                self._turn += 1
-                player.turn = self._turn
+                self._activate(player)
             player.status = status
             player.thumbnail = properties.thumbnail if properties else None
             _take_position(player, timeline, info)
