@@ -14,12 +14,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.platforms.linux.dbus import BusError, Listener, Signal, Target
-from companion_agent.platforms.linux.packages import (
-    LIMIT,
-    FilesOfPackages,
-    PackageManagerError,
-)
-from companion_agent.platforms.packages import Waiting
+from companion_agent.platforms.linux.packages import LIMIT, FilesOfPackages
+from companion_agent.platforms.packages import PackageManagerError, Waiting
 
 if TYPE_CHECKING:
     from companion_agent.platforms.linux.files import Files

@@ -11,11 +11,14 @@ from abc import abstractmethod
 from contextlib import suppress
 import os
 import re
-import subprocess
-import threading
 from typing import TYPE_CHECKING, ClassVar
 
-from companion_agent.platforms.packages import PackageManager, Waiting
+from companion_agent.platforms.packages import (
+    PackageManager,
+    PackageManagerError,
+    Programs,
+    Waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 LIMIT = 600.0
 """Seconds that one may take: its lower priority makes minutes of seconds on a busy machine."""
-# One that was killed has gone within this, unless a disk holds it.
-_KILLED_WITHIN = 1.0
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -41,20 +42,11 @@ _DNF = re.compile(r"(\S+)\.[a-z0-9_]+\s+\S+-\S+\s+\S+\s*")
 _PACMAN = re.compile(r"(\S+) \S+ -> \S+( \[ignored\])?")
 
 
-class PackageManagerError(OSError):
-    """A package manager cannot tell what waits; the text says why."""
+class NicePrograms(Programs):
+    """Runs package managers at a lower priority, in one language."""
 
-
-class Programs:
-    """Runs package managers, one at a time, and knows which runs now, so that it can be ended."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: subprocess.Popen[str] | None = None
-        self._closed = False
-
-    def run(self, program: str, *arguments: str, fine: Sequence[int] = (0,)) -> str:
-        """Run a package manager at a lower priority, and return what it prints.
+    def ask(self, program: str, *arguments: str, fine: Sequence[int] = (0,)) -> str:
+        """Run a package manager, and return what it prints.
 
         Args:
             program: Its name.
@@ -64,40 +56,12 @@ class Programs:
         Raises:
             PackageManagerError: It failed, took too long or was ended.
         """
-        with self._lock:
-            if self._closed:
-                raise PackageManagerError(f"{program} is not asked any more")
-            process = self._running = subprocess.Popen(
-                ("nice", program, *arguments),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-                errors="replace",
-                env=_ENVIRONMENT,
-            )
-        with process:
-            try:
-                printed, complaint = process.communicate(timeout=LIMIT)
-            except subprocess.TimeoutExpired:
-                raise PackageManagerError(f"{program} did not end within {LIMIT:.0f} s") from None
-            finally:
-                process.kill()
-                with self._lock:
-                    self._running = None
-        if process.returncode not in fine:
+        command = ("nice", program, *arguments)
+        code, printed, complaint = self.run(program, command, LIMIT, env=_ENVIRONMENT)
+        if code not in fine:
             said = (complaint.strip() or printed.strip()).rpartition("\n")[2]
-            raise PackageManagerError(f"{program} failed ({process.returncode}): {said}")
+            raise PackageManagerError(f"{program} failed ({code}): {said}")
         return printed
-
-    def close(self) -> None:
-        """End what runs, and start nothing any more."""
-        with self._lock:
-            self._closed = True
-            if self._running:
-                self._running.kill()
-                with suppress(subprocess.TimeoutExpired):
-                    self._running.wait(_KILLED_WITHIN)
 
 
 class FilesOfPackages(PackageManager):
@@ -131,7 +95,7 @@ class FilesOfPackages(PackageManager):
 class _Program(FilesOfPackages):
     """A package manager that is a program."""
 
-    def __init__(self, files: Files, programs: Programs) -> None:
+    def __init__(self, files: Files, programs: NicePrograms) -> None:
         super().__init__(files)
         self._programs = programs
 
@@ -155,7 +119,7 @@ class Apt(_Program):
 
     def look(self) -> Waiting:
         """Simulate an upgrade, which needs neither root nor the lock."""
-        told = self._programs.run(
+        told = self._programs.ask(
             "apt-get", "--simulate", "--quiet", "-o", "Debug::NoLocking=1", "dist-upgrade"
         )
         found = {one[1]: one[2] for one in map(_APT.match, told.splitlines()) if one}
@@ -183,7 +147,7 @@ class Dnf(_Program):
     )
     lists = ("var/cache/dnf", "var/cache/libdnf5")
 
-    def __init__(self, files: Files, programs: Programs, program: str = "dnf") -> None:
+    def __init__(self, files: Files, programs: NicePrograms, program: str = "dnf") -> None:
         super().__init__(files, programs)
         self._program = program
 
@@ -194,7 +158,7 @@ class Dnf(_Program):
 
     def _check(self, *more: str) -> tuple[str, ...]:
         # 100 says that there are some.
-        told = self._programs.run(
+        told = self._programs.ask(
             self._program, "--cacheonly", "--quiet", "check-update", *more, fine=(0, 100)
         )
         # What is below is replaced by one of the above.
@@ -213,7 +177,7 @@ class Pacman(_Program):
     def look(self) -> Waiting:
         """Compare with its databases; which updates are about security is not told."""
         # 1 says that there are none.
-        told = self._programs.run("pacman", "--query", "--upgrades", fine=(0, 1))
+        told = self._programs.ask("pacman", "--query", "--upgrades", fine=(0, 1))
         found = (_PACMAN.fullmatch(line.strip()) for line in told.splitlines())
         return Waiting(tuple(sorted(one[1] for one in found if one and not one[2])))
 
@@ -227,15 +191,15 @@ class Flatpak(_Program):
 
     def look(self) -> Waiting:
         """Compare with the cached summaries."""
-        told = self._programs.run(
+        told = self._programs.ask(
             "flatpak", "remote-ls", "--system", "--updates", "--cached", "--columns=application"
         )
         return Waiting(tuple(sorted({line.strip() for line in told.splitlines() if line.strip()})))
 
 
-def managers(files: Files, programs: Programs | None = None) -> list[PackageManager]:
+def managers(files: Files, programs: NicePrograms | None = None) -> list[PackageManager]:
     """Return the package managers of this machine that are asked directly."""
-    programs = programs or Programs()
+    programs = programs or NicePrograms()
     found: list[PackageManager] = []
     if files.exists("usr/bin/apt-get") and files.exists("var/lib/dpkg/status"):
         found.append(Apt(files, programs))

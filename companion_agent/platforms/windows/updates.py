@@ -12,12 +12,16 @@ from contextlib import suppress
 import json
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from companion_agent.errors import Unavailable
-from companion_agent.platforms.packages import PackageManager, Waiting
+from companion_agent.platforms.packages import (
+    PackageManager,
+    PackageManagerError,
+    Programs,
+    Waiting,
+)
 from companion_agent.winapi import folders
 
 if TYPE_CHECKING:
@@ -27,8 +31,6 @@ if TYPE_CHECKING:
 
 LIMIT = 300.0
 """Seconds that it may take: the service loads its database, from a slow disk for minutes."""
-# One that was killed has gone within this.
-_KILLED_WITHIN = 1.0
 _LONGEST_TITLE = 128
 
 _WINDOWS = UUID("f38bf404-1d43-42f2-9305-67de0b28fc23")
@@ -73,9 +75,7 @@ class WindowsUpdate(PackageManager):
         self._program = self._folder / _POWERSHELL
         if not self._program.is_file():
             raise Unavailable("this Windows has no PowerShell, which asks its update service")
-        self._lock = threading.Lock()
-        self._running: subprocess.Popen[str] | None = None
-        self._closed = False
+        self._programs = Programs()
         self._searched: float | None = None
 
     def signature(self) -> Signature:
@@ -95,35 +95,19 @@ class WindowsUpdate(PackageManager):
 
     def close(self) -> None:
         """End what runs for it: it only looks."""
-        with self._lock:
-            self._closed = True
-            if self._running:
-                self._running.kill()
-                with suppress(subprocess.TimeoutExpired):
-                    self._running.wait(_KILLED_WITHIN)
+        self._programs.close()
 
     def _run(self) -> str:
         encoded = base64.b64encode(_SCRIPT.encode("utf-16-le")).decode("ascii")
-        with self._lock:
-            if self._closed:
-                raise OSError("Windows Update is not asked any more")
-            process = self._running = subprocess.Popen(
-                (self._program, "-NoProfile", "-NonInteractive", "-EncodedCommand", encoded),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                encoding="utf-8", errors="replace", creationflags=_FLAGS,
-            )  # fmt: skip
-        with process:
-            try:
-                printed, complaint = process.communicate(timeout=LIMIT)
-            except subprocess.TimeoutExpired:
-                raise OSError(f"Windows Update did not answer within {LIMIT:.0f} s") from None
-            finally:
-                process.kill()
-                with self._lock:
-                    self._running = None
-        if process.returncode:
-            said = next(iter(complaint.strip().splitlines()), f"exit code {process.returncode}")
-            raise OSError(f"Windows Update cannot be asked: {said}")
+        command = (
+            str(self._program), "-NoProfile", "-NonInteractive", "-EncodedCommand", encoded,
+        )  # fmt: skip
+        code, printed, complaint = self._programs.run(
+            "Windows Update", command, LIMIT, flags=_FLAGS
+        )
+        if code:
+            said = next(iter(complaint.strip().splitlines()), f"exit code {code}")
+            raise PackageManagerError(f"Windows Update cannot be asked: {said}")
         return printed
 
 

@@ -14,8 +14,7 @@ import pytest
 from companion_agent.platforms.linux import packagekit
 from companion_agent.platforms.linux.files import Files
 from companion_agent.platforms.linux.packagekit import PackageKit
-from companion_agent.platforms.linux.packages import PackageManagerError
-from companion_agent.platforms.packages import Waiting
+from companion_agent.platforms.packages import PackageManagerError, Waiting
 from stack.process import wait_for
 
 if TYPE_CHECKING:

@@ -78,7 +78,7 @@ def test_it_is_asked_without_a_server(powershell: Callable[[str], Path], tmp_pat
         ("echo 'Access is denied.' >&2; exit 1", "cannot be asked: Access is denied"),
         ("echo nonsense", "no answer: 'nonsense"),
         (says({"updates": [3], "searched": 0}), "no answer"),
-        ("exec sleep 60", "did not answer within"),
+        ("exec sleep 60", "did not end within"),
     ],
 )
 def test_what_cannot_be_told_has_its_reason(

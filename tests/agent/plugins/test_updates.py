@@ -12,8 +12,7 @@ from companion_agent.errors import Unavailable
 from companion_agent.models import Selection
 from companion_agent.platforms.linux import packages
 from companion_agent.platforms.linux.files import Files
-from companion_agent.platforms.linux.packages import PackageManagerError
-from companion_agent.platforms.packages import PackageManager, Waiting
+from companion_agent.platforms.packages import PackageManager, PackageManagerError, Waiting
 from companion_agent.plugins.base import PluginContext
 from companion_agent.plugins.updates import plugin as updates_plugin
 from companion_agent.plugins.updates.looks import (
@@ -74,7 +73,7 @@ firefox 124.0.2-1 -> 125.0-1 [ignored]
 """
 
 
-class PrintedPrograms(packages.Programs):
+class PrintedPrograms(packages.NicePrograms):
     """What package managers print."""
 
     def __init__(self) -> None:
@@ -82,7 +81,7 @@ class PrintedPrograms(packages.Programs):
         self.printed: dict[tuple[str, ...], str | Exception] = {}
         self.calls: list[tuple[str, ...]] = []
 
-    def run(self, *command: str, fine: Sequence[int] = (0,)) -> str:
+    def ask(self, *command: str, fine: Sequence[int] = (0,)) -> str:
         self.calls.append(command)
         for beginning, printed in sorted(self.printed.items(), key=lambda one: -len(one[0])):
             if set(beginning) <= set(command):
@@ -377,16 +376,16 @@ def test_a_system_without_any_says_so(machine: MachineOf, programs: PrintedProgr
 
 
 def test_a_program_that_fails_says_its_last_words() -> None:
-    assert packages.Programs().run("printf", "a b") == "a b"
+    assert packages.NicePrograms().ask("printf", "a b") == "a b"
     with pytest.raises(PackageManagerError, match=r"sh failed \(3\): no lists"):
-        packages.Programs().run("sh", "-c", "echo more; echo no lists >&2; exit 3")
+        packages.NicePrograms().ask("sh", "-c", "echo more; echo no lists >&2; exit 3")
 
 
 def test_a_program_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "LIMIT", 0.2)
 
     with pytest.raises(PackageManagerError, match="sleep did not end"):
-        packages.Programs().run("sleep", "30")
+        packages.NicePrograms().ask("sleep", "30")
 
 
 @pytest.fixture
@@ -401,7 +400,9 @@ def slow_debian(debian: FakeMachine, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     apt.chmod(0o755)
     monkeypatch.setitem(packages._ENVIRONMENT, "PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setattr(
-        debian, "package_managers", lambda: [packages.Apt(Files(debian.root), packages.Programs())]
+        debian,
+        "package_managers",
+        lambda: [packages.Apt(Files(debian.root), packages.NicePrograms())],
     )
     return started
 
