@@ -160,7 +160,7 @@ class HomeAssistant:
         self._session = self._load_session()
         self._expires = 0.0
         self._idle: list[Websocket] = []
-        self._http = httpx.Client(timeout=30)
+        self._http = httpx.Client(timeout=60)
         command = [
             *(hass or (str(Path(sys.executable).parent / "hass"),)),
             "--config",
