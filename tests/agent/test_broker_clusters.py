@@ -58,7 +58,7 @@ class TakingHomeAssistant(FakeHomeAssistant):
     def __init__(self, port: int, home: FakeController) -> None:
         self._home = home
         self._taken = 0
-        self.chunks: dict[str, list[int]] = {}
+        self.chunks: dict[str, list[tuple[float, int]]] = {}
         super().__init__(port, protocol=MQTTProtocolVersion.MQTTv311, listen="pilot/#")
 
     def take(self) -> None:
@@ -69,7 +69,7 @@ class TakingHomeAssistant(FakeHomeAssistant):
         for message in messages:
             body = self._home.read(TOPICS.backlog, message.payload.decode())
             points = body["values"].get("count.number", [])
-            self.chunks[body["chunk"]] = [value for _, value in points if value is not None]
+            self.chunks[body["chunk"]] = [(at, value) for at, value in points if value is not None]
             content = dump({"chunk": body["chunk"], "controller": self._home.id})
             keys = {self._home.key_id: self._home.keys.command}
             self.publish(TOPICS.acknowledge, seal(TOPICS.acknowledge, content, keys))
@@ -160,9 +160,10 @@ def test_a_node_that_dies_costs_nothing(
     wait_until(lambda: home_assistant.take() or not (agent.folder / FILE).exists(), PATIENCE)
     wait_until(lambda: max(home_assistant.live()) > known)
     last = max(home_assistant.live())
-    kept = Counter(number for chunk in home_assistant.chunks.values() for number in chunk)
+    points = Counter(point for chunk in home_assistant.chunks.values() for point in chunk)
     delays = [args["delay"] for _, args in agent.power.done]
     assert len(delays) == len(set(delays)) >= 2
     read = range(min(home_assistant.live()), last)
-    assert set(read) - home_assistant.live() - kept.keys() == set()
-    assert [number for number, times in kept.items() if times > 1] == []
+    kept = {number for _, number in points}
+    assert set(read) - home_assistant.live() - kept == set()
+    assert [point for point, times in points.items() if times > 1] == []

@@ -206,4 +206,5 @@ def test_nothing_stays_open(processes: Processes) -> None:
 
     processes.run(shell("exit 1"), LONG)
 
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    # What other tests left may be closed meanwhile.
+    assert set(Path("/proc/self/fd").iterdir()) <= before
