@@ -1,5 +1,6 @@
 """Set up hosts: found by discovery, or by a search that the user starts."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE, ConfigFlowResult
@@ -66,6 +67,8 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         """Start without a host."""
         super().__init__()
         self._proves_fleet = False
+        self._adding = False
+        self._ended = asyncio.Event()
 
     @staticmethod
     @callback
@@ -148,10 +151,20 @@ class PilotConfigFlow(PairingFlow, ReconfigureFlow, domain=DOMAIN):
         """Add a host that was paired, or go on with one that is set up."""
         if self.source in (SOURCE_REAUTH, SOURCE_RECONFIGURE):
             return await super().async_step_paired()
-        # Two browsers may both ask what became of the pairing. A second entry would replace the
-        # first, whose end revokes what was just paired.
+        # Two browsers, and Home Assistant itself, may ask what became of the pairing. A second
+        # entry would replace the first, whose end revokes what was just paired; an abort while the
+        # first is set up would end the flow, and the one that adds would hear that there is none.
+        if self._adding:
+            await self._ended.wait()
         self._abort_if_unique_id_configured()
+        self._adding = True
         return self._create(paired=True)
+
+    @callback
+    @override
+    def async_remove(self) -> None:
+        """Let those go on who wait for the end of this flow."""
+        self._ended.set()
 
     def _is_crowded(self) -> bool:
         """Say whether so many hosts are offered that this one is not: a client may invent them."""

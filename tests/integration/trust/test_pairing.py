@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 import json
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from homeassistant.components.mqtt import ReceiveMessage
-from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
+from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.setup import async_setup_component
 import pytest
 
@@ -93,21 +92,24 @@ async def test_a_discovered_host_is_paired_by_its_code(
 async def test_a_dialog_that_is_open_twice_adds_a_host_once(
     hass: HomeAssistant, agent: FakeAgent
 ) -> None:
-    """Two browsers ask what became of the pairing; a second entry would revoke it."""
+    """Each is told what became of the pairing; a second entry would revoke it."""
     agent.show_code()
     flow_id = await the_card(hass, agent)
     configure = hass.config_entries.flow.async_configure
     await configure(flow_id, {"code": "01234567"})
 
-    async def follow() -> None:
-        with suppress(UnknownFlow):
-            for _ in range(1000):
-                await configure(flow_id)
-                await asyncio.sleep(0)
+    async def follow() -> str:
+        for _ in range(1000):
+            shown = await configure(flow_id)
+            if shown["type"] is not FlowResultType.SHOW_PROGRESS:
+                return str(shown["type"])
+            await asyncio.sleep(0)
+        raise AssertionError("the host has not answered")
 
-    await asyncio.gather(*(follow() for _ in range(3)))
+    ends = await asyncio.gather(*(follow() for _ in range(3)))
     await hass.async_block_till_done()
 
+    assert sorted(ends) == ["abort", "abort", "create_entry"]
     [entry] = hass.config_entries.async_entries("pilot")
     assert entry.data["paired"] is True
     assert agent.ring.controllers
