@@ -218,6 +218,8 @@ class CommandService:
     # --- Probing -------------------------------------------------------------------------
 
     def _probe_soon(self) -> None:
+        # What is being asked may have answered from what was before.
+        self._outdated.update(self._probing)
         self._probe_due = self._clock()
         self._alarm.ring()
 

@@ -148,6 +148,47 @@ def test_what_the_system_permits_is_asked_every_minute(
     scene.loop.until(lambda: scene.service.announced() == {})
 
 
+def test_a_refusal_has_the_system_asked_at_once(scene: Scene) -> None:
+    scene.group.missing = None
+    scene.send("power.reboot")
+    scene.loop.until(lambda: scene.service.announced()["power.reboot"].missing is None)
+    assert [result["reason"] for result in scene.results()] == ["not_permitted"]
+
+
+class LateAnswer(FakePower):
+    """Commands of a system that answers when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def commands(self) -> Sequence[Command]:
+        answer = super().commands()
+        self.asked.set()
+        self.gate.wait(20)
+        return answer
+
+
+def test_a_refusal_while_the_system_is_asked_has_it_asked_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = LateAnswer()
+    scene = Scene(tmp_path)
+    monkeypatch.setattr(scene.group, "commands", system.commands)
+    system.gate.clear()
+    scene.loop.call(scene.service.probe, "power")
+    scene.loop.until(system.asked.is_set)
+
+    system.missing = None
+    scene.send("power.reboot")
+    system.gate.set()
+
+    scene.loop.until(lambda: scene.service.announced()["power.reboot"].missing is None)
+    scene.loop.end()
+
+
 @pytest.mark.parametrize(
     ("args", "collectors"),
     [({}, []), ({"collectors": "cpu"}, ["cpu"]), ({"collectors": "cpu,,disk"}, ["cpu", "disk"])],
