@@ -28,6 +28,10 @@ class Unavailable(PilotError):  # noqa: N818 - a finding, not a mistake
         self.hint = hint
 
 
+class Unanswered(Unavailable):
+    """The system did not answer, so that it is not known whether this host offers it."""
+
+
 class PluginError(PilotError):
     """A plug-in of another package cannot be used; the text says why."""
 

@@ -259,6 +259,7 @@ class CommandProvider(Plugin):
 
         Raises:
             Unavailable: This host can do none of it; the agent asks again later.
+            Unanswered: That is not known now; what it could do before is still offered.
         """
 
     @abstractmethod

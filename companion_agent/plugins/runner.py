@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from companion_agent.announcement import Report, describe_reading
-from companion_agent.errors import Unavailable
+from companion_agent.errors import Unanswered, Unavailable
 from companion_agent.protocol.catalogue import CATALOGUE
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.worker import Job
@@ -126,6 +126,8 @@ class CollectorRunner:
                 # Another package's plug-in may return anything; the loop must not end by it.
                 _LOGGER.debug("%s returned what cannot be used", self.name, exc_info=error)
                 self._broken(_describe(error))
+        elif isinstance(result.error, Unanswered) and self.available:
+            self._broken(result.error.reason)
         elif isinstance(result.error, Unavailable):
             self._gone(result.error)
         else:

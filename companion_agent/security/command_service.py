@@ -8,7 +8,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from companion_agent.errors import CommandError, Unavailable
+from companion_agent.errors import CommandError, Unanswered, Unavailable
 from companion_agent.models import Output
 from companion_agent.plugins.agent import RELOAD, RESTART
 from companion_agent.plugins.readings import REFRESH
@@ -36,6 +36,8 @@ _LOGGER = logging.getLogger(__name__)
 # How often the system is asked again what it permits: a rule that was just installed shall be
 # seen soon, and a wake-up is shared with the collectors.
 PROBE_INTERVAL = 60.0
+# How soon after it did not answer, as while it boots, when nothing is known of it yet.
+FIRST_ANSWER_INTERVAL = 10.0
 # A command that takes longer has failed, as far as can be told.
 COMMAND_LIMIT = 8.0
 _BEGIN_ANEW = frozenset({RELOAD, RESTART, CONFIG_SET})
@@ -235,9 +237,16 @@ class CommandService:
             self._tasks.create_task(self._take_commands(name, answer))
 
     async def _take_commands(self, name: str, answer: asyncio.Future[object]) -> None:
+        group = self._groups[name]
         commands: Sequence[Command] = ()
         try:
             found = await answer
+        except Unanswered as error:
+            _LOGGER.debug("%s commands: not known now: %s", name, error.reason)
+            if not self._found.get(group):
+                self._probe_due = min(self._probe_due, self._clock() + FIRST_ANSWER_INTERVAL)
+                self._alarm.ring()
+            commands = self._found.get(group, ())
         except Unavailable:
             pass
         except Exception:
@@ -248,7 +257,6 @@ class CommandService:
         if name in self._outdated:
             self._outdated.discard(name)
             self._probe([name])
-        group = self._groups[name]
         if self._found.get(group) != commands:
             self._found[group] = commands
             self._dispatcher.offer(self._found)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from companion_agent.errors import Unavailable
+from companion_agent.errors import Unanswered, Unavailable
 from companion_agent.models import Event, Reading
 from companion_agent.plugins.runner import CollectorRunner
 from companion_agent.worker import Result
@@ -110,6 +110,18 @@ def test_what_hangs_is_null_until_it_returns(
     assert while_hung == {"percent": None}
     assert source.values == {"percent": 12.5}
     assert log.messages == ["fake: cannot be read: it does not answer", "fake: works again"]
+
+
+def test_what_the_system_does_not_answer_is_unknown_and_not_gone(
+    source: CollectorRunner, collector: FakeCollector
+) -> None:
+    read(source)
+    collector.failure = Unanswered("logind does not answer")
+
+    read(source)
+
+    assert source.values == {"percent": None}
+    assert [reading.key for reading in source.readings] == ["percent"]
 
 
 def test_what_this_host_does_not_have_is_looked_for_again(

@@ -186,3 +186,10 @@ class FakePolkit:
 
     def permit(self, actions: list[str]) -> None:
         self.bus.call(POLKIT, AUTHORITY_PATH, MOCK, "SetAllowed", "as", actions)
+
+    def answer_with(self, error: str) -> None:
+        """Have it answer every question with an error of D-Bus."""
+        takes, gives = "(sa{sv})sa{ss}us", "(bba{ss})"
+        code = f"raise dbus.exceptions.DBusException('no', name='{error}')"
+        method = (f"{POLKIT}.Authority", "CheckAuthorization", takes, gives, code)
+        self.bus.call(POLKIT, AUTHORITY_PATH, MOCK, "AddMethod", "sssss", *method)

@@ -44,6 +44,10 @@ DENIED = frozenset(
     _ERRORS + name for name in ("AccessDenied", "InteractiveAuthorizationRequired", "AuthFailed")
 )
 """Errors that say that this user may not do it."""
+UNANSWERED = frozenset(
+    ("", *(_ERRORS + name for name in ("NoReply", "TimedOut", "Timeout", "Disconnected")))
+)
+"""Errors that say that there was no answer, as of a service that is busy or starts anew."""
 
 
 class BusError(Exception):

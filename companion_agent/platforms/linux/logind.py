@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from companion_agent.errors import CommandError, Unavailable
+from companion_agent.errors import CommandError, Unanswered, Unavailable
 from companion_agent.platforms.control import (
     DELAYED,
     HostControl,
@@ -20,6 +20,7 @@ from companion_agent.platforms.linux import polkit
 from companion_agent.platforms.linux.dbus import (
     DENIED,
     NOT_THERE,
+    UNANSWERED,
     Bus,
     BusError,
     BusGoneError,
@@ -300,9 +301,10 @@ def _used(session: Session) -> tuple[bool, bool, bool]:
 def _can(bus: Bus, method: str) -> bool:
     try:
         (answer,) = bus.call(MANAGER, f"Can{method}")
-    except BusGoneError:
-        raise
     except BusError as error:
+        # logind passes on that polkit did not answer it.
+        if error.name in UNANSWERED:
+            raise
         # Without polkit logind refuses to say more than that the machine could.
         return error.name in DENIED
     return bool(answer != "na")
@@ -364,6 +366,8 @@ def _connected() -> Iterator[Bus]:
     except BusError as error:
         if error.name in NOT_THERE:
             raise Unavailable("logind does not run on this machine", _NO_LOGIND_HINT) from error
+        if error.name in UNANSWERED:
+            raise Unanswered(error.text, _NO_LOGIND_HINT) from error
         raise Unavailable(f"logind cannot be asked: {error.text}", _NO_LOGIND_HINT) from error
 
 

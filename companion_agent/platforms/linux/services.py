@@ -8,11 +8,12 @@ import select
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from companion_agent.errors import CommandError, Unavailable
+from companion_agent.errors import CommandError, Unanswered, Unavailable
 from companion_agent.platforms.linux import polkit
 from companion_agent.platforms.linux.dbus import (
     DENIED,
     NOT_THERE,
+    UNANSWERED,
     Bus,
     BusError,
     BusGoneError,
@@ -308,4 +309,6 @@ def _connected() -> Iterator[Bus]:
     except BusError as error:
         if error.name in NOT_THERE:
             raise Unavailable("systemd does not run this machine") from error
+        if error.name in UNANSWERED:
+            raise Unanswered(error.text) from error
         raise Unavailable(f"systemd cannot be asked: {error.text}") from error

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from companion_agent.errors import CommandError, Unavailable
+from companion_agent.errors import CommandError, Unanswered, Unavailable
 from companion_agent.models import Missing
 from companion_agent.platforms.linux.logind import LogindControl, polkit_actions
 from companion_agent.platforms.linux.platform import LinuxPlatform
@@ -159,6 +159,21 @@ def test_without_logind(bus: SystemBus, control: LogindControl) -> None:
     with pytest.raises(Unavailable, match="logind does not run") as raised:
         control.power_actions()
     assert "libpam-systemd" in raised.value.hint
+
+
+@pytest.mark.parametrize("service", ["logind", "polkit"])
+def test_no_answer_does_not_say_that_the_machine_cannot(
+    logind: FakeLogind, polkit: FakePolkit, control: LogindControl, service: str
+) -> None:
+    no_answer = "org.freedesktop.DBus.Error.NoReply"
+    if service == "logind":
+        code = f"raise dbus.exceptions.DBusException('no', name='{no_answer}')"
+        logind.method(MANAGER, "CanReboot", "", "s", code)
+    else:
+        polkit.answer_with(no_answer)
+
+    with pytest.raises(Unanswered):
+        control.power_actions()
 
 
 def test_without_bus(monkeypatch: pytest.MonkeyPatch, control: LogindControl) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from companion_agent import platforms
 from companion_agent.config.policy import Policy
-from companion_agent.errors import CommandError
+from companion_agent.errors import CommandError, Unanswered
 from companion_agent.models import Command, Output, TextArgument
 from companion_agent.plugins.agent import RELOAD, AgentPlugin
 from companion_agent.plugins.readings import REFRESH, ReadingsPlugin
@@ -17,7 +17,11 @@ from companion_agent.protocol.messages import FieldError
 from companion_agent.protocol.settings import CONFIG_SET
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.audit import AuditLog
-from companion_agent.security.command_service import COMMAND_LIMIT, CommandService
+from companion_agent.security.command_service import (
+    COMMAND_LIMIT,
+    FIRST_ANSWER_INTERVAL,
+    CommandService,
+)
 from companion_agent.security.key_store import Controller as Known, TrustStore
 from companion_agent.security.keyring import KeyRing
 from companion_agent.security.refusals import Refusals
@@ -187,6 +191,52 @@ def test_a_refusal_while_the_system_is_asked_has_it_asked_once_more(
 
     scene.loop.until(lambda: scene.service.announced()["power.reboot"].missing is None)
     scene.loop.end()
+
+
+class Restarting(FakePower):
+    """Commands of a system that does not always answer."""
+
+    def __init__(self, *, answers: bool) -> None:
+        super().__init__()
+        self.answers = answers
+
+    def commands(self) -> Sequence[Command]:
+        self.asked += 1
+        if not self.answers:
+            raise Unanswered("polkit does not answer")
+        return super().commands()
+
+    asked = 0
+
+
+def test_no_answer_takes_no_command_away(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    monkeypatch.setattr(scene.group, "commands", Restarting(answers=False).commands)
+
+    scene.send("power.reboot")
+
+    scene.loop.until(lambda: "not known now: polkit does not answer" in caplog.text)
+    assert len(scene.service.announced()) == 4
+
+
+def test_what_did_not_answer_at_the_start_is_asked_again_soon(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = Restarting(answers=False)
+    monkeypatch.setattr(scene.group, "commands", list)
+    scene.loop.call(scene.service.probe, "power")
+    scene.loop.until(lambda: scene.service.announced() == {})
+    monkeypatch.setattr(scene.group, "commands", system.commands)
+    scene.loop.call(scene.service.probe, "power")
+    scene.loop.until(lambda: system.asked == 1)
+    scene.loop.settle()
+
+    system.answers = True
+    scene.pass_time(FIRST_ANSWER_INTERVAL)
+
+    scene.loop.until(lambda: len(scene.service.announced()) == 4)
 
 
 @pytest.mark.parametrize(
