@@ -151,10 +151,7 @@ def test_most_readings_are_enabled_and_the_rest_is_disabled_by_pilot(
 ) -> None:
     host = make_host("office-pc").start().add()
 
-    entities = wait_for(
-        lambda: host.entities() if len(host.entities()) > len(host.readings()) else None,
-        "an entity for every reading",
-    )
+    entities = wait_for(lambda: _entities_of_all_readings(host), "an entity for every reading")
 
     assert {entity["disabled_by"] for entity in entities.values()} == {None, "integration"}
     enabled = {key for key in host.readings() if not host.entity(key)["disabled_by"]}
@@ -199,6 +196,13 @@ def test_interface_that_is_unplugged_and_plugged_in_again(
     again = host.wait_for_entity("network.usb0.download_rate")
     assert again["entity_id"] == plugged_in["entity_id"]
     assert again["id"] == plugged_in["id"]
+
+
+def _entities_of_all_readings(host: Host) -> dict[str, dict[str, Any]] | None:
+    """Return a host's entities once each of its readings has one."""
+    entities = host.entities()
+    wanted = {f"{host.id}_{key}" for key in host.readings()}
+    return entities if wanted <= entities.keys() else None
 
 
 def _read(host: Host) -> dict[str, dict[str, Any]]:

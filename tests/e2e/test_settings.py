@@ -88,7 +88,7 @@ def test_settings_are_changed_and_outlast_a_restart(paired: Host) -> None:
     assert f"{paired.agent.config.name}:" in form["description_placeholders"]["interval_where"]
 
     session = paired.announce()["session"]
-    button = paired.entity("agent_restart")["entity_id"]
+    button = paired.wait_for_entity("agent_restart")["entity_id"]
     paired.ha.call_service("button", "press", entity_id=button)
     wait_for(
         lambda: paired.announce()["session"] != session,

@@ -137,7 +137,7 @@ def test_a_windows_pc_is_a_computer_of_home_assistant(
     # Windows accepts the shutdown that Home Assistant asks for; Wine leaves ending the session, as
     # Windows then does, to the test.
     helper = gaming_pc.log_in()
-    switch = gaming_pc.entity("power")["entity_id"]
+    switch = gaming_pc.wait_for_entity("power", PATIENCE)["entity_id"]
     ha.ws("call_service", domain="switch", service="turn_off", service_data={"entity_id": switch})
     gaming_pc.end_session(SHUTDOWN)
     wait_for(lambda: not helper.running, "the session helper's end", timeout=PATIENCE)

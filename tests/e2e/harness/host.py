@@ -194,8 +194,9 @@ class Shown:
     def wait_for_state(
         self, key: str, condition: str | Callable[[State], bool], timeout: float = 20
     ) -> State:
-        """Wait until the state of a reading's entity is as wanted, and return it."""
-        return self.ha.wait_for_state(self.entity(key)["entity_id"], condition, timeout=timeout)
+        """Wait until a reading has an entity whose state is as wanted, and return that state."""
+        entity_id = self.wait_for_entity(key, timeout)["entity_id"]
+        return self.ha.wait_for_state(entity_id, condition, timeout=timeout)
 
     def wait_for_fresh_values(self, since: float, timeout: float = 30) -> None:
         """Wait until Home Assistant shows what the host has said after a moment.

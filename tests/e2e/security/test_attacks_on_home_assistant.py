@@ -364,7 +364,7 @@ def test_spoofed_good_bye_does_not_disarm_the_power_switch(
         "call_service",
         domain="switch",
         service="turn_off",
-        service_data={"entity_id": commanded.entity("power")["entity_id"]},
+        service_data={"entity_id": commanded.wait_for_entity("power")["entity_id"]},
     )
 
     assert commanded.machine.orders() == ["PowerOff"]

@@ -93,7 +93,7 @@ def surroundings(ha: HomeAssistant, commanded: Commanded) -> Iterator[Surroundin
 
 def _power(host: Commanded) -> str:
     """Return the id of the switch that shuts a computer down."""
-    return str(host.entity("power")["entity_id"])
+    return str(host.wait_for_entity("power")["entity_id"])
 
 
 def _say(ha: HomeAssistant, sentence: str, language: str = "en") -> str:

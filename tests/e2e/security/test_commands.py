@@ -142,7 +142,9 @@ def test_lock_is_shown_and_survives_a_restart(
     commanded.machine.lock()
 
     commanded.wait_for_state("session.locked", "off")
-    assert commanded.state("session_event")["attributes"]["event_type"] == "locked"
+    commanded.wait_for_state(
+        "session_event", lambda state: state["attributes"].get("event_type") == "locked"
+    )
     commanded.agent.restart()
     commanded.wait_for_status("online")
     commanded.wait_for_state("session.locked", "off")

@@ -250,7 +250,8 @@ def test_the_documented_tile_asks_before_it_switches_off(
         for block in re.findall(r"```yaml\n(.*?)```", documented, re.DOTALL)
         if "tile" in block
     ]
-    tile = {**yaml.safe_load(text), "entity": commanded.entity("power")["entity_id"]}
+    entity_id = commanded.wait_for_entity("power")["entity_id"]
+    tile = {**yaml.safe_load(text), "entity": entity_id}
     ha.ws("lovelace/config/save", url_path=dashboard, config={"views": [{"cards": [tile]}]})
 
     with browser.page(ha, f"/{dashboard}/0", width=PHONE) as page:
