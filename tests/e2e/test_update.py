@@ -90,7 +90,6 @@ def test_install_from_home_assistant(
     page_path = f"/config/devices/device/{host.device['id']}?more-info-entity-id={entity_id}"
 
     with browser.page(host.ha, page_path, height=1000) as page:
-        page.set_default_timeout(20_000)
         dialog = page.locator("ha-more-info-dialog")
         dialog.get_by_text("better").wait_for()
         screenshot(page, artifacts / "update-offered.png")
@@ -126,7 +125,6 @@ def test_a_version_that_does_not_work(
     page_path = f"/config/devices/device/{host.device['id']}?more-info-entity-id={entity_id}"
 
     with browser.page(host.ha, page_path, height=1000) as page:
-        page.set_default_timeout(20_000)
         dialog = page.locator("ha-more-info-dialog")
         dialog.get_by_role("button", name="Update", exact=True).click()
         dialog.get_by_text("it ended 2 times before it was online").wait_for(timeout=60_000)
