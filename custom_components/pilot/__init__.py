@@ -12,10 +12,10 @@ from .bundled_release import async_setup_shipped
 from .calls_on_all import async_watch_calls
 from .cards import async_setup_cards
 from .const import CONF_CLEAR_ON_REMOVE, CONF_PREFIX, DOMAIN, PLATFORMS
-from .coordinator import PilotCoordinator
+from .coordinator import PilotCoordinator, Status
 from .data import PilotConfigEntry, PilotRuntimeData
 from .devices import device_is_announced
-from .discovery import async_clear_retained, async_setup_search
+from .discovery import async_ask_if_unheard, async_clear_retained, async_setup_search
 from .exposure import async_categorize, exposed_entities
 from .ignored_hosts import async_get_removed_hosts
 from .kept_announces import async_get_kept_announces
@@ -78,6 +78,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: PilotConfigEntry) -> boo
     # A host that is set up is wanted, even if its config entry was removed before.
     (await async_get_removed_hosts(hass)).async_discard(coordinator.host_id)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    async_ask_if_unheard(hass, entry, lambda: coordinator.status is Status.UNKNOWN)
     return True
 
 

@@ -51,3 +51,7 @@ SEARCH_INTERVAL: Final = timedelta(minutes=10)
 """How often hosts are asked what they are: some brokers keep nothing for a wildcard."""
 SEARCH_SPREAD: Final = timedelta(seconds=60)
 """Within this time they answer then, each at its own moment."""
+SEARCH_PATIENCE: Final = timedelta(seconds=5)
+"""What the broker keeps of a host comes within this time, or not at all."""
+SEARCH_RATE: Final = 20
+"""Hosts that answer in a second where one was not heard: each says all that it is."""

@@ -1,6 +1,8 @@
 """Look around on the broker: which hosts announce themselves, and what is kept of one.
 
 RabbitMQ keeps retained messages from subscriptions with a wildcard, so hosts are also asked live.
+In a cluster of it a retained message stays on the node where it was published: where nothing is
+heard of a host that is set up, hosts are asked once more.
 """
 
 import asyncio
@@ -9,9 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from homeassistant.components import mqtt
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers.event import async_track_time_interval
+from homeassistant.helpers.event import async_call_later, async_track_time_interval
+from homeassistant.helpers.singleton import singleton
+from homeassistant.util.hass_dict import HassKey
 
 from .const import (
     CONF_PREFIX,
@@ -19,7 +23,9 @@ from .const import (
     LOGGER,
     SEARCH_ANSWERS,
     SEARCH_INTERVAL,
+    SEARCH_PATIENCE,
     SEARCH_QUIET,
+    SEARCH_RATE,
     SEARCH_SPREAD,
     SEARCH_TIME,
 )
@@ -35,10 +41,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from homeassistant.components.mqtt import ReceiveMessage
+    from homeassistant.config_entries import ConfigEntry
 
 
 MAX_FOUND: Final = 1000
 """Hosts that one search takes in: a client of the broker may announce any number."""
+_AFTER_SEARCH: Final = SEARCH_SPREAD + SEARCH_PATIENCE
+_EACH: Final = timedelta(seconds=1 / SEARCH_RATE)
 
 
 @dataclass(slots=True)
@@ -76,6 +85,78 @@ def async_setup_search(hass: HomeAssistant) -> None:
     mqtt.async_subscribe_connection_status(hass, on_connection)
     async_track_time_interval(hass, ask, SEARCH_INTERVAL, cancel_on_shutdown=True)
     hass.async_create_task(ask(), "pilot search")
+
+
+class _Unheard:
+    """Asks hosts what they are where one that is set up was not heard, once for all of them."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        self._hass = hass
+        self._hosts: dict[str, tuple[str, Callable[[], bool]]] = {}
+        self._cancel: CALLBACK_TYPE | None = None
+        mqtt.async_subscribe_connection_status(hass, self._on_connection)
+
+    @callback
+    def add(self, entry_id: str, prefix: str, is_unheard: Callable[[], bool]) -> CALLBACK_TYPE:
+        """Follow a host; return what stops that."""
+        self._hosts[entry_id] = (prefix, is_unheard)
+        # Hosts have been asked when Home Assistant began to start, and are still answering.
+        self._schedule(SEARCH_PATIENCE if self._hass.is_running else _AFTER_SEARCH)
+
+        @callback
+        def remove() -> None:
+            del self._hosts[entry_id]
+            if not self._hosts:
+                self._stop()
+
+        return remove
+
+    @callback
+    def _on_connection(self, connected: bool) -> None:
+        self._stop()
+        if connected and self._hosts:
+            self._schedule(_AFTER_SEARCH)
+
+    def _stop(self) -> None:
+        if self._cancel is not None:
+            self._cancel()
+            self._cancel = None
+
+    def _schedule(self, delay: timedelta) -> None:
+        self._stop()
+        job = HassJob(self._ask, "Pilot search for hosts not heard", cancel_on_shutdown=True)
+        self._cancel = async_call_later(self._hass, delay, job)
+
+    async def _ask(self, _: datetime) -> None:
+        self._cancel = None
+        prefixes = {prefix for prefix, is_unheard in self._hosts.values() if is_unheard()}
+        within = min(SEARCH_SPREAD, max(SEARCH_ANSWERS, len(self._hosts) * _EACH))
+        for prefix in sorted(prefixes):
+            await _async_ask(self._hass, prefix, within)
+
+
+_UNHEARD: HassKey[_Unheard] = HassKey(f"{DOMAIN}_unheard")
+
+
+@callback
+@singleton(_UNHEARD)
+def _async_get_unheard(hass: HomeAssistant) -> _Unheard:
+    return _Unheard(hass)
+
+
+@callback
+def async_ask_if_unheard(
+    hass: HomeAssistant, entry: ConfigEntry, is_unheard: Callable[[], bool]
+) -> None:
+    """Ask hosts what they are if nothing is heard of one that is set up, or after a reconnection.
+
+    Args:
+        hass: Home Assistant.
+        entry: The config entry of the host; it is asked for until that is unloaded.
+        is_unheard: Tells whether the broker is there and nothing was heard of the host.
+    """
+    unheard = _async_get_unheard(hass)
+    entry.async_on_unload(unheard.add(entry.entry_id, entry.data[CONF_PREFIX], is_unheard))
 
 
 async def _async_ask(hass: HomeAssistant, prefix: str, within: timedelta) -> None:
