@@ -504,6 +504,11 @@ _LIMITS_HINT = (
     "or leave readings out by `exclude`"
 )
 
+_LISTENING_HINT = (
+    "let this user subscribe to them in the broker's access list; permissions of NATS need "
+    "$MQTT.sub.> below subscribe as well"
+)
+
 
 def announce_size(host: str, snapshot: Snapshot) -> int:
     """Return about how many bytes this host's announce has, signed."""
@@ -576,7 +581,7 @@ class _Visit:
             self.kept[topic] = payload
         else:
             self.heard.add(topic)
-            self._changed.ring()
+        self._changed.ring()
 
 
 def check_broker(
@@ -656,36 +661,31 @@ async def _check_listening(visit: _Visit, name: str, topics: Topics, birth_topic
     if not await visit.wait(lambda: transport.settled or not transport.online, ECHO_LIMIT):
         return Check(name, "bad", "the broker did not answer")
     if not transport.online:
-        return Check(name, "bad", transport.trouble)
+        return Check(name, "bad", transport.trouble, _LISTENING_HINT)
     refused = {topic: why for topic, why in transport.unreadable.items() if topic in heard}
     if not refused:
         return Check(name, "ok", "allowed")
     told = ", ".join(f"{topic} ({why})" for topic, why in refused.items())
-    hint = "let this user subscribe to them in the broker's access list"
-    return Check(name, "bad", f"refused: {told}", hint)
+    return Check(name, "bad", f"refused: {told}", _LISTENING_HINT)
 
 
 async def _check_publishing(visit: _Visit, name: str, topics: Topics, size: int) -> Check:
     """Publish what is like the agent's messages, and changes nothing."""
     name = f"{name}, publishing"
-    hint = "let this user publish and hear it in the broker's access list"
     transport = visit.transport
-    # What was said last, said once more, is no news; the state of no collector changes nothing.
-    echo, empty = topics.availability, state_payload({})[0]
     if transport.protocol != "5":
         # It has no word for a message that is not allowed: NATS drops it and says that it took it.
         transport.subscribe([topics.state], own=True)
         await visit.wait(lambda: transport.settled or not transport.online, ECHO_LIMIT)
-    for message in (
-        Message(echo, visit.kept.get(echo, b""), qos=1, retain=False),
-        Message(topics.state, empty, qos=1, retain=False),
-    ):
-        if trouble := await visit.say(message):
-            return Check(name, "bad", f"not on {message.topic}: {trouble}", hint)
-    if echo not in transport.unreadable and not await visit.wait(
-        lambda: echo in visit.heard, ECHO_LIMIT
-    ):
-        return Check(name, "bad", f"what is published on {echo} does not arrive", hint)
+    # The state of no collector changes nothing. It comes first: what the broker keeps of the
+    # other topics has arrived when it is settled.
+    state = Message(topics.state, state_payload({})[0], qos=1, retain=False)
+    if trouble := await visit.say(state):
+        return Check(name, "bad", f"not on {topics.state}: {trouble}", _grant(topics.state))
+    if trouble := await _say_again(visit, topics.availability):
+        return Check(name, "bad", trouble, _grant(topics.availability))
+    if trouble := await _try_announce(visit, topics):
+        return Check(name, "bad", trouble, _grant(topics.announce))
     unsure = transport.protocol != "5" and not await visit.wait(
         lambda: topics.state in visit.heard, ECHO_LIMIT
     )
@@ -703,6 +703,42 @@ async def _check_publishing(visit: _Visit, name: str, topics: Topics, size: int)
         )
         return Check(name, "ok", detail, "look whether Home Assistant shows values")
     return Check(name, "ok", "allowed")
+
+
+async def _say_again(visit: _Visit, topic: str) -> str:
+    """Publish once more what was said last, which is no news; return why it does not arrive."""
+    transport = visit.transport
+    if trouble := await visit.say(Message(topic, visit.kept.get(topic, b""), qos=1, retain=False)):
+        return f"not on {topic}: {trouble}"
+    if topic in transport.unreadable or await visit.wait(lambda: topic in visit.heard, ECHO_LIMIT):
+        return ""
+    return f"what is published on {topic} does not arrive"
+
+
+async def _try_announce(visit: _Visit, topics: Topics) -> str:
+    """Return why the host's announce does not arrive.
+
+    An agent that never ran has none, and no other would be taken for nothing.
+    """
+    announce, availability = topics.announce, topics.availability
+    # A bare `lost` may be our own will: RabbitMQ 3.10 says it at the end of each WebSocket.
+    lost = Availability.LOST.encode()
+    if visit.kept.get(availability, lost) == lost or announce in visit.transport.unreadable:
+        return ""
+    if await visit.wait(lambda: announce in visit.kept, ECHO_LIMIT):
+        return await _say_again(visit, announce)
+    return (
+        f"the broker keeps what this host published on {availability}, and nothing on {announce}: "
+        "it drops that, or the host was removed in Home Assistant since it connected"
+    )
+
+
+def _grant(topic: str) -> str:
+    """Return how brokers let a user publish and hear a topic."""
+    return (
+        f"let this user publish and hear it: topic readwrite {topic} in Mosquitto's access list, "
+        f"{topic.replace('/', '.')} below publish and subscribe in the permissions of NATS"
+    )
 
 
 async def _check_dots(broker: Broker, topics: Topics) -> list[Check]:

@@ -11,22 +11,28 @@ import pytest
 
 from companion_agent.cli.doctor import check_broker
 from companion_agent.config.settings import Broker, Config, Tls
+from companion_agent.mqtt.connection import Message
 from companion_agent.protocol.topics import Separator, Topics
 from companion_agent.security.key_store import Controller, TrustStore
 from stack.other_brokers import Nats, OtherBroker, RabbitMq
 from support.agent_mqtt import FakeHomeAssistant
 from support.agent_security import BASE, HOST, PREFIX, TOPICS, FakeController
+from support.event_loop import wait_until
 from support.mqtt_client import RecordingClient
 from support.nginx import PATH
 from support.paired_agent import PairedAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from support.agent_mqtt import Certificates
+    from companion_agent.cli.doctor import Check
+    from companion_agent.mqtt.connection import Transport
+    from support.agent_host import RunningAgent
+    from support.agent_mqtt import Certificates, TransportDriver
     from support.nginx import Nginx
 
+FORBIDDEN = "forbidden"
 OLD: dict[str, Any] = {"protocol": MQTTProtocolVersion.MQTTv311, "listen": "pilot/#"}
 
 
@@ -42,8 +48,29 @@ def server(
     kind: type[OtherBroker] = request.param
     if why_not := kind.why_not():
         pytest.skip(why_not)
-    with kind(tmp_path_factory.mktemp("broker")) as server:
+    folder = tmp_path_factory.mktemp("broker")
+    with kind(folder, settings=forbidding(folder) if kind is RabbitMq else ()) as server:
         yield server
+
+
+def forbidding(folder: Path) -> list[str]:
+    """Return settings of RabbitMQ with which no client may publish or hear one topic."""
+    all_others = f"^(?!{FORBIDDEN}$)"
+    guest = {"user": "guest", "vhost": "/"}
+    definitions = folder / "definitions.json"
+    definitions.write_text(
+        json.dumps(
+            {
+                "users": [{"name": "guest", "password": "guest", "tags": []}],
+                "vhosts": [{"name": "/"}],
+                "permissions": [{**guest, "configure": ".*", "write": ".*", "read": ".*"}],
+                "topic_permissions": [
+                    {**guest, "exchange": "amq.topic", "write": all_others, "read": all_others}
+                ],
+            }
+        )
+    )
+    return [f"load_definitions = {definitions}"]
 
 
 @pytest.fixture
@@ -155,26 +182,100 @@ def test_what_is_retained_is_kept_for_its_own_topic(
     assert kept.body["host"]["name"] == "office-pc"
 
 
-@pytest.mark.real
+@pytest.mark.parametrize("server", [RabbitMq], indirect=True)
 @pytest.mark.parametrize(
-    ("denied", "verdict", "words"),
+    ("do", "words"),
     [
-        ("availability", "bad", f"what is published on {BASE}/availability does not arrive"),
-        ("state", "ok", f"as far as MQTT 3.1.1 tells; {BASE}/state does not come back"),
+        (lambda transport: transport.publish(Message(FORBIDDEN, b"x", qos=1)), "messages on"),
+        (lambda transport: transport.subscribe(["allowed", FORBIDDEN]), "subscriptions to"),
     ],
+    ids=["publishing", "listening"],
 )
-def test_doctor_says_what_nats_takes_and_drops(
-    tmp_path: Path, denied: str, verdict: str, words: str
+def test_what_rabbitmq_does_not_allow_ends_the_connection(
+    reached: Broker,
+    driver: Callable[..., TransportDriver],
+    do: Callable[[Transport], object],
+    words: str,
 ) -> None:
+    link = driver(reached)
+    link.connect()
+
+    do(link.transport)
+    link.until(lambda: link.counts.reconnects)
+
+    assert f"allow {words}" in link.transport.trouble
+    assert f"{FORBIDDEN} (RabbitMQ hangs up then)" in link.transport.trouble
+
+
+# --- A NATS server that says of all that it took it -----------------------------------------------
+
+
+@pytest.fixture
+def strict(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """A NATS server with permissions."""
     if why_not := Nats.why_not():
         pytest.skip(why_not)
-    topic = f'"{BASE.replace("/", ".")}.{denied}"'
-    user = f"{{ user: pc, password: secret, permissions: {{ publish: {{ deny: {topic} }} }} }}"
+    user = f"{{ user: pc, password: secret, permissions: {{ {request.param} }} }}"
     lines = [f"authorization {{ users: [ {user} ] }}", "no_auth_user: pc"]
+    with Nats(tmp_path / "broker", settings=lines) as server:
+        yield Broker(server.host, server.port)
 
-    with Nats(tmp_path / "broker", settings=lines) as strict:
-        checks = check_broker(Broker(strict.host, strict.port), TOPICS, "homeassistant/status")
 
-    [publishing] = [check for check in checks if check.name.endswith("publishing")]
-    assert publishing.verdict == verdict
-    assert words in publishing.detail
+def subject(name: str) -> str:
+    """Return what NATS calls a topic of the host."""
+    return f"{BASE}/{name}".replace("/", ".")
+
+
+def drops(name: str) -> str:
+    """Return permissions with which what is published on a topic of the host is dropped."""
+    return f'publish: {{ deny: "{subject(name)}" }}'
+
+
+def examine(broker: Broker, what: str) -> Check:
+    """Return what doctor says of publishing, or of listening."""
+    checks = check_broker(broker, TOPICS, "homeassistant/status")
+    [found] = [check for check in checks if check.name.endswith(what)]
+    return found
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("strict", "verdict", "words"),
+    [
+        (drops("availability"), "bad", f"what is published on {BASE}/availability does not arrive"),
+        (drops("state"), "ok", f"as far as MQTT 3.1.1 tells; {BASE}/state does not come back"),
+    ],
+    indirect=["strict"],
+)
+def test_doctor_says_what_nats_takes_and_drops(strict: Broker, verdict: str, words: str) -> None:
+    check = examine(strict, "publishing")
+
+    assert check.verdict == verdict
+    assert words in check.detail
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("strict", [drops("announce")], indirect=True)
+def test_doctor_says_that_nats_drops_the_announce(
+    strict: Broker, run_agent: Callable[..., RunningAgent]
+) -> None:
+    """An agent has to have run: no other's announce would be taken for nothing."""
+    transport = run_agent(strict).agent._transport
+    wait_until(lambda: transport.online and transport.settled)
+
+    check = examine(strict, "publishing")
+
+    assert check.verdict == "bad"
+    assert f"nothing on {BASE}/announce: it drops that" in check.detail
+    assert f"{subject('announce')} below publish" in check.hint
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("strict", [f'subscribe: {{ allow: "{subject(">")}" }}'], indirect=True)
+def test_doctor_says_what_more_nats_wants_to_be_subscribed_to(strict: Broker) -> None:
+    """The topics of the host alone are not enough: it delivers each on a subject of its own."""
+    check = examine(strict, "listening")
+
+    assert check.verdict == "bad"
+    assert f"{BASE}/acknowledge (it failed" in check.detail
+    assert "$MQTT.sub.>" in check.hint

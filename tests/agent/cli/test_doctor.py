@@ -31,7 +31,7 @@ from companion_agent.protocol.topics import Topics
 from companion_agent.worker import Result
 from support.agent_host import HOST, FakeCollector
 from support.agent_mqtt import FakeHomeAssistant, Mosquitto, free_port, password_file
-from support.event_loop import ManualEventLoop
+from support.event_loop import ManualEventLoop, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,6 +144,44 @@ def test_a_host_that_may_speak_but_hears_nothing(
 
     assert checks["publishing"].verdict == "bad"
     assert "does not arrive" in checks["publishing"].detail
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_an_announce_that_is_dropped(
+    make_mosquitto: Callable[..., Mosquitto],
+    run_agent: Callable[..., RunningAgent],
+    tmp_path: Path,
+    protocol: str,
+) -> None:
+    acl = tmp_path / "acl"
+    allowed = "".join(f"topic readwrite {topic}\n" for topic in (TOPICS.availability, TOPICS.state))
+    acl.write_text(f"{allowed}topic read #\n")
+    mosquitto = make_mosquitto(f"allow_anonymous true\nacl_file {acl}\n")
+    transport = run_agent(mosquitto.broker(protocol=protocol)).agent._transport
+    wait_until(lambda: transport.online and transport.settled)
+
+    publishing = examine(mosquitto, protocol=protocol)["publishing"]
+
+    assert publishing.verdict == "bad"
+    assert f"nothing on {TOPICS.announce}: it drops that" in publishing.detail
+    assert f"topic readwrite {TOPICS.announce} in Mosquitto" in publishing.hint
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_what_is_said_again_is_the_announce_of_before(
+    mosquitto: Mosquitto,
+    home_assistant_at: Callable[..., FakeHomeAssistant],
+    run_agent: Callable[..., RunningAgent],
+    protocol: str,
+) -> None:
+    home_assistant = home_assistant_at(mosquitto)
+    run_agent(mosquitto.broker(protocol=protocol))
+    announced = home_assistant.wait_for("announce")
+
+    checks = examine(mosquitto, protocol=protocol)
+
+    assert checks["publishing"].verdict == "ok"
+    assert home_assistant.wait_for("announce", count=2) == announced
 
 
 def test_the_probe_listens_to_what_the_agent_listens_to(
