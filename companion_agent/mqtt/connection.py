@@ -313,7 +313,7 @@ class Transport:
         self._resubscribe_due = math.inf
         self._resubscribe_pause = RESUBSCRIBE_FIRST
         self._too_large: set[str] = set()
-        self._largest = ("", 0)  # of what was said last: topic, bytes
+        self._largest = ("", -1)  # of what was said last: topic, bytes
         # What paho told and is not handled yet.
         self._told: deque[tuple[Client, Callable[[], None]]] = deque()
 
@@ -704,7 +704,7 @@ class Transport:
         self._resubscribe_pause = RESUBSCRIBE_FIRST
         self._resubscribe.clear()
         self._too_large.clear()
-        self._largest = ("", 0)
+        self._largest = ("", -1)
         if self.online and self.listener:
             self.state = State.IDLE
             self.listener.disconnected()
@@ -835,8 +835,10 @@ class Transport:
         elif self._clock() - self._online_since < GOOD_AFTER:
             largest = self._largest if self._publishing else None
             unconfirmed = self._publishing.values()
+            unanswered = [topic for topics in self._subscribing.values() for topic in topics]
+            unheard = [*unanswered, *sorted(self._resubscribe)]
             client_id = self._broker.client_id
-            self._fail(errors.lost(self._paho_error, largest, unconfirmed, client_id))
+            self._fail(errors.lost(self._paho_error, largest, unconfirmed, unheard, client_id))
         else:
             self._fail(errors.lost(self._paho_error))
 

@@ -73,6 +73,7 @@ def lost(
     paho_error: str,
     largest: tuple[str, int] | None = None,
     unconfirmed: Iterable[str] = (),
+    unheard: Iterable[str] = (),
     client_id: str = "",
 ) -> str:
     """Say why a connection ended soon after the broker had accepted it.
@@ -84,18 +85,25 @@ def lost(
         largest: Topic and bytes of the largest message that was said on it, when the broker had not
             taken all that was said.
         unconfirmed: The topics of what it had not taken.
+        unheard: The topics whose subscription it had not answered, or had refused.
         client_id: The client id, if it is one that others may have too.
     """
     reason = _system_error(paho_error) or "the broker closed the connection"
     guesses = [f"another client may have the same client id ({client_id})"] if client_id else []
+    denied = []
     if largest is not None:
         topic, size = largest
         reason += f" before it took a message of {size:,} bytes on {topic}"
         guesses += [
             f"it may take no packets this large ({_PACKET_SETTINGS})",
             "nothing retained (retain_available in Mosquitto)",
-            f"or not allow {', '.join(dict.fromkeys(unconfirmed))} (RabbitMQ hangs up then)",
         ]
+        denied.append(f"messages on {', '.join(dict.fromkeys(unconfirmed))}")
+    if topics := dict.fromkeys(unheard):
+        denied.append(f"subscriptions to {', '.join(topics)}")
+    if denied:
+        begin = "or" if largest is not None else "it may"
+        guesses.append(f"{begin} not allow {', or '.join(denied)} (RabbitMQ hangs up then)")
     return f"{reason}; {', '.join(guesses)}" if guesses else reason
 
 

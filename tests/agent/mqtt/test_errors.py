@@ -102,4 +102,19 @@ def test_a_connection_that_ends_with_something_large_under_way() -> None:
 
     assert "before it took a message of 9,000 bytes on pilot/announce" in said
     assert "max_packet_size" in said
-    assert "not allow pilot/announce, pilot/availability" in said
+    assert "or not allow messages on pilot/announce, pilot/availability (RabbitMQ" in said
+
+
+def test_a_connection_that_ends_with_a_subscription_not_confirmed() -> None:
+    said = errors.lost("", unheard=["pilot/search", "pilot/search"])
+
+    assert said == (
+        "the broker closed the connection; "
+        "it may not allow subscriptions to pilot/search (RabbitMQ hangs up then)"
+    )
+
+
+def test_a_connection_that_ends_with_both_under_way() -> None:
+    said = errors.lost("", ("pilot/announce", 9000), ["pilot/announce"], ["pilot/search"])
+
+    assert "not allow messages on pilot/announce, or subscriptions to pilot/search (" in said
