@@ -205,7 +205,9 @@ async def async_search(hass: HomeAssistant, prefix: str, host_id: str = "+") -> 
 
 async def async_clear_retained(hass: HomeAssistant, prefix: str, host_id: str) -> None:
     """Clear everything that the broker keeps of a host."""
-    topics: set[str] = set()
+    known = Topics(prefix, host_id)
+    # RabbitMQ does not say by a wildcard that it keeps them.
+    topics = {known.announce, known.availability, known.state}
 
     @callback
     def heard(message: ReceiveMessage) -> None:

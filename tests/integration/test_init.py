@@ -152,6 +152,22 @@ async def test_removal_clears_the_broker_if_asked_to(
 
 
 @pytest.mark.usefixtures("quick_search")
+async def test_removal_clears_what_the_broker_does_not_tell(
+    hass: HomeAssistant, configured: MockConfigEntry, mqtt_mock: MqttMockHAClient
+) -> None:
+    """RabbitMQ keeps messages, and sends none of them to a subscription with a wildcard."""
+    hass.config_entries.async_update_entry(configured, options={"clear_on_remove": True})
+    mqtt_mock.async_publish.reset_mock()
+
+    await remove_while_the_broker_repeats(hass, configured, [])
+
+    assert [one.args for one in mqtt_mock.async_publish.mock_calls] == [
+        (f"pilot/v2/{HOST_ID}/{topic}", b"", 1, True)
+        for topic in ("announce", "availability", "state")
+    ]
+
+
+@pytest.mark.usefixtures("quick_search")
 async def test_removal_does_not_fail_without_a_broker(
     hass: HomeAssistant,
     configured: MockConfigEntry,
