@@ -104,6 +104,8 @@ class Importer:
         async with self._writing:
             if not self._is_wanted(host_id):
                 return False  # It was removed meanwhile.
+            if self.hass.is_stopping:
+                return False  # The recorder answers nothing more.
             host = self.hosts.get(host_id) or HostBacklog()
             if chunk.id in host.chunks:
                 return True

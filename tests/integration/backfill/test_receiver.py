@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from unittest.mock import AsyncMock, patch
 
+from homeassistant.core import CoreState
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
@@ -185,6 +186,18 @@ async def test_without_a_recorder_nothing_is_taken(
 
     published.assert_not_awaited()
     assert caplog.text.count("there is no recorder to keep it") == 1
+
+
+async def test_while_home_assistant_stops_nothing_is_taken(
+    hass: HomeAssistant, online: FakeHost, importer: Importer, published: AsyncMock
+) -> None:
+    """The recorder may have ended, which says what becomes of a value: it is delivered again."""
+    hass.set_state(CoreState.stopping)
+
+    await online.send("backlog", CHUNK)
+
+    published.assert_not_awaited()
+    assert HOST_ID not in importer.hosts
 
 
 async def test_the_broker_goes_before_the_answer(
