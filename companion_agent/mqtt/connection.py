@@ -25,7 +25,7 @@ from paho.mqtt.client import MQTT_LOG_ERR, Client, MQTTMessage, WebsocketConnect
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from companion_agent.mqtt import errors, peer, tls, websocket
+from companion_agent.mqtt import errors, peer, system_socket, tls, websocket
 from companion_agent.mqtt.limits import Limits
 from companion_agent.timing import Alarm
 
@@ -314,6 +314,8 @@ class Transport:
         self._resubscribe_pause = RESUBSCRIBE_FIRST
         self._too_large: set[str] = set()
         self._largest = ("", -1)  # of what was said last: topic, bytes
+        # More bytes than the system had yet to send at the last look, unless some were sent since.
+        self._unsent = 0.0
         # What paho told and is not handled yet.
         self._told: deque[tuple[Client, Callable[[], None]]] = deque()
 
@@ -412,6 +414,7 @@ class Transport:
         qos, retain = min(message.qos, self.limits.qos), message.retain and self.limits.retain
         sent = client.publish(topic, message.payload, qos, retain)
         self._spoke = self._clock()
+        self._unsent += size
         self._largest = max(self._largest, (topic, size), key=lambda one: one[1])
         if qos:
             self._publishing[sent.mid] = topic
@@ -564,6 +567,7 @@ class Transport:
         if self._client and self._client.want_write():
             self._run(self._client.loop_write)
             self._spoke = self._clock()
+            self._unsent = math.inf
 
     def _deadline(self) -> float:
         """Return when `_step()` is due without an event; infinity for never."""
@@ -705,6 +709,7 @@ class Transport:
         self._resubscribe.clear()
         self._too_large.clear()
         self._largest = ("", -1)
+        self._unsent = 0.0
         if self.online and self.listener:
             self.state = State.IDLE
             self.listener.disconnected()
@@ -731,8 +736,19 @@ class Transport:
         client = self._client
         if client is None or now < self._silence_ends():
             return
-        self._run(client.loop_misc)  # sends PINGREQ; closes when the last one was not answered
+        if not self._is_sending():
+            self._run(client.loop_misc)  # sends PINGREQ; closes when the last one was not answered
         self._heard = self._spoke = now
+
+    def _is_sending(self) -> bool:
+        """Tell whether what was published is on its way: its end is what the broker answers to.
+
+        On a slow line one announce takes longer than two keep-alives.
+        """
+        sock = self._socket
+        left = system_socket.unsent(sock.fileno()) if sock else 0
+        going, self._unsent = 0 < left < self._unsent, left
+        return going
 
     # --- What paho tells -----------------------------------------------------------------
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 import contextlib
 import logging
 import socket
+import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -337,6 +338,60 @@ def test_a_broker_that_falls_silent(driver: MakeDriver, silent: Callable[..., Br
 
     assert link.transport.trouble == "silent for 2 s"
     assert link.counts.reconnects == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems are not asked")
+def test_a_slow_line_is_not_taken_for_a_dead_one(
+    driver: MakeDriver,
+    clock: PassingClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("paho.mqtt.client.time_func", clock)
+    with SlowServer() as server:
+        link = driver(server.broker)
+        link.connect()
+        link.transport.publish(Message("announce", bytes(4_000_000), qos=1))
+
+        for _ in range(5):
+            server.read(300_000)
+            clock.advance(server.broker.keepalive)
+            link.loop.settle()
+        while_it_sends = link.counts.reconnects
+        for _ in range(3):
+            clock.advance(server.broker.keepalive)
+            link.loop.settle()
+
+    assert while_it_sends == 0
+    assert f"silent for {2 * server.broker.keepalive} s" in caplog.text
+
+
+class SlowServer:
+    """A server that accepts a connection as a broker does, and reads only when it is told to."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self.broker = Broker("127.0.0.1", self._server.getsockname()[1], keepalive=60)
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def _accept(self) -> None:
+        self._connection, _ = self._server.accept()
+        self._connection.settimeout(PATIENCE)
+        self._connection.recv(4096)
+        self._connection.sendall(CONNACK)
+
+    def read(self, size: int) -> None:
+        while size > 0:
+            size -= len(self._connection.recv(size))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+        self._connection.close()
 
 
 def test_a_resolver_that_never_answers(
