@@ -307,8 +307,15 @@ def check_backlog(config: Config) -> Iterator[Check]:
     if not config.backlog.enabled:
         yield Check("backlog", "absent", "switched off in the configuration")
         return
-    with suppress(FileNotFoundError):
+    try:
         free = shutil.disk_usage(config.state_dir).free
+    except FileNotFoundError:
+        pass  # The agent makes it.
+    except OSError as error:
+        detail = f"{config.state_dir} cannot be used: {error.strerror}"
+        yield Check("backlog", "bad", detail, "set state_dir in the configuration")
+        return
+    else:
         if free < SPACE_NEEDED:
             yield Check("backlog", "bad", f"the disk of {config.state_dir} is full", "make room")
     if not (config.state_dir / FILE).exists():

@@ -323,6 +323,17 @@ def test_what_strangers_say_does_nothing_to_the_terminal(capsys: Any) -> None:
     assert r"1\x1b]0;owned\x07" in printed
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no /dev/null")
+def test_a_state_folder_that_can_be_none() -> None:
+    """Users of containers often have /dev/null as their home folder."""
+    folder = Path("/dev/null/.local/state/pilot-agent")
+
+    [check] = doctor.check_backlog(Config((Broker("localhost"),), folder))
+
+    assert check.verdict == "bad"
+    assert check.detail == f"{folder} cannot be used: Not a directory"
+
+
 def test_without_a_configuration_it_still_looks_at_the_host(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:
