@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from companion_agent.errors import CommandError, Unavailable
+from companion_agent.plugins.screen import built_in_screen
 from companion_agent.winapi import display
 from companion_agent.winapi.display import MONITOR_BRIGHTNESS
 from companion_agent.winapi.message_window import WM_DISPLAYCHANGE
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from companion_agent.platforms.windows.session_window import SessionWindow
+    from companion_agent.plugins.screen.built_in_screen import BuiltInScreen
     from companion_agent.winapi.display import Level, Monitor
 
 BUILT_IN = "built-in"
@@ -35,6 +37,7 @@ class MonitorBrightness:
         self._window = window
         self._ddc = ddc
         self._tell_changed = changed
+        self._built_in: BuiltInScreen | None = None
         self._monitors: dict[str, Monitor] = {}
         self._levels: dict[str, int] = {}
         self._followed = 0
@@ -102,8 +105,8 @@ class MonitorBrightness:
     async def _look(self) -> list[str]:
         self._monitors, self._levels, reasons = await asyncio.to_thread(self._ask_all)
         ways = ["DDC/CI"] if self._levels.keys() - {BUILT_IN} else []
-        if BUILT_IN in self._levels:
-            ways.append("the built-in screen's driver")
+        if self._built_in:
+            ways.append(self._built_in.name)
         self.name = ", ".join(ways)
         return reasons
 
@@ -115,10 +118,11 @@ class MonitorBrightness:
         except OSError as error:
             return {}, {}, [f"the monitors cannot be listed: {error}"]
         try:
-            if display.panel_levels():
-                levels[BUILT_IN] = display.panel_brightness()
-        except OSError:
-            reasons.append("no built-in screen lets itself be dimmed by a program")
+            self._built_in = built_in_screen.find()
+            levels[BUILT_IN] = self._built_in.brightness()
+        except Unavailable as error:
+            self._built_in = None
+            reasons.append(error.reason)
         if not self._ddc:
             reasons.append("monitors on a cable are dimmed where `screen.ddc` says so")
             return monitors, levels, reasons
@@ -143,11 +147,10 @@ class MonitorBrightness:
 
     # --- In a thread ---------------------------------------------------------------------
 
-    @staticmethod
-    def _set_built_in(_: str, percent: int) -> int:
-        levels = display.panel_levels()
-        display.set_panel_brightness(min(levels, key=lambda level: abs(level - percent)))
-        return display.panel_brightness()
+    def _set_built_in(self, panel: str, percent: int) -> int:
+        if self._built_in is None:
+            raise KeyError(panel)
+        return self._built_in.set(percent)
 
     def _set_monitor(self, name: str, percent: int) -> int:
         handle = self._monitors[name].handle

@@ -23,6 +23,7 @@ from companion_agent.plugins.screen.windows import WindowsScreenDomain
 from companion_agent.plugins.session_windows import LOCK, LOG_OUT, WindowsSessionDomain
 from companion_agent.plugins.sound.windows import WindowsSoundDomain
 from companion_agent.plugins.window.windows import WindowsWindowDomain
+from companion_agent.winapi import wmi
 from companion_agent.winapi.message_window import (
     ENDSESSION_LOGOFF,
     WM_CLOSE,
@@ -35,6 +36,7 @@ from support.event_loop import wait_until
 from support.windows_api import FakeWindows
 from support.windows_desktop import NOT_SUPPORTED, FakeDesktop, Monitor
 from support.windows_registry import FakeRegistry
+from support.windows_wmi import LEVELS, PANEL, FakeWmi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -47,7 +49,7 @@ pytestmark = pytest.mark.proves(
 )  # fmt: skip
 
 ON, KEEP_AWAKE = Thing("on"), Thing("keep_awake")
-BRIGHTNESS = Thing("brightness", "DISPLAY1")
+BRIGHTNESS, BUILT_IN = Thing("brightness", "DISPLAY1"), Thing("brightness", "built-in")
 IN_USE, SINCE = Thing("in_use"), Thing("since")
 CONTROL, ALT = 2, 1
 
@@ -72,6 +74,12 @@ def desktop(windows: FakeWindows) -> Iterator[FakeDesktop]:
     desktop = FakeDesktop(windows)
     yield desktop
     desktop.wait_for_the_end()
+
+
+@pytest.fixture
+def laptop(windows: FakeWindows) -> FakeWmi:
+    """WMI of a computer whose screen's driver does not let itself be asked."""
+    return FakeWmi(windows)
 
 
 @asynccontextmanager
@@ -307,16 +315,112 @@ def test_a_monitor_that_was_plugged_in_is_found(desktop: FakeDesktop) -> None:
 
 
 def test_the_built_in_screen_is_dimmed_and_followed(desktop: FakeDesktop) -> None:
-    panel = Thing("brightness", "built-in")
     desktop.panel = 70
 
     async def act() -> None:
         async with started(WindowsScreenDomain) as context:
-            assert context.values[panel] == 70
-            await context.do(panel, value=33)
-            assert (desktop.panel, context.values[panel]) == (30, 30)
+            assert context.values[BUILT_IN] == 70
+            await context.do(BUILT_IN, value=33)
+            assert (desktop.panel, context.values[BUILT_IN]) == (30, 30)
             desktop.dim_panel(90)
-            await context.until(lambda: context.values[panel] == 90)
+            await context.until(lambda: context.values[BUILT_IN] == 90)
+
+    play(act)
+
+
+def test_a_built_in_screen_whose_driver_does_not_answer_is_dimmed_by_wmi(
+    desktop: FakeDesktop, laptop: FakeWmi
+) -> None:
+    screen = laptop.add_panel(bytes(range(101)), 100)
+
+    async def act() -> None:
+        async with started(WindowsScreenDomain) as context:
+            assert context.values[BUILT_IN] == 100
+            assert "brightness by WMI" in context.offered.way
+            await context.do(BUILT_IN, value=33)
+            assert (screen["CurrentBrightness"], context.values[BUILT_IN]) == (33, 33)
+            desktop.dim_panel(90)
+            await context.until(lambda: context.values[BUILT_IN] == 90)
+
+    play(act)
+    assert laptop.not_given_back == 0
+
+
+def test_wmi_is_told_a_brightness_that_the_screen_has(
+    desktop: FakeDesktop, laptop: FakeWmi
+) -> None:
+    # One that is closed comes first, as one beside an open one does.
+    laptop.add_panel(b"", 0, active=False)
+    screen = laptop.add_panel(bytes(range(0, 101, 10)), 50)
+
+    async def act() -> None:
+        async with started(WindowsScreenDomain) as context:
+            await context.do(BUILT_IN, value=87)
+            assert (screen["CurrentBrightness"], context.values[BUILT_IN]) == (90, 90)
+
+    play(act)
+
+
+def test_a_screen_that_wmi_does_not_dim_is_named_with_its_brightness(
+    desktop: FakeDesktop, laptop: FakeWmi
+) -> None:
+    laptop.add_panel(bytes(range(101)), 100)
+    laptop.methods["WmiSetBrightness"] = lambda *_, **__: None
+
+    async def act() -> None:
+        async with started(WindowsScreenDomain) as context:
+            with pytest.raises(CommandError, match="set to 33 %, it is at 100 %"):
+                await context.do(BUILT_IN, value=33)
+
+    play(act)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        # A monitor on a cable: a desktop computer's WMI says "Not supported".
+        (wmi.NOT_SUPPORTED, "no screen is dimmed by it"),
+        (wmi.ACCESS_DENIED, "this user may not ask it"),
+        (wmi.NO_CLASS, "this Windows does not have it"),
+        (-0x7FFB_EFFF, "IEnumWbemClassObject.Next"),
+    ],
+)
+def test_why_wmi_dims_no_screen_is_said(
+    refusal: int, reason: str, desktop: FakeDesktop, laptop: FakeWmi
+) -> None:
+    laptop.refuses[LEVELS] = refusal
+
+    async def act() -> None:
+        async with started(WindowsScreenDomain) as context:
+            assert BUILT_IN not in context.offered.commands
+            assert reason in context.offered.why["brightness"]
+
+    play(act)
+
+
+def test_a_wmi_that_takes_too_long_dims_no_screen(desktop: FakeDesktop, laptop: FakeWmi) -> None:
+    laptop.classes[LEVELS] = []
+    laptop.ends = False
+
+    async def act() -> None:
+        async with started(WindowsScreenDomain) as context:
+            assert "IEnumWbemClassObject.Next" in context.offered.why["brightness"]
+
+    play(act)
+    assert laptop.not_given_back == 0
+
+
+@pytest.mark.parametrize("levels", [None, 0x2003], ids=["without levels", "of another type"])
+def test_a_screen_whose_levels_are_not_known_is_not_dimmed(
+    levels: int | None, desktop: FakeDesktop, laptop: FakeWmi
+) -> None:
+    laptop.classes[LEVELS] = [
+        {"Active": True, "InstanceName": PANEL, "CurrentBrightness": 5, "Level": levels}
+    ]
+
+    async def act() -> None:
+        async with started(WindowsScreenDomain) as context:
+            assert BUILT_IN not in context.offered.commands
 
     play(act)
 
