@@ -14,6 +14,7 @@ import os
 import secrets
 import stat
 import sys
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from companion_agent.storage.permissions import give_to_owner, protect
@@ -36,6 +37,10 @@ _NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
 _BINARY: int = getattr(os, "O_BINARY", 0)
 # Windows writes out only what may be written to.
 _TO_SYNC: int = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
+# Windows replaces no file that another program has open, be it to look for viruses: what does so
+# is waited for. Source: Microsoft's reference of `MoveFileExW` and "Creating and Opening Files".
+_FREE_WITHIN = 1.0 if sys.platform == "win32" else 0.0
+_LOOK_AGAIN = 0.01
 
 
 # --- Reading -------------------------------------------------------------------------------------
@@ -142,7 +147,7 @@ def write(
             else:
                 give_to_owner(path.parent, handle)
             os.fsync(handle)
-        fresh.replace(path)
+        _replace(fresh, path)
     except BaseException:
         with contextlib.suppress(OSError):
             fresh.unlink()
@@ -197,7 +202,7 @@ def move(path: Path, to: Path) -> None:
     Raises:
         OSError: That did not work.
     """
-    path.replace(to)
+    _replace(path, to)
     sync(to.parent)
 
 
@@ -245,6 +250,19 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _replace(path: Path, to: Path) -> None:
+    until = monotonic() + _FREE_WITHIN
+    while True:
+        try:
+            path.replace(to)
+        except PermissionError:
+            if monotonic() >= until:
+                raise
+            sleep(_LOOK_AGAIN)
+        else:
+            return
 
 
 def _set_mode(path: Path, descriptor: int, mode: int) -> None:

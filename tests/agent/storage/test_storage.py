@@ -160,3 +160,37 @@ def test_what_is_not_json_says_so(tmp_path: Path, content: bytes) -> None:
 
     with pytest.raises(ValueError, match="not JSON"):
         files.read_json(tmp_path / "file")
+
+
+def test_a_file_that_is_open_elsewhere_is_replaced_when_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(b"old")
+    # Windows alone waits for it.
+    reader = path.open("rb")
+    monkeypatch.setattr(files, "sleep", lambda _: reader.close())
+
+    files.write_private(path, b"new")
+
+    reader.close()
+    assert path.read_bytes() == b"new"
+
+
+def test_what_stays_open_elsewhere_is_waited_for_with_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Never:
+        raise PermissionError(13, "Access denied")
+
+    waited: list[float] = []
+    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(files, "_FREE_WITHIN", 1.0)
+    monkeypatch.setattr(files, "monotonic", lambda: sum(waited))
+    monkeypatch.setattr(files, "sleep", waited.append)
+
+    with pytest.raises(PermissionError):
+        files.write_private(tmp_path / "state.json", b"new")
+
+    assert sum(waited) == pytest.approx(1.0)
+    assert list(tmp_path.iterdir()) == []
