@@ -46,9 +46,14 @@ _DEBIAN_13 = "PILOT_WINE_ROOT"
 # without it a PC has none, and psutil's readings of them end with ERROR_INVALID_FUNCTION.
 _SHOWN_INSIDE = ("/proc", "/sys", "/dev", "/tmp")
 
+# What plays sound there is plug-ins of GStreamer, a WAV too.
+_DEBIAN_13_PACKAGES = (
+    "wine", "wine64", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good",
+)  # fmt: skip
+
 # Raised when they have to be made anew although no version changed.
 _PYTHON_RECIPE = 1
-_TEMPLATE_RECIPE = 3
+_TEMPLATE_RECIPE = 4
 
 # Without these a new prefix would ask for .NET and a browser, and write menus into this user's
 # desktop.
@@ -417,6 +422,10 @@ def _make_template(folder: Path) -> None:
     _run([*_wine(), "wineboot", "--init"], env, _TEMPLATE_LIMIT)
     # Wine 8 is Windows 7 otherwise, on which no supported Python runs.
     _run([*_wine(), "winecfg", "-v", "win10"], env, _TEMPLATE_LIMIT)
+    # Two minutes otherwise, from Wine 10 on, which knows services that start later than others.
+    delay = ("/v", "AutoStartDelay", "/t", "REG_DWORD", "/d", "0", "/f")
+    control = r"HKLM\System\CurrentControlSet\Control"
+    _run([*_wine(), "reg", "add", control, *delay], env, _TEMPLATE_LIMIT)
     _run([*_server(), "--wait"], env, _TEMPLATE_LIMIT)
     for path in (folder / "drive_c" / "users").glob("*/*"):
         # Links to the folders of the user who runs this.
@@ -445,7 +454,7 @@ def debian_13(folder: Path) -> Iterator[None]:
     Raises:
         StackError: It cannot be had here.
     """
-    packages = nspawn.installed("wine", "trixie", ("wine", "wine64"))
+    packages = nspawn.installed("wine", "trixie", _DEBIAN_13_PACKAGES)
     with contextlib.ExitStack() as stack:
         root = stack.enter_context(nspawn.disk(folder, packages, nspawn.base_root("trixie")))
         for shown in (*_SHOWN_INSIDE, str(ROOT), str(cache_dir())):
