@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from .agent_mqtt import free_port, wait_for_port
@@ -32,7 +33,8 @@ SAYS = {
 
 def is_installed() -> bool:
     """Tell whether this machine has them."""
-    return DRIVER.exists() and SERVER.exists()
+    # Wine shows those of Linux.
+    return sys.platform != "win32" and DRIVER.exists() and SERVER.exists()
 
 
 class Nut:
