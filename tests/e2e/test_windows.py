@@ -120,7 +120,7 @@ def test_a_windows_pc_is_a_computer_of_home_assistant(
     # Its user's session: Wine refuses to lock, and Home Assistant says so.
     helper = gaming_pc.log_in()
     lock = gaming_pc.wait_for_entity("session_lock", PATIENCE)["entity_id"]
-    with pytest.raises(StackError, match="Windows"):
+    with pytest.raises(StackError, match="Windows refuses it"):
         ha.ws("call_service", domain="button", service="press", service_data={"entity_id": lock})
 
     with browser.page(ha, f"/config/devices/device/{gaming_pc.device['id']}", height=1600) as page:
