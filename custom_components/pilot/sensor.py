@@ -830,10 +830,12 @@ class ReadingSensor(ReadingEntity, SensorEntity):
 
     @override
     def _set_value(self, value: NativeValue | None) -> None:
-        kind = CATALOGUE.get(self.reading.kind)
-        self._attr_available = value is not None or (
-            kind is not None and kind.nullable and self.coordinator.status is Status.ONLINE
-        )
+        available = value is not None
+        if not available and self.coordinator.status is Status.ONLINE:
+            kind = CATALOGUE.get(self.reading.kind)
+            available = kind is not None and kind.nullable
+        if self._attr_available is not available:
+            self._attr_available = available  # Home Assistant does more at this than comparing.
         self._attr_native_value = value
 
 
