@@ -34,7 +34,7 @@ from .protocol.announce import Announce
 from .protocol.errors import ProtocolError
 from .protocol.messages import Availability, HostEvent, parse_state
 from .protocol.topics import Topics, split_key_topic
-from .readings import Changes, Collector, Listener, NativeValue, Readings
+from .readings import Changes, Collector, Listener, NativeValue, Readings, Shown
 from .subscriptions import Handler, async_subscribe, async_subscribe_below
 
 if TYPE_CHECKING:
@@ -355,24 +355,29 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         if self._silent:
             self._silent = False
             self._update_status()
+        shown: Shown = {}
         for collector, changes in heard:
-            self._show(collector, changes, now)
+            self._take(collector, changes, now, shown)
+        if shown:
+            self.pacer.show(shown)
 
-    def _show(self, collector: Collector, changes: Changes, now: float) -> None:
-        """Call the listeners whose value changed, or all of them when they were too old."""
+    def _take(self, collector: Collector, changes: Changes, now: float, shown: Shown) -> None:
+        """Keep values, and add what is to be shown: what changed, or all that was too old.
+
+        All of a message are kept before the first is shown: an entity may show several of them.
+        """
         show = self.status is Status.ONLINE
         for cell, raw, value in changes:
-            cell.take(raw, value)
-        if show and collector.fresh:
-            # All are taken before the first is shown: an entity may show several of them.
-            for cell, _, value in changes:
-                for listener in cell.listeners:
-                    listener.async_show(value)
-        if not collector.fresh and collector.stale_at > now:
+            cell.raw, cell.value = raw, value
+        if collector.fresh:
+            if show:
+                for cell, _, value in changes:
+                    for listener in cell.listeners:
+                        shown[listener] = value
+        elif collector.stale_at > now:
             collector.fresh = True
             if show:
-                for cell, listener in collector.shown():
-                    listener.async_show(cell.value)
+                shown.update(collector.shown())
         if collector.fresh and (self._cancel_check is None or collector.stale_at < self._check_at):
             self._schedule_check(now)
 
@@ -400,8 +405,8 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
             self.readings.doubt(monotonic())
         self.async_update_listeners()
         if Status.ONLINE in (was, status):
-            for cell, listener in self.readings.shown():
-                listener.async_show(cell.value if status is Status.ONLINE else None)
+            shown = self.readings.shown()
+            self.pacer.show(shown if status is Status.ONLINE else dict.fromkeys(shown))
 
     # --- Silence -----------------------------------------------------------------------------
     #
@@ -429,10 +434,10 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     def _check(self, _: datetime) -> None:
         self._cancel_check = None
         now = monotonic()
-        for collector in self.readings.expire(now):
-            if self.status is Status.ONLINE:
-                for _cell, listener in collector.shown():
-                    listener.async_show(None)
+        expired = self.readings.expire(now)
+        if self.status is Status.ONLINE:
+            for collector in expired:
+                self.pacer.show(dict.fromkeys(collector.shown()))
         self._silent = self.readings.silent(now)
         self._update_status()
         self._schedule_check(now)

@@ -7,6 +7,7 @@ from homeassistant.core import callback
 from homeassistant.helpers.restore_state import ExtraStoredData, RestoreEntity
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 from homeassistant.util import dt as dt_util, slugify
+from propcache.api import cached_property
 
 from .coordinator import PilotCoordinator, Status
 from .descriptions import DETAILS, announced_name, is_of_system_disk, translation_key
@@ -102,7 +103,7 @@ class PilotEntity(CoordinatorEntity[PilotCoordinator]):
             return
         self.entity_id = f"{platform.domain}.{object_id}"
 
-    @property
+    @cached_property
     @override
     def available(self) -> bool:
         """Whether the state is known, which does not depend on the last update of others."""
@@ -180,7 +181,7 @@ class ReadingEntity(PilotEntity):
             value = self.coordinator.value(self.reading.key)
             self._set_details()
         self._set_value(value)
-        self.async_write_in_turn()
+        self.async_write_ha_state()
 
     def _set_details(self) -> None:
         if self._details:

@@ -97,7 +97,6 @@ class PilotMediaPlayer(PilotEntity, MediaPlayerEntity):
     """The player that is active on the host's desktop, whichever it is."""
 
     _attr_media_content_type = MediaType.MUSIC
-    _write_due: asyncio.Handle | None = None
     # What a host is sent is one thing at a time.
     _sending: asyncio.Lock
     # What was fetched last: browsers ask for each size and tab again.
@@ -115,20 +114,8 @@ class PilotMediaPlayer(PilotEntity, MediaPlayerEntity):
     @callback
     def async_show(self, value: NativeValue | None) -> None:
         """Show what has changed, all of one message at once: title and artist belong together."""
-        if self._write_due is None:
-            self._write_due = self.hass.loop.call_soon(self._write)
-
-    @callback
-    def _write(self) -> None:
-        self._write_due = None
         self._update_attrs()
-        self.async_write_in_turn()
-
-    @override
-    async def async_will_remove_from_hass(self) -> None:
-        if self._write_due is not None:
-            self._write_due.cancel()
-        await super().async_will_remove_from_hass()
+        self.async_write_ha_state()
 
     @override
     def _update_attrs(self) -> None:

@@ -13,12 +13,13 @@ takes its connection for lost, and begins anew.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import thread_time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.singleton import singleton
+from homeassistant.helpers.typing import UNDEFINED, UndefinedType
 from homeassistant.util.hass_dict import HassKey
 
 from .const import DOMAIN
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from asyncio import TimerHandle
 
     from homeassistant.helpers.entity import Entity
+
+    from .readings import Listener, NativeValue
 
 SLICE: Final = 0.03
 """Seconds of processor time for the work of all hosts within one turn of the event loop; what
@@ -45,10 +48,17 @@ AT_ONCE: Final = 250
 """States that are written within one event."""
 PER_SECOND: Final = 3000
 """States that are written, on top of that: a thousand in any quarter of a second."""
+BATCH: Final = 1000
+"""The most states of a batch, where the event loop came late to it."""
 PAUSE: Final = 0.05
-"""From one batch of states that wait to the next, in seconds."""
+"""From one batch of states that wait to the next, in seconds, where few wait."""
+LONGEST_PAUSE: Final = 0.25
+"""Where many wait. Waking up for each batch costs more than the states in it take, since the
+processor's caches have forgotten Home Assistant by then: so there are few large ones."""
 SHORTEST_PAUSE: Final = 0.02
-"""Between the end of a batch and the next, in seconds."""
+"""After each slice of a batch, in seconds."""
+_AT_A_TIME: Final = 5
+"""States that are written from one look at the clock to the next."""
 
 
 class _Slice(NamedTuple):
@@ -93,7 +103,10 @@ class Pacer:
         self._allowance = float(AT_ONCE)
         self._allowed_at = self._wall()
         # A dict finds its first key the more slowly, the more were taken from its front.
-        self._waiting: OrderedDict[Entity, None] = OrderedDict()
+        # Listeners with the value that they are to show, entities with `UNDEFINED`.
+        self._waiting: OrderedDict[Any, NativeValue | UndefinedType | None] = OrderedDict()
+        self._is_writing = False
+        self._next_batch_at = 0.0
         self._timer: TimerHandle | None = None
 
     # --- Work --------------------------------------------------------------------------------
@@ -154,8 +167,9 @@ class Pacer:
         self._is_used_up = False
         self._slice = self._begin()
         self._first_owner = None
-        # Not within one event: slow writes would earn what they spend, and never end.
-        self._grow_allowance()
+        if not self._waiting:
+            # Not within one event: slow writes would earn what they spend, and never end.
+            self._grow_allowance(AT_ONCE)
         self._loop.call_soon(self._next_slice)
 
     @callback
@@ -188,6 +202,25 @@ class Pacer:
     # --- States ------------------------------------------------------------------------------
 
     @callback
+    def show(self, shown: Mapping[Listener, NativeValue | None]) -> None:
+        """Show values: now, or in their turn where very many are shown.
+
+        A message's are given at once, so that this is asked once for all of them. Of one that
+        waits, the last value is shown.
+
+        Args:
+            shown: The values, by what shows them.
+        """
+        self._begin_slice()
+        if not self._waiting and self._allowance >= len(shown):
+            self._allowance -= len(shown)
+            for listener, value in shown.items():
+                listener.async_show(value)
+        else:
+            self._waiting.update(shown)
+            self._write_in_turn()
+
+    @callback
     def write(self, entity: Entity) -> None:
         """Write the state of an entity: now, or in its turn where very many are written.
 
@@ -197,30 +230,54 @@ class Pacer:
         if not self._waiting and self._allowance >= 1:
             self._allowance -= 1
             entity.async_write_ha_state()
-            return
-        self._waiting[entity] = None
-        if self._timer is None:
-            self._timer = self._loop.call_later(PAUSE, self._write_waiting)
+        else:
+            # Where it waits for a value, showing that writes the rest as well.
+            self._waiting.setdefault(entity, UNDEFINED)
+            self._write_in_turn()
 
-    def _grow_allowance(self) -> None:
+    def _grow_allowance(self, most: float) -> None:
         now = self._wall()
         grown = self._allowance + max(0.0, now - self._allowed_at) * PER_SECOND
-        self._allowance, self._allowed_at = min(AT_ONCE, grown), now
+        self._allowance, self._allowed_at = min(most, grown), now
+
+    def _write_in_turn(self) -> None:
+        """Write what waits as far as that may be now, and have the rest written later."""
+        if self._timer is None and not self._is_writing:
+            self._next_batch_at = self._wall() + PAUSE
+            self._write_waiting()
 
     @callback
+    def _go_on(self) -> None:
+        self._timer = None
+        if self._allowance < 1:
+            self._grow_allowance(BATCH)
+            pause = min(max(PAUSE, len(self._waiting) / PER_SECOND), LONGEST_PAUSE)
+            self._next_batch_at = self._allowed_at + pause
+        self._write_waiting()
+
     def _write_waiting(self) -> None:
         # A slice of its own: work that never ends must not keep states from being written.
         began = self._begin()
-        due = began.at + PAUSE
-        self._grow_allowance()
-        while self._waiting and self._allowance >= 1 and self._is_within(began):
-            entity, _ = self._waiting.popitem(last=False)
-            self._allowance -= 1
-            entity.async_write_ha_state()  # One that was removed writes nothing.
-        self._timer = None
-        if self._waiting:
-            pause = max(SHORTEST_PAUSE, due - self._wall())
-            self._timer = self._loop.call_later(pause, self._write_waiting)
+        waiting = self._waiting
+        self._is_writing = True
+        try:
+            while waiting and self._allowance >= 1 and self._is_within(began):
+                for _ in range(min(_AT_A_TIME, len(waiting), int(self._allowance))):
+                    entity, value = waiting.popitem(last=False)
+                    self._allowance -= 1
+                    # One that was removed writes nothing.
+                    if value is UNDEFINED:
+                        entity.async_write_ha_state()
+                    else:
+                        entity.async_show(value)
+        finally:
+            self._is_writing = False
+            # One that fails must not keep all others from being written.
+            if waiting:
+                # One that has taken too long goes on soon.
+                due = 0.0 if self._allowance >= 1 else self._next_batch_at
+                pause = max(SHORTEST_PAUSE, due - self._wall())
+                self._timer = self._loop.call_later(pause, self._go_on)
 
 
 _DATA: HassKey[Pacer] = HassKey(f"{DOMAIN}_pacer")

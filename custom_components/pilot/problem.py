@@ -124,7 +124,7 @@ class ProblemSensor(PilotEntity, BinarySensorEntity):
     def async_show(self, value: NativeValue | None) -> None:
         """Judge anew: a reading has another value, or none any more."""
         if self._judge():
-            self.async_write_in_turn()
+            self.async_write_ha_state()
 
     def _judge(self) -> bool:
         """Update what is wrong, and say whether that is something else than before.

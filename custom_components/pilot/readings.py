@@ -10,7 +10,7 @@ from .protocol.errors import ProtocolError
 from .protocol.validation import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 type NativeValue = float | bool | str | datetime
 
@@ -19,7 +19,11 @@ class Listener(Protocol):
     """Shows the value of a reading: its entity."""
 
     def async_show(self, value: NativeValue | None) -> None:
-        """Show a value; None where it cannot be read, or is too old."""
+        """Show a value; None where it cannot be read, or is too old.
+
+        Of those that listen to several readings it is the value of any of them: they are asked to
+        show it once for all that a message has changed.
+        """
 
 
 def _number(_: Reading, raw: Value) -> NativeValue | None:
@@ -68,29 +72,23 @@ _CONVERT: Final[Mapping[ReadingType, Callable[[Reading, Value], NativeValue | No
 class Cell:
     """One reading: the value that came last, and the entities that it is shown by."""
 
-    __slots__ = ("_convert", "_raw", "listeners", "reading", "value")
+    __slots__ = ("_convert", "listeners", "raw", "reading", "value")
 
     def __init__(self, reading: Reading, listeners: tuple[Listener, ...] = ()) -> None:
         """Start without a value."""
         self.reading = reading
         self.listeners = listeners
         self.value: NativeValue | None = None
-        self._raw: Value = None
+        self.raw: Value = None
         self._convert = _CONVERT[reading.type]
-
-    def differs(self, raw: Value) -> bool:
-        """Say whether this is another value than the last; 1, 1.0 and true are three."""
-        return raw != self._raw or type(raw) is not type(self._raw)
 
     def convert(self, raw: Value) -> NativeValue | None:
         """Return the value to show, or raise `ProtocolError` if it is not what was announced."""
         return None if raw is None else self._convert(self.reading, raw)
 
-    def take(self, raw: Value, value: NativeValue | None) -> None:
-        """Keep a value."""
-        self._raw = raw
-        self.value = value
 
+type Shown = dict[Listener, NativeValue | None]
+"""What is to be shown, by whom."""
 
 type Changes = list[tuple[Cell, Value, NativeValue | None]]
 """Readings with the value that came, and what it means."""
@@ -131,11 +129,14 @@ class Collector:
             ProtocolError: One of them is not of the announced type. Nothing was changed.
         """
         get = values.get
-        return [
-            (cell, raw, cell.convert(raw))
-            for name, cell in self.cells.items()
-            if cell.differs(raw := get(name))
-        ]
+        changes: Changes = []
+        # This loop sees every value of every message.
+        for name, cell in self.cells.items():
+            raw, last = get(name), cell.raw
+            # 1, 1.0 and true are three values.
+            if raw != last or type(raw) is not type(last):
+                changes.append((cell, raw, cell.convert(raw)))
+        return changes
 
     def hear(self, ts: float, now: float, age: float) -> bool:
         """Note that values of this age arrived; say whether they were read anew."""
@@ -148,11 +149,9 @@ class Collector:
         self.measured = now - age
         return True
 
-    def shown(self) -> Iterator[tuple[Cell, Listener]]:
-        """Return the readings that have a listener."""
-        for cell in self.cells.values():
-            for listener in cell.listeners:
-                yield cell, listener
+    def shown(self) -> Shown:
+        """Return the values of all readings, by their listeners."""
+        return {listener: cell.value for cell in self.cells.values() for listener in cell.listeners}
 
 
 class Readings:
@@ -212,11 +211,13 @@ class Readings:
             return None
         return cell.value
 
-    def shown(self) -> Iterator[tuple[Cell, Listener]]:
-        """Return the readings that have a listener and are not too old."""
+    def shown(self) -> Shown:
+        """Return the values of all readings that are not too old, by their listeners."""
+        shown: Shown = {}
         for collector in self.collectors.values():
             if collector.fresh:
-                yield from collector.shown()
+                shown.update(collector.shown())
+        return shown
 
     def grant_time(self, now: float) -> None:
         """Let the silence of all collectors begin anew."""

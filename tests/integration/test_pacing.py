@@ -1,16 +1,20 @@
 """Very many hosts at once: Home Assistant goes on with other things in between."""
 
 import asyncio
+from bisect import bisect_left
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
+from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED
+from homeassistant.core import callback
 import pytest
 
 from custom_components.pilot.pacing import (
     AT_ONCE,
     BURST,
+    LONGEST_PAUSE,
     PAUSE,
     PER_SECOND,
     SHARE,
@@ -18,6 +22,7 @@ from custom_components.pilot.pacing import (
     TURNS,
     Pacer,
 )
+from support.integration_host import ANNOUNCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +121,147 @@ def test_a_state_that_waits_is_written_once(loop: Loop, pacer: Pacer) -> None:
         loop.turn(PAUSE)
 
     assert written.count(AT_ONCE) == 1
+
+
+def test_many_states_are_written_in_few_batches(loop: Loop, pacer: Pacer) -> None:
+    """Each time the loop is woken costs as much as many states."""
+    written: list[int] = []
+    for entity in entities(4000, written):
+        pacer.write(entity)
+
+    wake_ups = 0
+    while loop.later:
+        before = len(written)
+        loop.turn(PAUSE / 2)
+        wake_ups += len(written) > before
+
+    assert len(written) == 4000
+    assert wake_ups <= 1 + 4000 / (LONGEST_PAUSE * PER_SECOND)
+
+
+def test_slow_batches_are_no_larger(loop: Loop, pacer: Pacer) -> None:
+    """What is too slow for one slice goes on soon, without more than a thousand in 250 ms."""
+    times: list[float] = []
+
+    def write_slowly() -> None:
+        loop.now += SLICE / 300
+        times.append(loop.now)
+
+    for _ in range(6000):
+        pacer.write(Mock(async_write_ha_state=write_slowly))
+    while loop.later:
+        loop.turn(0.005)
+
+    assert len(times) == 6000
+    assert max(bisect_left(times, at + 0.25) - i for i, at in enumerate(times)) <= 1000
+    assert times[-1] - times[0] == pytest.approx(6000 / PER_SECOND, rel=0.1)
+
+
+def listener(log: list[tuple[str, object]], name: str) -> Mock:
+    """Return what notes the values that it is to show."""
+    return Mock(async_show=lambda value: log.append((name, value)))
+
+
+def test_a_message_is_shown_at_once(loop: Loop, pacer: Pacer) -> None:
+    """All that it changes, in its order."""
+    shown: list[tuple[str, object]] = []
+
+    pacer.show({listener(shown, "cpu"): 1.0, listener(shown, "disk"): None})
+
+    assert shown == [("cpu", 1.0), ("disk", None)]
+    assert loop.later == []
+
+
+def test_a_message_of_more_than_may_be_shown(loop: Loop, pacer: Pacer) -> None:
+    """Some of it waits."""
+    shown: list[tuple[str, object]] = []
+
+    pacer.show({listener(shown, str(number)): number for number in range(AT_ONCE + 40)})
+
+    assert shown == [(str(number), number) for number in range(AT_ONCE)]
+    loop.turn(PAUSE)
+    assert shown == [(str(number), number) for number in range(AT_ONCE + 40)]
+    assert loop.later == []
+
+
+def test_a_value_that_waits_is_replaced(loop: Loop, pacer: Pacer) -> None:
+    """By the last one, without losing its place."""
+    shown: list[tuple[str, object]] = []
+    first, second = listener(shown, "first"), listener(shown, "second")
+    pacer.show(dict.fromkeys((Mock() for _ in range(AT_ONCE)), 0))
+
+    pacer.show({first: 1, second: 1})
+    pacer.show({first: 2})
+    pacer.write(first)
+    loop.turn(PAUSE)
+
+    assert shown == [("first", 2), ("second", 1)]
+    first.async_write_ha_state.assert_not_called()
+
+
+def test_a_state_that_waits_is_shown_with_its_value(loop: Loop, pacer: Pacer) -> None:
+    """Which writes it as well."""
+    shown: list[tuple[str, object]] = []
+    entity = listener(shown, "cpu")
+    pacer.show(dict.fromkeys((Mock() for _ in range(AT_ONCE)), 0))
+
+    pacer.write(entity)
+    pacer.show({entity: 1})
+    loop.turn(PAUSE)
+
+    assert shown == [("cpu", 1)]
+    entity.async_write_ha_state.assert_not_called()
+
+
+def test_one_that_fails_keeps_no_other_from_being_shown(loop: Loop, pacer: Pacer) -> None:
+    """Home Assistant refuses what an entity must not show."""
+    shown: list[tuple[str, object]] = []
+    pacer.show(dict.fromkeys((Mock() for _ in range(AT_ONCE)), 0))
+    fails = Mock(async_show=Mock(side_effect=ValueError("no number")))
+    pacer.show({fails: 1, listener(shown, "cpu"): 1})
+
+    with pytest.raises(ValueError, match="no number"):
+        loop.turn(PAUSE)
+    loop.turn(PAUSE)
+
+    assert shown == [("cpu", 1)]
+    assert loop.later == []
+
+
+def test_what_is_written_may_lead_to_more(loop: Loop, pacer: Pacer) -> None:
+    """An automation may change something in the same moment: it has its turn after what waits."""
+    shown: list[tuple[str, object]] = []
+    caused = listener(shown, "caused")
+    cause = Mock(async_show=lambda value: pacer.show({caused: value}))
+    pacer.show(dict.fromkeys((Mock() for _ in range(AT_ONCE)), 0))
+
+    pacer.show({cause: 1, listener(shown, "cpu"): 2})
+    while loop.later:
+        loop.turn(PAUSE)
+
+    assert shown == [("cpu", 2), ("caused", 1)]
+
+
+async def test_a_message_writes_each_state_once(hass: HomeAssistant, online: FakeHost) -> None:
+    """Also of an entity that shows several readings of it."""
+    collectors = ANNOUNCE["collectors"] | {"services": {"interval": 10}}
+    readings = [{"key": "services.failed"}, {"key": "services.failed_units"}]
+    await online.announce(collectors=collectors, readings=ANNOUNCE["readings"] + readings)
+    await online.state("services", failed=0, failed_units="")
+    written: list[str] = []
+    for event_type in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
+        hass.bus.async_listen(
+            event_type,
+            callback(lambda event: written.append(event.data["entity_id"])),
+            event_filter=callback(lambda _: True),
+        )
+
+    await online.state("services", failed=2, failed_units="a.service, b.service")
+
+    assert sorted(written) == [
+        "binary_sensor.office_pc_problem",
+        "sensor.office_pc_failed_services",
+    ]
 
 
 def test_slow_states_leave_the_loop_free(loop: Loop, pacer: Pacer) -> None:
