@@ -149,11 +149,12 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
                 qos=1,
                 entry=entry,
             )
-            # In this order the broker repeats what it has kept.
+            # In this order the broker repeats what it has kept. With the state before the announce
+            # entities are made with their values: they are not unavailable first.
             for topic, qos, handler in (
                 (self.topics.availability, 1, self._on_availability),
-                (self.topics.announce, 1, self._on_announce),
                 (self.topics.state, 0, self._on_state),
+                (self.topics.announce, 1, self._on_announce),
             ):
                 receive = partial(self._receive, handler)
                 await async_subscribe(self.hass, topic, receive, qos=qos, entry=entry)

@@ -2,16 +2,19 @@
 
 from collections import Counter
 import gc
+from time import time
 from typing import TYPE_CHECKING, Any
 from unittest.mock import call, patch
 
 from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import Event, EventStateChangedData, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.pilot import discovery
+from custom_components.pilot import discovery, subscriptions
 from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
 if TYPE_CHECKING:
@@ -105,6 +108,41 @@ async def test_removal_removes_everything(
     assert hass.states.async_all() == []
     assert not dr.async_entries_for_config_entry(device_registry, configured.entry_id)
     assert mqtt_mock.async_publish.mock_calls == []
+
+
+@pytest.mark.usefixtures("mqtt_mock")
+async def test_sensors_begin_with_their_values(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Where the broker keeps the state: writing each as unavailable first would double the work.
+
+    It repeats topic by topic, in the order in which they are subscribed to.
+    """
+    host = FakeHost(hass)
+    cpu = {"ts": time(), "values": {"percent": 12.5, "load_1m": 0.5}}
+    kept: dict[str, Any] = {
+        "availability": "online",
+        "announce": ANNOUNCE,
+        "state": {"collectors": {"cpu": cpu}},
+    }
+    states: list[str] = []
+
+    @callback
+    def note(event: Event[EventStateChangedData]) -> None:
+        if (state := event.data["new_state"]) is not None:
+            states.append(state.state)
+
+    async_track_state_change_event(hass, "sensor.office_pc_processor", note)
+    with patch.object(
+        subscriptions.mqtt, "async_subscribe", wraps=subscriptions.mqtt.async_subscribe
+    ) as subscribe:
+        await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+    topics = [made.args[1].rpartition("/")[2] for made in subscribe.mock_calls]
+
+    for topic in topics:
+        if topic in kept:
+            await host.send(topic, kept[topic], retain=True)
+
+    assert states == ["12.5"]
 
 
 async def remove_while_the_broker_repeats(
