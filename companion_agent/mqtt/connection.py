@@ -21,12 +21,18 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from paho.mqtt.client import MQTT_LOG_ERR, Client, MQTTMessage, WebsocketConnectionError
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.subscribeoptions import SubscribeOptions
-
 from companion_agent.mqtt import errors, peer, system_socket, tls, websocket
 from companion_agent.mqtt.limits import Limits
+from companion_agent.mqtt.paho import (
+    MQTT_LOG_ERR,
+    CallbackAPIVersion,
+    Client,
+    MQTTErrorCode,
+    MQTTMessage,
+    MQTTProtocolVersion,
+    SubscribeOptions,
+    WebsocketConnectionError,
+)
 from companion_agent.timing import Alarm
 
 if TYPE_CHECKING:

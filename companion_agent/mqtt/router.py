@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from paho.mqtt.client import topic_matches_sub
+from companion_agent.mqtt.paho import topic_matches_sub
 
 if TYPE_CHECKING:
     from collections.abc import Callable

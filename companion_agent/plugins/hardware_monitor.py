@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from companion_agent.fields import setting
-from companion_agent.platforms.libre_hardware_monitor import LibreHardwareMonitor
 from companion_agent.values import Integer
 
 if TYPE_CHECKING:
+    from companion_agent.platforms.libre_hardware_monitor import LibreHardwareMonitor
     from companion_agent.plugins.base import PluginContext
 
 
@@ -33,4 +33,11 @@ class LibreHardwareMonitorConfig:
 def monitor_of(context: PluginContext) -> LibreHardwareMonitor | None:
     """Return what reads it, where the configuration names its port."""
     config = context.get(LibreHardwareMonitorConfig)
-    return LibreHardwareMonitor(config.port) if config and config.port else None
+    if config is None or config.port is None:
+        return None
+    # Few have it, and HTTP comes with it.
+    from companion_agent.platforms.libre_hardware_monitor import (  # noqa: PLC0415
+        LibreHardwareMonitor,
+    )
+
+    return LibreHardwareMonitor(config.port)

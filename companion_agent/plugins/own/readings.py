@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-import http.client
 import json
 import re
 import time
@@ -189,19 +188,22 @@ def _fetch(url: str, limit: float) -> str:
         ReadingError: It answers with an error.
         OSError: It does not answer.
     """
+    # Few need it, and it brings much.
+    from http.client import HTTP_PORT, OK, HTTPConnection, HTTPException  # noqa: PLC0415
+
     parts = urlsplit(url)
     assert parts.hostname
-    port = parts.port or http.client.HTTP_PORT
-    connection = http.client.HTTPConnection(parts.hostname, port)
+    port = parts.port or HTTP_PORT
+    connection = HTTPConnection(parts.hostname, port)
     try:
         connection.sock = limited_socket.connect(parts.hostname, port, limit)
         target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         connection.request("GET", target, headers={"Connection": "close"})
         answer = connection.getresponse()
-        if answer.status != http.client.OK:
+        if answer.status != OK:
             raise ReadingError(f"{url} answers {answer.status} {answer.reason}")
         return answer.read(MAX_READ).decode("utf-8", "replace")
-    except http.client.HTTPException as error:
+    except HTTPException as error:
         raise ReadingError(f"{url} answers what is no HTTP: {error}") from error
     finally:
         connection.close()
