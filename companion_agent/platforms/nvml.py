@@ -5,7 +5,6 @@ Source: NVML API Reference (docs.nvidia.com/deploy/nvml-api).
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 import sys
@@ -189,6 +188,8 @@ else:
 
     def library_is_there() -> bool:
         """Tell whether the driver's library is installed."""
+        import ctypes  # noqa: PLC0415  (asked for only where there is such a card)
+
         try:
             ctypes.CDLL(LIBRARY)
         except OSError:

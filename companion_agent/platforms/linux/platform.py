@@ -365,11 +365,12 @@ class LinuxPlatform(Platform):
 
     def usb_watch(self) -> Watch | None:
         """Watch the devices' nodes."""
+        # Not with the rest: inotify brings ctypes.
         if sys.platform == "linux":
-            from companion_agent.platforms.linux import usb  # noqa: PLC0415
+            from companion_agent.platforms.linux.usb_watch import UsbWatch  # noqa: PLC0415
 
             with suppress(OSError):
-                return usb.UsbWatch(self._files)
+                return UsbWatch(self._files)
         return None
 
     def firmware_flags(self) -> FirmwareFlags:
