@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 import sys
 from typing import TYPE_CHECKING
 
 from companion_agent.cli import output
 from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL, OK
-from companion_agent.cli.parser import parser
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 # What a full disk says of what is printed into a file on it.
@@ -27,16 +28,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 something does not work, 2 the input was wrong.
     """
     output.make_safe()
+    match list(sys.argv[1:] if arguments is None else arguments):
+        # As services start it. The parser would stay for as long: 0.4 MiB.
+        case ["run"]:
+            return _code_of(partial(_report, None))
+        case ["run", "--config", file] if file and not file.startswith("-"):
+            return _code_of(partial(_report, Path(file)))
+        case given:
+            return _parse_and_run(given)
+
+
+def _report(config: Path | None) -> int:
+    # A command's module brings what that command needs, and only that.
+    from companion_agent.cli import run  # noqa: PLC0415
+
+    return run.report(config)
+
+
+def _parse_and_run(arguments: Sequence[str]) -> int:
+    from companion_agent.cli.parser import parser  # noqa: PLC0415  (see `main()`)
+
     parsed = parser().parse_args(arguments)
     if _is_read_by_programs(parsed):
         output.use_utf8()
     if parsed.command is None:
         parsed.usage(sys.stderr)
         return BAD_INPUT
+    return _code_of(lambda: import_module(f"companion_agent.cli.{parsed.command}").main(parsed))
+
+
+def _code_of(command: Callable[[], int]) -> int:
     try:
-        # A command's module brings what that command needs, and only that.
-        module = import_module(f"companion_agent.cli.{parsed.command}")
-        code: int = module.main(parsed)
+        code = command()
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 130

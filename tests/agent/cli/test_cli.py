@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent import __version__
-from companion_agent.cli import main
+from companion_agent.cli import main, run
+from companion_agent.cli.parser import parser
 from support.agent_host import WITHOUT_PACKAGE_MANAGERS
 from support.agent_mqtt import free_port
 
@@ -176,10 +177,36 @@ sys.exit(cli.main(["run"]))
     ).stdout.split()
 
     seldom = {"rich", "shtab", "pythonjsonlogger", "platformdirs", "sqlite3"}
+    seldom |= {"argparse", "http.client", "email"}
     if sys.platform == "linux":
         # The configuration is read by a process that has ended.
         seldom |= {"yaml", "voluptuous", "companion_agent.config.loader"}
     assert seldom.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run"],
+        ["run", "--config", "agent.yaml"],
+        ["run", "--config=agent.yaml"],
+        ["run", "--conf", "agent.yaml"],
+    ],
+)
+def test_running_takes_what_the_parser_does(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    asked: list[Path | None] = []
+    monkeypatch.setattr(run, "report", lambda config: asked.append(config) or 0)
+
+    main(arguments)
+
+    assert asked == [parser().parse_args(arguments).config]
+
+
+def test_running_without_the_file_that_an_option_needs_is_refused() -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--config", "--config"])
 
 
 def test_run_says_that_another_agent_is_there(
