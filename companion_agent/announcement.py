@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 import platform as python_platform
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent import __version__
 from companion_agent.models import (
@@ -38,12 +37,11 @@ if TYPE_CHECKING:
     from companion_agent.protocol.announce import Conflict
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What one collector reports: its interval in seconds, and its readings."""
 
     interval: float
-    readings: tuple[models.Reading, ...] = field(default=())
+    readings: tuple[models.Reading, ...] = ()
 
 
 def describe_host(host_id: str, name: str, info: HostInfo) -> Host:

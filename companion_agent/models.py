@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,8 +18,7 @@ Show = Literal["", "button", "switch", "select", "number"]
 ValueType = Literal["number", "text", "boolean", "timestamp", "enum"]
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A device below the host that readings belong to, and that may stand in a room of its own.
 
     Attributes:
@@ -38,8 +37,7 @@ class Device:
     serial: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One thing that a collector reports.
 
     Attributes:
@@ -104,8 +102,7 @@ class Reading:
         return steps / round(1 / self.resolution)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened in the domain of a collector.
 
     Attributes:
@@ -114,7 +111,7 @@ class Event:
     """
 
     type: str
-    data: Mapping[str, str | bool] = field(default_factory=dict)
+    data: Mapping[str, str | bool] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +154,7 @@ class Audience:
     listens: Callable[[], bool] = lambda: True
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """A permission that the operating system does not give the agent.
 
     Attributes:
@@ -170,8 +166,7 @@ class Missing:
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """An argument of a command.
 
     Attributes:
@@ -189,8 +184,7 @@ class Argument:
     step: float = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TextArgument:
+class TextArgument(NamedTuple):
     """An argument of a command that is a text.
 
     Attributes:
@@ -207,8 +201,7 @@ class TextArgument:
     pattern: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChoiceArgument:
+class ChoiceArgument(NamedTuple):
     """An argument of a command that is one of some texts.
 
     Attributes:
@@ -222,8 +215,7 @@ class ChoiceArgument:
     unit: str = "choice"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """What a command has printed, or found.
 
     Attributes:
@@ -237,8 +229,7 @@ class Output:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class FreeTextArgument:
+class FreeTextArgument(NamedTuple):
     """An argument that is any text, to be shown; control characters are taken out of it.
 
     Attributes:
@@ -254,8 +245,7 @@ class FreeTextArgument:
     unit: str = "free text"
 
 
-@dataclass(frozen=True, slots=True)
-class DataArgument:
+class DataArgument(NamedTuple):
     """An argument that is a file, in base64; empty when the caller leaves it out.
 
     Attributes:
@@ -269,8 +259,7 @@ class DataArgument:
     unit: str = "base64"
 
 
-@dataclass(frozen=True, slots=True)
-class ListArgument:
+class ListArgument(NamedTuple):
     """An argument that is a list of objects with texts; empty when the caller leaves it out.
 
     Attributes:

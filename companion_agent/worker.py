@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import math
 import queue
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.protocol.errors import PilotError
 
@@ -28,8 +28,7 @@ class HungError(PilotError):
     """A job did not end within its limit; its thread still waits for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """Something to do in the worker.
 
     Attributes:
@@ -43,8 +42,7 @@ class Job:
     limit: float
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of a job.
 
     Attributes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 import logging
@@ -19,7 +18,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from companion_agent.mqtt import errors, peer, system_socket, tls, websocket
 from companion_agent.mqtt.limits import Limits
@@ -120,8 +119,7 @@ class Receiver(Protocol):
         """A message came on a topic that was subscribed to."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message to publish."""
 
     topic: str
@@ -130,8 +128,7 @@ class Message:
     retain: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
+class _Terms(NamedTuple):
     """What a connection asks of a broker: less once the broker has refused more.
 
     Attributes:
@@ -154,11 +151,11 @@ class _Terms:
         """
         match refused:
             case "Unsupported protocol version" if self.protocol == "5":
-                return replace(self, protocol="3.1.1")
+                return self._replace(protocol="3.1.1")
             case "Retain not supported" if self.will_retain:
-                return replace(self, will_retain=False)
+                return self._replace(will_retain=False)
             case "QoS not supported" if self.will_qos:
-                return replace(self, will_qos=0)
+                return self._replace(will_qos=0)
         return None
 
 
@@ -833,7 +830,7 @@ class Transport:
         if self.limits.inflight < self._terms.inflight:
             # paho takes this only before it connects. Ended in an orderly way, since the broker
             # has the will.
-            self._humbler = replace(self._terms, inflight=self.limits.inflight)
+            self._humbler = self._terms._replace(inflight=self.limits.inflight)
             if self._client:
                 self._client.disconnect()
             return
@@ -871,7 +868,7 @@ class Transport:
             self._fail(peer.explain(foreign, self._broker))
         elif self.protocol == "5" and not tls.explain_alert(self._paho_error):
             # Brokers of before MQTT 5 may say so, or hang up.
-            self._humbler = replace(self._terms, protocol="3.1.1")
+            self._humbler = self._terms._replace(protocol="3.1.1")
             self._ask_for_less()
         else:
             self._fail(reason)

@@ -5,13 +5,12 @@ The rules are those of `docs/protocol.md`, "Order and repetition".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum, auto
 import logging
 import math
 import random
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.announcement import Report, compose
 from companion_agent.mqtt import errors
@@ -81,16 +80,14 @@ class Standing(Enum):
     """Nothing is said: the machine is about to sleep or stop, or another agent has its id."""
 
 
-@dataclass(frozen=True, slots=True)
-class CollectorState:
+class CollectorState(NamedTuple):
     """What a collector read: when (seconds since 1970 UTC), and its values by their keys."""
 
     read_at: float
     values: Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(NamedTuple):
     """What a host says of itself.
 
     Attributes:
@@ -100,8 +97,8 @@ class Announcement:
     """
 
     host: Host
-    reports: Mapping[str, Report] = field(default_factory=dict)
-    offer: Mapping[str, object] = field(default_factory=dict)
+    reports: Mapping[str, Report] = {}
+    offer: Mapping[str, object] = {}
 
 
 class Publisher:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn
 
 from companion_agent.errors import Unavailable
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from companion_agent.platforms.services import Services
 
 
-@dataclass(frozen=True, slots=True)
-class HostInfo:
+class HostInfo(NamedTuple):
     """What this computer is.
 
     Attributes:

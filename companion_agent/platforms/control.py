@@ -7,7 +7,6 @@ event loop and never does.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from companion_agent.errors import Unavailable
@@ -156,8 +155,7 @@ HostEventType = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class HostEvent:
+class HostEvent(NamedTuple):
     """Something that happened to this machine.
 
     Attributes:
@@ -168,7 +166,7 @@ class HostEvent:
     """
 
     type: HostEventType
-    data: Mapping[str, str | bool] = field(default_factory=dict)
+    data: Mapping[str, str | bool] = {}
 
 
 class HostWatch(ABC):

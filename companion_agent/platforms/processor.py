@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +21,7 @@ SettingName = Literal[
 FREQUENCIES: tuple[SettingName, ...] = ("minimum_frequency", "maximum_frequency")
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessorSetting:
+class ProcessorSetting(NamedTuple):
     """One setting as it is, and what it can be.
 
     Attributes:
@@ -47,8 +45,7 @@ class ProcessorSetting:
     missing: Missing | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessorState:
+class ProcessorState(NamedTuple):
     """How the processor is set.
 
     Attributes:
@@ -57,7 +54,7 @@ class ProcessorState:
         degraded: What does so now; `None` while nothing does.
     """
 
-    settings: Mapping[SettingName, ProcessorSetting] = field(default_factory=dict)
+    settings: Mapping[SettingName, ProcessorSetting] = {}
     tells_degraded: bool = False
     degraded: str | None = None
 

@@ -125,8 +125,7 @@ class DesktopPlugin(Collector, CommandProvider):
     def _readings(self, offer: Offer) -> dict[Thing, Reading]:
         declared = {reading.key: reading for reading in self.declared_readings}
         return {
-            thing: replace(
-                declared[thing.name],
+            thing: declared[thing.name]._replace(
                 key=_key(thing),
                 kind=declared[thing.name].kind or f"{self.name}.{thing.name}",
                 of=title(thing.of) if thing.of else "",
@@ -181,7 +180,7 @@ def told_to_helpers(
 
 def _choosable(command: Command, options: tuple[str, ...]) -> dict[str, AnyArgument]:
     return {
-        name: replace(argument, options=options)
+        name: argument._replace(options=options)
         if isinstance(argument, ChoiceArgument) and not argument.options
         else argument
         for name, argument in command.args.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.announcement import Report, describe_reading
 from companion_agent.errors import Unanswered, Unavailable
@@ -30,8 +30,7 @@ PROBE_INTERVAL = 60.0
 SHORTEST_LIMIT = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """What one collector read.
 
     Attributes:

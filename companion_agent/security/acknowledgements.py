@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.protocol.backlog import parse_acknowledgement
 from companion_agent.protocol.encoding import load_object
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from companion_agent.security.keyring import KeyRing
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(NamedTuple):
     """A receiver has a chunk, and keeps it.
 
     Attributes:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections import Counter
-from dataclasses import dataclass
 import logging
 import math
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.announcement import describe_command
 from companion_agent.errors import CommandError
@@ -67,8 +66,7 @@ _PLAIN = re.compile(r"[!-~]*")
 _MINUTE = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A request that passed all checks and is now to be carried out.
 
     Attributes:
@@ -99,8 +97,7 @@ class Job:
         return self.group.run(self.key, self.args)
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
+class _Heard(NamedTuple):
     """A message as it came."""
 
     key: str
@@ -110,8 +107,7 @@ class _Heard:
     retained: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Genuine:
+class _Genuine(NamedTuple):
     """A message whose signature was verified."""
 
     key: str

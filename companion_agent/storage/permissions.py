@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, partial, reduce
 from operator import or_
 import os
 import re
 import stat
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +49,7 @@ _REPLACES = 0x10000000 | 0x40000 | 0x80000 | 0x10000 | 0x40
 _CHANGES = _REPLACES | 0x40000000 | 0x2 | 0x4
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """Something about a file that an administrator should mend.
 
     Attributes:

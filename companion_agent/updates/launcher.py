@@ -10,7 +10,6 @@ process becomes another: there every release is a child (`windows_supervisor.py`
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
 from functools import partial
 import json
 import logging
@@ -19,7 +18,7 @@ from pathlib import Path
 import signal
 import socket
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent import __version__, forked
 from companion_agent.service.sd_notify import Notifier
@@ -40,8 +39,7 @@ _SUPERVISOR = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Launched:
+class Launched(NamedTuple):
     """How this agent was started.
 
     Attributes:
@@ -149,7 +147,7 @@ def _entering(release: Release, arguments: Sequence[str]) -> list[str]:
 
 def _told(release: Release, launched: Launched, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment in which a release finds out how it was started."""
-    told = asdict(launched) | {"release": release.version, "path": sys.path}
+    told = launched._asdict() | {"release": release.version, "path": sys.path}
     return {**environment, VARIABLE: json.dumps(told)}
 
 
@@ -220,8 +218,7 @@ def _keep_releases_running(
 
     arguments = ["run", *(("--config", str(explicit)) if explicit else ())]
     while not end_request.asked and (release := releases.pick(here.base, keys)):
-        launched = replace(
-            here,
+        launched = here._replace(
             silence=SILENCE_LIMIT,
             events=SERVICE if controls.from_windows else "",
             probation=probation(release.trial.limit) if release.trial else 0,
@@ -245,7 +242,7 @@ if sys.platform == "linux":
         trial = release.trial
         assert trial
         again = (sys.executable, "-I", "-S", "-c", f"raise SystemExit({AGAIN})")
-        launched = replace(here, command=again, probation=probation(trial.limit))
+        launched = here._replace(command=again, probation=probation(trial.limit))
         notified, address = _listen(environment)
         # One that comes before the supervisor hands them on would be lost, or end it alone.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

@@ -11,11 +11,10 @@ hands it on.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
 import hashlib
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.config.updates import parse_key
 from companion_agent.protocol.validation import MAX_NOTES
@@ -50,8 +49,7 @@ class ArtifactError(Exception):
     """A release is not what it should be, or not for this host; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """What a release's maker signed about it.
 
     Attributes:

@@ -17,7 +17,7 @@ import secrets
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.storage import files
 from companion_agent.storage.plain import read_plain
@@ -127,8 +127,7 @@ class State:
     left: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """A release that may be run.
 
     Attributes:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 import contextlib
-from dataclasses import dataclass
 import json
 import logging
 import math
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent import __version__
 from companion_agent.config.updates import HOME_ASSISTANT, UpdateConfig
@@ -59,8 +58,7 @@ _PROGRAM = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(NamedTuple):
     """Something for the worker; without a version to install, the newest one is meant."""
 
     do: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.platforms.i2c import NoAnswerError, StuckBusError
 
@@ -74,8 +73,7 @@ class Bus:
             self._open[multiplexer] = wanted
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """What a driver speaks to its sensor through."""
 
     bus: Bus

@@ -83,7 +83,7 @@ class NotificationsPlugin(DesktopPlugin):
         ),
         Command(
             "notifications.clear",
-            {"tag": replace(_TAG, default=None)},
+            {"tag": _TAG._replace(default=None)},
             per_minute=60,
         ),
     )

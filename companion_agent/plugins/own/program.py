@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.errors import PilotError
 
@@ -17,8 +16,7 @@ class ProgramError(PilotError):
     """A program was not carried out to its end; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """What is started, and how.
 
     Attributes:
@@ -32,11 +30,10 @@ class Program:
     argv: tuple[str, ...]
     user: str = ""
     folder: Path | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a program ended.
 
     Attributes:

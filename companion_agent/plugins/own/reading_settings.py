@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from companion_agent.fields import construct, group, setting
@@ -186,8 +186,7 @@ def _mistakes(values: Mapping[str, Any]) -> Iterator[Invalid]:
                 yield invalid("is known only of a number", [name])
 
 
-@dataclass(frozen=True, slots=True)
-class OwnReadings:
+class OwnReadings(NamedTuple):
     """All readings of the owner, by name."""
 
     readings: Mapping[str, OwnReading]

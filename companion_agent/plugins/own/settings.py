@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.fields import ByName, Section, construct, group, setting
 from companion_agent.models import Argument, ChoiceArgument, Show, TextArgument
@@ -427,8 +427,7 @@ def _mistakes_in_show(config: OwnCommand) -> Iterator[Invalid]:
         yield invalid(f"the {VALUE} of a {show} is {meant}", ["arguments", VALUE, "type"])
 
 
-@dataclass(frozen=True, slots=True)
-class OwnCommands:
+class OwnCommands(NamedTuple):
     """All commands of the owner, by name."""
 
     commands: Mapping[str, OwnCommand]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PureWindowsPath
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.fields import setting
 from companion_agent.platforms.base import LONGEST_COMMAND_LINE
@@ -59,8 +59,7 @@ def _plain(name: str) -> str:
     return name.lower().removesuffix(".exe")
 
 
-@dataclass(frozen=True, slots=True)
-class WatchedProcesses:
+class WatchedProcesses(NamedTuple):
     """All programs that are watched, by the names that the local file gives them."""
 
     processes: Mapping[str, WatchedProcess]

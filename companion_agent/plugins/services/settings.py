@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.fields import setting
 from companion_agent.platforms.services import VERBS, Verb, is_pattern
@@ -73,8 +73,7 @@ class WatchedService:
     name: str = setting(Text(64), "What it is called in Home Assistant.", "", shown="its name here")
 
 
-@dataclass(frozen=True, slots=True)
-class WatchedServices:
+class WatchedServices(NamedTuple):
     """All services that are watched, by name or pattern."""
 
     services: Mapping[str, WatchedService]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 import struct
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from companion_agent.platforms.i2c import NoAnswerError
 from companion_agent.plugins.i2c.drivers.base import (
@@ -43,8 +42,7 @@ _SKIPPED_HUMIDITY = 0x8000
 _CHIPS = {0x60: "BME280", 0x58: "BMP280", 0x56: "BMP280", 0x57: "BMP280", 0x61: "BME680"}
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(NamedTuple):
     """The coefficients of one chip, from T1 to H6: BME280 4.2.2, table 16; BMP280 3.11.2."""
 
     t: tuple[int, ...]
