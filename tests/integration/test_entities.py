@@ -7,13 +7,12 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 
-from custom_components.pilot import sensor
 from custom_components.pilot.descriptions import DETAILS, MEDIA
 from custom_components.pilot.protocol.catalogue import CATALOGUE, SETTINGS, ReadingType, Several
 from support.integration_host import ANNOUNCE, HOST_ID, FakeHost, make_entry
 
 from .kinds import all_kinds, all_values
-from .platforms import DESCRIPTIONS, KINDS
+from .platforms import KINDS
 
 if TYPE_CHECKING:
     from homeassistant.core import HomeAssistant
@@ -288,21 +287,6 @@ def test_every_kind_is_described_on_its_platform() -> None:
             assert platform is Platform.BINARY_SENSOR, kind
         else:
             assert platform is Platform.SENSOR, kind
-
-
-@pytest.mark.parametrize("kind", sorted(sensor.DESCRIPTIONS))
-def test_a_number_is_drawn_as_one_and_a_text_is_not(kind: str) -> None:
-    """Home Assistant tells them apart by a precision."""
-    description = sensor.DESCRIPTIONS[kind]
-
-    is_number = CATALOGUE[kind].type is ReadingType.NUMBER
-    assert (description.suggested_display_precision is not None) == is_number
-
-
-@pytest.mark.parametrize(("kind", "platform"), sorted(KINDS))
-def test_every_kind_has_its_translation(kind: str, platform: Platform) -> None:
-    """Translations are found by the kind's name."""
-    assert DESCRIPTIONS[platform][kind].translation_key == kind.replace(".", "_")
 
 
 # --- Kinds that only the host knows ----------------------------------------------------------
