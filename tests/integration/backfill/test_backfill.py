@@ -473,7 +473,7 @@ async def test_the_states_of_the_hour_are_purged(night: Night, backlog: list[Any
 # --- What never becomes a statistic ----------------------------------------------------------
 
 CORES = [f"cpu.core{core}.percent" for core in range(16)]
-AWAY = int(3.6 * 24 * HOUR)
+AWAY = int(2.1 * 24 * HOUR)
 
 
 async def announce_cores(night: Night, host: FakeHost) -> None:
