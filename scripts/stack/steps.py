@@ -54,8 +54,8 @@ COMPUTES = 0.9
 """The load of a step that waits for little; one fits beside those that wait."""
 
 # Arithmetic and text on values and trees that the tests bring: what holds on Python 3.14 holds on
-# 3.11. And what others try on 3.11: updates and logind, on the hosts of `systemd` with Debian 12's
-# own; calls of Windows, in `windows`.
+# 3.11. Documents are the same on both. And what others try on 3.11: updates and logind, on the
+# hosts of `systemd` with Debian 12's own; calls of Windows, in `windows`.
 # docs/development.md, "Two Pythons", says what has to run on both.
 _ON_ONE_PYTHON = (
     "tests/agent/buffer/test_properties.py",
@@ -65,6 +65,7 @@ _ON_ONE_PYTHON = (
     "tests/agent/power/test_logind_watch.py",
     "tests/agent/power/test_windows_control.py",
     "tests/agent/power/test_windows_watch.py",
+    "tests/agent/protocol/test_docs.py",
     "tests/agent/test_broker_clusters.py",
     "tests/agent/test_brokers.py",
     "tests/agent/test_worked_examples.py",
