@@ -60,6 +60,18 @@ async def enable_event_loop_debug() -> None:
     loop.get_debug = lambda: False
 
 
+@pytest.fixture(autouse=True, scope="session")
+def patient_executors() -> Generator[None]:
+    """Let threads of Home Assistant end by themselves, however busy this machine is.
+
+    They wake each other to end, one after the other. Home Assistant interrupts the one that takes
+    a tenth of this limit, shared among them; then the rest sleeps on, and the plug-in fails the
+    test for the threads that it left.
+    """
+    with patch("homeassistant.util.executor.EXECUTOR_SHUTDOWN_TIMEOUT", 200):
+        yield
+
+
 @pytest.fixture
 def hass_config_dir(hass_tmp_config_dir: str) -> str:
     """Give each test a folder of its own for what is no file of Home Assistant's storage."""
