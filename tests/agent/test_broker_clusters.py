@@ -1,4 +1,4 @@
-"""An agent at three brokers that are one to their clients, of which one loses its power."""
+"""An agent at two brokers of a cluster of three, of which one loses its power."""
 
 from __future__ import annotations
 
@@ -78,6 +78,15 @@ class TakingHomeAssistant(FakeHomeAssistant):
         """Return the numbers that states have told."""
         return {message.json["values"]["number"] for message in self.heard(f"{BASE}/state/count")}
 
+    def kept(self) -> Counter[tuple[float, int]]:
+        """Return how often each point came in the chunks of the backlog."""
+        return Counter(point for chunk in self.chunks.values() for point in chunk)
+
+    def lacks(self, until: int) -> set[int]:
+        """Return the numbers before one that came neither in a state nor in the backlog."""
+        live = self.live()
+        return set(range(min(live), until)) - live - {number for _, number in self.kept()}
+
 
 @pytest.fixture(params=[Nats, RabbitMq])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
@@ -102,7 +111,8 @@ def agent(
     folder = tmp_path / "state"
     folder.mkdir()
     TrustStore(folder).save([Controller(home.id, home.name, home.secret, 0)])
-    brokers = tuple(Broker(node.host, node.port) for node in server.nodes)
+    # Not the last one, which Home Assistant needs: a busy machine may have the agent try others.
+    brokers = tuple(Broker(node.host, node.port) for node in server.nodes[:-1])
     config = Config(brokers, folder, backlog=BacklogConfig(write_interval=1))
     sources = [CollectorRunner(Counting(), 0.2)]
     running = PairedAgent(folder, home_assistant, config, sources=sources)
@@ -151,19 +161,16 @@ def test_a_node_that_dies_costs_nothing(
     user = User(agent, home_assistant)
     assert user.command()["status"] == "done"
     wait_until(lambda: len(home_assistant.live()) > 10)
-    [used] = [node for node in server.nodes if str(node.port) in str(agent.agent._transport.broker)]
+    [used] = [node for node in server.nodes if node.port == agent.agent._transport.broker.port]
 
     used.kill()
 
     assert user.command()["status"] == "done"
     known = max(home_assistant.live())
+    # What is not in the file yet is no less on its way.
+    wait_until(lambda: home_assistant.take() or not home_assistant.lacks(known), PATIENCE)
     wait_until(lambda: home_assistant.take() or not (agent.folder / FILE).exists(), PATIENCE)
     wait_until(lambda: max(home_assistant.live()) > known)
-    last = max(home_assistant.live())
-    points = Counter(point for chunk in home_assistant.chunks.values() for point in chunk)
     delays = [args["delay"] for _, args in agent.power.done]
     assert len(delays) == len(set(delays)) >= 2
-    read = range(min(home_assistant.live()), last)
-    kept = {number for _, number in points}
-    assert set(read) - home_assistant.live() - kept == set()
-    assert [point for point, times in points.items() if times > 1] == []
+    assert [point for point, times in home_assistant.kept().items() if times > 1] == []
