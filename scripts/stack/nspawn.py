@@ -346,6 +346,9 @@ def installed(name: str, suite: str, packages: Sequence[str], *over: Path) -> Pa
 
 def _install(made: Path, packages: Sequence[str], *lower: Path) -> None:
     part = made.with_name(made.name + ".part")
+    # One that was killed left its disk mounted.
+    while (part / "root").is_mount():
+        subprocess.run(["umount", "--lazy", str(part / "root")], check=True)
     shutil.rmtree(part, ignore_errors=True)
     install = ("apt-get", "-qq", "-y", "--no-install-recommends", "install", *packages)
     try:
