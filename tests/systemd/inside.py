@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 import json
 import select
 import sys
@@ -20,7 +19,7 @@ def probe() -> dict[str, Any]:
     for name, ask in (("power", control.power_actions), ("session", control.session_actions)):
         try:
             found[name] = {
-                action: asdict(missing) if missing else None for action, missing in ask().items()
+                action: missing._asdict() if missing else None for action, missing in ask().items()
             }
         except Unavailable as error:
             found[name] = error.reason
