@@ -50,7 +50,12 @@ from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import Availability, state_payload
 from companion_agent.protocol.topics import Topics
 from companion_agent.security.key_store import StoreError, TrustStore
-from companion_agent.storage.permissions import check_secret, typed_by_administrator
+from companion_agent.storage.permissions import (
+    AS_ADMINISTRATOR,
+    check_secret,
+    typed_by_administrator,
+)
+from companion_agent.storage.plain import is_there
 from companion_agent.timing import Alarm
 
 if TYPE_CHECKING:
@@ -134,7 +139,7 @@ def examine(path: Path | None) -> Iterator[Check]:
     yield from check_processor(platforms.current())
     yield _check_clock(time.time())
     if config:
-        yield _check_pairing(config)
+        yield check_pairing(config)
         yield from _check_tuning(config)
         yield from _check_settings(config)
         yield from _check_discovery(config)
@@ -220,7 +225,8 @@ def _nullable(source: CollectorRunner, reading: Reading) -> bool:
     return kind is not None and kind.nullable
 
 
-def _check_pairing(config: Config) -> Check:
+def check_pairing(config: Config) -> Check:
+    """Say who may command this host, and what is wrong with the keys."""
     store = TrustStore(config.state_dir)
     problems = store.check()
     if problems:
@@ -296,12 +302,25 @@ def _check_discovery(config: Config) -> Iterator[Check]:
             yield Check("unsigned commands", "bad", WARNING.partition(". ")[0] % key, hint)
 
 
+def _exists(path: Path) -> bool:
+    """Tell whether something is there; unlike `is_there()` not where this user may not look.
+
+    Raises:
+        OSError: This user may not.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def check_backlog(config: Config) -> Iterator[Check]:
     """Say how much waits to be delivered, and what keeps it from being kept."""
     from companion_agent.buffer import store
 
     for path in store.damaged_files(config.state_dir):
-        if path.exists():
+        if is_there(path):
             detail = f"{path} could not be read and was set aside; is the disk sound?"
             yield Check("backlog", "bad", detail, f"save or delete it: {path}*")
     if not config.backlog.enabled:
@@ -309,16 +328,20 @@ def check_backlog(config: Config) -> Iterator[Check]:
         return
     try:
         free = shutil.disk_usage(config.state_dir).free
+        waits = _exists(config.state_dir / FILE)
     except FileNotFoundError:
-        pass  # The agent makes it.
+        free, waits = SPACE_NEEDED, False  # The agent makes it.
+    except PermissionError as error:
+        detail = f"{config.state_dir} cannot be looked at: {error.strerror}"
+        yield Check("backlog", "bad", detail, AS_ADMINISTRATOR)
+        return
     except OSError as error:
         detail = f"{config.state_dir} cannot be used: {error.strerror}"
         yield Check("backlog", "bad", detail, "set state_dir in the configuration")
         return
-    else:
-        if free < SPACE_NEEDED:
-            yield Check("backlog", "bad", f"the disk of {config.state_dir} is full", "make room")
-    if not (config.state_dir / FILE).exists():
+    if free < SPACE_NEEDED:
+        yield Check("backlog", "bad", f"the disk of {config.state_dir} is full", "make room")
+    if not waits:
         yield Check("backlog", "ok", "nothing waits to be delivered")
         return
     try:

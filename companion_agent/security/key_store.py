@@ -18,6 +18,7 @@ from companion_agent.storage.files import (
     write_private,
 )
 from companion_agent.storage.permissions import AS_ADMINISTRATOR, Problem, check_private
+from companion_agent.storage.plain import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,7 +109,7 @@ class TrustStore:
     def check(self) -> list[Problem]:
         """Say what an administrator should mend, for `pilot-agent doctor`."""
         problems = [*check_private(self._folder), *check_private(self._path)]
-        if self._aside.exists():
+        if is_there(self._aside):
             text = f"{self._aside} holds keys that could not be read"
             fix = f"pair this host again (pilot-agent pair), then delete {self._aside}"
             problems.append(Problem(text, fix))

@@ -20,7 +20,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.storage import files
-from companion_agent.storage.plain import read_plain
+from companion_agent.storage.plain import is_there, read_plain
 from companion_agent.updates import compatibility
 from companion_agent.updates.release import (
     MAX_SIGNED,
@@ -160,7 +160,7 @@ class Releases:
     @property
     def used(self) -> bool:
         """Whether there has ever been a release."""
-        return (self.folder / _STATE).exists()
+        return is_there(self.folder / _STATE)
 
     def state(self) -> State:
         """Return which release is to run; the base where that cannot be read."""

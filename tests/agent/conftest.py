@@ -79,6 +79,18 @@ def collector() -> FakeCollector:
     return FakeCollector()
 
 
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """Make a folder that may not be entered, by a user who does not enter everything like root."""
+    folder = tmp_path / "closed"
+    folder.mkdir(0o000)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+
+
 @pytest.fixture(scope="session")
 def mosquitto_program() -> str:
     program = shutil.which("mosquitto") or shutil.which(

@@ -24,6 +24,7 @@ from companion_agent.storage.files import (
     write_private,
 )
 from companion_agent.storage.permissions import AS_ADMINISTRATOR
+from companion_agent.storage.plain import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,10 +181,7 @@ def aside(folder: Path) -> Path:
 
 def is_aside(folder: Path) -> bool:
     """Tell whether there is one, as far as this user may see."""
-    try:
-        return aside(folder).exists()
-    except OSError:
-        return False
+    return is_there(aside(folder))
 
 
 def peek(folder: Path) -> dict[str, Change]:

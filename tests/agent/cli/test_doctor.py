@@ -334,6 +334,19 @@ def test_a_state_folder_that_can_be_none() -> None:
     assert check.detail == f"{folder} cannot be used: Not a directory"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="file modes are not Windows'")
+def test_a_state_folder_that_this_user_may_not_enter(closed: Path) -> None:
+    config = Config((Broker("localhost"),), closed)
+
+    checks = [doctor.check_pairing(config), *doctor.check_backlog(config)]
+
+    assert [(check.name, check.verdict, check.hint) for check in checks] == [
+        ("pairing", "bad", "run this as root"),
+        ("backlog", "bad", "run this as root"),
+    ]
+    assert all(str(closed) in check.detail for check in checks)
+
+
 def test_without_a_configuration_it_still_looks_at_the_host(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:

@@ -488,18 +488,6 @@ def test_a_file_that_may_not_be_read(unreadable: Path) -> None:
         load(unreadable, {}, COLLECTORS)
 
 
-@pytest.fixture
-def closed(tmp_path: Path) -> Iterator[Path]:
-    """Make a folder that may not be entered, by a user who does not enter everything like root."""
-    folder = tmp_path / "closed"
-    folder.mkdir(0o000)
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65534)
-    yield folder
-    os.seteuid(user)
-
-
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="file modes are not Windows'")
 def test_what_lies_in_a_closed_folder_is_found_out_when_it_is_used(closed: Path) -> None:
     environment = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from companion_agent import config
-from companion_agent.cli.doctor import _check_pairing
+from companion_agent.cli.doctor import check_pairing
 from companion_agent.config import ConfigError
 from companion_agent.config.policy import Policy
 from companion_agent.config.show import show
@@ -118,22 +118,22 @@ def test_a_fleet_key_is_never_shown(tmp_path: Path) -> None:
 
 def test_doctor_says_who_may_command(tmp_path: Path) -> None:
     loaded = load(tmp_path, "commands: {dry_run: true}")
-    check = _check_pairing(loaded)
+    check = check_pairing(loaded)
     hint = typed_by_administrator("pilot-agent pair")
     assert (check.verdict, check.hint) == ("absent", hint)
     home = Controller("4f1d2c3b5a697887", "Home", bytes(32), 0)
     TrustStore(loaded.state_dir).save([home])
-    check = _check_pairing(loaded)
+    check = check_pairing(loaded)
     assert check.verdict == "ok"
     assert check.detail.startswith("paired with Home; commands.dry_run is on")
 
 
 def test_doctor_says_what_is_damaged_and_moves_nothing(tmp_path: Path) -> None:
     loaded = load(tmp_path, f"security: {{fleet_key: {FLEET}}}")
-    assert "fleet key" in _check_pairing(loaded).detail
+    assert "fleet key" in check_pairing(loaded).detail
     TrustStore(loaded.state_dir).save([])
     (loaded.state_dir / "trust.json").write_text("{")
-    assert "damaged" in _check_pairing(loaded).detail
+    assert "damaged" in check_pairing(loaded).detail
     assert (loaded.state_dir / "trust.json").exists()
 
 
@@ -142,5 +142,5 @@ def test_doctor_says_how_to_close_open_files(tmp_path: Path) -> None:
     loaded = load(tmp_path, "")
     TrustStore(loaded.state_dir).save([])
     (loaded.state_dir / "trust.json").chmod(0o644)
-    check = _check_pairing(loaded)
+    check = check_pairing(loaded)
     assert (check.verdict, check.hint) == ("bad", f"chmod 600 {loaded.state_dir / 'trust.json'}")
