@@ -234,10 +234,11 @@ async def test_a_file_with_mistakes_says_so(settings: Settings, text: str, error
 
 
 async def test_a_host_that_rehearses(settings: Settings, policy: Policy) -> None:
-    """A dry run tells no settings."""
+    """A dry run tells the settings, and changes none."""
     object.__setattr__(settings.agent.dispatcher._policy, "dry_run", True)
+    form = await settings.enter(await settings.open(), sections=["log"])
 
-    refused = await settings.open()
+    refused = await settings.enter(form, level="debug")
 
     assert refused["reason"] == "settings_failed"
     assert "only simulated" in refused["description_placeholders"]["error"]
