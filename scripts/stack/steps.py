@@ -298,7 +298,8 @@ def _systemd(options: Options) -> Outcome:
 
 def _windows(options: Options) -> Outcome:
     if system.can_apt_install():
-        system.require("makensis", "mosquitto", "osslsigncode", "pulseaudio", "wine", "Xvfb")
+        system.require("gstreamer", "makensis", "mosquitto", "osslsigncode", "pulseaudio")
+        system.require("wine", "Xvfb")
     reason = wine.why_not()
     if not reason:
         # Made here, no test has to do it within its limit.

@@ -74,6 +74,13 @@ PROGRAMS: Mapping[str, Program] = {
     "packagekit": Program(("/usr/libexec/packagekitd",), ("packagekit",), "PackageKit"),
     "Xvfb": Program(("Xvfb",), ("xvfb",), "xorg-x11-server-Xvfb"),
     "wine": Program(("wine",), ("wine", "wine64"), "wine", "--cask wine-stable"),
+    # Wine plays sound by its plug-ins, a WAV too.
+    "gstreamer": Program(
+        ("gst-inspect-1.0",),
+        ("gstreamer1.0-tools", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good"),
+        "gstreamer1 gstreamer1-plugins-base gstreamer1-plugins-good",
+        "gstreamer",
+    ),
     "dunst": Program(("dunst",), ("dunst",), "dunst"),
     "pulseaudio": Program(("pulseaudio",), ("pulseaudio",), "pulseaudio", "pulseaudio"),
     "pipewire": Program(
