@@ -276,7 +276,7 @@ def _e2e(options: Options) -> Outcome:
     system.require("mosquitto", "chromium", "ip")
     # Elsewhere the tests that need these say so and skip.
     if system.can_apt_install():
-        system.require("faketime", "nats-server", "nginx", "rabbitmq")
+        system.require("dbus-send", "faketime", "nats-server", "nginx", "rabbitmq")
     # What wants the same browser stays together.
     flags = [*_AGAIN, "--dist=loadgroup"]
     return _pytest("homeassistant", "tests/e2e", flags, options)

@@ -99,6 +99,7 @@ PROGRAMS: Mapping[str, Program] = {
     "debootstrap": Program(("debootstrap",), ("debootstrap",), "debootstrap"),
     "lintian": Program(("lintian",), ("lintian",)),
     "rpmlint": Program(("rpmlint",), ("rpmlint",), "rpmlint"),
+    "dbus-send": Program(("dbus-send",), ("dbus-bin",), "dbus-tools", "dbus"),
     "rpmbuild": Program(("rpmbuild",), ("rpm",), "rpm-build", "rpm"),
     "makensis": Program(("makensis",), ("nsis",), "mingw32-nsis", "makensis"),
     "osslsigncode": Program(("osslsigncode",), ("osslsigncode",), "osslsigncode", "osslsigncode"),

@@ -111,6 +111,7 @@ class FakeMachine:
 
     def forget(self) -> None:
         """Leave out what was ordered until now."""
+        self._have_answered()
         self._seen = len(self._all_orders())
 
     def fall_asleep(self) -> None:
@@ -130,6 +131,21 @@ class FakeMachine:
     def _all_orders(self) -> list[str]:
         pattern = rf"(?m)^[\d.]+ ({'|'.join(_ORDERS)})\b"
         return re.findall(pattern, self._players[0].output())
+
+    def _have_answered(self) -> None:
+        """Wait until logind has written down what an agent ordered, perhaps in its last moment."""
+        subprocess.run(
+            [
+                "dbus-send",
+                f"--bus=unix:path={self._socket}",
+                "--print-reply",
+                "--dest=org.freedesktop.login1",
+                "/org/freedesktop/login1",
+                "org.freedesktop.DBus.Peer.Ping",
+            ],
+            capture_output=True,
+            check=True,
+        )
 
     def _player(self, template: str, *more: str) -> Process:
         command = [MOCK_PYTHON, "-m", "dbusmock", "--system", "--template", template, *more]
