@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.bus import Bus
 from harness.host import NO_VALUE, Host
 from harness.logs import tracebacks
-from harness.night import LateHomeAssistant, Night, faketime, hours
+from harness.night import LateHomeAssistant, Night, faketime, hours, states
 import pytest
 
 from stack.broker import Mosquitto
@@ -153,7 +153,9 @@ def test_a_night_without_a_broker(
                 is_complete, "the hours of an undisturbed run", timeout=180, process=home.process
             )
         found, expected = statistics()
-        assert found == expected
+        if found != expected:
+            told = states(home, ids[cut_off], night.start - STEP)
+            pytest.fail(f"{found} is not {expected};\ndelivered {delivered.json};\nheard {told}")
         assert len(found) == len(lags)
 
 

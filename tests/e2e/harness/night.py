@@ -173,3 +173,17 @@ def hours(ha: HomeAssistant, entity_id: str, start: float) -> dict[int, tuple[fl
         int(row["start"] / 1000 - start) // 3600: (row["mean"], row["min"], row["max"])
         for row in found.get(entity_id, [])
     }
+
+
+def states(ha: HomeAssistant, entity_id: str, start: float) -> list[tuple[float, str]]:
+    """Return what the recorder has of an entity: when it changed, seconds since 1970, and to what.
+
+    It shows why statistics are others than they should be.
+    """
+    found = ha.ws(
+        "history/history_during_period",
+        start_time=datetime.fromtimestamp(start, UTC).isoformat(),
+        entity_ids=[entity_id],
+        minimal_response=False,
+    )
+    return [(state["lu"], state["s"]) for state in found.get(entity_id, [])]
