@@ -289,6 +289,9 @@ class Buffer:
         wanted = standing is Standing.UNHEARD or (heard and self._consumers.in_doubt)
         if wanted and not self._recorder.recording:
             self._begin(now, before)
+        elif standing is Standing.UNHEARD and before is Standing.HEARD:
+            # Recorded in doubt it may all have been heard: what holds now outlasts the connection.
+            self._recorder.begin()
         elif self._recorder.recording and not wanted:
             self._recorder.end(unheard=not heard)
             self._asked = True

@@ -349,6 +349,22 @@ def test_what_was_said_before_a_birth_without_a_will_may_not_have_been_heard(
     assert not online.path.exists()
 
 
+def test_a_value_from_before_a_doubt_is_said_of_the_outage_that_follows(
+    online: FakeHost, home: FakeConsumer
+) -> None:
+    """Home Assistant heard it during the doubt: no chunk of that tells that it outlasted more."""
+    online.say_birth(b"online")
+    online.read(percent=1)
+    read_at = online.times.wall - 10
+
+    online.lose()
+
+    lost_at = online.times.wall
+    online.connect()
+    online.fetch(home)
+    assert home.values["cpu.percent"][-2:] == [(read_at, 1), (lost_at, 1)]
+
+
 def test_a_birth_that_is_retained_tells_nothing_of_before(online: FakeHost) -> None:
     online.read(percent=2)
 
