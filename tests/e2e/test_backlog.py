@@ -118,8 +118,9 @@ def test_a_night_without_a_broker(
         # listens again when the next agent has delivered: else it may acknowledge what it has of
         # the first one in between, and the next chunk comes.
         home.process.suspend()
+        healed = time.monotonic()
         network.heal()
-        delivered = bus.wait_for(cut_off.topic("backlog"), timeout=60)
+        delivered = bus.wait_for(cut_off.topic("backlog"), since=healed, timeout=60)
         cut_off.agent.kill()
         cut_off.start()
         again = bus.wait_for(cut_off.topic("backlog"), since=delivered.at + 0.001)
