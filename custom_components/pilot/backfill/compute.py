@@ -46,6 +46,7 @@ class Job:
         kept: The backlog as it was when this was decided.
         end: The hours before this one are compiled and complete.
         state: The entity's state now.
+        heard: When the host had delivered all that it had.
     """
 
     host_id: str
@@ -55,6 +56,7 @@ class Job:
     device_id: str | None
     end: int
     state: State | None
+    heard: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def compute(hass: HomeAssistant, job: Job) -> Work | Unknown:
         if point.at >= start
     ]
     own = _own_states(hass, job, metadata)
-    work = Work(job, metadata, Series(merge(own, backlog)))
+    work = Work(job, metadata, Series(merge(own, backlog, job.heard)))
     assert job.kept.todo_from is not None
     hours = range(job.kept.todo_from, job.end, HOUR)
     if metadata["has_sum"]:

@@ -111,11 +111,20 @@ class BacklogDatabase:
 def _is_same(was: HostBacklog | None, host: HostBacklog) -> bool:
     return (
         was is not None
-        and (was.chunks, was.open_to, was.taken_at) == (host.chunks, host.open_to, host.taken_at)
+        and _data_of(was) == _data_of(host)
         and was.readings.keys() == host.readings.keys()
         # Readings are replaced, never changed.
         and all(was.readings[key] is kept for key, kept in host.readings.items())
     )
+
+
+def _data_of(host: HostBacklog) -> dict[str, Any]:
+    return {
+        "chunks": host.chunks,
+        "open_to": host.open_to,
+        "taken_at": host.taken_at,
+        "heard": host.heard,
+    }
 
 
 def _version(db: sqlite3.Connection) -> int:
@@ -139,8 +148,8 @@ def _write_host(
     db: sqlite3.Connection, host_id: str, was: HostBacklog | None, host: HostBacklog
 ) -> None:
     before = {} if was is None else was.readings
-    data = {"chunks": host.chunks, "open_to": host.open_to, "taken_at": host.taken_at}
-    db.execute("INSERT OR REPLACE INTO host VALUES (?, ?)", (host_id, json_dumps(data)))
+    data = json_dumps(_data_of(host))
+    db.execute("INSERT OR REPLACE INTO host VALUES (?, ?)", (host_id, data))
     for key in before.keys() - host.readings.keys():
         db.execute("DELETE FROM reading WHERE host = ? AND key = ?", (host_id, key))
         db.execute("DELETE FROM point WHERE host = ? AND key = ?", (host_id, key))

@@ -8,6 +8,7 @@ outage. Moments are seconds since 1970, UTC.
 """
 
 from bisect import bisect_left
+from collections import deque
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -33,22 +34,42 @@ class Mark(NamedTuple):
     """Home Assistant's own state; else a point of the backlog."""
 
 
-def merge(own: Iterable[Point], backlog: Iterable[Point]) -> list[Mark]:
+def merge(
+    own: Iterable[Point], backlog: Iterable[Point], heard: Iterable[float] = ()
+) -> list[Mark]:
     """Return the states of an undisturbed run.
 
     That Home Assistant did not hear a host is no news where the host's backlog has a value:
     such a gap ends where the backlog says that there was none, or where values are heard again.
+
+    Args:
+        own: Home Assistant's own states.
+        backlog: What the host measured.
+        heard: When the host had delivered all that it had. A value that stays the same is no
+            state of its own again, so nothing else tells that Home Assistant hears it from then
+            on, and that a gap which follows is one of the host.
     """
     everything = [Mark(*point, own=True) for point in own]
     everything += [Mark(*point, own=False) for point in backlog]
     everything.sort(key=lambda mark: (mark.at, mark.own))
+    moments = deque(sorted(heard))
     merged: list[Mark] = []
+    shown: float | None = None
+
+    def hear(until: float) -> None:
+        while moments and moments[0] < until:
+            at = moments.popleft()
+            if merged and shown is not None and _is_backlog(last := merged[-1]):
+                merged.append(Mark(at, last.value, own=True))
+
     for mark in everything:
-        if mark.own and mark.value is None and merged:
-            last = merged[-1]
-            if not last.own and last.value is not None:
+        hear(mark.at)
+        if mark.own:
+            shown = mark.value
+            if shown is None and merged and _is_backlog(merged[-1]):
                 continue
         merged.append(mark)
+    hear(inf)
     return merged
 
 

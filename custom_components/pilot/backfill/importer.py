@@ -107,9 +107,13 @@ class Importer:
             if self.hass.is_stopping:
                 return False  # The recorder answers nothing more.
             host = self.hosts.get(host_id) or HostBacklog()
-            if chunk.id in host.chunks:
-                return True
             now = dt_util.utcnow().timestamp()
+            if chunk.id in host.chunks:
+                if host.is_open_again(chunk):
+                    waiting = host.copy()
+                    waiting.open_again(chunk, now)
+                    return await self._keep(host_id, waiting)
+                return True
             if host.clocks_differ(chunk, now):
                 self._wait_for_clocks(host_id)
                 return False
@@ -129,13 +133,19 @@ class Importer:
                 taken.make_room(now)
                 if taken.points >= host.points:
                     return False
-            try:
-                await self._write_to_disk({**self.hosts, host_id: taken})
-            except HomeAssistantError as err:
-                LOGGER.error("A chunk of an outage is not taken, and stays on its host: %s", err)
+            if not await self._keep(host_id, taken):
                 return False
-            self.hosts[host_id] = taken
         self._wake()
+        return True
+
+    async def _keep(self, host_id: str, taken: HostBacklog) -> bool:
+        """Write down what was taken of a host, and say whether that went well."""
+        try:
+            await self._write_to_disk({**self.hosts, host_id: taken})
+        except HomeAssistantError as err:
+            LOGGER.error("A chunk of an outage is not taken, and stays on its host: %s", err)
+            return False
+        self.hosts[host_id] = taken
         return True
 
     async def async_forget(self, host_id: str) -> None:
@@ -356,7 +366,16 @@ class Importer:
                 if kept.todo_from is not None and kept.todo_from < end:
                     state = self.hass.states.get(entity.entity_id)
                     jobs.append(
-                        Job(host_id, key, kept, entity.entity_id, entity.device_id, end, state)
+                        Job(
+                            host_id,
+                            key,
+                            kept,
+                            entity.entity_id,
+                            entity.device_id,
+                            end,
+                            state,
+                            host.heard,
+                        )
                     )
         return jobs
 

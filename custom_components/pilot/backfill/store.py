@@ -25,6 +25,8 @@ KEY: Final = f"{DOMAIN}.backlog"
 
 REMEMBERED: Final = 512
 """Chunks of each host that are known again when they are repeated."""
+REMEMBERED_MOMENTS: Final = 64
+"""Deliveries of each host whose end is known."""
 MAX_POINTS_OF_HOST: Final = 200_000
 """Points that are kept of a host. While there are so many no chunk of it is taken."""
 MAX_POINTS: Final = 500_000
@@ -159,6 +161,7 @@ class HostBacklog:
         chunks: The ids of those that were taken last.
         open_to: The newest point of the last chunk, while further ones wait behind it.
         taken_at: When that was taken.
+        heard: When the host had delivered all that it had, the last times.
         readings: What is kept of its readings.
         dropped: How many points were not kept or not used, by the reason; since the start.
     """
@@ -166,6 +169,7 @@ class HostBacklog:
     chunks: list[str] = field(default_factory=list)
     open_to: float | None = None
     taken_at: float = 0.0
+    heard: tuple[float, ...] = ()
     readings: dict[str, Kept] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
 
@@ -204,11 +208,22 @@ class HostBacklog:
             self.readings[key] = kept.add(taken, units[key])
         self.chunks = [*self.chunks, chunk.id][-REMEMBERED:]
         self.taken_at = now
-        newest = chunk.newest
         if not chunk.more:
             self.open_to = None
-        elif newest is not None:
-            self.open_to = newest
+            self.heard = (*self.heard, now)[-REMEMBERED_MOMENTS:]
+        elif chunk.newest is not None:
+            self.open_to = chunk.newest
+
+    def is_open_again(self, chunk: Chunk) -> bool:
+        """Say whether more waits behind a chunk that was taken as the last one.
+
+        Its host did not hear that it was taken, and has measured on: an outage began.
+        """
+        return chunk.more and self.open_to is None and self.chunks[-1:] == [chunk.id]
+
+    def open_again(self, chunk: Chunk, now: float) -> None:
+        """Wait for what is behind a chunk that was taken as the last one."""
+        self.open_to, self.taken_at = chunk.newest, now
 
     @staticmethod
     def clocks_differ(chunk: Chunk, now: float) -> bool:
@@ -310,7 +325,10 @@ def from_stored(stored: Stored) -> Backlogs:
 def host_of(kept: Mapping[str, Any]) -> HostBacklog:
     """Return a host as it was kept, without readings, or raise one of `storage.ODD`."""
     return HostBacklog(
-        texts(kept["chunks"]), optional_number(kept["open_to"]), number(kept["taken_at"])
+        texts(kept["chunks"]),
+        optional_number(kept["open_to"]),
+        number(kept["taken_at"]),
+        tuple(map(number, kept.get("heard", ()))),
     )
 
 
@@ -386,6 +404,7 @@ def joined(hosts: Mapping[str, HostBacklog], former: Mapping[str, HostBacklog]) 
             continue
         host = all_hosts[host_id] = hosts[host_id].copy()
         host.chunks = list(dict.fromkeys((*was.chunks, *host.chunks)))[-REMEMBERED:]
+        host.heard = tuple(sorted({*was.heard, *host.heard}))[-REMEMBERED_MOMENTS:]
         for key, kept in was.readings.items():
             if key not in host.readings:
                 host.readings[key] = kept

@@ -174,6 +174,35 @@ async def test_a_value_that_holds_for_hours(night: Night) -> None:
     await assert_equal(night)
 
 
+async def test_a_host_that_is_switched_off_after_an_outage(night: Night) -> None:
+    """It has no hours then: the value that it delivered last was heard as well."""
+    await night.says(night.far, 20.0)
+    night.at(120)
+    await night.deliver([[NOON + 60, 20.0]])
+    night.at(2 * HOUR - 300)
+    await night.far.availability("off")
+
+    await night.compile(5)
+
+    assert await night.hours(night.far) == {hour: Hour(20.0, 20.0, 20.0) for hour in (0, 1)}
+    assert night.importer.async_diagnostics(FAR)["waiting_from"] is None
+
+
+async def test_more_waits_behind_what_was_taken_as_the_last_part(night: Night) -> None:
+    """The host was cut off before it heard that it was taken, and measured on."""
+    await night.says(night.far, 20.0)
+    first = await night.deliver([[NOON, 20.0]])
+    backlog = await night.play(HEARD, 1, BACK)
+
+    await night.deliver([[NOON, 20.0]], chunk=first, more=True)
+    await night.compile(5)
+    assert night.importer.async_diagnostics(FAR)["more_to_come"] is True
+    await night.deliver(backlog)
+
+    await assert_equal(night)
+    assert night.importer.async_diagnostics(FAR)["more_to_come"] is False
+
+
 async def test_the_host_ends_within_the_outage(night: Night) -> None:
     """It says so with a null: from then on there is nothing."""
     backlog = await night.play({0: 20.0, 5000: 21.0}, CUT, BACK)

@@ -150,6 +150,47 @@ def test_a_value_that_was_heard_last_outlasts_the_connection() -> None:
     ]
 
 
+def test_a_gap_after_all_was_delivered_is_one_of_the_host() -> None:
+    """Home Assistant has the value itself from then on, and nothing new of it to hear."""
+    own = [Point(0, 20.0), Point(900, None)]
+    backlog = [Point(45, 20.0)]
+
+    assert merge(own, backlog, heard=[60]) == [
+        Mark(0, 20.0, own=True),
+        Mark(45, 20.0, own=False),
+        Mark(60, 20.0, own=True),
+        Mark(900, None, own=True),
+    ]
+
+
+def test_what_is_delivered_before_the_host_is_shown_again_holds_on() -> None:
+    """Its values are heard a moment later."""
+    own = [Point(0, 20.0), Point(30, None), Point(61, 21.0)]
+    backlog = [Point(10, 20.0), Point(45, 21.0)]
+
+    assert merge(own, backlog, heard=[60]) == merge(own, backlog)
+
+
+@patient
+@given(days(), cuts, st.integers(0, 60), st.integers(0, 60), cuts)
+def test_what_was_heard_and_delivered_as_well_leaves_no_trace(
+    heard: dict[int, float | None], begin: int, lasts: int, later: int, off: int
+) -> None:
+    """The host doubted for a time that it was heard; some time after that it is switched off."""
+    delivered = begin + lasts + later
+    own = {second: value for second, value in heard.items() if second < off} | {off: None}
+    backlog = {s: v for s, v in own.items() if begin <= s <= begin + lasts}
+    before = [second for second in own if second <= begin]
+    if before:
+        backlog[begin] = own[max(before)]
+
+    series = Series(merge(points(own), points(backlog), [delivered] if delivered < off else []))
+
+    for hour in HOURS:
+        if delivered < off:
+            assert series.hour(hour) == near(hour_by_seconds(own, hour))
+
+
 def test_only_hours_with_a_part_of_the_backlog_are_touched() -> None:
     """The recorder's other hours are right."""
     own = [Point(START, 20.0), Point(START + HOUR - 1, None), Point(START + 3 * HOUR - 60, 24.0)]

@@ -150,6 +150,7 @@ def test_nothing_changes_on_the_disk(tmp_path: Path) -> None:
     host = HostBacklog(
         chunks=["00112233445566aa"],
         open_to=NOW,
+        heard=(1.5, NOW),
         readings={
             KEY: Kept(
                 "°C",
