@@ -147,7 +147,8 @@ class LogindWatch(HostWatch):
         self._owner = ""  # logind's unique name; any program may send signals under another one
         self._inhibitors: list[int] = []
         self._falling_asleep = False
-        self._refused = False  # logind gives no inhibitors
+        self._refusal = ""  # why an inhibitor was not given, or could not be
+        self._refused = False  # logind gives no inhibitors, and that was said
         self._sessions: dict[str, _Known] = {}  # by their path
         self._asked: set[str] | None = None  # sessions still to be looked at; `None`: all
         self._desktop = False
@@ -281,6 +282,7 @@ class LogindWatch(HostWatch):
             _LOGGER.info("Sleep, shutdown and sessions are noticed again")
             self._complaint = ""
         self._failures = 0
+        self._tell_refusal()
         self._sessions.clear()
         self._asked = None
         self._listener.call(self._take_sessions, MANAGER, "ListSessions")
@@ -300,6 +302,7 @@ class LogindWatch(HostWatch):
         """
         if self._listener is None or self._inhibitors:
             return
+        self._refusal = ""
         for what in ("sleep", "shutdown"):
             asked = ("ssss", what, "Pilot", "Tells Home Assistant first", "delay")
             self._listener.call(self._take_inhibitor, MANAGER, "Inhibit", *asked)
@@ -307,8 +310,14 @@ class LogindWatch(HostWatch):
     def _take_inhibitor(self, answer: tuple[Any, ...] | BusError) -> None:
         if not isinstance(answer, BusError):
             self._inhibitors.append(take_descriptor(answer[0]))
-        elif self._owner and not self._refused:
-            _LOGGER.info("logind does not wait for the agent before sleep: %s", answer.text)
+        else:
+            self._refusal = answer.text
+            self._tell_refusal()
+
+    def _tell_refusal(self) -> None:
+        """Say that logind gives no inhibitors, once it is known that there is a logind."""
+        if self._owner and self._refusal and not self._refused:
+            _LOGGER.info("logind does not wait for the agent before sleep: %s", self._refusal)
             self._refused = True
 
     # --- Signals -------------------------------------------------------------------------
