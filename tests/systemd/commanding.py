@@ -40,10 +40,22 @@ class FakeHomeAssistant(RecordingClient):
         """Wait for something that the host says, and take off its envelope."""
         return wait_for(lambda: self.said(below), below)[-1].body
 
-    def reading(self, key: str) -> Any:
+    def wait_for_another_session(self, before: str) -> float:
+        """Wait for the announce of an agent that is not the one before; return when it was heard.
+
+        The one before says this and that until it ends.
+        """
+
+        def others() -> list[Message]:
+            return [one for one in self.said("announce") if one.body["session"] != before]
+
+        return wait_for(others, "the announce of another session")[0].at
+
+    def reading(self, key: str, since: float = 0) -> Any:
         """Return what the host said last of a reading that is not signed; `None` for nothing."""
         collector, _, name = key.partition(".")
-        parts = [message.json["collectors"].get(collector) for message in self.said("state")]
+        states = [message for message in self.said("state") if message.at >= since]
+        parts = [message.json["collectors"].get(collector) for message in states]
         told = [part["values"] for part in parts if part]
         return told[-1].get(name) if told else None
 

@@ -180,10 +180,11 @@ def test_helpers_outlast_the_agent_and_the_agent_outlasts_them(
 
     # The new agent announces the desktop at once, though its helper comes a second later.
     for way in ("reload", "restart"):
+        before = home_assistant.body("announce")["session"]
         home_assistant.forget()
         desktops.host.run("systemctl", way, SERVICE)
-        assert KEEP_AWAKE in home_assistant.commands()
-        wait_for(lambda: home_assistant.reading(KEEP_AWAKE) is False, "its helper")
+        new = home_assistant.wait_for_another_session(before)
+        wait_for(lambda new=new: home_assistant.reading(KEEP_AWAKE, new) is False, "its helper")
         assert desktops.pid("anna") == helper
         assert all(KEEP_AWAKE in commands for commands in home_assistant.all_commands())
     assert home_assistant.command(KEEP_AWAKE, value=1)["status"] == "done"
