@@ -34,6 +34,8 @@ RESTART_EXIT_CODE = 100
 
 _USERNAME = "pilot"
 _START_TIMEOUT = 180
+# What it may take to answer: it starts beside others on a busy machine.
+_PATIENCE = 60.0
 _STOPPED = (httpx.TransportError, WebSocketException, OSError)
 
 
@@ -160,7 +162,7 @@ class HomeAssistant:
         self._session = self._load_session()
         self._expires = 0.0
         self._idle: list[Websocket] = []
-        self._http = httpx.Client(timeout=60)
+        self._http = httpx.Client(timeout=_PATIENCE)
         command = [
             *(hass or (str(Path(sys.executable).parent / "hass"),)),
             "--config",
@@ -345,7 +347,7 @@ class HomeAssistant:
     def _open_websocket(self) -> Websocket:
         self._log_in()
         address = f"ws://{self.host}:{self.port}/api/websocket"
-        connection = connect(address, max_size=None, proxy=None)
+        connection = connect(address, max_size=None, proxy=None, open_timeout=_PATIENCE)
         try:
             return Websocket(connection, self._session["access_token"])
         except BaseException:
