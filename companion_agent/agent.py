@@ -37,7 +37,7 @@ from companion_agent.security.key_store import TrustStore
 from companion_agent.security.keyring import KeyRing
 from companion_agent.security.refusals import Refusals
 from companion_agent.security.signer import Signer
-from companion_agent.security.start_counter import next_start
+from companion_agent.security.start_counter import keep_start, next_start
 from companion_agent.service.sd_notify import Notifier
 from companion_agent.storage.files import make_private_folder
 from companion_agent.timing import Alarm, phase
@@ -194,6 +194,7 @@ class Agent:
             grid=self._scheduler.grid,
             offered=lambda: self._announcer.look_again(),  # noqa: PLW0108  (made below)
             revoked=self._follow_trust,
+            surpass=self._surpass,
             changed=lambda key: self._scheduler.read_soon(key.partition(".")[0]),
             refresh=self._refresh,
             renew=self._renew,
@@ -581,6 +582,22 @@ class Agent:
         if self._ring.changes == self._key_changes:
             return
         self._key_changes = self._ring.changes
+        self._sign_anew()
+
+    def _surpass(self, start: int) -> None:
+        """Go on above a start that a controller has accepted: its number cannot have been known."""
+        if (number := self._signer.surpass(start)) is None:
+            return
+        _LOGGER.warning(
+            "A controller knows a later start of this host, as after a loss of its state folder "
+            "when its clock was ahead before: saying everything anew, as start %d",
+            number,
+        )
+        keep_start(self._folder, number)
+        self._announcer.announce()
+        self._sign_anew()
+
+    def _sign_anew(self) -> None:
         self._publisher.sign_anew()
         self._buffer.look_again()
         for name in SIGNED_STATES:

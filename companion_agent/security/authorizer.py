@@ -38,6 +38,7 @@ from companion_agent.protocol.validation import (
 from companion_agent.security.key_store import StoreError
 from companion_agent.security.rate_limit import TokenBucket
 from companion_agent.security.replay import ReplayWindow, ResultCache
+from companion_agent.security.start_counter import HIGHEST_ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +55,7 @@ _LOGGER = logging.getLogger(__name__)
 
 REVOKE = "trust.revoke"
 VERIFY = "trust.verify"
+_VERIFY_ARGUMENTS = {"above": Argument("", 0, HIGHEST_ASKED, 0)}
 
 _STRANGERS = {
     "not_paired": "this host is not paired with that Home Assistant",
@@ -139,6 +141,7 @@ class Dispatcher:
         audit: The record.
         refusals: Returns how many messages this host has refused, by what and why; those that are
             counted here when left out.
+        surpass: Called with the highest number of a start that a controller has accepted.
         clock: Returns the time in seconds since 1970.
         monotonic: Returns seconds that never go back.
     """
@@ -156,6 +159,7 @@ class Dispatcher:
         missing: Callable[[], None],
         audit: AuditLog,
         refusals: Callable[[], Mapping[str, int]] | None = None,
+        surpass: Callable[[int], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -169,6 +173,7 @@ class Dispatcher:
         self._missing = missing
         self._audit = audit
         self._refusals = refusals or self._own_refusals
+        self._surpass = surpass
         self._clock = clock
         self._monotonic = monotonic
         self._replay_window = ReplayWindow(session, clock)
@@ -313,9 +318,11 @@ class Dispatcher:
             self._revoke(genuine)
             return
         if genuine.key == VERIFY:
-            check_arguments({}, genuine.request.args)
+            asked = check_arguments(_VERIFY_ARGUMENTS, genuine.request.args)
             self._record(genuine, None, self._ring.name(genuine.key_id))
             self._send(genuine, *self._result(genuine, None, refused=self._refusals()))
+            if start := int(asked["above"]):
+                self._surpass(start)
             return
         found = self._commands.get(genuine.key)
         if found is None:

@@ -61,6 +61,7 @@ class CommandService:
         grid: When to probe.
         offered: Called when what this host can do may have changed.
         revoked: Called when a controller has revoked its key.
+        surpass: Called with the highest number of a start that a controller has accepted.
         changed: Called with the key of a reading that a command has set.
         refresh: Called with the names of collectors that are to be read at once; all without any.
         renew: Called when the agent is to go on with a configuration that was read again.
@@ -82,6 +83,7 @@ class CommandService:
         grid: Grid,
         offered: Callable[[], None] = lambda: None,
         revoked: Callable[[], None] = lambda: None,
+        surpass: Callable[[int], None] = lambda _: None,
         changed: Callable[[str], None] = lambda _: None,
         refresh: Callable[[Sequence[str]], None] = lambda _: None,
         renew: Callable[[], None] = lambda: None,
@@ -117,6 +119,7 @@ class CommandService:
             missing=self._probe_soon,
             audit=audit,
             refusals=refusals.by_reason,
+            surpass=surpass,
             clock=now,
             monotonic=clock,
         )

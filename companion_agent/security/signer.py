@@ -45,6 +45,17 @@ class Signer:
         """The ids of the keys that sign."""
         return self._ring.ids
 
+    def surpass(self, start: int) -> int | None:
+        """Number all that is said from now on above another start.
+
+        Returns:
+            The number that this start has now; `None` where it was higher already.
+        """
+        if start <= self._start:
+            return None
+        self._start = start + 1
+        return self._start
+
     def next_announce(self) -> Order:
         """Return the number of the next announce, after that of this start."""
         self._announces += 1

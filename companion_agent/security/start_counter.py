@@ -15,6 +15,8 @@ _LOGGER = logging.getLogger(__name__)
 _FILE = "starts"
 # Keeps what a broken clock or file says within what JSON's readers keep exact.
 _MOST = 2**52
+HIGHEST_ASKED = 2**34
+"""The highest start that a controller can have accepted of a clock: of the year 2514."""
 
 
 def next_start(folder: Path, now: float) -> int:
@@ -36,8 +38,19 @@ def next_start(folder: Path, now: float) -> int:
         _LOGGER.warning("%s does not hold the number of starts: %s", path, error)
         kept = 0
     start = max(kept + 1 if 0 <= kept < _MOST else 1, int(now))
+    keep_start(folder, start)
+    return start
+
+
+def keep_start(folder: Path, start: int) -> None:
+    """Keep the number of this start; the next one gets a higher one.
+
+    Args:
+        folder: The state folder.
+        start: The number.
+    """
+    path = folder / _FILE
     try:
         write_private(path, f"{start}\n")
     except OSError as error:
         _LOGGER.warning("The number of starts cannot be kept in %s: %s", path, error)
-    return start

@@ -165,8 +165,20 @@ class HostAuth:
         kept: KeptAnnounces,
         reauthentication: Reauthentication,
         refuse: RefuseMessage,
+        fell_behind: Callable[[int], None],
     ) -> None:
-        """Look up the keys and sequences of the host of a config entry."""
+        """Look up the keys and sequences of the host of a config entry.
+
+        Args:
+            hass: Home Assistant.
+            entry: The config entry of the host.
+            store: The keys and sequences.
+            kept: What the host announced before Home Assistant started.
+            reauthentication: Is told of what makes the host suspect.
+            refuse: Counts refused values.
+            fell_behind: Is called with the highest start that was accepted, when the host has
+                signed an announce of a lower one.
+        """
         assert entry.unique_id is not None
         self._hass = hass
         self._entry = entry
@@ -175,6 +187,7 @@ class HostAuth:
         self._last_announce: tuple[bytes, Announce] | None = None
         self._reauthentication = reauthentication
         self._refuse = refuse
+        self._fell_behind = fell_behind
         self._prefix: str = entry.data[CONF_PREFIX]
         self._host_id = entry.unique_id
         self._topics = Topics(self._prefix, self._host_id)
@@ -349,6 +362,9 @@ class HostAuth:
         if announce.sequence is None:
             raise ProtocolError("sequence", "a signed announce without a sequence")
         if announce.sequence < self._record.announced:
+            if announce.sequence[0] < self._record.announced[0]:
+                # An old one that is replayed; or its clock was ahead once, and it lost its number.
+                self._fell_behind(self._record.highest_start)
             raise ProtocolError("replayed", "it is older than what the host said before")
         self._record.separator = announce.separator
         if announce.sequence == self._record.announced:

@@ -7,6 +7,7 @@ the very request, ends the wait.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 import secrets
 from time import time
 from typing import TYPE_CHECKING, Any, Final
@@ -377,6 +378,15 @@ class HostCommands:
         except NoAnswerError:
             return False
         return True
+
+    async def async_surpass(self, start: int) -> None:
+        """Have the host number what it says above a start, where it does not by itself.
+
+        Nothing is told of an answer: with a higher number the host is heard.
+        """
+        if self._channel is not None:
+            with suppress(HomeAssistantError, NoAnswerError):
+                await self._channel.async_request(VERIFY, {"above": start}, VERIFY_PATIENCE)
 
     async def async_refusals(self) -> Mapping[str, int] | None:
         """Return how much the host has refused since its start; None where it does not answer."""

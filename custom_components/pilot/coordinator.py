@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 type EventListener = Callable[[HostEvent], None]
 
+SURPASS_DELAY = 3.0
+"""Seconds in which replayed announces of earlier starts of a host become one question to it."""
+
 
 class Status(StrEnum):
     """Whether a host is online; where it is not, why."""
@@ -100,7 +103,15 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         self.refused: Counter[str] = Counter()
         self.readings = Readings()
         self._reauthentication = Reauthentication(hass, entry, self._verify)
-        self.auth = HostAuth(hass, entry, store, kept, self._reauthentication, self.async_refuse)
+        self.auth = HostAuth(
+            hass,
+            entry,
+            store,
+            kept,
+            self._reauthentication,
+            self.async_refuse,
+            self._surpass_soon,
+        )
         self.commands = HostCommands(
             hass,
             entry,
@@ -128,6 +139,7 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         self._event_listeners: dict[str, list[EventListener]] = {}
         self._cancel_check: CALLBACK_TYPE | None = None
         self._check_at = 0.0
+        self._cancel_surpass: CALLBACK_TYPE | None = None
 
     @override
     async def _async_setup(self) -> None:
@@ -176,6 +188,17 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
     async def _verify(self, patience: float) -> bool:
         return await self.commands.async_verify(patience)
 
+    @callback
+    def _surpass_soon(self, start: int) -> None:
+        """Have the host go on above a start soon: nothing that it signs below is accepted."""
+
+        async def surpass(_: datetime) -> None:
+            self._cancel_surpass = None
+            await self.commands.async_surpass(start)
+
+        if self._cancel_surpass is None:
+            self._cancel_surpass = async_call_later(self.hass, SURPASS_DELAY, surpass)
+
     @override
     async def _async_update_data(self) -> Announce | None:
         return self.data  # Hosts push: there is nothing to poll.
@@ -185,6 +208,8 @@ class PilotCoordinator(DataUpdateCoordinator[Announce | None]):
         """Stop the timer; the config entry ends the subscriptions."""
         await super().async_shutdown()
         self._cancel_timer()
+        if self._cancel_surpass is not None:
+            self._cancel_surpass()
 
     # --- For entities ------------------------------------------------------------------------
 

@@ -52,6 +52,12 @@ class HostRecord:
     session: str = ""
     separator: Separator = Separator.DOT
 
+    @property
+    def highest_start(self) -> int:
+        """The highest start of the host of which something was accepted."""
+        orders = (self.announced, self.event, self.availability, *self.states.values())
+        return max(start for start, _ in orders)
+
 
 class TrustStore:
     """This Home Assistant's id and secrets, kept in a file for its owner only.

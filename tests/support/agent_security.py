@@ -134,6 +134,7 @@ class PairedHost:
         self.jobs: list[Job] = []
         self.reprobed = 0
         self.reannounced = 0
+        self.surpassed: list[int] = []
         self.ring = KeyRing(
             TrustStore(self.folder), PREFIX, HOST, fleet=self.fleet, clock=self.clock
         )
@@ -149,6 +150,7 @@ class PairedHost:
             start=self.jobs.append,
             revoked=self._reannounce,
             missing=self._reprobe,
+            surpass=self.surpassed.append,
             audit=self.audit,
             clock=self.clock,
             monotonic=self.clock,

@@ -173,12 +173,20 @@ class FakeAgent:
             start=self.work,
             revoked=self.announce,
             missing=lambda: None,
+            surpass=self.surpass,
             audit=AuditLog(self.folder / "audit.log", time, time),
             clock=self.now,
             monotonic=time,
         )
         others = [OneCommand(key, self.power) for key in ("session.lock", "audio.beep")]
         self.dispatcher.offer({one: one.commands() for one in (self.power, *others)})
+
+    def surpass(self, start: int) -> None:
+        """Say everything anew above a start, as the agent does."""
+        if start > self.starts:
+            self.starts = start + 1
+            self.say_that_it_is("online")
+            self.announce()
 
     def now(self) -> float:
         """Return what this host's clock shows."""

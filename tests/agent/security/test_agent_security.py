@@ -124,6 +124,26 @@ def test_announces_are_numbered_across_starts(
     assert after[0] > before[0]
 
 
+def test_a_start_goes_on_above_one_that_a_controller_has_accepted(
+    start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
+) -> None:
+    """As when the clock was ahead, and the number of that start was lost with the state."""
+    running = start()
+    accepted = running.announce(b"signatures")["sequence"][0] + 5 * 365 * 86_400
+    home_assistant.forget()
+    assert running.call("trust.verify", {"above": accepted})["status"] == "done"
+    # The will as well: it is written with a new connection.
+    home_assistant.wait_for("availability", str(accepted + 1).encode())
+    assert running.announce(b"signatures")["sequence"][0] == accepted + 1
+    told = json.loads(json.loads(home_assistant.wait_for("state/session"))["body"])
+    assert told["sequence"][0] == accepted + 1
+
+    running.stop()
+    home_assistant.forget()
+    after = start(session="5e551017cccccccc").announce(b"5e551017cccccccc")["sequence"][0]
+    assert after == accepted + 2
+
+
 def test_a_retained_command_does_not_run_at_a_start(
     start: Callable[..., PairedAgent], home_assistant: FakeHomeAssistant
 ) -> None:

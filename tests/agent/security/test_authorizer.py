@@ -524,3 +524,13 @@ def test_verify_is_answered_by_every_host_with_the_key(tmp_path: Path) -> None:
     assert (told["status"], told["dry_run"]) == ("done", False)
     assert told["refused"] == {"command.not_allowed": 1, "command.malformed": 1}
     assert world.call("trust.verify", {"more": 1})["reason"] == "bad_arguments"
+
+
+@pytest.mark.parametrize(
+    ("above", "reason"), [(2**34, ""), (2**34 + 1, "bad_arguments"), (-1, "bad_arguments")]
+)
+def test_verify_asks_to_go_on_above_a_start(tmp_path: Path, above: int, reason: str) -> None:
+    """One that no clock gives is refused: it would leave no number for other controllers."""
+    world = PairedHost(tmp_path)
+    assert world.call("trust.verify", {"above": above})["reason"] == reason
+    assert world.surpassed == ([] if reason else [above])

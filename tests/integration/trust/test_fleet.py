@@ -1,13 +1,17 @@
 """Hosts that are paired by a key which many share."""
 
 import base64
+from datetime import timedelta
 import json
 from typing import TYPE_CHECKING, Any
 
 from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.util import dt as dt_util
 import pytest
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.pilot import discovery
+from custom_components.pilot.coordinator import SURPASS_DELAY, Status
 from support.integration_agent import BASE, FakeAgent, FakeBroker
 from support.integration_host import ANNOUNCE, HOST_ID, make_entry
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("enable_custom_integrations", "quick")
 
 FLEET = bytes(range(100, 132))
+FIVE_YEARS = 5 * 365 * 86_400
 KEY = base64.b64encode(FLEET).decode()
 
 
@@ -242,3 +247,58 @@ async def test_a_key_concerns_only_hosts_that_have_no_other(
     await hass.config_entries.options.async_configure(form["flow_id"], {"fleet_mode": "ask"})
     assert trust.record(HOST_ID) is not None
     assert (trust.fleet, trust.add_fleet) == (FLEET, False)
+
+
+async def test_a_host_whose_clock_was_years_ahead_lost_its_state(
+    hass: HomeAssistant, agent: FakeAgent, trust: TrustStore
+) -> None:
+    """It is told what was accepted of it, and goes on above that."""
+    await trust.async_set_fleet(FLEET, add=True)
+    now, agent.starts = agent.starts, agent.starts + FIVE_YEARS
+    await announced(hass, agent)
+    [entry] = hass.config_entries.async_entries("pilot")
+    agent.come_online()
+    await hass.async_block_till_done()
+    ahead = agent.starts
+
+    agent.starts = now
+    agent.start("0123456789abcdef")
+    agent.announce()
+    await hass.async_block_till_done()
+    coordinator = entry.runtime_data.coordinator
+    assert coordinator.refused["announce.replayed"] == 1
+    await let_it_be_asked(hass)
+
+    assert agent.starts == ahead + 1
+    assert coordinator.auth.session == "0123456789abcdef"
+    assert coordinator.refused["announce.replayed"] == 1
+    agent.say_that_it_is("asleep")
+    await hass.async_block_till_done()
+    assert coordinator.status is Status.ASLEEP
+
+
+async def test_replayed_announces_of_earlier_starts_change_nothing(
+    hass: HomeAssistant, agent: FakeAgent, bus: FakeBroker, trust: TrustStore
+) -> None:
+    """The host is asked once for many, and has the higher number already."""
+    await trust.async_set_fleet(FLEET, add=True)
+    await announced(hass, agent)
+    old = agent.announce()
+    agent.start("0123456789abcdef")
+    agent.announce()
+    await hass.async_block_till_done()
+    before = agent.starts
+
+    for _ in range(5):
+        bus.fire(f"{BASE}/announce", old)
+    await hass.async_block_till_done()
+    await let_it_be_asked(hass)
+
+    assert [asked["args"] for asked in bus.commands("trust.verify")] == [{"above": before}]
+    assert agent.starts == before
+
+
+async def let_it_be_asked(hass: HomeAssistant) -> None:
+    """Let the time pass after which a host is asked to go on above what was accepted of it."""
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=SURPASS_DELAY + 1))
+    await hass.async_block_till_done()
