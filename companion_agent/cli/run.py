@@ -41,6 +41,8 @@ def report(path: Path | None, notifier: Callable[[], Notifier] = Notifier) -> in
 
             notifier = supervised.begin(launched.silence, launched.events)
         code = _report_as(launched, path, notifier)
+        if launched.release:
+            launcher.ended(launched.release, path)
         from companion_agent.signals import end_request
 
         if code is not None or end_request.asked:

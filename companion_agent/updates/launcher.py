@@ -96,6 +96,23 @@ def launch(
     return here
 
 
+def ended(
+    release: str, explicit: Path | None, environment: MutableMapping[str, str] = os.environ
+) -> None:
+    """Take note that a release has ended as it was to, whatever the reason: it has not failed.
+
+    Args:
+        release: The release.
+        explicit: The configuration file that the command line names.
+        environment: The environment.
+    """
+    from companion_agent.config import ConfigError  # noqa: PLC0415
+    from companion_agent.updates.store import Releases  # noqa: PLC0415
+
+    with suppress(ConfigError, ValueError, OSError):
+        Releases(_settings(explicit, environment)[0]).runs(release)
+
+
 def _become(
     here: Launched,
     explicit: Path | None,

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 BASE = ""
 # A first end may be chance (no memory, a broker that confuses it); a second one is not.
 STARTS = 2
+# A release that has passed its trial may still fail later: one that cannot read what it has written
+# itself, say. Fewer than the unit allows starts (`service/unit.py`), so that another one follows.
+ENDS = 4
 PROBATION = 60.0
 """Seconds that a release has to stay online before it is kept; see `probation()`."""
 # The latest versions that were left. Only a newer one than the one that runs installs itself, so
@@ -116,6 +119,9 @@ class State:
         online: Whether the one on trial has been online in this boot, and is on probation. Not
             part of the trial, where agents before this field could not read the file any more.
         left: Those that were left, and have not worked since: none is installed by itself again.
+        starts: How often the current one was started in this boot since it last ran for a while, or
+            ended as it was to.
+        boot: The boot of the machine that these starts are of.
     """
 
     current: str = BASE
@@ -125,6 +131,8 @@ class State:
     failed: Failure | None = None
     online: bool = False
     left: list[str] = field(default_factory=list)
+    starts: int = 0
+    boot: str = ""
 
 
 class Release(NamedTuple):
@@ -209,6 +217,17 @@ class Releases:
         Raises:
             OSError: The decision cannot be written.
         """
+        release = self._pick(base, keys)
+        # One from before this was counted, an older one that was asked for, would not say that it
+        # runs. And what works is started also where nothing can be written.
+        if release and release.trial is None and _above(release.version, base):
+            with suppress(OSError), self.change() as state:
+                if state.boot != self.boot:
+                    state.boot, state.starts = self.boot, 0
+                state.starts += 1
+        return release
+
+    def _pick(self, base: str, keys: Mapping[str, bytes]) -> Release | None:
         with self.change() as state:
             while True:
                 wanted = state.trial.version if state.trial else state.current
@@ -231,6 +250,8 @@ class Releases:
 
     def _check_time(self, state: State) -> None:
         if (trial := state.trial) is None:
+            if state.boot == self.boot and state.starts >= ENDS:
+                raise ArtifactError(f"it ended {ENDS} times soon after its start")
             return
         if trial.boot != self.boot:
             trial.boot, trial.until = self.boot, self.clock() + trial.limit
@@ -311,6 +332,13 @@ class Releases:
             _leave(state, version, reason)
             return True
 
+    def runs(self, version: str) -> None:
+        """Take note that a release runs, or has ended as it was to: its starts were no failures."""
+        state = self.state()
+        if state.starts and state.current == version:
+            with self.change() as state:
+                state.starts = 0
+
     def forget_failure(self, running: str) -> None:
         """Forget a failure that a later version has made up for."""
         failed = self.state().failed
@@ -388,6 +416,7 @@ def probation(limit: float) -> float:
 
 def _end_trial(state: State) -> None:
     state.trial, state.online = None, False
+    state.starts = 0
 
 
 def _leave(state: State, version: str, reason: str) -> None:
@@ -398,7 +427,7 @@ def _leave(state: State, version: str, reason: str) -> None:
     if state.trial:
         _end_trial(state)
         return
-    state.current, state.previous = state.previous, BASE
+    state.current, state.previous, state.starts = state.previous, BASE, 0
 
 
 def _above(version: str, base: str) -> bool:
@@ -420,6 +449,8 @@ def _read(content: dict[str, Any]) -> State:
         Failure(str(failed["version"]), str(failed["reason"])) if failed else None,
         trial is not None and content.get("online") is True,
         [_version(one) for one in left] if isinstance(left, list) else [],
+        int(content.get("starts", 0)),
+        str(content.get("boot", "")),
     )
 
 

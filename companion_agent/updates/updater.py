@@ -23,7 +23,7 @@ from companion_agent.protocol.announce import Update, update_fields
 from companion_agent.timing import Alarm
 from companion_agent.updates.launcher import FOLDER, Launched
 from companion_agent.updates.release import RELEASE_KEYS, VERSION
-from companion_agent.updates.store import BASE, Releases, probation
+from companion_agent.updates.store import BASE, PROBATION, Releases, probation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +108,7 @@ class Updater:
         self._online_at: float | None = None  # at the last step, where it was online then
         self._noted = False  # that it was online
         self._note_due = -math.inf
+        self._runs_from = math.inf
         self._newest: dict[str, str] | None = None
         self._trouble = ""
         self._connections: list[Connection] = []
@@ -141,6 +142,8 @@ class Updater:
             self._look_due = self._clock() + FIRST_LOOK
         state = self._releases.state()
         self._on_trial = bool(state.trial and state.trial.version == self._launched.release)
+        if self._launched.release and not self._on_trial:
+            self._runs_from = self._clock() + PROBATION
         if state.failed and not self.cannot:
             with contextlib.suppress(OSError):
                 self._releases.forget_failure(__version__)
@@ -157,7 +160,8 @@ class Updater:
         try:
             while not self.restart:
                 self._step()
-                await self._alarm.wait(min(self._look_due, self._work_ends, self._trial_due()))
+                due = min(self._look_due, self._work_ends, self._trial_due(), self._runs_from)
+                await self._alarm.wait(due)
         finally:
             self.close()
 
@@ -204,6 +208,10 @@ class Updater:
                 self._take(line)
         if now >= self._work_ends:
             self._give_up()
+        if now >= self._runs_from:
+            self._runs_from = math.inf
+            with contextlib.suppress(OSError):
+                self._releases.runs(self._launched.release)
         if now >= self._look_due:
             self._look_due = now + LOOK_EVERY
             with self._lock:

@@ -48,6 +48,22 @@ def _step_and_die(self):
 Updater._step = _step_and_die
 """
 }
+# It cannot read what it has written itself.
+STARTS_ONCE = {
+    "companion_agent/runtime.py": (ROOT / "companion_agent" / "runtime.py").read_text("utf-8")
+    + """
+
+_run_well = run
+
+
+def run(config, launched, load, notifier=Notifier):
+    written = config.state_dir / "written"
+    if written.exists():
+        raise RuntimeError("this version does not start a second time")
+    written.touch()
+    return _run_well(config, launched, load, notifier)
+"""
+}
 ENDS = {
     "companion_agent/runtime.py": (
         "def run(config, launched, load, notifier):\n    raise SystemExit(2)\n"

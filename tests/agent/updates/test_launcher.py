@@ -65,6 +65,12 @@ class Keeper:
         said = process.communicate(timeout=5 * PATIENCE)[1].decode()
         return process.returncode, said
 
+    def start_again(self) -> None:
+        self.stop()
+        self._ends.clear()
+        self._thread = threading.Thread(target=self._keep)
+        self._thread.start()
+
     def stop(self) -> None:
         self._ends.set()
         if self._process:
@@ -137,6 +143,44 @@ def test_what_does_not_work_is_left_in_silence(
         said for topic, said in home_assistant.published if topic == f"{PREFIX}/availability"
     ]
     assert availability == [b"online", b"off", b"online"]
+
+
+def test_what_passed_its_trial_and_does_not_start_again_is_left(
+    keeper: Keeper, home_assistant: FakeHomeAssistant, maker: Maker
+) -> None:
+    home_assistant.wait_for("availability", b"online")
+    maker.make("99.0.0", broken.STARTS_ONCE)
+    assert keeper.update() == (0, "")
+    home_assistant.wait_for("announce", b'"99.0.0"')
+    home_assistant.forget()
+
+    keeper.start_again()
+
+    why = "it ended 4 times soon after its start"
+    announce = json.loads(home_assistant.wait_for("announce", b'"failed":{'))
+    assert announce["update"]["failed"] == {"version": "99.0.0", "reason": why}
+    assert announce["agent"]["version"] == __version__
+    # The unit allows six starts in ten minutes.
+    assert len(keeper.failures) == 4
+
+
+def test_one_that_ends_as_asked_is_started_again(
+    keeper: Keeper, home_assistant: FakeHomeAssistant, maker: Maker, releases: Releases
+) -> None:
+    home_assistant.wait_for("availability", b"online")
+    maker.make("99.0.0")
+    keeper.update()
+    home_assistant.wait_for("announce", b'"99.0.0"')
+    keeper.stop()
+    process = keeper._start("run")
+    home_assistant.forget()
+    home_assistant.wait_for("announce", b'"99.0.0"')
+    assert releases.state().starts == 1
+
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+
+    assert releases.state().starts == 0
 
 
 def test_a_configuration_for_the_release_does_not_stop_the_base(

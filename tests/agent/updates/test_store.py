@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from companion_agent.updates.release import ArtifactError
 from companion_agent.updates.store import (
     BASE,
+    ENDS,
     Failure,
     Releases,
     State,
@@ -135,6 +137,87 @@ def test_one_that_was_asked_to_end_is_tried_again(
         releases.pause("1.0.0")
 
     assert run() == "1.0.0"
+
+
+def passed(keep: Keep, run: Run, releases: Releases, *versions: str) -> None:
+    """Have releases pass their trials, one after the other."""
+    for version in versions:
+        keep(version)
+        releases.begin(version, OLD, 120)
+        assert run() == version
+        releases.confirm(version, OLD)
+
+
+def test_one_that_does_not_start_any_more_is_left(run: Run, keep: Keep, releases: Releases) -> None:
+    """It has passed its trial, and cannot read what it has written itself, say."""
+    passed(keep, run, releases, "1.0.0", "1.1.0")
+
+    started = [run() for _ in range(ENDS + 1)]
+
+    assert started == ENDS * ["1.1.0"] + ["1.0.0"]
+    failed = Failure("1.1.0", "it ended 4 times soon after its start")
+    assert (releases.state().failed, releases.state().left) == (failed, ["1.1.0"])
+    # The one before is not blamed for it, and not spared either.
+    assert [run() for _ in range(ENDS)] == [*((ENDS - 1) * ["1.0.0"]), BASE]
+    assert releases.state().left == ["1.1.0", "1.0.0"]
+
+
+def test_one_that_runs_may_be_started_as_often_as_its_user_likes(
+    run: Run, keep: Keep, releases: Releases
+) -> None:
+    passed(keep, run, releases, "1.0.0")
+
+    for _ in range(3 * ENDS):
+        assert run() == "1.0.0"
+        releases.runs("1.0.0")
+
+
+def test_power_cuts_soon_after_a_start_are_no_fault_of_a_release(
+    run: Run, keep: Keep, releases: Releases
+) -> None:
+    passed(keep, run, releases, "1.0.0")
+
+    for boot in range(3 * ENDS):
+        releases.boot = f"boot {boot}"
+        assert run() == "1.0.0"
+
+
+def test_starts_of_one_that_does_not_know_that_they_count_do_not(
+    run: Run, keep: Keep, releases: Releases
+) -> None:
+    keep("0.0.9")
+    releases.begin("0.0.9", OLD, 120)
+    run()
+    releases.confirm("0.0.9", OLD)
+
+    assert {run() for _ in range(3 * ENDS)} == {"0.0.9"}
+
+
+def test_a_full_disk_keeps_no_release_that_works_from_its_start(
+    run: Run, keep: Keep, releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed(keep, run, releases, "1.0.0")
+    monkeypatch.setattr("companion_agent.updates.store.files.write_json", no_space)
+
+    assert {run() for _ in range(3 * ENDS)} == {"1.0.0"}
+
+
+def test_a_good_one_after_two_bad_ones_is_kept(run: Run, keep: Keep, releases: Releases) -> None:
+    keep("1.0.0", "1.1.0", "1.2.0")
+    for bad in ("1.0.0", "1.1.0"):
+        releases.begin(bad, OLD, 120)
+        assert [run(), run(), run()] == [bad, bad, BASE]
+    releases.begin("1.2.0", OLD, 120)
+    run()
+    releases.confirm("1.2.0", OLD)
+
+    assert run() == "1.2.0"
+    assert releases.state().failed is None
+
+
+def no_space(*_: object) -> None:
+    """Fail as on a full disk."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_what_was_left_once_is_remembered_until_it_works(

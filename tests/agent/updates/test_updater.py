@@ -241,6 +241,23 @@ def test_what_cannot_be_written_down_is_tried_again(
     assert releases.state().online
 
 
+def test_a_release_that_has_run_for_a_while_is_started_anew(
+    tried: Host, make: Callable[..., Host], releases: Releases
+) -> None:
+    online_for(tried, 61)
+    with releases.change() as state:
+        state.starts = 3
+    kept = make("99.0.0")
+    kept.clock.advance(59)
+    kept.loop.settle()
+    assert releases.state().starts == 3
+
+    kept.clock.advance(1)
+    kept.loop.settle()
+
+    assert releases.state().starts == 0
+
+
 def test_below_a_base_without_a_supervisor_a_release_is_confirmed_when_it_is_online(
     host: Host, make: Callable[..., Host], maker: Maker, releases: Releases
 ) -> None:
