@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 # As much as tells protocols apart.
 FIRST_BYTES = 128
-# What a broker may send first, by the high half of the byte: CONNACK, DISCONNECT, AUTH.
-_MQTT_FIRST = frozenset({0x2, 0xE, 0xF})
+# What a broker may send first: CONNACK, DISCONNECT, AUTH. The low half of each is reserved, and 0.
+_MQTT_FIRST = frozenset({0x20, 0xE0, 0xF0})
 # How long a server may think, where only a person waits for the finding.
 _PATIENCE = 2.0
 
@@ -22,10 +22,15 @@ _BROKER_PORTS = "a broker's usual ports are 1883 and, with TLS, 8883"
 # What usually listens where people look for a broker.
 _USUAL = {
     22: "SSH",
+    23: "telnet",
     80: "a web server",
     443: "a web server",
+    3306: "MySQL or MariaDB",
+    4222: "NATS's own protocol; its MQTT has a port of its own",
+    5432: "PostgreSQL",
     5671: "AMQP with TLS, which RabbitMQ speaks besides MQTT",
     5672: "AMQP, which RabbitMQ speaks besides MQTT",
+    6379: "Redis",
     8083: "EMQX's MQTT over WebSocket",
     8084: "EMQX's MQTT over WebSocket",
     8123: "Home Assistant's own page, which is not its broker",
@@ -34,6 +39,12 @@ _USUAL = {
     15675: "RabbitMQ's MQTT over WebSocket",
     18083: "EMQX's dashboard",
 }
+
+# SSLRequest, of PostgreSQL's protocol ("Message Formats" in its documentation): a server answers
+# with one letter. To everything that it does not understand it says nothing.
+_POSTGRESQL_QUESTION = bytes.fromhex("0000000804d2162f")
+_POSTGRESQL_ANSWERS = frozenset({b"N", b"S"})
+_POSTGRESQL = "a PostgreSQL server"
 
 # The start of what is sent, and what sends it. Most specific first.
 _SIGNS = (
@@ -49,12 +60,15 @@ _SIGNS = (
     (rb"-ERR|-NOAUTH|-DENIED", "a Redis server ({line})"),
     (rb"INFO \{", "NATS's own protocol; its MQTT has a port of its own"),
     (rb".\x00\x00\x00\x0a\d", "a MySQL or MariaDB server"),
+    (rb"E\x00\x00..S(?:ERROR|FATAL)\x00", _POSTGRESQL),
+    # IAC and a command: RFC 854.
+    (rb"\xff[\xf0-\xff]", "a telnet server"),
 )
 
 
 def is_mqtt(first: bytes) -> bool:
     """Tell whether a broker's first packet can begin like this."""
-    return first[0] >> 4 in _MQTT_FIRST and not _line(first)
+    return first[0] in _MQTT_FIRST and not _line(first)
 
 
 def name(first: bytes) -> str:
@@ -72,6 +86,10 @@ def explain(first: bytes, broker: Broker) -> str:
     what = name(first)
     if what == "TLS":
         return wants_tls(broker)
+    return _no_mqtt(what, broker)
+
+
+def _no_mqtt(what: str, broker: Broker) -> str:
     where = f"port {broker.port} does not speak MQTT: what answers there is {what}"
     return f"{where}; {usual(broker) or _BROKER_PORTS}"
 
@@ -104,6 +122,9 @@ def look(broker: Broker) -> str:
             first = _ask(broker, question)
             if first and not is_mqtt(first):
                 return explain(first, broker)
+    with contextlib.suppress(OSError, ValueError):
+        if _ask(broker, _POSTGRESQL_QUESTION) in _POSTGRESQL_ANSWERS:
+            return _no_mqtt(_POSTGRESQL, broker)
     return ""
 
 

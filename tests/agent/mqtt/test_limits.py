@@ -354,6 +354,8 @@ def test_limits_of_zero_are_none() -> None:
         (b"-ERR unknown command\r\n", "a Redis server"),
         (b"+OK POP3 ready\r\n", "a POP3 server"),
         (b"RFB 003.008\n", "a VNC server"),
+        # Its first byte has the high half of an AUTH packet's.
+        (b"\xff\xfd\x18\xff\xfd\x20", "a telnet server"),
         (b"Hello, stranger\r\n", "it says “Hello, stranger”"),
         (b"\x00\x00\x12\x04\x00", "something that is not MQTT"),
     ],
@@ -416,3 +418,18 @@ def test_a_port_that_closes_without_a_word_is_asked_for_its_name(
 
     assert "speaks TLS; set tls: true" in peer.look(encrypted.broker())
     assert "a web server" in peer.look(page.broker)
+
+
+@pytest.mark.parametrize("answer", [b"N", b"S"])
+def test_postgresql_is_asked_in_its_own_words(script: Callable[..., Script], answer: bytes) -> None:
+    """It closes on everything else without one; and says by a letter whether it has TLS."""
+    database: Any = script([HANG_UP], [HANG_UP], [HANG_UP], [answer, HANG_UP])
+
+    said = peer.look(database.broker)
+
+    assert f"port {database.port} does not speak MQTT: what answers there is a PostgreSQL" in said
+    assert database.heard[-1] == bytes.fromhex("0000000804d2162f")
+
+
+def test_postgresql_that_answers_with_an_error_is_known() -> None:
+    assert peer.name(b"E\x00\x00\x00\x2aSFATAL\x00C08P01\x00") == "a PostgreSQL server"
