@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.announcement import describe_command
 from companion_agent.errors import CommandError
+from companion_agent.matching import Matcher, SlowPatternError
 from companion_agent.models import (
     Argument,
     ChoiceArgument,
@@ -56,6 +57,9 @@ _LOGGER = logging.getLogger(__name__)
 REVOKE = "trust.revoke"
 VERIFY = "trust.verify"
 _VERIFY_ARGUMENTS = {"above": Argument("", 0, HIGHEST_ASKED, 0)}
+
+# Seconds. The event loop waits for it, where an expression may take long at all.
+_MATCH_LIMIT = 0.5
 
 _STRANGERS = {
     "not_paired": "this host is not paired with that Home Assistant",
@@ -632,7 +636,12 @@ def _check_pattern(name: str, argument: TextArgument, value: object) -> str:
         raise CommandError("bad_arguments", detail)
     if value.startswith("-"):
         raise CommandError("bad_arguments", f"{name} begins with -, as an option does")
-    if not re.fullmatch(argument.pattern, value):
+    try:
+        with Matcher(_MATCH_LIMIT) as matcher:
+            fits = matcher.fits(argument.pattern, value)
+    except SlowPatternError as error:
+        raise CommandError("bad_arguments", f"{name}: {error}") from error
+    if not fits:
         raise CommandError("bad_arguments", f"{name} does not match {argument.pattern}")
     return value
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 import json
-import re
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from companion_agent.errors import PilotError, Unavailable
+from companion_agent.matching import Matcher, SlowPatternError
 from companion_agent.models import Reading
 from companion_agent.platforms import limited_socket
 from companion_agent.platforms.time_limit import TimeLimitedCalls
@@ -218,10 +218,14 @@ def _found_in(own: OwnReading, text: str) -> str:
     if own.json_path:
         text = _at_path(own.json_path, text)
     if own.pattern:
-        found = re.search(own.pattern, text)
+        try:
+            with Matcher(own.time_limit) as matcher:
+                found = matcher.search(own.pattern, text)
+        except SlowPatternError as error:
+            raise ReadingError(str(error)) from error
         if found is None:
             raise ReadingError(f"{own.pattern} is not found in {_quoted(text)}")
-        text = found[1] if found.re.groups and found[1] is not None else found[0]
+        text = found.text if found.group is None else found.group
     return text.strip()
 
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from companion_agent.fields import ByName, Section, construct, group, setting
+from companion_agent.matching import Matcher, SlowPatternError
 from companion_agent.models import Argument, ChoiceArgument, Show, TextArgument
 from companion_agent.protocol.validation import (
     MAX_ARGUMENT_NAME,
@@ -46,6 +47,7 @@ ON, OFF = "on", "off"
 """What a switch is set to."""
 
 _LONGEST_NAME = 64
+_MATCH_LIMIT = 1.0
 _HUGE = 1_000_000_000
 _MOST_ARGUMENTS = 256
 _LONGEST_ARGUMENT = 8192
@@ -272,8 +274,15 @@ def _mistakes_of(config: ArgumentConfig) -> Iterator[Invalid]:
         return
     if config.type == "choice" and config.default not in config.options:
         yield invalid(f"expected one of the options, not {shown(config.default)}", ["default"])
-    if config.type == "text" and not re.fullmatch(config.pattern, config.default):
-        yield invalid("does not match the pattern", ["default"])
+    if config.type == "text":
+        try:
+            with Matcher(_MATCH_LIMIT) as matcher:
+                fits = matcher.fits(config.pattern, config.default)
+        except SlowPatternError as error:
+            yield invalid(str(error), ["pattern"])
+        else:
+            if not fits:
+                yield invalid("does not match the pattern", ["default"])
     if config.type == "number":
         import voluptuous as vol  # noqa: PLC0415  (see `values.invalid()`)
 

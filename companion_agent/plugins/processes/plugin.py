@@ -7,21 +7,25 @@ import time
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from companion_agent.errors import Unavailable
+from companion_agent.matching import Matcher, SlowPatternError
 from companion_agent.models import Reading
 from companion_agent.plugins.base import Collector
 from companion_agent.plugins.naming import title
 from companion_agent.plugins.processes.settings import WatchedProcesses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Self
 
     from companion_agent.models import Selection, Value
     from companion_agent.platforms.base import Platform, ProcessSample
     from companion_agent.plugins.base import PluginContext
+    from companion_agent.plugins.processes.settings import WatchedProcess
 
 # A process may become another program while it is looked at (fork and exec under one name).
 _LOOKS = 2
+# Seconds that the search in one command line may take: any user of the machine writes those.
+_MATCH_LIMIT = 1.0
 
 
 class _Known(NamedTuple):
@@ -67,6 +71,7 @@ class ProcessesPlugin(Collector):
         self._clock = clock
         self._known: dict[tuple[int, float], _Known] = {}
         self._read_at: float | None = None
+        self._slow: dict[str, str] = {}
         self._cores = os.cpu_count() or 1
         self.described = tuple(
             reading
@@ -97,18 +102,24 @@ class ProcessesPlugin(Collector):
         counts = dict.fromkeys(self._config, 0)
         memory = dict.fromkeys(self._config, 0)
         used = dict.fromkeys(self._config, 0.0)
-        for process in self.platform.process_samples():
-            known[process.id] = now = self._look(process, before.get(process.id))
-            last = before[process.id].cpu_time if process.id in before else 0.0
-            for name in now.programs:
-                counts[name] += 1
-                memory[name] += process.memory
-                used[name] += max(now.cpu_time - last, 0.0)
+        self._slow = {}
+        with Matcher(_MATCH_LIMIT) as matcher:
+            for process in self.platform.process_samples():
+                known[process.id] = now = self._look(process, before.get(process.id), matcher)
+                last = before[process.id].cpu_time if process.id in before else 0.0
+                for name in now.programs:
+                    counts[name] += 1
+                    memory[name] += process.memory
+                    used[name] += max(now.cpu_time - last, 0.0)
         self._known = known
         read_at, self._read_at = self._read_at, self._clock()
         passed = self._read_at - read_at if read_at is not None else 0.0
         values: dict[str, Value] = {}
         for name in self._config:
+            if name in self._slow:
+                keys = ("running", "count", "memory", "cpu_percent")
+                values |= dict.fromkeys(f"{name}.{key}" for key in keys)
+                continue
             values[f"{name}.running"] = counts[name] > 0
             values[f"{name}.count"] = counts[name]
             values[f"{name}.memory"] = memory[name]
@@ -117,15 +128,41 @@ class ProcessesPlugin(Collector):
             values[f"{name}.cpu_percent"] = None if share is None else min(share, 100.0)
         return values
 
-    def _look(self, process: ProcessSample, last: _Known | None) -> _Known:
+    def troubles(self) -> Mapping[str, str]:
+        """Say of which programs it could not be found out whether they run."""
+        return dict(self._slow)
+
+    def _look(self, process: ProcessSample, last: _Known | None, matcher: Matcher) -> _Known:
         if last is not None and last.name == process.name and last.looks >= _LOOKS:
             return last._replace(cpu_time=process.cpu_time)
         arguments = process.arguments()
         programs = tuple(
-            key for key, one in self._config.items() if one.matches(key, process.name, arguments)
+            key
+            for key, one in self._config.items()
+            if self._matches(one, key, process.name, arguments, matcher)
         )
         looks = 1 if last is None or last.name != process.name else last.looks + 1
+        if self._slow:
+            # Something was left out, perhaps of this one.
+            looks = 0
         return _Known(process.name, programs, looks, process.cpu_time)
+
+    def _matches(
+        self,
+        one: WatchedProcess,
+        key: str,
+        name: str,
+        arguments: Sequence[str],
+        matcher: Matcher,
+    ) -> bool:
+        if key in self._slow:
+            # It has had its time in this pass.
+            return False
+        try:
+            return one.matches(key, name, arguments, matcher)
+        except SlowPatternError as error:
+            self._slow[key] = str(error)
+            return False
 
 
 def _readings(name: str, label: str) -> Iterator[Reading]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PureWindowsPath
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from companion_agent.fields import setting
@@ -15,6 +14,8 @@ from companion_agent.values import Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from companion_agent.matching import Matcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +39,25 @@ class WatchedProcess:
     )
     name: str = setting(Text(64), "What it is called in Home Assistant.", "", shown="its name here")
 
-    def matches(self, key: str, name: str, arguments: Sequence[str]) -> bool:
+    def matches(self, key: str, name: str, arguments: Sequence[str], matcher: Matcher) -> bool:
         """Tell whether a process is of this program.
 
         Args:
             key: What the local file calls it.
             name: The name that the system keeps of the process.
             arguments: Its command line.
+            matcher: Looks for expressions.
+
+        Raises:
+            SlowPatternError: That cannot be found out in time.
         """
-        line = " ".join(arguments)[:LONGEST_COMMAND_LINE]
-        if self.command_line and not re.search(self.command_line, line):
-            return False
         wanted = self.program or ("" if self.command_line else key)
         # The kernel of Linux keeps 15 letters of a name; the whole of it begins the command line.
         names = {name, PureWindowsPath(arguments[0]).name if arguments else name}
-        return not wanted or any(fnmatchcase(_plain(one), _plain(wanted)) for one in names)
+        if wanted and not any(fnmatchcase(_plain(one), _plain(wanted)) for one in names):
+            return False
+        line = " ".join(arguments)[:LONGEST_COMMAND_LINE]
+        return not self.command_line or matcher.search(self.command_line, line) is not None
 
 
 def _plain(name: str) -> str:

@@ -11,7 +11,9 @@ import pytest
 
 from companion_agent.config.loader import load
 from companion_agent.errors import Unavailable
+from companion_agent.matching import Matcher
 from companion_agent.platforms.base import ProcessSample
+from companion_agent.plugins.processes import plugin as plugin_module
 from companion_agent.plugins.processes.plugin import ProcessesPlugin
 from companion_agent.plugins.processes.settings import WatchedProcess, WatchedProcesses
 from support.agent_host import FakePlatform
@@ -125,7 +127,8 @@ def test_another_process_of_the_same_number_has_not_used_its_time(
 def test_what_is_of_a_program(
     watched: WatchedProcess, name: str, arguments: tuple[str, ...]
 ) -> None:
-    assert watched.matches("backup", name, arguments)
+    with Matcher(30) as matcher:
+        assert watched.matches("backup", name, arguments, matcher)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,8 @@ def test_what_is_of_a_program(
     ],
 )
 def test_what_is_not(watched: WatchedProcess, name: str, arguments: tuple[str, ...]) -> None:
-    assert not watched.matches("backup", name, arguments)
+    with Matcher(30) as matcher:
+        assert not watched.matches("backup", name, arguments, matcher)
 
 
 @pytest.mark.timeout(60)
@@ -148,6 +152,26 @@ def test_a_command_line_of_another_user_holds_nothing_up(system: Busy) -> None:
     system.run(2, "java", "java", "-jar", "/srv/server.jar")
 
     assert plugin.collect()["server.count"] == 1
+
+
+def test_a_search_that_would_never_end_takes_its_own_reading_only(
+    system: Busy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin_module, "_MATCH_LIMIT", 0.2)
+    plugin = make(
+        system, evil=WatchedProcess("", r"(a+)+$"), server=WatchedProcess("", r"(?:-\w+ )+server")
+    )
+    system.run(1, "sh", "sh", "a" * 64 + "!")
+    system.run(2, "java", "java", "-v", "server")
+
+    values = plugin.collect()
+
+    assert (values["server.count"], values["evil.running"]) == (1, None)
+    assert "(a+)+$ takes longer than 0.2 s" in plugin.troubles()["evil"]
+    # It is looked for again when that process is gone.
+    del system.processes[1]
+    assert plugin.collect()["evil.running"] is False
+    assert plugin.troubles() == {}
 
 
 def test_a_command_line_is_not_read_again_and_again(system: Busy) -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from companion_agent.config.policy import Policy
 from companion_agent.errors import CommandError
-from companion_agent.models import Argument, Command, DataArgument, Output
+from companion_agent.models import Argument, Command, DataArgument, Output, TextArgument
 from companion_agent.protocol.announce import command_fields
 from companion_agent.protocol.envelope import verified
 from companion_agent.protocol.messages import REASONS, parse_result
 from companion_agent.protocol.topics import Separator
 from companion_agent.protocol.validation import MAX_PICTURE, MAX_RESULT
+from companion_agent.security import authorizer
 from companion_agent.security.authorizer import check_arguments
 from support.agent_security import BASE, NOW, FakeController, PairedHost
 
@@ -534,3 +535,12 @@ def test_verify_asks_to_go_on_above_a_start(tmp_path: Path, above: int, reason: 
     world = PairedHost(tmp_path)
     assert world.call("trust.verify", {"above": above})["reason"] == reason
     assert world.surpassed == ([] if reason else [above])
+
+
+def test_a_pattern_that_would_never_end_refuses_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authorizer, "_MATCH_LIMIT", 0.2)
+
+    with pytest.raises(CommandError, match=r"text: \(a\+\)\+ takes longer than 0\.2 s"):
+        check_arguments(
+            {"text": TextArgument(200, None, pattern="(a+)+")}, {"text": "a" * 64 + "!"}
+        )

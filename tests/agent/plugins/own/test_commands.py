@@ -191,6 +191,12 @@ def test_a_text_has_to_match_its_pattern(tmp_path: Path) -> None:
             "expected a regular expression",
         ),
         (
+            "{command: [echo, '{x}'], arguments: {x: {type: text, pattern: '(a+)+', default: "
+            + "a" * 64
+            + "!}}}",
+            "arguments.x.pattern: (a+)+ takes longer than 1 s",
+        ),
+        (
             "{command: [echo, '{x}'], arguments: {x: {type: number, minimum: 2}}}",
             "arguments.x.maximum: is missing",
         ),

@@ -90,6 +90,13 @@ def test_what_is_no_value_is_unknown_and_says_why(
     assert read_file(tmp_path, text, how) == (None, reason)
 
 
+def test_a_pattern_that_would_never_end_is_unknown_and_says_why(tmp_path: Path) -> None:
+    value, why = read_file(tmp_path, "a" * 64 + "!", "pattern: '(a+)+$', time_limit: 0.2")
+
+    assert value is None
+    assert "(a+)+$ takes longer than 0.2 s with 65 characters" in why
+
+
 def test_numbers_that_are_not_finite_are_unknown(tmp_path: Path) -> None:
     (tmp_path / "source").write_text("nan")
     runner = CollectorRunner(plugin_of(tmp_path, "  it: {file: source}"), 60)
