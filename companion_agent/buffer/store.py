@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from itertools import takewhile
 import json
 import logging
+import math
 import secrets
 import sqlite3
 from typing import TYPE_CHECKING, NamedTuple
@@ -41,6 +42,8 @@ CHUNK_KEYS = 200
 MOST_DAMAGED = 3
 # Every how many rows the oldest are looked at, and how much goes at once when there is no room.
 _STEP = 500
+# Seconds that the machine has to be up before the ages of what was read before that are believed.
+_CLOCK_IS_SET = 3600.0
 _PORTION = 20
 
 _VERSION = 1
@@ -225,7 +228,9 @@ class Store:
 
     def _drop_old(self, db: sqlite3.Connection, task: Task, boot: int, report: Report) -> None:
         offsets = dict(db.execute("SELECT id, offset FROM boots"))
-        limit = task.moment.wall - self._config.max_age
+        # A computer may boot with a clock that is years ahead, which a time server sets soon.
+        settled = task.moment.boot >= _CLOCK_IS_SET
+        limit = task.moment.wall - self._config.max_age if settled else -math.inf
         limit_of_boot = task.moment.boot - self._config.max_age
         while True:
             rows = _select(db, "ORDER BY points.id LIMIT ?", [_STEP])

@@ -32,6 +32,10 @@ OFFERS_FILE = "desktop.json"
 FORGOTTEN_AFTER = 90 * 86_400.0
 """Seconds without an offer after which a domain is forgotten: this desktop is not used any more."""
 
+# Seconds that this has to last: a computer may boot with a clock that is years ahead, which a time
+# server sets soon.
+_CERTAIN_AFTER = 3600.0
+
 # How old the time of an offer in the file may be: an SD card is not written to without need.
 _NOTED_AGAIN = 86_400.0
 
@@ -56,11 +60,19 @@ class LastOffers:
     Args:
         folder: The state folder; without one nothing outlasts the process.
         now: Seconds since 1970.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, folder: Path | None = None, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._file = StateFile(folder, OFFERS_FILE)
         self._now = now
+        self._clock = clock
+        self._old_since: dict[str, float] = {}
         self._lock = threading.Lock()
         self._offers = self._file.load(_parse) or {}
         self._unsaved = False
@@ -70,6 +82,9 @@ class LastOffers:
         """Return what was last offered of a domain; `None` if nothing was, or long ago."""
         last = self._offers.get(domain)
         if last is None or self._now() - last.at < FORGOTTEN_AFTER:
+            self._old_since.pop(domain, None)
+            return last
+        if self._clock() - self._old_since.setdefault(domain, self._clock()) < _CERTAIN_AFTER:
             return last
         _LOGGER.info("%s: forgotten, no session has offered it for long", domain)
         self.forget(domain)
@@ -81,6 +96,7 @@ class LastOffers:
         age = self._now() - last.at if last else 0.0
         if last is None or last[:2] != (user, offer) or not 0 <= age < _NOTED_AGAIN:
             self._offers[domain] = LastOffer(user, offer, self._now())
+            self._old_since.pop(domain, None)
             self._unsaved = True
 
     def forget(self, domain: str) -> None:

@@ -98,7 +98,7 @@ class AgentEnd:
     ) -> None:
         self.folder = folder
         self.heard: list[dict[str, Any]] = []
-        self.sessions = DesktopSessions(LastOffers(folder / "state", now), clock)
+        self.sessions = DesktopSessions(LastOffers(folder / "state", now, clock), clock)
         self.events: list[tuple[str, str, dict[str, Any]]] = []
         self.offered: list[str] = []
         self.sessions.offered = self.offered.append

@@ -714,6 +714,28 @@ def test_what_is_too_old_is_dropped(
     assert caplog.text.count("is dropped") == 1
 
 
+def test_a_clock_that_is_years_ahead_at_the_next_boot_drops_nothing(
+    host: FakeHost, home: FakeConsumer
+) -> None:
+    host.read(percent=1)
+    host.pass_time(60)
+    host.read(percent=2)
+    host.stop()
+    years = 10 * 365 * DAY
+    host.times.wall += years
+    host.times.boot, host.times.boot_id = 20.0, "second boot"
+    host.start()
+    host.read(percent=3)
+    host.pass_time(60)
+
+    # A time server is heard, and then Home Assistant.
+    host.times.wall -= years
+    host.connect()
+
+    host.fetch(home)
+    assert numbers(home.values["cpu.percent"])[:2] == [1, 2]
+
+
 def test_what_is_never_fetched_ends_by_itself(sending: FakeHost) -> None:
     sending.pass_time(3600)
     assert not sending.buffer._recorder.recording

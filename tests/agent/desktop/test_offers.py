@@ -107,6 +107,7 @@ def machine(tmp_path: Path, control: FakeControl) -> Iterator[Machine]:
     machine.stop()
 
 
+HOUR = 3600.0
 ABSENT = {"volume": None, "output": None}
 
 
@@ -205,7 +206,24 @@ def test_what_is_offered_no_more_for_long_is_forgotten(machine: Machine) -> None
     machine.now.advance(FORGOTTEN_AFTER - 86_400)
     assert machine.shown == ABSENT
     machine.now.advance(86_400)
+    assert machine.shown == ABSENT
+    machine.clock.advance(HOUR)
     assert machine.shown == {}
+
+
+def test_a_clock_that_is_ahead_at_the_boot_costs_nothing(machine: Machine) -> None:
+    machine.log_in(WHOLE)
+    assert machine.shown == ABSENT
+    machine.reboot()
+
+    machine.now.advance(10 * FORGOTTEN_AFTER)
+    assert machine.shown == ABSENT
+    # Then a time server has set it, and the next time it is wrong begins anew.
+    machine.now.advance(-10 * FORGOTTEN_AFTER)
+    assert machine.shown == ABSENT
+    machine.clock.advance(HOUR)
+    machine.now.advance(10 * FORGOTTEN_AFTER)
+    assert machine.shown == ABSENT
 
 
 def test_a_clock_that_was_ahead_costs_nothing(machine: Machine) -> None:
