@@ -121,6 +121,16 @@ def test_bad_releases_never_leave_a_host_without_an_agent(
     assert said["update"]["failed"]["version"] == "99.5.0"
     assert (show(host, "ActiveState"), show(host, "NRestarts")) == ("active", "0")
 
+    # One that passes its trial, and never starts again: fewer ends than the unit allows.
+    drop_in(host, "[Service]\nRestartSec=1\n")
+    maker.make("99.6.0", broken.STARTS_ONCE)
+    assert update(host) == ""
+    listener.announce(lambda said: said["agent"]["version"] == "99.6.0")
+    host.run("systemctl", "restart", "pilot-agent", check=False)
+    failed = {"version": "99.6.0", "reason": "it ended 4 times soon after its start"}
+    listener.announce(lambda said: said["update"].get("failed") == failed)
+    assert (show(host, "ActiveState"), show(host, "NRestarts")) == ("active", "4")
+
 
 def test_a_host_updates_itself_and_goes_back(
     make_agent_host: Callable[..., SystemdHost],
