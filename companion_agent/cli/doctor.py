@@ -49,6 +49,7 @@ from companion_agent.protocol.catalogue import CATALOGUE
 from companion_agent.protocol.errors import ProtocolError
 from companion_agent.protocol.messages import Availability, state_payload
 from companion_agent.protocol.topics import Topics
+from companion_agent.protocol.validation import MAX_STATE
 from companion_agent.security.key_store import StoreError, TrustStore
 from companion_agent.storage.permissions import (
     AS_ADMINISTRATOR,
@@ -534,6 +535,8 @@ _LIMITS_HINT = (
     "or leave readings out by `exclude`"
 )
 
+_SIZE_HINT = "raise message_size_limit in Mosquitto, or leave readings out by `exclude`"
+
 _LISTENING_HINT = (
     "let this user subscribe to them in the broker's access list; permissions of NATS need "
     "$MQTT.sub.> below subscribe as well"
@@ -726,6 +729,10 @@ async def _check_publishing(visit: _Visit, name: str, topics: Topics, size: int)
         return Check(name, "bad", trouble, _LIMITS_HINT)
     transport.publish(Message(topics.probe, b"", qos=1))
     await visit.wait(lambda: transport.settled, ECHO_LIMIT)
+    if transport.protocol != "5" and not unsure:
+        trouble = await _say_large(visit, topics.state, min(room, MAX_STATE))
+        if trouble:
+            return Check(name, "bad", trouble, _SIZE_HINT)
     if unsure:
         detail = (
             f"allowed, as far as MQTT {transport.protocol} tells; {topics.state} does not come "
@@ -733,6 +740,24 @@ async def _check_publishing(visit: _Visit, name: str, topics: Topics, size: int)
         )
         return Check(name, "ok", detail, "look whether Home Assistant shows values")
     return Check(name, "ok", "allowed")
+
+
+async def _say_large(visit: _Visit, topic: str, size: int) -> str:
+    """Publish the state of no collector once more, now as large as the announce.
+
+    Returns:
+        Why it does not arrive, where a small one has.
+    """
+    visit.heard.discard(topic)
+    large = state_payload({})[0].ljust(size)
+    if trouble := await visit.say(Message(topic, large, qos=1, retain=False)):
+        return trouble
+    if await visit.wait(lambda: topic in visit.heard, ECHO_LIMIT):
+        return ""
+    return (
+        f"the broker says that it took a message of {len(large):,} bytes, as large as the "
+        "announce, and does not hand it on; a small one arrives"
+    )
 
 
 async def _say_again(visit: _Visit, topic: str) -> str:

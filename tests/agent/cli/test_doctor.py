@@ -61,6 +61,18 @@ def test_a_broker_that_works(mosquitto: Mosquitto, protocol: str) -> None:
     }
 
 
+def test_a_broker_that_drops_large_messages_and_says_that_it_took_them(
+    make_mosquitto: Callable[..., Mosquitto],
+) -> None:
+    small = make_mosquitto("allow_anonymous true\nmessage_size_limit 700\n")
+
+    check = examine(small, protocol="3.1.1")["publishing"]
+
+    assert check.verdict == "bad"
+    assert "took a message of 8,192 bytes" in check.detail
+    assert "message_size_limit" in check.hint
+
+
 def test_leaves_nothing_behind(
     mosquitto: Mosquitto, home_assistant_at: Callable[..., FakeHomeAssistant]
 ) -> None:
