@@ -27,8 +27,8 @@ from .demo_room import DemoRoom
 from .homeassistant import RESTART_EXIT_CODE, HomeAssistant
 from .host import Host, Watch
 from .locks import file_lock
-from .options import DemoOptions, parse_demo
-from .paths import ROOT, cache_dir
+from .options import DEMO_NOTES, DemoOptions, make_demo_folder, parse_demo
+from .paths import ROOT
 from .process import Process, free_port
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Demo:
     def __init__(self, folder: Path, options: DemoOptions) -> None:
         self.folder = folder
         self._options = options
-        self._notes_file = folder / "demo.json"
+        self._notes_file = folder / DEMO_NOTES
         self._notes: dict[str, Any] = {}
         self._stack = ExitStack()
         self._processes: list[Process] = []
@@ -81,8 +81,9 @@ class Demo:
         """Bring everything up; then check, or wait until it is interrupted."""
         if self._options.fresh:
             self._forget()
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._notes = self._read_notes()
+        # Says from now on that the folder is a demo's.
+        self._note()
         started = time.time()
         port = self._choose_port()
         self._room = None if self._options.check else DemoRoom(self.folder / "agent")
@@ -379,7 +380,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _interrupt)
-    demo = Demo(options.data or cache_dir() / "demo", options)
+    try:
+        demo = Demo(make_demo_folder(options), options)
+    except StackError as error:
+        fail(error)
+        return 1
     try:
         with demo:
             return demo.run()

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .console import StackError
+from .paths import cache_dir
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+DEMO_NOTES = "demo.json"
+"""What a demo notes of itself; where it lies, the folder is a demo's."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,36 @@ def parse_demo(arguments: Sequence[str]) -> DemoOptions:
     )
     parser.add_argument(
         "--data",
-        type=lambda text: Path(text).absolute(),
+        type=_folder,
         metavar="FOLDER",
         help="keep the demo's data there, apart from that of other demos",
     )
     parsed = parser.parse_args(arguments)
     return DemoOptions(parsed.check, parsed.fresh, parsed.port, parsed.data)
+
+
+def make_demo_folder(options: DemoOptions) -> Path:
+    """Return the folder of a demo, which has no other use.
+
+    Raises:
+        StackError: It has one, or cannot be made.
+    """
+    folder = options.data or cache_dir() / "demo"
+    another = "name another folder with --data"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # What a demo keeps there, --fresh deletes.
+        if options.data and any(folder.iterdir()) and not (folder / DEMO_NOTES).exists():
+            raise StackError(f"{folder} holds something else than a demo", another)
+    except OSError as error:
+        raise StackError(f"{folder} cannot be used: {error.strerror}", another) from None
+    return folder
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("no folder is named")
+    return Path(text).absolute()
 
 
 def _port(text: str) -> int:

@@ -7,15 +7,16 @@ import sys
 
 from . import toolchain
 from .console import StackError, fail
-from .options import parse_demo
+from .options import make_demo_folder, parse_demo
 from .paths import ROOT
 
 
 def main() -> int:
     """Run as a program; does not return when all is well."""
     # Before anything is downloaded for a command line that is wrong.
-    parse_demo(sys.argv[1:])
+    options = parse_demo(sys.argv[1:])
     try:
+        make_demo_folder(options)
         python = toolchain.python_of("homeassistant")
         toolchain.environment("agent-3.14")
     except StackError as error:
