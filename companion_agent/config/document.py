@@ -95,6 +95,13 @@ def read_file(path: Path) -> Document:
     return document
 
 
+def read_bytes(data: bytes, name: str) -> Document:
+    """Read what a file holds; what is wrong with it is among the document's mistakes."""
+    document = Document(places={(): name})
+    _parse(data, document, name)
+    return document
+
+
 def _parse(data: bytes, document: Document, name: str) -> None:
     if len(data) > MAX_BYTES:
         document.mistakes.append(Mistake(name, "", f"is larger than {MAX_BYTES // 1024} KiB"))
@@ -114,7 +121,7 @@ def _parse(data: bytes, document: Document, name: str) -> None:
         if node is not None:
             _Reader(document, name, loader, text).read_root(node)
     except yaml.YAMLError as error:
-        document.mistakes.append(syntax_mistake(error, text, name))
+        document.mistakes.append(_syntax_mistake(error, text, name))
     except _HopelessError as error:
         document.mistakes = [error.mistake]
     except RecursionError:
@@ -124,7 +131,7 @@ def _parse(data: bytes, document: Document, name: str) -> None:
             loader.dispose()
 
 
-def syntax_mistake(error: yaml.YAMLError, text: str, name: str) -> Mistake:
+def _syntax_mistake(error: yaml.YAMLError, text: str, name: str) -> Mistake:
     """Say where a text is not YAML, and why, without a word of it: it may hold a secret."""
     if isinstance(error, yaml.reader.ReaderError):
         position = error.position if isinstance(error.position, int) else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import voluptuous as vol
 
-from companion_agent.config.document import Document, read_file
+from companion_agent.config.document import Document, read_bytes, read_file
 from companion_agent.config.environment import apply_credentials, apply_environment, secret_files
 from companion_agent.config.errors import ConfigError, Mistake
 from companion_agent.config.known import known_collectors
@@ -82,6 +82,27 @@ def load(
         overlay_mistakes=tuple(wrong),
     )
     return config
+
+
+def find_mistakes(data: bytes, name: str, base: Path) -> tuple[Mistake, ...]:
+    """Return what is wrong with keys that a configuration is to have besides its own.
+
+    Args:
+        data: The keys, as a file holds them; they need not name a broker.
+        name: What that file is called.
+        base: The configuration's folder, where relative paths will start.
+    """
+    document = read_bytes(data, name)
+    if document.mistakes and not document.tree:
+        return tuple(document.mistakes)
+    # What the configuration itself says of them does not matter here.
+    for key, value in {"broker": "localhost", "state_dir": str(base)}.items():
+        document.tree.setdefault(key, value)
+    try:
+        _validate(document, Context(base, known_collectors()), {}, base)
+    except ConfigError as error:
+        return error.mistakes
+    return ()
 
 
 def _validate_overlay(

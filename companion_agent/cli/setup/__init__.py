@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from companion_agent.cli.exit_codes import NOT_WELL
+from companion_agent.cli.exit_codes import BAD_INPUT, NOT_WELL
 from companion_agent.cli.setup import host, prompts, run
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 def main(parsed: argparse.Namespace) -> int:
     """Set this host up, or remove the service."""
+    if parsed.purge is not None and not parsed.remove:
+        print("pilot-agent: --purge and --no-purge belong to --remove", file=sys.stderr)
+        return BAD_INPUT
     system = host.current(check=parsed.check, service=not parsed.no_service)
     if system is None:
         print(

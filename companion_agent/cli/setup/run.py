@@ -9,16 +9,19 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import voluptuous as vol
+
 from companion_agent.cli.setup import discovery, probe
 from companion_agent.cli.setup.prompts import Asker, NotInteractiveError
 from companion_agent.cli.setup.writer import WriteError, foresee, read_settings, write
 from companion_agent.config import Broker, Config, ConfigError, Tls, load
 from companion_agent.config.broker_address import parse_broker
 from companion_agent.config.settings import make_broker, usual_port
+from companion_agent.fields import declared
 from companion_agent.secret import Secret, without_login, without_port
 from companion_agent.security.key_store import StoreError, TrustStore
 from companion_agent.service.changes import ServiceError, describe
-from companion_agent.values import check_host, read_secret
+from companion_agent.values import Leaf, check_host, read_secret
 
 if TYPE_CHECKING:
     from companion_agent.cli.setup.host import SetupHost
@@ -108,9 +111,15 @@ class _Setup:
                 print(mistake, file=sys.stderr)
             print("Mend the configuration, or move it away; then call setup again.")
             return BAD_INPUT
+        options = self._options
         try:
+            _check_name(options.name)
+            settings = read_settings(options.settings, options.fleet_key_file, place.folder)
             broker = self._wanted(before)
-            settings = read_settings(self._options.settings, self._options.fleet_key_file)
+        except ConfigError as error:
+            for mistake in error.mistakes:
+                print(mistake, file=sys.stderr)
+            return BAD_INPUT
         except ValueError as error:
             print(f"pilot-agent: {error}", file=sys.stderr)
             return BAD_INPUT
@@ -153,7 +162,7 @@ class _Setup:
             broker = replace(broker, username=options.username)
         if password := self._password():
             broker = replace(broker, password=password)
-        if options.tls or options.ca_cert or options.client_cert:
+        if options.tls or options.ca_cert or options.client_cert or options.client_key:
             port = broker.port
             if broker.tls is None and port == usual_port(broker.transport, encrypted=False):
                 port = usual_port(broker.transport, encrypted=True)
@@ -179,7 +188,10 @@ class _Setup:
                 raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from error
             if not same:
                 changed[key] = path.absolute()
-        return replace(tls, **changed)
+        tls = replace(tls, **changed)
+        if tls.client_key and not tls.client_cert:
+            raise ValueError("--client-key is the key of a certificate; add --client-cert")
+        return tls
 
     def _password(self) -> Secret[str]:
         given = self._options.password_file
@@ -296,6 +308,20 @@ def remove(asker: Asker, host: SetupHost, *, purge: bool | None = None, check: b
         print(f"pilot-agent: {error}", file=sys.stderr)
         return NOT_WELL
     return OK
+
+
+def _check_name(name: str) -> None:
+    """Refuse what the configuration would refuse, before anything is asked.
+
+    Raises:
+        ValueError: The host cannot be called so.
+    """
+    kind = next(one.setting.kind for one in declared(Config) if one.key == "name")
+    try:
+        if name and isinstance(kind, Leaf):
+            kind(name)
+    except vol.Invalid as error:
+        raise ValueError(f"--name: {error.error_message}") from None
 
 
 def parse(address: str) -> Broker:

@@ -16,7 +16,7 @@ from companion_agent.config import (
     Tls,
     load,
 )
-from companion_agent.config.document import syntax_mistake
+from companion_agent.config.loader import find_mistakes
 from companion_agent.config.settings import Config, usual_port
 from companion_agent.config.show import as_tree
 from companion_agent.fields import declared
@@ -156,29 +156,19 @@ class Settings:
     fleet_key: str = field(default="", repr=False)
 
 
-def read_settings(file: Path | None, fleet_key_file: Path | None) -> Settings:
+def read_settings(file: Path | None, fleet_key_file: Path | None, base: Path) -> Settings:
     """Read the files that the command line names.
+
+    Args:
+        file: The one with more of the configuration.
+        fleet_key_file: The one with the fleet key.
+        base: The configuration's folder, where the paths in the settings start.
 
     Raises:
         ValueError: They cannot be used; the text says why.
+        ConfigError: The settings have mistakes.
     """
-    blocks: Any = {}
-    if file:
-        try:
-            text = file.read_text("utf-8")
-        except OSError as error:
-            raise ValueError(f"{file} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError:
-            raise ValueError(f"{file} is not UTF-8") from None
-        try:
-            blocks = yaml.safe_load(text) or {}
-        except yaml.YAMLError as error:
-            mistake = syntax_mistake(error, text, "line")
-            raise ValueError(f"{file} is no YAML: {mistake}") from None
-        if not isinstance(blocks, dict):
-            raise ValueError(f"{file} has no keys at its top, such as commands:")
-        if own := [f"--{key}" for key in ("broker", "name") if key in blocks]:
-            raise ValueError(f"{file} sets what has an option of its own: {', '.join(own)}")
+    blocks = _read_blocks(file, base) if file else {}
     if not fleet_key_file:
         return Settings(blocks)
     try:
@@ -187,6 +177,37 @@ def read_settings(file: Path | None, fleet_key_file: Path | None) -> Settings:
     except ValueError as error:
         raise ValueError(f"{fleet_key_file}: {error}") from None
     return Settings(blocks, key)
+
+
+def _read_blocks(file: Path, base: Path) -> dict[str, Any]:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from error
+    blocks: Any = {}
+    lost = False
+    try:
+        blocks = yaml.safe_load(data.decode("utf-8-sig")) or {}
+    except (yaml.YAMLError, ValueError, RecursionError):
+        # As long as no mistake says it better.
+        lost = True
+    if not isinstance(blocks, dict):
+        raise ValueError(f"{file} has no keys at its top, such as commands:")  # noqa: TRY004
+    if own := [f"--{key}" for key in ("broker", "name") if key in blocks]:
+        raise ValueError(f"{file} sets what has an option of its own: {', '.join(own)}")
+    # The files that `security` names may come after this; they are looked for when it is written.
+    mistakes = [
+        mistake
+        for mistake in find_mistakes(data, str(file), base)
+        if not mistake.key.startswith("security.")
+    ]
+    if mistakes:
+        raise ConfigError(mistakes)
+    if lost:
+        raise ValueError(
+            f"{file} holds a value that YAML makes something else of; put it in quotes"
+        )
+    return blocks
 
 
 def write(
@@ -384,7 +405,10 @@ def _check(service: Files, place: Place, drafted: Draft, access: dict[str, Any])
     try:
         read = load(candidate, {})
     except ConfigError as error:
-        raise WriteError(f"{path} cannot be changed: {error}; change it by hand") from None
+        mistakes = str(error).replace(str(candidate), str(path))
+        if drafted.before is None:
+            raise WriteError(f"{path} cannot be written: {mistakes}") from None
+        raise WriteError(f"{path} cannot be changed: {mistakes}; change it by hand") from None
     finally:
         candidate.unlink(missing_ok=True)
         service.changes.remove(str(candidate))

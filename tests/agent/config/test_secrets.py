@@ -211,8 +211,8 @@ def test_settings_that_are_no_yaml_are_not_quoted(tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text(f"security:\n  fleet_key: @{SECRET}\n")
 
-    with pytest.raises(ValueError, match="is no YAML: line:2:") as caught:
-        writer.read_settings(settings, None)
+    with pytest.raises(ConfigError, match=r"settings\.yaml:2: has a value that begins") as caught:
+        writer.read_settings(settings, None, tmp_path)
 
     assert SECRET not in str(caught.value)
 

@@ -245,7 +245,12 @@ def test_more_of_the_configuration_from_a_file(
     [
         ("broker: x\n", "--broker"),
         ("- a\n", "no keys at its top"),
-        ("a: [\n", "is no YAML"),
+        ("a: [\n", "settings.yaml:2: is not valid YAML"),
+        ("[" * 5000, "settings.yaml: is nested too deeply"),
+        ("ups: {hots: a}\n", "settings.yaml:1: ups.hots: is not known here; did you mean host?"),
+        ("ups: a\nups: b\n", "settings.yaml:2: ups: is already set in line 1"),
+        ("security: 5\n", "settings.yaml:1: security: expected keys below it"),
+        ("name: 2026-99-99\n", "put it in quotes"),
         (None, "cannot be read"),
     ],
 )
@@ -259,8 +264,65 @@ def test_settings_that_cannot_be_used(
     file = tmp_path / "settings.yaml"
     if settings is not None:
         file.write_text(settings)
-    assert set_up(setup_options(path, broker="a.local", settings=file), UNATTENDED) == run.BAD_INPUT
+    options = setup_options(path, broker="a.local", settings=file, untested=True)
+    assert set_up(options, UNATTENDED) == run.BAD_INPUT
     assert problem in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_every_mistake_of_the_settings_is_named(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("collectors: {cpu: {interval: -5}}\nlog: {level: loud}\n")
+
+    code = set_up(setup_options(path, broker="a.local", settings=file), UNATTENDED)
+
+    first, second = capsys.readouterr().err.splitlines()
+    assert code == run.BAD_INPUT
+    assert first.startswith(f"{file}:1: collectors.cpu.interval: expected seconds")
+    assert second.startswith(f"{file}:2: log.level: expected")
+
+
+def test_files_in_the_settings_lie_beside_the_configuration(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "house-key").write_text(FLEET_KEY)
+    file = tmp_path / "elsewhere" / "settings.yaml"
+    file.write_text("security: {fleet_key_file: house-key}\n")
+    options = setup_options(path, broker="127.0.0.1:1", settings=file, untested=True)
+
+    assert set_up(options, UNATTENDED) == run.OK
+
+    assert load(path, {}).fleet == bytes(range(32))
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"name": "n" * 256}, "--name: expected a text of 1 to 255 characters"),
+        ({"client_key": Path(__file__)}, "add --client-cert"),
+    ],
+)
+def test_options_that_cannot_be_used(
+    path: Path, more: dict[str, Any], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = setup_options(path, broker="127.0.0.1:1", untested=True, **more)
+
+    assert set_up(options, UNATTENDED) == run.BAD_INPUT
+
+    printed = capsys.readouterr()
+    assert problem in printed.err
+    assert not path.exists()
+
+
+def test_purge_without_remove_sets_nothing_up(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["setup", "--yes", "--no-service", "--config", str(path), "--broker", "a.local"]
+
+    assert main([*arguments, "--untested", "--purge"]) == run.BAD_INPUT
+
+    assert "belong to --remove" in capsys.readouterr().err
     assert not path.exists()
 
 
@@ -291,7 +353,7 @@ def test_a_look_changes_nothing(
     assert set_up(look, UNATTENDED) == 0
     assert "Would be changed" in capsys.readouterr().out
     settings.write_text("commands: {alow: []}\n")
-    assert set_up(look, UNATTENDED) == run.NOT_WELL
+    assert set_up(look, UNATTENDED) == run.BAD_INPUT
     assert "did you mean allow?" in capsys.readouterr().err
     assert path.read_text() == text
 
