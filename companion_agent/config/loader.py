@@ -129,7 +129,7 @@ def _validate(
         values = build(context)(document.tree)
     except vol.MultipleInvalid as error:
         mistakes += [_mistake(document, invalid) for invalid in error.errors]
-    if path is None and any(mistake.key == "broker" for mistake in mistakes):
+    if path is None and "broker" not in document.tree:
         looked = ", ".join(str(place) for place in search_path(environment))
         mistakes = [mistake for mistake in mistakes if mistake.key != "broker"]
         problem = (

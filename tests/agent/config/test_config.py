@@ -555,6 +555,18 @@ def test_no_configuration_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
         load(None, {}, COLLECTORS)
 
 
+def test_a_wrong_broker_in_the_environment_is_not_a_missing_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("companion_agent.config.loader.find_file", lambda *_: None)
+
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"PILOT_BROKER": "http://mqtt.local"}, COLLECTORS)
+
+    (mistake,) = caught.value.mistakes
+    assert str(mistake).startswith("environment variable PILOT_BROKER: broker: expected a host")
+
+
 def test_what_expands_without_end_is_refused_in_no_time(mistakes: Mistakes) -> None:
     levels = "\n".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 12))
 
