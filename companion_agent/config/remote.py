@@ -11,6 +11,7 @@ from companion_agent.config.errors import ConfigError
 from companion_agent.config.overlay import Overlay, OverlayError, remote_keys
 from companion_agent.config.reloader import summary
 from companion_agent.errors import CommandError
+from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.messages import FieldError
 from companion_agent.protocol.settings import (
     FieldType,
@@ -18,10 +19,11 @@ from companion_agent.protocol.settings import (
     Settings,
     write_settings,
 )
+from companion_agent.protocol.validation import MAX_OPTIONS, MAX_TEXT, clean_text
 from companion_agent.values import Choice, Number, Patterns, Switch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from companion_agent.config.known import Known
     from companion_agent.config.overlay import RemoteKey
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from companion_agent.protocol.settings import SettingValue
 
 _LOGGER = logging.getLogger(__name__)
+
+# The bytes that the names of one field may take in an answer, which has two such fields at most
+# and no room for more than 12 KiB.
+_MAX_NAMES = 3 * 1024
 
 
 class RemoteSettings:
@@ -120,6 +126,12 @@ class RemoteSettings:
                 if mistake.key.partition("[")[0] == name
             ]:
                 errors.append((name, FieldError("invalid", wrong[0])))
+            elif isinstance(key.kind, Patterns) and _told(names := key.value(found)) != names:
+                detail = (
+                    f"expected at most {MAX_OPTIONS} names of at most {MAX_TEXT} characters, "
+                    f"which take {_MAX_NAMES} bytes at most"
+                )
+                errors.append((name, FieldError("invalid", detail)))
         return errors
 
 
@@ -147,9 +159,17 @@ def _field(config: Config, name: str, key: RemoteKey) -> SettingField:
         case Choice():
             return field._replace(type=FieldType.CHOICE, options=kind.words)
         case Patterns():
-            return field._replace(type=FieldType.NAMES)
+            return field._replace(type=FieldType.NAMES, value=_told(value))
         case _:
             raise TypeError(f"{name} has a type that no form has")
+
+
+def _told(names: Sequence[str]) -> tuple[str, ...]:
+    """Cut names to what a reader takes: one that it refuses would hide all other settings."""
+    told = tuple(clean_text(name) for name in names[:MAX_OPTIONS])
+    while len(dump(dump(told)).encode()) > _MAX_NAMES:
+        told = told[:-1]
+    return told
 
 
 def _parse(changes: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from companion_agent.config.reloader import Reloader
 from companion_agent.config.remote import RemoteSettings
 from companion_agent.errors import CommandError, Unavailable
 from companion_agent.plugins.config import ConfigPlugin
+from companion_agent.protocol.encoding import dump
 from companion_agent.protocol.messages import FIELD_REASONS
 from companion_agent.protocol.settings import (
     CONFIG_GET,
@@ -25,6 +26,7 @@ from companion_agent.protocol.settings import (
     Settings,
     parse_settings,
 )
+from companion_agent.protocol.validation import MAX_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +96,25 @@ def test_fields_say_what_they_can_hold(
     assert level.options == ("debug", "info", "warning", "error")
 
 
+@pytest.mark.parametrize("names", [["x" * 300], [f"\\{n:060}" for n in range(300)]])
+def test_names_that_are_too_long_to_be_told_hide_no_other_setting(
+    path: Path, reloader: Reloader, plugin: ConfigPlugin, names: list[str]
+) -> None:
+    disk = {"include": names, "exclude": names, "interval": 30}
+    write(path, f"collectors: {json.dumps({'disk': disk})}")
+    reloader.read()
+
+    output = plugin.run(CONFIG_GET, {"section": "collectors.disk"})
+
+    assert output
+    assert len(dump(output.text).encode()) <= MAX_OUTPUT
+    _, interval, include, exclude = parse_settings(output.text).fields
+    assert interval.value == 30
+    assert include.fixed == exclude.fixed == f"{path}:3"
+    assert include.value
+    assert set(include.value) <= {name[:255] for name in names}
+
+
 def test_what_is_set_is_kept_and_gone_on_with_and_never_written_into_the_file(
     path: Path, reloader: Reloader, ask: Callable[..., Settings], change: Callable[..., None]
 ) -> None:
@@ -128,6 +149,10 @@ def test_what_was_changed_meanwhile_is_not_lost(
         (INTERVAL, 0, "invalid", "expected seconds"),
         (INTERVAL, "often", "invalid", "expected seconds"),
         ("collectors.disk.include", ["/", ["x"]], "invalid", "expected a name"),
+        ("collectors.disk.include", ["x" * 256], "invalid", "at most 255 characters"),
+        ("collectors.disk.include", ["/\0"], "invalid", "at most 255 characters"),
+        ("collectors.disk.include", [f"{n}" for n in range(201)], "invalid", "at most 200 names"),
+        ("collectors.disk.include", [f"{n:050}" for n in range(99)], "invalid", "3072 bytes"),
         ("log.level", "loud", "invalid", "expected debug, info, warning or error"),
         ("collectors.memory.interval", 5, "fixed", "config.yaml:3"),
         ("broker.host", "x", "not_settable", "may not set"),
