@@ -48,7 +48,10 @@ def _report(config: Path | None) -> int:
 def _parse_and_run(arguments: Sequence[str]) -> int:
     from companion_agent.cli.parser import parser  # noqa: PLC0415  (see `main()`)
 
-    parsed = parser().parse_args(arguments)
+    parsed, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        # With the usage of the command that was meant: it shows what that takes.
+        parsed.refuse(f"unrecognized arguments: {' '.join(unknown)}")
     if _is_read_by_programs(parsed):
         output.use_utf8()
     if parsed.command is None:

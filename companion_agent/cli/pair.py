@@ -130,6 +130,9 @@ def revoke(folder: Path, wanted: Iterable[str], *, all_controllers: bool) -> int
     try:
         controllers, _ = _known(folder)
         chosen = controllers if all_controllers else _choose(controllers, wanted)
+        if not chosen:
+            print("Not paired: there is no right to take back.")
+            return 0
         _forget(folder, [known.id for known in chosen])
     except (ChannelError, StoreError, LookupError) as error:
         return _fail(error)

@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Configuration: docs/configuration.md, or `pilot-agent config check`.",
     )
     top.add_argument("--version", action="version", version=f"pilot-agent {__version__}")
-    top.set_defaults(usage=top.print_help)
+    top.set_defaults(usage=top.print_help, refuse=top.error)
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
 
     run = _add(commands, "run", "report this computer until stopped")
@@ -215,7 +215,7 @@ def _add(
     added: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=f"{text[0].upper()}{text[1:]}."
     )
-    added.set_defaults(usage=added.print_help)
+    added.set_defaults(usage=added.print_help, refuse=added.error)
     return added
 
 

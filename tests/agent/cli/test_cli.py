@@ -62,6 +62,18 @@ def test_unknown_input_is_named(arguments: list[str], capsys: pytest.CaptureFixt
     assert arguments[-1] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("arguments", [["config", "check", "a.yaml"], ["run", "a.yaml"]])
+def test_unknown_input_is_shown_with_what_its_command_takes(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+
+    printed = capsys.readouterr().err
+    assert f"usage: pilot-agent {' '.join(arguments[:-1])} [-h] [--config FILE]" in printed
+    assert "unrecognized arguments: a.yaml" in printed
+
+
 def test_config_check_says_ok(
     config: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -155,6 +155,15 @@ def test_a_terminal_gets_a_qr_code(monkeypatch: pytest.MonkeyPatch, terminal: st
     assert all(line.startswith("\x1b[") is (terminal == "xterm") for line in lines if line)
 
 
+def test_revoking_where_nothing_is_paired_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pair.revoke(tmp_path / "state", [], all_controllers=True) == 0
+
+    assert "Not paired" in capsys.readouterr().out
+    assert not (tmp_path / "state").exists()
+
+
 @pytest.mark.parametrize("service_runs", [True, False])
 def test_list_and_revoke(
     folder: Path, capsys: pytest.CaptureFixture[str], service_runs: bool
