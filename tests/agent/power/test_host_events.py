@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+import ctypes
 import json
 import math
+from pathlib import Path
 import select
 import socket
 import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 import uuid
 
 import pytest
@@ -38,10 +41,11 @@ from support.windows_api import FakeWindows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from companion_agent.platforms.control import NetworkWatch
     from support.agent_mqtt import FakeHomeAssistant, Mosquitto, TransportDriver
+
+T = TypeVar("T")
 
 
 class FakeWatch(HostWatch):
@@ -469,40 +473,65 @@ def test_a_try_that_fails_after_a_change_is_repeated_soon(
 
 @pytest.fixture
 def cable() -> Iterator[Cable]:
-    """Return a cable between two interfaces, both switched on, that has just been plugged in."""
+    """Return a cable between two interfaces, both switched on, that has just been plugged in.
+
+    They have a network of their own: that of this machine changes with what else runs on it.
+    """
     name = f"plt{uuid.uuid4().hex[:8]}"
-    if sys.platform != "linux" or not Cable.make(name):
-        pytest.skip("making an interface needs root on Linux")
+    if sys.platform != "linux" or not Cable.make_network(name):
+        pytest.skip("making a network needs root on Linux")
     made = Cable(name)
-    made.set("up")
-    made.set("up", far=True)
+    made.plug_in()
     yield made
-    subprocess.run(["ip", "link", "del", name], check=True)
+    subprocess.run(["ip", "netns", "del", name], check=True)
 
 
 class Cable:
-    """A pair of interfaces."""
+    """A pair of interfaces in a network."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, network: str) -> None:
+        self._network = network
 
     @staticmethod
-    def make(name: str) -> bool:
+    def make_network(name: str) -> bool:
         """Tell whether it could be made."""
-        made = subprocess.run(
-            ["ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p"],
-            capture_output=True,
-            check=False,
-        )
+        made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False)
         return not made.returncode
+
+    def plug_in(self) -> None:
+        """Make the interfaces, and switch them on."""
+        # The kernel says for seconds how far it is with the addresses that it makes by itself.
+        self.inside(
+            lambda: Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1", "ascii")
+        )
+        self._ip("link", "add", "near", "type", "veth", "peer", "name", "far")
+        self.set("up")
+        self.set("up", far=True)
 
     def set(self, *what: str, far: bool = False) -> None:
         """Change the interface, or that at the far end."""
-        subprocess.run(["ip", "link", "set", f"{self.name}{'p' * far}", *what], check=True)
+        self._ip("link", "set", "far" if far else "near", *what)
 
     def add(self, address: str) -> None:
         """Give the interface an address."""
-        subprocess.run(["ip", "addr", "add", address, "dev", self.name], check=True)
+        self._ip("addr", "add", address, "dev", "near")
+
+    def inside(self, act: Callable[[], T]) -> T:
+        """Do something in the network; a socket that is made so stays there."""
+
+        def enter() -> T:
+            libc = ctypes.CDLL(None, use_errno=True)
+            with Path(f"/run/netns/{self._network}").open("rb") as network:
+                if libc.setns(network.fileno(), 0):
+                    raise OSError(ctypes.get_errno(), "setns")
+            return act()
+
+        # A thread never leaves it again.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(enter).result()
+
+    def _ip(self, *arguments: str) -> None:
+        subprocess.run(["ip", "-n", self._network, *arguments], check=True)
 
 
 @pytest.fixture
@@ -510,9 +539,10 @@ def routes(cable: Cable) -> Iterator[NetworkWatch]:
     """Return what listens to the kernel, which has heard of the cable already."""
     from companion_agent.platforms.linux.netlink import RouteWatch
 
-    with closing(RouteWatch()) as watch:
-        # So that the kernel says that it carries.
+    with closing(cable.inside(RouteWatch)) as watch:
+        # So that the kernel says of both ends that they carry; it says so again, later, by itself.
         cable.set("alias", "known")
+        cable.set("alias", "known", far=True)
         watch.changed()
         yield watch
 
