@@ -41,6 +41,8 @@ _SYNC_PROTOCOL = ROOT / "scripts" / "sync-protocol"
 # missed once is weather, twice is a failure. The summary names what was tried again. Tests of
 # pure code are never tried again.
 _AGAIN = ("--reruns=1", "--reruns-delay=1")
+# What a first try failed by is a defect as well.
+_RETRY_REAL = ("--retry-real", "--rerun-show-tracebacks")
 _ANY_WORKER = ("--dist=worksteal",)
 # Tests have limits of their own. This one ends a step that hangs as a whole, and must not end one
 # that only waits for its share of a busy machine.
@@ -311,7 +313,7 @@ def _windows(options: Options) -> Outcome:
         return _pytest("agent-3.11", "tests/windows", flags, options)
     # It computes, while the others have limits and wait: they get a processor first.
     command = ["nice", "-n", str(NICE), sys.executable, "-m", "stack.run_in_wine", "python"]
-    command += ["-m", "pytest", "-p", "stack.pytest_journal", "--retry-real", "--timeout=300"]
+    command += ["-m", "pytest", "-p", "stack.pytest_journal", *_RETRY_REAL, "--timeout=300"]
     # Its caches are Linux' own.
     command += [*_EXAMPLES_ALONE, "-p", "no:cacheprovider"]
     if options.interactive:
@@ -449,7 +451,7 @@ def _pytest(
         return _repeat([*command, "--reruns=0"], paths, options)
     if options.progress:
         command.append(f"--journal-progress={options.progress}")
-    return _pytest_once([*command, "--retry-real"], paths, options)
+    return _pytest_once([*command, *_RETRY_REAL], paths, options)
 
 
 def _distribution(options: Options) -> list[str]:
