@@ -139,7 +139,11 @@ def test_a_restarted_home_assistant_finds_hosts_and_hears_what_it_missed(
     paired.wait_for_status("online", PATIENCE)
     chunk = bus.wait_for(paired.topic("backlog"), since=stopped, timeout=PATIENCE).body["chunk"]
     bus.wait_for(
-        paired.topic("acknowledge"), lambda message: message.body["chunk"] == chunk, since=stopped
+        paired.topic("acknowledge"),
+        lambda message: message.body["chunk"] == chunk,
+        since=stopped,
+        # A chunk that came before the announce is repeated after 5, 10 and 30 seconds.
+        timeout=PATIENCE,
     )
     ha.call_service("pilot", "refresh", device_id=paired.device["id"])
 

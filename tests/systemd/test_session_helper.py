@@ -127,7 +127,8 @@ def test_two_users_and_a_stranger(desktops: Desktops) -> None:
     assert "works in no session" in refused.stderr
     record = [json.loads(line) for line in desktops.host.run("cat", RECORD).stdout.splitlines()]
     uid = int(desktops.uid("carl"))
-    assert [(one["reason"], one["uid"]) for one in record] == [("no_session", uid)]
+    # It tries again as long as it runs.
+    assert {(one["reason"], one["uid"]) for one in record} == {("no_session", uid)}
     wait_for(lambda: set(desktops.helpers()) == {"anna", "ben"}, "both helpers", timeout=60)
 
 
